@@ -1,0 +1,225 @@
+//! An account: a space of subjects that only its own sessions see.
+//!
+//! It owns the subscriptions and the index over them. There is one account
+//! so far; a session reaches subjects only through the account it is in, so
+//! that more of them need no new rule.
+
+use crate::ids::SubId;
+use crate::match_cache::MatchCache;
+use crate::small_bytes::SmallBytes;
+use crate::stats::RouterStats;
+use crate::trie::{NodeId, Place, QueueGroup, Trie};
+use slab::Slab;
+use std::sync::Arc;
+
+/// The account that sessions are in when the configuration names no other.
+pub(crate) const GLOBAL: &str = "$G";
+
+/// What the client calls its subscription; mostly a small number.
+pub(crate) type Sid = SmallBytes<14>;
+
+/// The interest of one client in one filter.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    place: Place,
+    /// The index of the connection it belongs to.
+    pub(crate) conn: u32,
+    /// Messages delivered since it was made.
+    pub(crate) delivered: u64,
+    /// It ends when this many were delivered; 0 for never.
+    pub(crate) max: u64,
+    pub(crate) sid: Sid,
+    pub(crate) queue: Option<Arc<[u8]>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) name: &'static str,
+    trie: Trie,
+    cache: MatchCache,
+    pub(crate) subs: Slab<Subscription>,
+    inserts: u64,
+    removes: u64,
+}
+
+/// What a published subject leads to. The nodes stay valid as long as no
+/// subscription comes or goes, which the borrow sees to.
+pub(crate) struct Matched<'a> {
+    pub(crate) nodes: &'a [NodeId],
+    trie: &'a Trie,
+    pub(crate) subs: &'a mut Slab<Subscription>,
+}
+
+impl Matched<'_> {
+    #[inline]
+    pub(crate) fn plain(&self, node: usize) -> &[SubId] {
+        self.trie.plain(self.nodes[node])
+    }
+
+    #[inline]
+    pub(crate) fn queues(&self, node: usize) -> &[QueueGroup] {
+        self.trie.queues(self.nodes[node])
+    }
+}
+
+impl Account {
+    pub(crate) fn new(name: &'static str, seed: u64) -> Self {
+        Account {
+            name,
+            trie: Trie::new(seed),
+            cache: MatchCache::new(seed),
+            subs: Slab::new(),
+            inserts: 0,
+            removes: 0,
+        }
+    }
+
+    /// Adds a subscription for a valid filter.
+    pub(crate) fn subscribe(
+        &mut self,
+        conn: u32,
+        filter: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) -> SubId {
+        let entry = self.subs.vacant_entry();
+        let id = SubId::new(entry.key());
+        let inserted = self.trie.insert(filter, queue, id);
+        entry.insert(Subscription {
+            place: inserted.place,
+            conn,
+            delivered: 0,
+            max: 0,
+            sid: Sid::new(sid),
+            queue: inserted.queue,
+        });
+        self.inserts += 1;
+        if inserted.is_new_filter {
+            self.cache.filter_changed(filter);
+        }
+        id
+    }
+
+    /// Takes a subscription out and returns it.
+    pub(crate) fn unsubscribe(&mut self, id: SubId) -> Subscription {
+        let sub = self.subs.remove(id.index());
+        let removed = self.trie.remove(sub.place, sub.queue.as_deref());
+        if let Some(moved) = removed.moved {
+            self.subs[moved.index()].place.position = sub.place.position;
+        }
+        if let Some(filter) = removed.emptied_filter {
+            self.cache.filter_changed(&filter);
+        }
+        self.removes += 1;
+        sub
+    }
+
+    /// Finds everybody interested in a published subject.
+    #[inline]
+    pub(crate) fn find(&mut self, subject: &[u8]) -> Matched<'_> {
+        Matched {
+            nodes: self.cache.find(&mut self.trie, subject),
+            trie: &self.trie,
+            subs: &mut self.subs,
+        }
+    }
+
+    /// The filter of a subscription.
+    pub(crate) fn filter(&self, id: SubId) -> Vec<u8> {
+        self.trie.filter(self.subs[id.index()].place.node)
+    }
+
+    pub(crate) fn stats(&self) -> RouterStats {
+        RouterStats {
+            subscriptions: self.subs.len(),
+            cached: self.cache.len(),
+            inserts: self.inserts,
+            removes: self.removes,
+            lookups: self.cache.lookups,
+            cache_hits: self.cache.hits,
+            ..RouterStats::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_subscription_fits_the_memory_budget() {
+        assert!(size_of::<Subscription>() <= 72, "{}", size_of::<Subscription>());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Subscribe(String, Option<&'static str>),
+        /// Ends the nth of those alive.
+        Unsubscribe(usize),
+        Publish(String),
+    }
+
+    fn token() -> impl Strategy<Value = &'static str> {
+        prop_oneof![Just("a"), Just("b"), Just("c"), Just("*"), Just("a*")]
+    }
+
+    fn subject() -> impl Strategy<Value = String> {
+        prop::collection::vec(token(), 1..5).prop_map(|tokens| tokens.join("."))
+    }
+
+    fn filter() -> impl Strategy<Value = String> {
+        (subject(), any::<bool>()).prop_map(|(subject, open)| {
+            if open { format!("{subject}.>") } else { subject }
+        })
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (filter(), prop::option::of(prop_oneof![Just("q"), Just("r")]))
+                .prop_map(|(filter, queue)| Step::Subscribe(filter, queue)),
+            2 => any::<usize>().prop_map(Step::Unsubscribe),
+            4 => subject().prop_map(Step::Publish),
+        ]
+    }
+
+    proptest! {
+        /// Whatever comes and goes, a look-up finds exactly the subscriptions
+        /// that a walk over all of them finds: trie and cache together.
+        #[test]
+        fn look_ups_agree_with_a_naive_matcher(steps in prop::collection::vec(step(), 1..120)) {
+            let mut account = Account::new(GLOBAL, 3);
+            let mut alive: Vec<(SubId, String)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Subscribe(filter, queue) => {
+                        let id = account.subscribe(0, filter.as_bytes(), queue.map(str::as_bytes), b"1");
+                        alive.push((id, filter));
+                    }
+                    Step::Unsubscribe(pick) if !alive.is_empty() => {
+                        let (id, filter) = alive.swap_remove(pick % alive.len());
+                        prop_assert_eq!(account.filter(id), filter.as_bytes());
+                        account.unsubscribe(id);
+                    }
+                    Step::Unsubscribe(_) => {}
+                    Step::Publish(subject) => {
+                        let matched = account.find(subject.as_bytes());
+                        let mut found: Vec<SubId> = Vec::new();
+                        for node in 0..matched.nodes.len() {
+                            found.extend(matched.plain(node));
+                            found.extend(matched.queues(node).iter().flat_map(|group| &group.members));
+                        }
+                        found.sort();
+                        let mut want: Vec<SubId> = alive
+                            .iter()
+                            .filter(|(_, filter)| midge_proto::matches(filter.as_bytes(), subject.as_bytes()))
+                            .map(|(id, _)| *id)
+                            .collect();
+                        want.sort();
+                        prop_assert_eq!(found, want);
+                    }
+                }
+            }
+        }
+    }
+}

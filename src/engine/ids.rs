@@ -1,0 +1,39 @@
+//! Names for things that live in tables.
+
+use std::fmt;
+
+/// A connection: its place in the caller's table, and which of the
+/// connections that have had that place it is.
+///
+/// The caller hands ids out. An id whose generation has passed names nobody,
+/// so a late event can never reach the wrong client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId {
+    /// The place in the table.
+    pub index: u32,
+    /// Counts the connections that have had this place.
+    pub generation: u32,
+}
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.index, self.generation)
+    }
+}
+
+/// A subscription's place in its account's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SubId(u32);
+
+impl SubId {
+    /// The id of a place in a table. Four billion subscriptions would need
+    /// more memory than this server is for; the table refuses before.
+    pub(crate) fn new(index: usize) -> Self {
+        debug_assert!(u32::try_from(index).is_ok());
+        SubId(index as u32)
+    }
+
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}

@@ -1,0 +1,34 @@
+//! The broker without I/O.
+//!
+//! The [`Engine`] owns sessions, subscriptions, routing and the timers of
+//! both. It is driven by *(now, connection, command)* and writes to an
+//! [`Outbox`]; it has no socket, thread, clock or randomness of its own, so
+//! a test can run a day of it in a moment and run it again from a seed.
+
+mod account;
+mod auth;
+mod engine;
+mod ids;
+mod limits;
+mod match_cache;
+mod outbox;
+mod person;
+mod publish;
+mod rng;
+mod session;
+mod small_bytes;
+mod stats;
+mod subscribe;
+mod time;
+mod timers;
+mod trie;
+
+pub use auth::Auth;
+pub use engine::{Engine, EngineConfig, Flow, Recovery, Refused, SubscriptionInfo};
+pub use ids::ConnId;
+pub use limits::Limits;
+pub use outbox::{CloseReason, Delivery, Outbox, Payload};
+pub use session::{Session, Traffic};
+pub use stats::{EngineStats, RouterStats};
+pub use time::Time;
+pub use timers::Timers;

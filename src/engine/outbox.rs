@@ -1,0 +1,138 @@
+//! Where the engine's bytes go.
+
+use crate::{ConnId, Session};
+use bytes::Bytes;
+use midge_proto::encode::MessageLine;
+use std::cell::OnceCell;
+use std::fmt;
+
+/// What the engine writes to: the server's output queues, or a test's.
+///
+/// Both writing methods return the bytes now waiting for that connection;
+/// the engine cuts it when they pass its limit. A write for a connection that
+/// is already gone is dropped and returns 0.
+pub trait Outbox {
+    /// Sends whole protocol lines.
+    fn line(&mut self, conn: ConnId, line: &[u8]) -> usize;
+
+    /// Sends a message.
+    fn deliver(&mut self, conn: ConnId, delivery: &Delivery<'_>) -> usize;
+
+    /// Says that the engine has let go of a session. What was written before
+    /// may still be sent; nothing more will come.
+    fn closed(&mut self, conn: ConnId, session: &Session, reason: CloseReason);
+}
+
+/// A message for one subscription.
+#[derive(Debug)]
+pub struct Delivery<'a> {
+    /// The first line.
+    pub line: MessageLine<'a>,
+    /// Header block and body, as published.
+    pub payload: &'a Payload<'a>,
+    /// Bytes at the front of the payload that this receiver does not get:
+    /// the header block, for a client without headers.
+    pub skip: usize,
+}
+
+impl Delivery<'_> {
+    /// The bytes that follow the first line.
+    #[inline]
+    pub fn body(&self) -> &[u8] {
+        &self.payload.bytes[self.skip..]
+    }
+
+    /// The same bytes, to keep: shared by all receivers of the message.
+    pub fn shared_body(&self) -> Bytes {
+        self.payload.share().slice(self.skip..)
+    }
+}
+
+/// The payload of a message on its way to any number of receivers.
+///
+/// A small one is copied to each; a large one is made shareable when the
+/// first receiver asks, at most once.
+#[derive(Debug)]
+pub struct Payload<'a> {
+    bytes: &'a [u8],
+    /// The buffer that `bytes` lies in, if it can be shared as it is.
+    owner: Option<&'a Bytes>,
+    shared: OnceCell<Bytes>,
+}
+
+impl<'a> Payload<'a> {
+    /// A payload that lies in `owner`, when that is given.
+    #[inline]
+    pub fn new(bytes: &'a [u8], owner: Option<&'a Bytes>) -> Self {
+        Payload {
+            bytes,
+            owner,
+            shared: OnceCell::new(),
+        }
+    }
+
+    fn share(&self) -> &Bytes {
+        self.shared.get_or_init(|| match self.owner {
+            Some(owner) => owner.slice_ref(self.bytes),
+            None => Bytes::copy_from_slice(self.bytes),
+        })
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client hung up.
+    ClientClosed,
+    /// Reading from the socket failed.
+    ReadError,
+    /// Writing to the socket failed.
+    WriteError,
+    /// More waited for the client than `max_pending`.
+    SlowConsumerPendingBytes,
+    /// The client took nothing for the write deadline.
+    SlowConsumerWriteDeadline,
+    /// Pings went unanswered.
+    StaleConnection,
+    /// Wrong credentials, or none.
+    AuthenticationViolation,
+    /// No credentials in time.
+    AuthenticationTimeout,
+    /// The client broke the protocol.
+    ProtocolViolation,
+    /// A control line over the limit.
+    MaxControlLineExceeded,
+    /// A payload over the limit.
+    MaxPayloadExceeded,
+    /// The server holds as many connections as it may.
+    MaxConnectionsExceeded,
+    /// The client asked for a protocol version that is not spoken.
+    BadClientProtocolVersion,
+    /// The client asked for no-responders without headers.
+    NoRespondersRequiresHeaders,
+    /// The server stops.
+    ServerShutdown,
+}
+
+impl fmt::Display for CloseReason {
+    /// The words that nats-server's monitoring uses.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CloseReason::ClientClosed => "Client Closed",
+            CloseReason::ReadError => "Read Error",
+            CloseReason::WriteError => "Write Error",
+            CloseReason::SlowConsumerPendingBytes => "Slow Consumer (Pending Bytes)",
+            CloseReason::SlowConsumerWriteDeadline => "Slow Consumer (Write Deadline)",
+            CloseReason::StaleConnection => "Stale Connection",
+            CloseReason::AuthenticationViolation => "Authentication Failure",
+            CloseReason::AuthenticationTimeout => "Authentication Timeout",
+            CloseReason::ProtocolViolation => "Protocol Violation",
+            CloseReason::MaxControlLineExceeded => "Maximum Control Line Exceeded",
+            CloseReason::MaxPayloadExceeded => "Maximum Message Payload Exceeded",
+            CloseReason::MaxConnectionsExceeded => "Maximum Connections Exceeded",
+            CloseReason::BadClientProtocolVersion => "Bad Client Protocol Version",
+            CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
+            CloseReason::ServerShutdown => "Server Shutdown",
+        })
+    }
+}

@@ -1,0 +1,168 @@
+//! One client's side of the conversation.
+
+use crate::account::Account;
+use crate::ids::SubId;
+use crate::{ConnId, Time};
+use core::net::SocketAddr;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use midge_proto::ConnectOptions;
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+/// Messages and payload bytes of one session, seen from the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages from the client.
+    pub in_msgs: u64,
+    /// Payload bytes from the client.
+    pub in_bytes: u64,
+    /// Messages to the client.
+    pub out_msgs: u64,
+    /// Payload bytes to the client.
+    pub out_bytes: u64,
+}
+
+/// A client between its connection and its end.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) conn: ConnId,
+    pub(crate) client_id: u64,
+    pub(crate) peer: SocketAddr,
+    pub(crate) options: ConnectOptions,
+    /// CONNECT has been taken.
+    pub(crate) connected: bool,
+    /// Credentials have been taken, or none are needed.
+    pub(crate) authorized: bool,
+    /// A person types here: a line ended as only typed ones do, or began with
+    /// a verb that is for people.
+    pub(crate) is_person: bool,
+    /// Lines that a person mistyped.
+    pub(crate) mistakes: u32,
+    /// The INFO that follows the first PING has been sent.
+    pub(crate) second_info_sent: bool,
+    /// The session is over as soon as the current command is; nothing more is
+    /// sent to it.
+    pub(crate) closing: bool,
+    pub(crate) traffic: Traffic,
+    pub(crate) started: Time,
+    /// When the client last said something other than PONG.
+    pub(crate) last_in: Time,
+    pub(crate) pings_out: u32,
+    pub(crate) ping_sent: Time,
+    pub(crate) rtt: Option<Duration>,
+    pub(crate) rtt_measured: Time,
+    /// When the ping timer is armed for.
+    pub(crate) ping_due: Option<Time>,
+    /// When the authentication timer is armed for.
+    pub(crate) auth_due: Option<Time>,
+    /// Counts the questions asked with ASK, to name their answers.
+    pub(crate) asked: u64,
+    subs: HashTable<SubId>,
+}
+
+impl Session {
+    pub(crate) fn new(conn: ConnId, client_id: u64, peer: SocketAddr, now: Time) -> Self {
+        Session {
+            conn,
+            client_id,
+            peer,
+            options: ConnectOptions::default(),
+            connected: false,
+            authorized: false,
+            is_person: false,
+            mistakes: 0,
+            second_info_sent: false,
+            closing: false,
+            traffic: Traffic::default(),
+            started: now,
+            last_in: now,
+            pings_out: 0,
+            ping_sent: now,
+            rtt: None,
+            rtt_measured: now,
+            ping_due: None,
+            auth_due: None,
+            asked: 0,
+            subs: HashTable::new(),
+        }
+    }
+
+    /// The caller's id for the connection.
+    pub fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    /// The number that INFO told the client, never used twice.
+    pub fn client_id(&self) -> u64 {
+        self.client_id
+    }
+
+    /// Where the client comes from.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// What the client said of itself. The credentials are not kept.
+    pub fn options(&self) -> &ConnectOptions {
+        &self.options
+    }
+
+    /// What has passed through.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// When the connection was opened.
+    pub fn started(&self) -> Time {
+        self.started
+    }
+
+    /// When the client last said something.
+    pub fn last_activity(&self) -> Time {
+        self.last_in
+    }
+
+    /// The last measured round trip of a PING.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// How many subscriptions the session has.
+    pub fn subscription_count(&self) -> usize {
+        self.subs.len()
+    }
+
+    pub(crate) fn subscription(
+        &self,
+        account: &Account,
+        hasher: &FixedState,
+        sid: &[u8],
+    ) -> Option<SubId> {
+        self.subs
+            .find(hasher.hash_one(sid), |id| *account.subs[id.index()].sid == *sid)
+            .copied()
+    }
+
+    pub(crate) fn add_subscription(&mut self, account: &Account, hasher: &FixedState, id: SubId) {
+        let hash = |id: &SubId| hasher.hash_one(&*account.subs[id.index()].sid);
+        self.subs.insert_unique(hash(&id), id, hash);
+    }
+
+    pub(crate) fn remove_subscription(&mut self, account: &Account, hasher: &FixedState, id: SubId) {
+        let hash = hasher.hash_one(&*account.subs[id.index()].sid);
+        if let Ok(entry) = self.subs.find_entry(hash, |other| *other == id) {
+            entry.remove();
+        } else {
+            debug_assert!(false, "a session knows its subscriptions");
+        }
+    }
+
+    pub(crate) fn subscriptions(&self) -> impl Iterator<Item = SubId> + '_ {
+        self.subs.iter().copied()
+    }
+
+    pub(crate) fn take_subscriptions(&mut self) -> HashTable<SubId> {
+        std::mem::take(&mut self.subs)
+    }
+}

@@ -1,0 +1,54 @@
+//! What the engine counts.
+
+/// Totals since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Messages published.
+    pub in_msgs: u64,
+    /// Payload bytes published.
+    pub in_bytes: u64,
+    /// Messages delivered.
+    pub out_msgs: u64,
+    /// Payload bytes delivered.
+    pub out_bytes: u64,
+    /// Sessions ever opened.
+    pub total_connections: u64,
+    /// Connections cut because too much waited for them.
+    pub slow_consumers_pending: u64,
+    /// Connections cut because they took nothing for too long.
+    pub slow_consumers_deadline: u64,
+    /// Connections cut because pings went unanswered.
+    pub stale_connections: u64,
+    /// Credentials refused or not given in time.
+    pub auth_errors: u64,
+    /// Times a publisher was held back for a reader.
+    pub stalls: u64,
+}
+
+impl EngineStats {
+    /// Connections cut for reading too slowly.
+    pub fn slow_consumers(&self) -> u64 {
+        self.slow_consumers_pending + self.slow_consumers_deadline
+    }
+}
+
+/// What the router counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RouterStats {
+    /// Subscriptions now.
+    pub subscriptions: usize,
+    /// Subjects whose match is remembered now.
+    pub cached: usize,
+    /// Subscriptions ever made.
+    pub inserts: u64,
+    /// Subscriptions ever ended.
+    pub removes: u64,
+    /// Look-ups.
+    pub lookups: u64,
+    /// Look-ups that found their match remembered.
+    pub cache_hits: u64,
+    /// The most receivers one message had.
+    pub max_fanout: u64,
+    /// Deliveries, for the average fan-out.
+    pub deliveries: u64,
+}

@@ -1,0 +1,86 @@
+//! SUB and UNSUB.
+
+use crate::engine::{Engine, Flow};
+use crate::ids::SubId;
+use crate::{ConnId, Outbox};
+use midge_proto::WireError;
+
+impl Engine {
+    pub(crate) fn subscribe<O: Outbox>(
+        &mut self,
+        conn: ConnId,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+        out: &mut O,
+    ) -> Flow {
+        let Some(session) = self.sessions.get(conn) else {
+            return Flow::Closed;
+        };
+        let limits = &self.config.limits;
+        let refusal = if limits.max_subject_tokens > 0
+            && midge_proto::tokens(subject).count() > limits.max_subject_tokens
+        {
+            Some(WireError::TooManyTokens(subject))
+        } else if limits.max_subscriptions > 0
+            && session.subscription_count() >= limits.max_subscriptions
+        {
+            Some(WireError::MaximumSubscriptions)
+        } else if self.subscription_of(conn, sid).is_some() {
+            // The first subscription of this name stays, and nobody is told.
+            None
+        } else if !midge_proto::is_valid_filter(subject) {
+            Some(WireError::InvalidSubject)
+        } else {
+            self.add_subscription(conn, subject, queue, sid);
+            None
+        };
+        match refusal {
+            Some(error) => self.refuse(conn, error, out),
+            None => self.confirm(conn, out),
+        }
+    }
+
+    /// Makes a subscription for a valid filter and a sid that is free.
+    pub(crate) fn add_subscription(
+        &mut self,
+        conn: ConnId,
+        filter: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) -> Option<SubId> {
+        let session = self.sessions.get_mut(conn)?;
+        let id = self.account.subscribe(conn.index, filter, queue, sid);
+        session.add_subscription(&self.account, &self.sid_hasher, id);
+        Some(id)
+    }
+
+    pub(crate) fn unsubscribe<O: Outbox>(
+        &mut self,
+        conn: ConnId,
+        sid: &[u8],
+        max: u64,
+        out: &mut O,
+    ) -> Flow {
+        if let Some(id) = self.subscription_of(conn, sid) {
+            let sub = &mut self.account.subs[id.index()];
+            sub.max = max;
+            if sub.delivered >= max {
+                self.remove_subscription(conn, id);
+            }
+        }
+        self.confirm(conn, out)
+    }
+
+    pub(crate) fn subscription_of(&self, conn: ConnId, sid: &[u8]) -> Option<SubId> {
+        let session = self.sessions.get(conn)?;
+        session.subscription(&self.account, &self.sid_hasher, sid)
+    }
+
+    pub(crate) fn remove_subscription(&mut self, conn: ConnId, id: SubId) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.remove_subscription(&self.account, &self.sid_hasher, id);
+        }
+        self.account.unsubscribe(id);
+    }
+}

@@ -1,0 +1,58 @@
+//! What the server says of itself in INFO.
+
+use serde::Serialize;
+
+/// The JSON of an INFO line.
+///
+/// Clients size their publishes by `max_payload`, choose code paths by
+/// `version` and `headers`, and pick credentials by `auth_required`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServerInfo {
+    /// Names this run of the server.
+    pub server_id: String,
+    /// Names the server to people.
+    pub server_name: String,
+    /// The nats-server version whose behaviour is offered; three numbers.
+    pub version: &'static str,
+    /// The protocol spoken: 1, with INFO at any time.
+    pub proto: u8,
+    /// The address listened on.
+    pub host: String,
+    /// The port listened on.
+    pub port: u16,
+    /// Header blocks are understood.
+    pub headers: bool,
+    /// CONNECT must carry credentials.
+    #[serde(skip_serializing_if = "is_false")]
+    pub auth_required: bool,
+    /// The longest payload, in bytes.
+    pub max_payload: usize,
+    /// Streams are offered.
+    #[serde(skip_serializing_if = "is_false")]
+    pub jetstream: bool,
+    /// The server's number for this connection.
+    pub client_id: u64,
+    /// The address the client comes from.
+    pub client_ip: String,
+    /// The server is about to leave; clients should go elsewhere.
+    #[serde(rename = "ldm", skip_serializing_if = "is_false")]
+    pub lame_duck: bool,
+    /// This INFO tells how the session was set up; see `remote_account`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub connect_info: bool,
+    /// The account the session belongs to; only with `connect_info`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_account: Option<String>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl ServerInfo {
+    /// The JSON text.
+    pub fn to_json(&self) -> Vec<u8> {
+        // A struct of strings, numbers and flags has no failing case.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}

@@ -1,0 +1,21 @@
+//! The NATS text protocol, as bytes in and bytes out.
+//!
+//! This crate owns the grammar: how a client's bytes become a [`Command`],
+//! how the server's lines are written, what a valid subject is, and what
+//! CONNECT and INFO say. It has no sockets, no state between calls and no
+//! opinion about what a command does; that is the engine's business.
+
+mod connect;
+pub mod encode;
+mod info;
+mod parse;
+mod subject;
+mod wire_error;
+
+pub use connect::{ConnectError, ConnectOptions};
+pub use info::ServerInfo;
+pub use parse::{
+    Command, Fault, HeaderSize, Needed, ParseError, ParseLimits, Parsed, Publish, Verb, parse,
+};
+pub use subject::{Tokens, is_literal, is_valid_filter, matches, tokens};
+pub use wire_error::WireError;

@@ -1,0 +1,107 @@
+//! Subjects and the filters that match them.
+//!
+//! A subject is a run of tokens joined by dots. In a filter the token `*`
+//! stands for any one token and a last token `>` for one or more. Any byte
+//! but blanks may stand in a token; `a*b` is a token like any other.
+
+/// The tokens of a subject, empty ones included.
+pub type Tokens<'a> = std::slice::Split<'a, u8, fn(&u8) -> bool>;
+
+/// Splits a subject at its dots.
+pub fn tokens(subject: &[u8]) -> Tokens<'_> {
+    subject.split(is_dot as fn(&u8) -> bool)
+}
+
+fn is_dot(byte: &u8) -> bool {
+    *byte == b'.'
+}
+
+/// Whether a subscription may be made with this: no empty token, no
+/// white space, and `>` only at the end.
+pub fn is_valid_filter(filter: &[u8]) -> bool {
+    let mut ended = false;
+    for token in tokens(filter) {
+        if ended || token.is_empty() || token.iter().any(is_space) {
+            return false;
+        }
+        ended = token == b">";
+    }
+    true
+}
+
+fn is_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'\x0c')
+}
+
+/// Whether this names exactly one subject: valid, and without wildcards.
+pub fn is_literal(subject: &[u8]) -> bool {
+    is_valid_filter(subject) && tokens(subject).all(|token| token != b"*" && token != b">")
+}
+
+/// Whether `filter` covers the literal `subject`.
+///
+/// Both must be valid; see [`is_valid_filter`]. This walks the two side by
+/// side and is meant for single tests; the router has an index for many.
+pub fn matches(filter: &[u8], subject: &[u8]) -> bool {
+    let mut rest = tokens(subject);
+    for want in tokens(filter) {
+        let Some(token) = rest.next() else {
+            return false;
+        };
+        match want {
+            b">" => return true,
+            b"*" => {}
+            _ if want == token => {}
+            _ => return false,
+        }
+    }
+    rest.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_checked_token_by_token() {
+        for good in ["a", "a.b", "*", ">", "a.*", "a.>", "*.b.>", "a*b", "a>b.c", "ä.ö", "$SYS.>"] {
+            assert!(is_valid_filter(good.as_bytes()), "{good}");
+        }
+        for bad in ["", ".", "a.", ".a", "a..b", ">.a", "a.>.b", "a b", "a\tb", "a\rb", "a\nb", "a\x0cb"] {
+            assert!(!is_valid_filter(bad.as_bytes()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn literals_hold_no_wildcard_tokens() {
+        for good in ["a", "a.b", "a*b", "a.b>", "**"] {
+            assert!(is_literal(good.as_bytes()), "{good}");
+        }
+        for bad in ["*", ">", "a.*", "a.>", "a..b", ""] {
+            assert!(!is_literal(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn matching_follows_the_wildcards() {
+        for (filter, subject, want) in [
+            ("a", "a", true),
+            ("a", "b", false),
+            ("a", "a.b", false),
+            ("a.b", "a", false),
+            ("*", "a", true),
+            ("*", "a.b", false),
+            (">", "a", true),
+            (">", "a.b.c", true),
+            ("a.>", "a", false),
+            ("a.>", "a.b", true),
+            ("a.*.c", "a.b.c", true),
+            ("a.*.c", "a.b.d", false),
+            ("*.*", "a.b", true),
+            ("a*b", "a*b", true),
+            ("a*b", "axb", false),
+        ] {
+            assert_eq!(matches(filter.as_bytes(), subject.as_bytes()), want, "{filter} {subject}");
+        }
+    }
+}

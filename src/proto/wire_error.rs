@@ -1,0 +1,89 @@
+//! The `-ERR` lines, word for word.
+//!
+//! Clients decide by these texts whether to reconnect, give up or carry on,
+//! so they are spelled in one place and never changed.
+
+use std::fmt;
+
+/// Something a client is told with `-ERR`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireError<'a> {
+    /// No such verb, or a payload longer than announced.
+    UnknownProtocolOperation,
+    /// The argument part of a line is over the limit.
+    MaximumControlLine,
+    /// The announced payload is over the limit.
+    MaximumPayload,
+    /// Credentials are missing or wrong.
+    AuthorizationViolation,
+    /// No credentials came in time.
+    AuthenticationTimeout,
+    /// The server holds as many connections as it may.
+    MaximumConnections,
+    /// Pings went unanswered.
+    StaleConnection,
+    /// CONNECT named a protocol other than 0 or 1.
+    InvalidClientProtocol,
+    /// CONNECT asked for no-responders without headers.
+    NoRespondersNeedsHeaders,
+    /// SUB with a malformed subject.
+    InvalidSubject,
+    /// A pedantic session published to a malformed or wildcard subject.
+    InvalidPublishSubject,
+    /// The connection holds as many subscriptions as it may.
+    MaximumSubscriptions,
+    /// The subject of a SUB has more tokens than allowed.
+    TooManyTokens(&'a [u8]),
+    /// A publish named a reply subject that is the server's own.
+    ReplyViolation(&'a [u8]),
+    /// Words for a person who typed the line.
+    Hint(&'a str),
+}
+
+impl WireError<'_> {
+    /// Whether the connection ends with this error.
+    pub fn closes(&self) -> bool {
+        !matches!(
+            self,
+            WireError::InvalidSubject
+                | WireError::InvalidPublishSubject
+                | WireError::MaximumSubscriptions
+                | WireError::TooManyTokens(_)
+                | WireError::ReplyViolation(_)
+                | WireError::Hint(_)
+        )
+    }
+}
+
+impl fmt::Display for WireError<'_> {
+    /// The text between the quotes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            WireError::UnknownProtocolOperation => "Unknown Protocol Operation",
+            WireError::MaximumControlLine => "maximum control line exceeded",
+            WireError::MaximumPayload => "Maximum Payload Violation",
+            WireError::AuthorizationViolation => "Authorization Violation",
+            WireError::AuthenticationTimeout => "Authentication Timeout",
+            WireError::MaximumConnections => "maximum connections exceeded",
+            WireError::StaleConnection => "Stale Connection",
+            WireError::InvalidClientProtocol => "invalid client protocol",
+            WireError::NoRespondersNeedsHeaders => "no responders requires headers support",
+            WireError::InvalidSubject => "Invalid Subject",
+            WireError::InvalidPublishSubject => "Invalid Publish Subject",
+            WireError::MaximumSubscriptions => "maximum subscriptions exceeded",
+            WireError::TooManyTokens(subject) => {
+                let subject = String::from_utf8_lossy(subject);
+                return write!(
+                    f,
+                    "Permissions Violation for Subscription to \"{subject}\", too many tokens"
+                );
+            }
+            WireError::ReplyViolation(reply) => {
+                let reply = String::from_utf8_lossy(reply);
+                return write!(f, "Permissions Violation for Publish with Reply of \"{reply}\"");
+            }
+            WireError::Hint(text) => text,
+        };
+        f.write_str(text)
+    }
+}
