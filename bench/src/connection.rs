@@ -101,7 +101,7 @@ fn ends_with_answer(seen: &[u8], answer: &[u8]) -> bool {
 }
 
 /// The error for a connection which the server ended, with its last words.
-pub(crate) fn closed(last: &[u8]) -> io::Error {
+fn closed(last: &[u8]) -> io::Error {
     let text = last.escape_ascii();
     io::Error::other(format!("the server closed the connection after \"{text}\""))
 }

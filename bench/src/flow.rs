@@ -16,6 +16,10 @@ use crate::connection::PATIENCE;
 /// The most bytes of messages between publishers and the slowest subscriber.
 const WINDOW: u64 = 4 << 20;
 
+/// How long nothing may arrive while something is in flight. Less than the
+/// patience of a socket, for this error says more.
+const STALL: Duration = Duration::from_secs(PATIENCE.as_secs() / 2);
+
 /// Nobody waits for any level.
 const NEVER: u64 = u64::MAX;
 
@@ -139,7 +143,7 @@ impl Flow {
             }
             if delivered != last {
                 (last, moved) = (delivered, Instant::now());
-            } else if moved.elapsed() > PATIENCE {
+            } else if moved.elapsed() > STALL {
                 return Err(self.stalled(delivered));
             }
             // The limit is only for noticing that nothing moves any more.
@@ -153,7 +157,7 @@ impl Flow {
         let sent = self.sent.load(SeqCst);
         io::Error::other(format!(
             "messages lost: {delivered} of {sent} bytes arrived, and no more for {} s",
-            PATIENCE.as_secs()
+            STALL.as_secs()
         ))
     }
 

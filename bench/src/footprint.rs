@@ -14,7 +14,7 @@ use crate::proc;
 use crate::server::Server;
 
 /// How long a server is left alone before its memory is read.
-const SETTLE: Duration = Duration::from_millis(300);
+const SETTLE: Duration = Duration::from_millis(200);
 
 /// The time from spawning the server to the first byte it says.
 pub(crate) fn start(server: &Server) -> Sample {

@@ -160,9 +160,10 @@ fn program(kind: Kind, options: &Options) -> Result<PathBuf, String> {
         Kind::Redis => "your distribution has it, --redis PATH names it",
         Kind::Relay => "this program's own file is gone",
     };
+    // Made absolute, but links are kept: redis looks at the name it has.
     place
         .filter(|path| is_program(path))
-        .and_then(|path| fs::canonicalize(path).ok())
+        .and_then(|path| std::path::absolute(path).ok())
         .ok_or_else(|| format!("{} was not found: {advice}", kind.name()))
 }
 

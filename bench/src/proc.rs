@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn the_soft_limit_counts() {
-        let limits = "Limit  Soft  Hard  Units\nMax open files            1024      4096      files\n";
+        let limits =
+            "Limit  Soft  Hard  Units\nMax open files            1024      4096      files\n";
         assert_eq!(parse_open_files(limits), Some(1024));
     }
 

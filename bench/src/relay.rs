@@ -43,15 +43,16 @@ pub(crate) fn run(args: &[OsString]) -> io::Result<()> {
     }
 }
 
-fn wants_to_join(mut stream: &TcpStream) -> bool {
+fn wants_to_join(stream: &TcpStream) -> bool {
     let mut said = [0; JOIN.len()];
-    let talk = |said: &mut [u8]| -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        stream.write_all(GREETING)?;
-        stream.read_exact(said)?;
-        stream.write_all(JOINED)
-    };
-    talk(&mut said).is_ok() && said == JOIN
+    greet(stream, &mut said).is_ok() && said == JOIN
+}
+
+fn greet(mut stream: &TcpStream, said: &mut [u8]) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.write_all(GREETING)?;
+    stream.read_exact(said)?;
+    stream.write_all(JOINED)
 }
 
 fn join(first: TcpStream, second: TcpStream) -> io::Result<()> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::connection::{self, Connection};
+use crate::connection::Connection;
 use crate::figures::{Metric, Sample};
 use crate::histogram::Histogram;
 use crate::ledger::Ledger;
@@ -132,7 +132,7 @@ fn take(connection: &Connection, ledger: &mut Ledger<'_>, buffer: &mut [u8]) -> 
     let before = ledger.messages();
     let count = connection.receive(buffer)?;
     if count == 0 {
-        return Err(connection::closed(b""));
+        return Err(ledger.cut());
     }
     ledger.take(&buffer[..count])?;
     Ok((ledger.messages() - before) as usize)

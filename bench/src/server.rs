@@ -35,9 +35,8 @@ impl Server {
     pub(crate) fn start(peer: &Peer) -> io::Result<Self> {
         let port = free_port()?;
         let log = log_file()?;
-        let (guard, report) =
-            guard::start(peer.program(), &peer.arguments(port), log.try_clone()?)
-                .map_err(|error| with_log(error, &log))?;
+        let (guard, report) = guard::start(peer.program(), &peer.arguments(port), log.try_clone()?)
+            .map_err(|error| with_log(error, &log))?;
         // From here on dropping `server` stops the process.
         let mut server = Server {
             guard,

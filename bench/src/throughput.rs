@@ -5,7 +5,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::connection::{self, Connection};
+use crate::connection::Connection;
 use crate::crowd;
 use crate::figures::Sample;
 use crate::flow::{Audience, Flow};
@@ -111,9 +111,7 @@ impl Stage {
             subscribers,
             _bystander: bystander,
             traffic,
-            last: dialect
-                .subscriber_check()
-                .map_or(b"", |check| check.answer),
+            last: dialect.subscriber_check().map_or(b"", |check| check.answer),
         })
     }
 
@@ -134,7 +132,7 @@ impl Stage {
             // A thread that panicked counts nothing, and `scope` passes its
             // panic on.
             let published: u64 = writers.into_iter().flat_map(|it| it.join()).sum();
-            self.noted(self.flow.drain());
+            self.noted(self.flow.drain().and_then(|()| self.flow.outcome()));
             let reading = meter.stop();
             self.end_readers(server);
             let delivered: u64 = readers.into_iter().flat_map(|it| it.join()).sum();
@@ -189,7 +187,7 @@ impl Stage {
                 return Ok(ledger.messages());
             }
             if count == 0 {
-                return Err(connection::closed(b""));
+                return Err(ledger.cut());
             }
             ledger.take(&buffer[..count])?;
             self.flow.received(index, ledger.position());

@@ -194,7 +194,10 @@ mod tests {
             made(|out| nats.publish(out, MESSAGE)),
             "PUB a.b 2\r\nhi\r\n"
         );
-        assert_eq!(made(|out| nats.publish(out, asked)), "PUB a.b r 2\r\nhi\r\n");
+        assert_eq!(
+            made(|out| nats.publish(out, asked)),
+            "PUB a.b r 2\r\nhi\r\n"
+        );
         assert_eq!(
             made(|out| nats.deliver(out, asked, 7)),
             "MSG a.b 7 r 2\r\nhi\r\n"

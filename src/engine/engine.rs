@@ -65,10 +65,6 @@ pub enum Recovery {
     Close,
 }
 
-/// The server holds as many connections as it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Ping(ConnId),
@@ -117,20 +113,15 @@ impl Engine {
         }
     }
 
-    /// A client has connected: it is greeted with INFO.
-    ///
-    /// # Errors
-    /// [`Refused`] when there are `max_connections` already.
+    /// A client has connected: it is greeted with INFO, and sent away again if
+    /// there are `max_connections` already.
     pub fn open<O: Outbox>(
         &mut self,
         now: Time,
         conn: ConnId,
         peer: SocketAddr,
         out: &mut O,
-    ) -> Result<(), Refused> {
-        if self.sessions.len() >= self.config.limits.max_connections {
-            return Err(Refused);
-        }
+    ) -> Flow {
         self.last_client_id += 1;
         self.stats.total_connections += 1;
         let mut session = Session::new(conn, self.last_client_id, peer, now);
@@ -142,10 +133,14 @@ impl Engine {
         }
         let due = now + self.config.limits.ping_interval;
         self.timers.arm(&mut session.ping_due, due, Timer::Ping(conn));
+        let is_full = self.sessions.len() >= self.config.limits.max_connections;
         self.sessions.insert(session);
         self.tell_info(conn, false, out);
-        self.clean_up(out);
-        Ok(())
+        if is_full {
+            self.tell_error(conn, WireError::MaximumConnections, out);
+            return self.close(conn, CloseReason::MaxConnectionsExceeded, out);
+        }
+        self.settle(conn, out)
     }
 
     /// Does what a client asks. `owner` is the buffer that the command
@@ -190,11 +185,18 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(conn) else {
             return Flow::Closed;
         };
+        let user_before = session.options.user.clone();
         let applied = session.options.apply(json);
         let options = &mut session.options;
-        let admitted = self.config.auth.admits(options) && !options.asks_for_account;
-        options.pass.clear();
-        options.auth_token.clear();
+        // The secrets are not kept, so a second CONNECT that shows none goes
+        // by the first.
+        let shows_none = options.pass.is_empty()
+            && options.auth_token.is_empty()
+            && options.user == user_before;
+        let admitted = !options.asks_for_account
+            && (self.config.auth.admits(options) || (session.connected && shows_none));
+        options.pass = String::new();
+        options.auth_token = String::new();
         if applied.is_err() {
             return self.close(conn, CloseReason::ProtocolViolation, out);
         }
@@ -217,6 +219,7 @@ impl Engine {
         } else {
             session.connected = true;
             session.is_person = false;
+            session.rtt = Some(now - session.started);
             let spread = FIRST_PING / FIRST_PING_SPREAD;
             let extra = spread.mul_f64((self.rng.next() >> 11) as f64 / (1u64 << 53) as f64);
             let due = now + self.config.limits.ping_interval.min(FIRST_PING + extra);
@@ -242,7 +245,7 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(conn) {
             if session.pings_out > 0 {
                 session.rtt = Some(now - session.ping_sent);
-                session.rtt_measured = now;
+                session.rtt_measured = Some(now);
             }
             session.pings_out = 0;
         }
@@ -277,7 +280,9 @@ impl Engine {
             return;
         };
         session.ping_due = None;
-        let wants_rtt = session.rtt.is_none() || now - session.rtt_measured > RTT_AGE_MAX;
+        let wants_rtt = session
+            .rtt_measured
+            .is_none_or(|measured| now - measured > RTT_AGE_MAX);
         if now - session.last_in >= interval || wants_rtt {
             // A person does not answer pings. If the network is gone, TCP
             // will say so about the ping itself.

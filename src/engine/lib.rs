@@ -24,7 +24,7 @@ mod timers;
 mod trie;
 
 pub use auth::Auth;
-pub use engine::{Engine, EngineConfig, Flow, Recovery, Refused, SubscriptionInfo};
+pub use engine::{Engine, EngineConfig, Flow, Recovery, SubscriptionInfo};
 pub use ids::ConnId;
 pub use limits::Limits;
 pub use outbox::{CloseReason, Delivery, Outbox, Payload};

@@ -51,7 +51,8 @@ pub struct Session {
     pub(crate) pings_out: u32,
     pub(crate) ping_sent: Time,
     pub(crate) rtt: Option<Duration>,
-    pub(crate) rtt_measured: Time,
+    /// When a PONG last gave the round trip; until then it is a guess.
+    pub(crate) rtt_measured: Option<Time>,
     /// When the ping timer is armed for.
     pub(crate) ping_due: Option<Time>,
     /// When the authentication timer is armed for.
@@ -80,7 +81,7 @@ impl Session {
             pings_out: 0,
             ping_sent: now,
             rtt: None,
-            rtt_measured: now,
+            rtt_measured: None,
             ping_due: None,
             auth_due: None,
             asked: 0,

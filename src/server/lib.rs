@@ -1,1 +1,52 @@
+//! The server around the engine.
+//!
+//! This crate owns everything that touches the machine: the event loop and
+//! its sockets, output queues, signals, the HTTP monitoring port, and the
+//! clock that the engine is told. It is also how another program runs a
+//! server inside itself:
+//!
+//! ```
+//! use midge_server::{Config, Server};
+//!
+//! let config = Config { port: 0, ..Config::default() };
+//! let server = Server::bind(config)?;
+//! let address = server.client_address();
+//! let handle = server.handle();
+//! let thread = std::thread::spawn(move || server.run());
+//!
+//! let client = std::net::TcpStream::connect(address)?;
+//! drop(client);
+//!
+//! handle.stop();
+//! thread.join().expect("the server does not panic")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod accept;
+mod buffer_pool;
+mod closed_ring;
+mod config;
+mod connection;
+mod connections;
+mod connz;
+mod event_loop;
+mod http;
+mod lame_duck;
+mod metrics;
+mod monitor;
+mod output_queue;
+mod process;
+mod server;
+mod signals;
+mod subsz;
+mod timestamp;
+pub mod units;
+mod varz;
+
+pub use config::{Config, HttpConfig};
+pub use midge_engine::{Auth, Limits};
+pub use server::{Handle, Server, StartError};
+
+/// The version of nats-server whose behaviour clients may expect. They choose
+/// code paths by it, so it names the newest version whose features are whole.
+pub const NATS_VERSION: &str = "2.12.0";

@@ -1,0 +1,57 @@
+//! From the command line to what it asks for.
+
+mod logging;
+mod serve;
+
+use argh::{EarlyExit, FromArgs};
+use std::process::ExitCode;
+
+/// Exit code for a command line that cannot be understood.
+const EXIT_USAGE: u8 = 2;
+
+/// midge, a NATS-compatible pub/sub server small enough for the edge.
+/// Without a command it serves.
+#[derive(FromArgs)]
+struct Midge {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Serve(serve::Serve),
+}
+
+/// Runs what the arguments ask for; the first of them is the program's name.
+pub(crate) fn run(args: Vec<String>) -> ExitCode {
+    let mut args: Vec<&str> = args.iter().map(String::as_str).skip(1).collect();
+    match args.first() {
+        Some(&("--version" | "-V" | "-v")) => {
+            println!("midge {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        // The plain command starts a server, with or without options.
+        None => args.insert(0, "serve"),
+        Some(first) if first.starts_with('-') && !matches!(*first, "--help" | "-h") => {
+            args.insert(0, "serve");
+        }
+        Some(_) => {}
+    }
+    match Midge::from_args(&["midge"], &args) {
+        Ok(Midge {
+            command: Command::Serve(serve),
+        }) => serve.run(),
+        Err(EarlyExit {
+            output,
+            status: Ok(()),
+        }) => {
+            println!("{output}");
+            ExitCode::SUCCESS
+        }
+        Err(EarlyExit { output, .. }) => {
+            eprintln!("{}\nrun midge --help for what there is", output.trim_end());
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `midge serve`: run a server.
+
+use crate::cli::{EXIT_USAGE, logging};
+use argh::FromArgs;
+use log::LevelFilter;
+use midge_server::units::{Period, Size};
+use midge_server::{Auth, Config, HttpConfig, Server};
+use std::process::ExitCode;
+
+/// run a server (what midge does without a command)
+///
+/// Sizes are bytes or carry a unit: 64KB, 1MB. Durations carry one: 500ms,
+/// 10s, 2m.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "serve")]
+pub(crate) struct Serve {
+    /// address to listen on (default: 127.0.0.1)
+    #[argh(option, short = 'a', default = "Config::default().host")]
+    host: String,
+
+    /// port to listen on, 0 for any free one (default: 4222)
+    #[argh(option, short = 'p', default = "Config::default().port")]
+    port: u16,
+
+    /// serve monitoring pages on this port, 0 for any free one (default: off)
+    #[argh(option, short = 'm')]
+    http_port: Option<u16>,
+
+    /// address for monitoring pages (default: that of --host)
+    #[argh(option)]
+    http_host: Option<String>,
+
+    /// name that clients see (default: a random id)
+    #[argh(option, short = 'n', default = "String::new()")]
+    name: String,
+
+    /// user that clients must give, with --pass
+    #[argh(option)]
+    user: Option<String>,
+
+    /// password that clients must give, with --user
+    #[argh(option)]
+    pass: Option<String>,
+
+    /// token that clients must give
+    #[argh(option)]
+    auth: Option<String>,
+
+    /// longest control line (default: 4096)
+    #[argh(option)]
+    max_control_line: Option<Size>,
+
+    /// longest message, headers included (default: 1MB)
+    #[argh(option)]
+    max_payload: Option<Size>,
+
+    /// bytes that may wait for one client before it is cut as a slow consumer
+    /// (default: 64MB)
+    #[argh(option)]
+    max_pending: Option<Size>,
+
+    /// clients at a time (default: 65536)
+    #[argh(option)]
+    max_connections: Option<usize>,
+
+    /// subscriptions of one client, 0 for no limit (default: 0)
+    #[argh(option)]
+    max_subscriptions: Option<usize>,
+
+    /// tokens in the subject of a subscription, 0 for no limit (default: 0)
+    #[argh(option)]
+    max_subject_tokens: Option<usize>,
+
+    /// how long a client may take nothing of what waits for it (default: 10s)
+    #[argh(option)]
+    write_deadline: Option<Period>,
+
+    /// how often an idle client is pinged (default: 2m)
+    #[argh(option)]
+    ping_interval: Option<Period>,
+
+    /// unanswered pings before a client is cut (default: 2)
+    #[argh(option)]
+    ping_max: Option<u32>,
+
+    /// how long a client may take to give its credentials (default: 2s)
+    #[argh(option)]
+    auth_timeout: Option<Period>,
+
+    /// how long lame duck mode takes to let go of all clients (default: 2m)
+    #[argh(option)]
+    lame_duck_duration: Option<Period>,
+
+    /// how long lame duck mode waits before it starts to (default: 10s)
+    #[argh(option)]
+    lame_duck_grace: Option<Period>,
+
+    /// log what happens to each connection
+    #[argh(switch, short = 'D')]
+    debug: bool,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> ExitCode {
+        logging::start(if self.debug {
+            LevelFilter::Debug
+        } else {
+            LevelFilter::Info
+        });
+        let config = match self.into_config() {
+            Ok(config) => config,
+            Err(error) => {
+                eprintln!("{error}\nrun midge serve --help for what there is");
+                return ExitCode::from(EXIT_USAGE);
+            }
+        };
+        let served = Server::bind(config)
+            .map_err(|error| error.to_string())
+            .and_then(|server| server.run().map_err(|error| format!("cannot poll: {error}")));
+        match served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                log::error!("{error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn into_config(self) -> Result<Config, String> {
+        let auth = match (self.auth, self.user, self.pass) {
+            (None, None, None) => Auth::Open,
+            (Some(token), None, None) => Auth::Token(token),
+            (None, Some(user), Some(pass)) => Auth::User { user, pass },
+            (Some(_), ..) => return Err("--auth goes without --user and --pass".into()),
+            (None, ..) => return Err("--user and --pass go together".into()),
+        };
+        let mut config = Config {
+            http: self.http_port.map(|port| HttpConfig {
+                host: self.http_host.unwrap_or_else(|| self.host.clone()),
+                port,
+            }),
+            host: self.host,
+            port: self.port,
+            name: self.name,
+            auth,
+            handle_signals: true,
+            ..Config::default()
+        };
+        let limits = &mut config.limits;
+        set(&mut limits.frame.max_control_line, self.max_control_line.map(|size| size.0));
+        set(&mut limits.frame.max_payload, self.max_payload.map(|size| size.0));
+        set(&mut limits.max_pending, self.max_pending.map(|size| size.0));
+        set(&mut limits.max_connections, self.max_connections);
+        set(&mut limits.max_subscriptions, self.max_subscriptions);
+        set(&mut limits.max_subject_tokens, self.max_subject_tokens);
+        set(&mut limits.ping_interval, self.ping_interval.map(|period| period.0));
+        set(&mut limits.ping_max, self.ping_max);
+        set(&mut limits.auth_timeout, self.auth_timeout.map(|period| period.0));
+        set(&mut config.write_deadline, self.write_deadline.map(|period| period.0));
+        set(&mut config.lame_duck_duration, self.lame_duck_duration.map(|period| period.0));
+        set(&mut config.lame_duck_grace, self.lame_duck_grace.map(|period| period.0));
+        if config.limits.max_pending < config.limits.frame.max_payload {
+            return Err("--max-pending must hold at least one message of --max-payload".into());
+        }
+        Ok(config)
+    }
+}
+
+fn set<T>(target: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}

@@ -1,0 +1,125 @@
+//! One socket and what is known about it.
+
+use crate::output_queue::OutputQueue;
+use midge_engine::{CloseReason, ConnId, Time};
+use midge_proto::Needed;
+use mio::net::TcpStream;
+use std::io::{self, Read};
+
+/// A socket in the table.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnId,
+    pub(crate) transport: Transport,
+    pub(crate) codec: Codec,
+    pub(crate) phase: Phase,
+    pub(crate) output: OutputQueue,
+    /// It is in the list of those to be written to.
+    pub(crate) is_dirty: bool,
+    /// It is in the queue of those to be read from.
+    pub(crate) is_queued: bool,
+    /// The other side has hung up: read until the end, whatever comes.
+    pub(crate) read_closed: bool,
+    /// It rests until then, because its messages pile up elsewhere.
+    pub(crate) resume_due: Option<Time>,
+    /// It is cut then, unless what waits for it moves.
+    pub(crate) deadline_due: Option<Time>,
+}
+
+/// What carries the bytes.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    stream: TcpStream,
+    /// The poll also reports when it can be written to.
+    pub(crate) wants_writable: bool,
+}
+
+/// What the bytes mean.
+#[derive(Debug)]
+pub(crate) enum Codec {
+    /// NATS's text protocol; the engine has the session.
+    Nats(Partial),
+    /// One monitoring request after the other.
+    Http(Vec<u8>),
+}
+
+/// The start of a frame whose rest has not come yet.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) needed: Needed,
+}
+
+impl Default for Partial {
+    fn default() -> Self {
+        Partial {
+            bytes: Vec::new(),
+            needed: Needed::Line,
+        }
+    }
+}
+
+/// Where a connection is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Both sides talk.
+    Open,
+    /// The session is over; what waits is still written.
+    Draining(CloseReason),
+    /// All is written and our side is shut; the client's last bytes are
+    /// awaited, because closing on unread bytes would take back the last
+    /// words before the client has read them.
+    Lingering,
+    /// To be dropped at the end of this turn.
+    Dead,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnId, stream: TcpStream, codec: Codec) -> Self {
+        Connection {
+            id,
+            transport: Transport {
+                stream,
+                wants_writable: false,
+            },
+            codec,
+            phase: Phase::Open,
+            output: OutputQueue::default(),
+            is_dirty: false,
+            is_queued: false,
+            read_closed: false,
+            resume_due: None,
+            deadline_due: None,
+        }
+    }
+}
+
+impl Transport {
+    /// Reads what there is. `Ok(None)` when there is nothing for now.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match self.stream.read(buffer) {
+                Ok(count) => return Ok(Some(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What to write to.
+    pub(crate) fn writer(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// What to register with the poll.
+    pub(crate) fn source(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn shut_write(&self) {
+        // A socket that is already gone needs no shutting.
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+    }
+}

@@ -1,0 +1,230 @@
+//! All sockets, and the engine's way to them.
+
+use crate::buffer_pool::BufferPool;
+use crate::closed_ring::ClosedRing;
+use crate::connection::{Codec, Connection, Phase};
+use crate::output_queue::{Flushed, SHARE_MIN};
+use midge_engine::{CloseReason, ConnId, Delivery, Outbox, Session, Time};
+use midge_proto::encode::CRLF;
+use mio::net::TcpStream;
+use slab::Slab;
+use std::io;
+
+/// The table of connections. Writing to one marks it dirty; the loop flushes
+/// the dirty ones before it sleeps.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    table: Slab<Connection>,
+    next_generation: u32,
+    /// How many of them are for monitoring.
+    http_count: usize,
+    dirty: Vec<ConnId>,
+    /// To be dropped at the end of the turn.
+    dead: Vec<ConnId>,
+    /// Bytes queued since the last flush.
+    unflushed: usize,
+    pub(crate) pool: BufferPool,
+    pub(crate) closed_ring: ClosedRing,
+    /// The time of this turn.
+    pub(crate) now: Time,
+}
+
+impl Connections {
+    /// Gives a socket a place and an id that was never used before.
+    pub(crate) fn insert(&mut self, stream: TcpStream, codec: Codec) -> ConnId {
+        let entry = self.table.vacant_entry();
+        let id = ConnId {
+            index: entry.key() as u32,
+            generation: self.next_generation,
+        };
+        self.next_generation = self.next_generation.wrapping_add(1);
+        self.http_count += usize::from(matches!(codec, Codec::Http(_)));
+        entry.insert(Connection::new(id, stream, codec));
+        id
+    }
+
+    /// Takes a connection out, its socket with it.
+    pub(crate) fn remove(&mut self, id: ConnId) -> Option<Connection> {
+        self.get_mut(id)?;
+        let connection = self.table.remove(id.index as usize);
+        self.http_count -= usize::from(matches!(connection.codec, Codec::Http(_)));
+        Some(connection)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
+        self.table
+            .get_mut(id.index as usize)
+            .filter(|connection| connection.id == id)
+    }
+
+    pub(crate) fn get(&self, id: ConnId) -> Option<&Connection> {
+        self.table
+            .get(id.index as usize)
+            .filter(|connection| connection.id == id)
+    }
+
+    /// Whoever has this place now.
+    pub(crate) fn at(&mut self, index: usize) -> Option<&mut Connection> {
+        self.table.get_mut(index)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn http_count(&self) -> usize {
+        self.http_count
+    }
+
+    pub(crate) fn ids(&self) -> Vec<ConnId> {
+        self.table.iter().map(|(_, connection)| connection.id).collect()
+    }
+
+    /// Bytes queued since the last flush.
+    #[inline]
+    pub(crate) fn unflushed(&self) -> usize {
+        self.unflushed
+    }
+
+    /// The connections to be written to; they count as clean from now on.
+    pub(crate) fn take_dirty(&mut self) -> Vec<ConnId> {
+        self.unflushed = 0;
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Gives the list back, to spare its allocation.
+    pub(crate) fn recycle_dirty(&mut self, mut list: Vec<ConnId>) {
+        if self.dirty.is_empty() {
+            list.clear();
+            self.dirty = list;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn mark_dirty(&mut self, id: ConnId) {
+        if let Some(connection) = self.get_mut(id)
+            && !connection.is_dirty
+        {
+            connection.is_dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Lets go of a connection at the end of this turn.
+    pub(crate) fn kill(&mut self, id: ConnId) {
+        if let Some(connection) = self.get_mut(id)
+            && connection.phase != Phase::Dead
+        {
+            connection.phase = Phase::Dead;
+            self.dead.push(id);
+        }
+    }
+
+    pub(crate) fn take_dead(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.dead)
+    }
+
+    /// Writes what waits for a connection; `None` if it is gone.
+    pub(crate) fn flush_one(&mut self, id: ConnId) -> Option<io::Result<Flushed>> {
+        let connection = self
+            .table
+            .get_mut(id.index as usize)
+            .filter(|connection| connection.id == id && connection.phase != Phase::Dead)?;
+        connection.is_dirty = false;
+        let socket = connection.transport.writer();
+        Some(connection.output.flush(socket, &mut self.pool))
+    }
+
+    /// Queues bytes for a connection.
+    pub(crate) fn push(&mut self, id: ConnId, bytes: &[u8]) -> usize {
+        let Some(connection) = self.table.get_mut(id.index as usize) else {
+            return 0;
+        };
+        if connection.id != id || connection.phase != Phase::Open {
+            return 0;
+        }
+        connection.output.push(bytes, &mut self.pool);
+        self.unflushed += bytes.len();
+        let pending = connection.output.len();
+        self.mark_dirty(id);
+        pending
+    }
+}
+
+impl Outbox for Connections {
+    fn line(&mut self, conn: ConnId, line: &[u8]) -> usize {
+        self.push(conn, line)
+    }
+
+    #[inline]
+    fn deliver(&mut self, conn: ConnId, delivery: &Delivery<'_>) -> usize {
+        let Some(connection) = self.table.get_mut(conn.index as usize) else {
+            return 0;
+        };
+        if connection.id != conn || connection.phase != Phase::Open {
+            return 0;
+        }
+        let output = &mut connection.output;
+        let len_before = output.len();
+        let body = delivery.body();
+        if body.len() < SHARE_MIN {
+            let len_max = delivery.line.len_max() + body.len() + CRLF.len();
+            let tail = output.tail(len_max, &mut self.pool);
+            let tail_before = tail.len();
+            delivery.line.encode(tail);
+            tail.extend_from_slice(body);
+            tail.extend_from_slice(CRLF);
+            let added = tail.len() - tail_before;
+            output.appended(added);
+        } else {
+            let tail = output.tail(delivery.line.len_max(), &mut self.pool);
+            let tail_before = tail.len();
+            delivery.line.encode(tail);
+            let added = tail.len() - tail_before;
+            output.appended(added);
+            output.push_shared(delivery.shared_body(), &mut self.pool);
+            output.push(CRLF, &mut self.pool);
+        }
+        let pending = output.len();
+        self.unflushed += pending - len_before;
+        if !connection.is_dirty {
+            connection.is_dirty = true;
+            self.dirty.push(conn);
+        }
+        pending
+    }
+
+    fn closed(&mut self, conn: ConnId, session: &Session, reason: CloseReason) {
+        let pending = self.get(conn).map_or(0, |connection| connection.output.len());
+        self.closed_ring.record(session, reason, self.now, pending);
+        log_end(session, reason);
+        let Some(connection) = self.get_mut(conn) else {
+            return;
+        };
+        match reason {
+            // What waits for these can't be written, or has nobody to read it.
+            CloseReason::SlowConsumerPendingBytes
+            | CloseReason::SlowConsumerWriteDeadline
+            | CloseReason::ReadError
+            | CloseReason::WriteError => self.kill(conn),
+            _ => {
+                if connection.phase == Phase::Open {
+                    connection.phase = Phase::Draining(reason);
+                }
+                self.mark_dirty(conn);
+            }
+        }
+    }
+}
+
+fn log_end(session: &Session, reason: CloseReason) {
+    let (client, peer) = (session.client_id(), session.peer());
+    let name = &session.options().name;
+    match reason {
+        CloseReason::ClientClosed | CloseReason::ServerShutdown | CloseReason::ReadError => {
+            log::debug!("client {client} {peer} \"{name}\" gone: {reason}");
+        }
+        _ => log::warn!("client {client} {peer} \"{name}\" closed: {reason}"),
+    }
+}

@@ -1,0 +1,318 @@
+//! `/connz`: the connections, those that are and those that were.
+
+use crate::closed_ring::ClosedConnection;
+use crate::http::{Request, Response, Status};
+use crate::monitor::{View, json_page};
+use crate::subsz::{LIMIT_MAX as SUBSCRIPTIONS_MAX, SubscriptionDetail};
+use crate::timestamp::{go_duration, uptime};
+use midge_engine::{CloseReason, Session, Time, Traffic};
+use serde::Serialize;
+use serde_json::json;
+use std::cmp::Reverse;
+use std::time::Duration;
+
+/// Connections shown when the query names no limit.
+const LIMIT_DEFAULT: usize = 1024;
+
+/// Connections shown at most, whatever the query says: the page is made on
+/// the event loop.
+const LIMIT_MAX: usize = 10_000;
+
+/// One connection in the list.
+#[derive(Debug, Serialize)]
+struct ConnectionInfo {
+    cid: u64,
+    kind: &'static str,
+    #[serde(rename = "type")]
+    kind_of_client: &'static str,
+    ip: String,
+    port: u16,
+    start: String,
+    last_activity: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    rtt: String,
+    uptime: String,
+    idle: String,
+    pending_bytes: usize,
+    in_msgs: u64,
+    out_msgs: u64,
+    in_bytes: u64,
+    out_bytes: u64,
+    subscriptions: usize,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    lang: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorized_user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscriptions_list: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscriptions_list_detail: Option<Vec<SubscriptionDetail>>,
+}
+
+/// A connection to be shown, and what it is sorted by.
+enum Row<'a> {
+    Open(&'a Session, usize),
+    Closed(&'a ClosedConnection),
+}
+
+impl Row<'_> {
+    fn cid(&self) -> u64 {
+        match self {
+            Row::Open(session, _) => session.client_id(),
+            Row::Closed(closed) => closed.client_id,
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        match self {
+            Row::Open(session, _) => session.traffic(),
+            Row::Closed(closed) => closed.traffic,
+        }
+    }
+
+    fn started(&self) -> Time {
+        match self {
+            Row::Open(session, _) => session.started(),
+            Row::Closed(closed) => closed.started,
+        }
+    }
+
+    fn last_activity(&self) -> Time {
+        match self {
+            Row::Open(session, _) => session.last_activity(),
+            Row::Closed(closed) => closed.last_activity,
+        }
+    }
+
+    fn stopped(&self) -> Option<(Time, CloseReason)> {
+        match self {
+            Row::Open(..) => None,
+            Row::Closed(closed) => Some((closed.stopped, closed.reason)),
+        }
+    }
+
+    fn pending_bytes(&self) -> usize {
+        match self {
+            Row::Open(_, pending) => *pending,
+            Row::Closed(closed) => closed.pending_bytes,
+        }
+    }
+
+    fn subscriptions(&self) -> usize {
+        match self {
+            Row::Open(session, _) => session.subscription_count(),
+            Row::Closed(_) => 0,
+        }
+    }
+
+    fn rtt(&self) -> Duration {
+        match self {
+            Row::Open(session, _) => session.rtt(),
+            Row::Closed(closed) => closed.rtt,
+        }
+        .unwrap_or_default()
+    }
+
+    fn user(&self) -> &str {
+        match self {
+            Row::Open(session, _) => &session.options().user,
+            Row::Closed(closed) => &closed.user,
+        }
+    }
+}
+
+pub(crate) fn page(view: &View<'_>, request: &Request) -> Response {
+    match try_page(view, request) {
+        Ok(page) | Err(page) => page,
+    }
+}
+
+fn try_page(view: &View<'_>, request: &Request) -> Result<Response, Response> {
+    let offset = number(request, "offset", 0)?;
+    let limit = number(request, "limit", LIMIT_DEFAULT)?.clamp(1, LIMIT_MAX);
+    let cid = match number(request, "cid", 0)? {
+        0 => None,
+        cid => Some(cid as u64),
+    };
+    let (with_open, with_closed) = match request.get("state").unwrap_or("open") {
+        "" | "open" => (true, false),
+        "closed" => (false, true),
+        "any" | "all" => (true, true),
+        other => return Err(refusal(format!("Error decoding state for {other}"))),
+    };
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    if with_open {
+        rows.extend(view.engine.sessions().map(|session| {
+            let connection = view.connections.get(session.conn());
+            let pending = connection.map_or(0, |connection| connection.output.len());
+            Row::Open(session, pending)
+        }));
+    }
+    if with_closed {
+        rows.extend(view.connections.closed_ring.iter().map(Row::Closed));
+    }
+    if let Some(user) = request.get("user") {
+        rows.retain(|row| row.user() == user);
+    }
+    if let Some(account) = request.get("acc") {
+        rows.retain(|_| account == view.engine.account_name());
+    }
+    if let Some(cid) = cid {
+        rows.retain(|row| row.cid() == cid);
+    }
+    let with_open_only = with_open && !with_closed;
+    sort(&mut rows, request.get("sort").unwrap_or("cid"), view.now, with_open_only)?;
+    let total = rows.len();
+    let detail = Detail {
+        names: matches!(request.get("subs"), Some("1" | "true")),
+        subscriptions: request.get("subs") == Some("detail"),
+        auth: matches!(request.get("auth"), Some("1" | "true")),
+    };
+    let mut budget = SUBSCRIPTIONS_MAX;
+    let shown: Vec<ConnectionInfo> = rows
+        .iter()
+        .skip(offset)
+        .take(limit)
+        .map(|row| describe(view, row, &detail, &mut budget))
+        .collect();
+    Ok(json_page(&json!({
+        "server_id": view.engine.info().server_id,
+        "now": view.timestamp(view.now),
+        "num_connections": shown.len(),
+        "total": total,
+        "offset": offset,
+        "limit": limit,
+        "connections": shown,
+    })))
+}
+
+/// Sorts as asked: counts and ages with the largest first, as the one who
+/// looks is after the busiest.
+fn sort(rows: &mut [Row<'_>], by: &str, now: Time, open_only: bool) -> Result<(), Response> {
+    match by {
+        "" | "cid" => rows.sort_by_key(Row::cid),
+        "start" => rows.sort_by_key(Row::started),
+        "subs" => rows.sort_by_key(|row| Reverse(row.subscriptions())),
+        "pending" => rows.sort_by_key(|row| Reverse(row.pending_bytes())),
+        "msgs_to" => rows.sort_by_key(|row| Reverse(row.traffic().out_msgs)),
+        "msgs_from" => rows.sort_by_key(|row| Reverse(row.traffic().in_msgs)),
+        "bytes_to" => rows.sort_by_key(|row| Reverse(row.traffic().out_bytes)),
+        "bytes_from" => rows.sort_by_key(|row| Reverse(row.traffic().in_bytes)),
+        "last" => rows.sort_by_key(|row| Reverse(row.last_activity())),
+        "idle" => rows.sort_by_key(|row| Reverse(now - row.last_activity())),
+        "uptime" => rows.sort_by_key(|row| Reverse(now - row.started())),
+        "rtt" => rows.sort_by_key(|row| Reverse(row.rtt())),
+        "stop" | "reason" if open_only => {
+            return Err(refusal(format!("sort by {by} only valid on closed connections")));
+        }
+        "stop" => rows.sort_by_key(|row| Reverse(row.stopped().map(|(at, _)| at))),
+        "reason" => rows.sort_by_key(|row| row.stopped().map(|(_, reason)| reason.to_string())),
+        other => return Err(refusal(format!("invalid sorting option: {other}"))),
+    }
+    Ok(())
+}
+
+/// What else to show of each connection.
+struct Detail {
+    names: bool,
+    subscriptions: bool,
+    auth: bool,
+}
+
+fn describe(
+    view: &View<'_>,
+    row: &Row<'_>,
+    detail: &Detail,
+    budget: &mut usize,
+) -> ConnectionInfo {
+    let (ip, port, name, lang, version) = match row {
+        Row::Open(session, _) => {
+            let (peer, options) = (session.peer(), session.options());
+            let ip = peer.ip().to_string();
+            (ip, peer.port(), &options.name, &options.lang, &options.version)
+        }
+        Row::Closed(closed) => {
+            let ip = closed.ip.clone();
+            (ip, closed.port, &closed.name, &closed.lang, &closed.version)
+        }
+    };
+    let end = row.stopped().map_or(view.now, |(at, _)| at);
+    let traffic = row.traffic();
+    let subscriptions = match row {
+        Row::Open(session, _) if detail.names || detail.subscriptions => {
+            Some(subscriptions_of(view, session, budget))
+        }
+        _ => None,
+    };
+    let (list, list_detail) = match subscriptions {
+        Some(list) if detail.subscriptions => (None, Some(list)),
+        Some(list) => (Some(list.into_iter().map(|sub| sub.subject).collect()), None),
+        None => (None, None),
+    };
+    ConnectionInfo {
+        cid: row.cid(),
+        kind: "Client",
+        kind_of_client: "nats",
+        ip,
+        port,
+        start: view.timestamp(row.started()),
+        last_activity: view.timestamp(row.last_activity()),
+        stop: row.stopped().map(|(at, _)| view.timestamp(at)),
+        reason: row.stopped().map(|(_, reason)| reason.to_string()),
+        rtt: go_duration(row.rtt()),
+        uptime: uptime(end - row.started()),
+        idle: uptime(end - row.last_activity()),
+        pending_bytes: row.pending_bytes(),
+        in_msgs: traffic.in_msgs,
+        out_msgs: traffic.out_msgs,
+        in_bytes: traffic.in_bytes,
+        out_bytes: traffic.out_bytes,
+        subscriptions: row.subscriptions(),
+        name: name.clone(),
+        lang: lang.clone(),
+        version: version.clone(),
+        authorized_user: (detail.auth && !row.user().is_empty()).then(|| row.user().to_owned()),
+        account: detail.auth.then(|| view.engine.account_name()),
+        subscriptions_list: list,
+        subscriptions_list_detail: list_detail,
+    }
+}
+
+fn subscriptions_of(
+    view: &View<'_>,
+    session: &Session,
+    budget: &mut usize,
+) -> Vec<SubscriptionDetail> {
+    let mut list = Vec::new();
+    view.engine.for_each_subscription(session, |sub| {
+        if *budget > 0 {
+            *budget -= 1;
+            let account = view.engine.account_name();
+            list.push(SubscriptionDetail::new(account, session.client_id(), &sub));
+        }
+    });
+    list
+}
+
+/// A whole number of the query.
+pub(crate) fn number(request: &Request, name: &str, default: usize) -> Result<usize, Response> {
+    match request.get(name) {
+        None | Some("") => Ok(default),
+        Some(text) => text
+            .parse()
+            .map_err(|_| refusal(format!("Error decoding int for '{name}': \"{text}\" is no number"))),
+    }
+}
+
+fn refusal(text: String) -> Response {
+    Response::text(Status::BadRequest, text)
+}

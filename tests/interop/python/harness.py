@@ -1,0 +1,254 @@
+"""Starts the server under test, and waits for things with a deadline."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import nats
+
+# How long anything may take before the test gives up. Never waited out in a run that passes.
+PATIENCE = 20
+POLL = 0.005
+
+# Ports that a test of this run has had: a port released by one test and handed to another could
+# otherwise lead a reconnecting client of the first to the server of the second.
+USED_PORTS = set()
+
+
+def binary():
+    named = os.environ.get("MIDGE_BIN")
+    if named:
+        return Path(named)
+    target = Path(__file__).resolve().parents[3] / "target"
+    for profile in ("release", "debug"):
+        path = target / profile / "midge"
+        if path.exists():
+            return path
+    raise FileNotFoundError("build midge, or name a server in MIDGE_BIN")
+
+
+def free_port():
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        if port not in USED_PORTS:
+            USED_PORTS.add(port)
+            return port
+
+
+async def eventually(condition, what):
+    """Waits until the condition holds. What is awaited may be a function, asked in the end."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        in_time = time.monotonic() < deadline
+        assert in_time, f"not in time: {what() if callable(what) else what}"
+        await asyncio.sleep(POLL)
+
+
+async def greets(port):
+    """Whether a server on the port accepts and says who it is."""
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                return (await reader.readline()).startswith(b"INFO ")
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+
+
+class Server:
+    """A server process and the clients that a test has connected to it."""
+
+    def __init__(self, flags=()):
+        self.flags = list(flags)
+        self.port = None
+        self.process = None
+        self.clients = []
+        # Errors of clients that came with no error callback of their own: there must be none.
+        self.errors = []
+
+    @property
+    def url(self):
+        return f"nats://127.0.0.1:{self.port}"
+
+    async def start(self):
+        """Starts on a free port, which another process may take before the server does."""
+        refusals = []
+        for _ in range(5):
+            self.port = free_port()
+            refusal = await self._launch()
+            if refusal is None:
+                return
+            refusals.append(refusal)
+        raise AssertionError(f"the server did not start: {refusals}")
+
+    async def start_again(self):
+        """Starts a stopped server again, on the same port and with the same flags."""
+        deadline = time.monotonic() + PATIENCE
+        # A client that keeps dialing can hold the port for an instant.
+        while (refusal := await self._launch()) is not None:
+            assert time.monotonic() < deadline, f"no restart: {refusal}"
+            await asyncio.sleep(POLL)
+
+    async def _launch(self):
+        path = binary()
+        is_reference = "nats-server" in path.name
+        host_flag, port_flag = ("-a", "-p") if is_reference else ("--host", "--port")
+        output = None if os.environ.get("MIDGE_SERVER_OUTPUT") else subprocess.DEVNULL
+        self.process = subprocess.Popen(
+            [path, host_flag, "127.0.0.1", port_flag, str(self.port), *self.flags],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            greeted = await greets(self.port)
+            # Looked at after the greeting, which may have come from another process on the port.
+            if self.process.poll() is not None:
+                return f"the server ended: {self.process.returncode}"
+            if greeted:
+                return None
+            await asyncio.sleep(POLL)
+        self.kill()
+        return "no INFO in time"
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    async def pause(self):
+        """Stops the process as it is, until `resume`."""
+        self.signal(signal.SIGSTOP)
+        stopped = os.WUNTRACED | os.WNOHANG
+        # Sending returns earlier than the last thread stops.
+        await eventually(lambda: os.waitpid(self.process.pid, stopped)[0], "a stopped process")
+
+    def resume(self):
+        self.signal(signal.SIGCONT)
+
+    async def stop(self):
+        """Asks the server to end and waits until it has."""
+        self.signal(signal.SIGTERM)
+        await eventually(lambda: self.process.poll() is not None, "an end on SIGTERM")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    async def connect(self, *, url=None, **options):
+        options.setdefault("error_cb", self._unexpected)
+        client = await nats.connect(url or self.url, **options)
+        self.clients.append(client)
+        return client
+
+    async def _unexpected(self, error):
+        self.errors.append(error)
+
+    async def close(self):
+        try:
+            for client in self.clients:
+                async with asyncio.timeout(PATIENCE):
+                    await client.close()
+        finally:
+            self.kill()
+        assert self.errors == []
+
+
+class Watch:
+    """Records what the callbacks of one client are told."""
+
+    def __init__(self):
+        self.events = []
+        self.errors = []
+
+    def options(self):
+        async def on_error(error):
+            self.errors.append(error)
+
+        names = ("disconnected", "reconnected", "closed", "lame_duck_mode")
+        callbacks = {f"{name}_cb": self._recorder(name) for name in names}
+        return {"error_cb": on_error, **callbacks}
+
+    def _recorder(self, name):
+        async def record():
+            self.events.append(name)
+
+        return record
+
+    async def until(self, name, count=1):
+        await eventually(
+            lambda: self.events.count(name) >= count, lambda: f"{name} in {self.events}"
+        )
+
+
+async def settle(client):
+    """Waits until the server has handled all that the client has sent, and the client all that
+    the server had sent it by then.
+
+    Twice, because the client's flush sends its PING ahead of the commands that it still holds
+    back, and those only follow while it waits for the PONG.
+    """
+    await client.flush()
+    await client.flush()
+
+
+async def next_data(subscription):
+    return (await subscription.next_msg(timeout=PATIENCE)).data
+
+
+async def take(subscription, count):
+    """The payloads of the next messages."""
+    return [await next_data(subscription) for _ in range(count)]
+
+
+def numbers(count):
+    """Distinct payloads, in their order."""
+    return [str(number).encode() for number in range(count)]
+
+
+class Raw:
+    """A bare connection, for what the client would not send or does not show."""
+
+    def __init__(self, reader, writer):
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls, server, options=""):
+        raw = cls(*await asyncio.open_connection("127.0.0.1", server.port))
+        assert (await raw.line()).startswith(b"INFO ")
+        raw.send(f'CONNECT {{"verbose":false,"pedantic":false{options}}}\r\n'.encode())
+        await raw.settle()
+        return raw
+
+    def send(self, data):
+        self.writer.write(data)
+
+    async def line(self):
+        """The next line, or nothing when the server has closed the connection."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.reader.readline()
+
+    async def answer(self):
+        """The next line that is about what the test did, not housekeeping."""
+        while True:
+            line = await self.line()
+            if line == b"PING\r\n":
+                self.send(b"PONG\r\n")
+            elif not line.startswith(b"INFO "):
+                return line
+
+    async def settle(self):
+        self.send(b"PING\r\n")
+        assert await self.answer() == b"PONG\r\n"
+
+    async def close(self):
+        self.writer.close()
+        await self.writer.wait_closed()
