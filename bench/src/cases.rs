@@ -113,17 +113,15 @@ impl Case {
 
     /// Measures it once, on a server started for it.
     pub(crate) fn measure(&self, peer: &Peer, duration: Duration) -> io::Result<Sample> {
-        if let Work::FileSize = self.work {
-            return footprint::file_size(peer);
-        }
-        let server = Server::start(peer)?;
+        let started = || Server::start(peer);
         match self.work {
-            Work::Publish(shape) => throughput::run(&server, &shape, duration),
-            Work::Request { in_flight } => roundtrip::run(&server, in_flight, duration),
-            Work::Connect(count) => footprint::connections(&server, count),
-            Work::Subscribe(count) => footprint::subscriptions(&server, count),
-            Work::Start | Work::FileSize => Ok(footprint::start(&server)),
-            Work::Idle => footprint::idle(&server),
+            Work::Publish(shape) => throughput::run(&started()?, &shape, duration),
+            Work::Request { in_flight } => roundtrip::run(&started()?, in_flight, duration),
+            Work::Connect(count) => footprint::connections(&started()?, count),
+            Work::Subscribe(count) => footprint::subscriptions(&started()?, count),
+            Work::Start => Ok(footprint::start(&started()?)),
+            Work::Idle => footprint::idle(&started()?),
+            Work::FileSize => footprint::file_size(peer),
         }
     }
 }

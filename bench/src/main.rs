@@ -36,6 +36,9 @@ use std::process::ExitCode;
 use cases::Case;
 use options::{Options, Request};
 
+/// The load average below which the machine counts as left to us.
+const QUIET: f64 = 0.5;
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let outcome = match args.first().and_then(|first| first.to_str()) {
@@ -82,9 +85,15 @@ fn run(options: &Options) -> io::Result<bool> {
     };
     let cases = selected(cases::all(scale), &options.only)?;
 
+    let busy = proc::load_average()?;
+    if busy > QUIET {
+        eprintln!(
+            "warning: load average {busy:.2}: this machine does other work, and figures will tell of it"
+        );
+    }
     let versions = rounds::versions(&peers)?;
     let results = rounds::play(&peers, &cases, options);
-    println!("{}", table::preamble(&versions, options));
+    println!("{}", table::preamble(&versions, busy, options));
     print!("{}", table::render(&results, options.markdown));
     Ok(results.iter().all(|result| result.failures.is_empty()))
 }

@@ -1,5 +1,6 @@
 //! What Linux tells about a process in `/proc`: processor time, resident
-//! memory, whether it lives, and how many files it may open.
+//! memory, whether it lives, how many files it may open; and how busy the
+//! machine is.
 
 use std::fs;
 use std::io;
@@ -50,6 +51,15 @@ pub(crate) fn processor() -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// How many threads wanted a processor during the last minute, on average.
+pub(crate) fn load_average() -> io::Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    text.split_whitespace()
+        .next()
+        .and_then(|minute| minute.parse().ok())
+        .ok_or_else(|| io::Error::other("cannot read /proc/loadavg"))
 }
 
 fn unreadable(pid: u32, file: &str) -> io::Error {
@@ -120,6 +130,6 @@ mod tests {
     fn this_process_can_be_read() {
         let pid = std::process::id();
         assert!(cpu(pid).is_ok() && memory(pid).unwrap().resident > 0 && is_alive(pid));
-        assert!(open_file_limit().unwrap() > 0);
+        assert!(open_file_limit().unwrap() > 0 && load_average().unwrap() >= 0.0);
     }
 }

@@ -82,16 +82,19 @@ const FAMILIES: [(Family, &str, &[Column]); 5] = [
     (Family::Process, "Process", PROCESS),
 ];
 
-/// What was run, on what.
-pub(crate) fn preamble(versions: &[String], options: &Options) -> String {
+/// What was run, on what, and how much else went on there before.
+pub(crate) fn preamble(versions: &[String], busy: f64, options: &Options) -> String {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let processor = proc::processor().unwrap_or_else(|| "unknown processor".to_owned());
+    let rounds = match options.rounds {
+        1 => "one round".to_owned(),
+        count => format!("median of {count} rounds"),
+    };
     format!(
-        "{}; {cores} cores of {processor}; {:.2} s a load, median of {} round{}. × is the ratio to midge.\n",
+        "{}; {cores} cores of {processor}, load average before {busy:.2}; \
+         {:.2} s a load, {rounds}. × is the ratio to midge.\n",
         versions.join(", "),
         options.duration.as_secs_f64(),
-        options.rounds,
-        if options.rounds == 1 { "" } else { "s" },
     )
 }
 

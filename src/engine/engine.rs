@@ -86,6 +86,10 @@ pub struct Engine {
     pub(crate) spent: Vec<SubId>,
     /// Sessions to end as soon as nobody is looking at the tables.
     pub(crate) doomed: Vec<(ConnId, CloseReason)>,
+    /// The tail of a message whose line was not spelled as a MSG has it.
+    pub(crate) respelled: Vec<u8>,
+    /// The tail of a message without its header block.
+    pub(crate) stripped: Vec<u8>,
     /// Bytes of a line being built.
     pub(crate) scratch: Vec<u8>,
     /// The queue groups a message has met; kept to spare an allocation.
@@ -108,6 +112,8 @@ impl Engine {
             last_client_id: 0,
             spent: Vec::new(),
             doomed: Vec::new(),
+            respelled: Vec::new(),
+            stripped: Vec::new(),
             scratch: Vec::new(),
             queue_names: Vec::new(),
         }
@@ -143,9 +149,9 @@ impl Engine {
         self.settle(conn, out)
     }
 
-    /// Does what a client asks. `owner` is the buffer that the command
+    /// Does what a client asks; publishes may also go straight to
+    /// [`Engine::publish`]. `owner` is the buffer that the command
     /// borrows from, if that may be kept for sharing a large payload.
-    #[inline]
     pub fn command<O: Outbox>(
         &mut self,
         now: Time,
@@ -164,7 +170,7 @@ impl Engine {
             session.last_in = now;
         }
         match *command {
-            Command::Publish(ref publish) => self.publish(conn, publish, owner, out),
+            Command::Publish(ref publish) => self.publish(now, conn, publish, owner, out),
             Command::Subscribe {
                 subject,
                 queue,

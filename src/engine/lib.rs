@@ -27,7 +27,7 @@ pub use auth::Auth;
 pub use engine::{Engine, EngineConfig, Flow, Recovery, SubscriptionInfo};
 pub use ids::ConnId;
 pub use limits::Limits;
-pub use outbox::{CloseReason, Delivery, Outbox, Payload};
+pub use outbox::{CloseReason, Delivery, Outbox, Tail};
 pub use session::{Session, Traffic};
 pub use stats::{EngineStats, RouterStats};
 pub use time::Time;

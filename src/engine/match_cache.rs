@@ -34,6 +34,8 @@ pub(crate) struct MatchCache {
     /// Starts above the default of a slot, which is therefore stale.
     generation: u64,
     hasher: FixedState,
+    /// The slot of the last match, which is likely the next one's too.
+    last: usize,
     /// The last match that was not worth a slot.
     unslotted: Vec<NodeId>,
     pub(crate) lookups: u64,
@@ -46,6 +48,7 @@ impl MatchCache {
             slots: Vec::new(),
             generation: 1,
             hasher: FixedState::with_seed(seed),
+            last: 0,
             unslotted: Vec::new(),
             lookups: 0,
             hits: 0,
@@ -56,14 +59,22 @@ impl MatchCache {
     #[inline]
     pub(crate) fn find(&mut self, trie: &mut Trie, subject: &[u8]) -> &[NodeId] {
         self.lookups += 1;
-        let index = self.slot_index(subject);
-        match self.slots.get(index) {
-            Some(slot) if slot.generation == self.generation && slot.subject == subject => {
-                self.hits += 1;
-                &self.slots[index].nodes
+        if !self.holds(self.last, subject) {
+            let index = self.slot_index(subject);
+            if !self.holds(index, subject) {
+                return self.walk(trie, subject, index);
             }
-            _ => self.walk(trie, subject, index),
+            self.last = index;
         }
+        self.hits += 1;
+        &self.slots[self.last].nodes
+    }
+
+    #[inline]
+    fn holds(&self, index: usize, subject: &[u8]) -> bool {
+        self.slots.get(index).is_some_and(|slot| {
+            slot.generation == self.generation && slot.subject == subject
+        })
     }
 
     #[cold]

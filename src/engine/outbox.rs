@@ -2,7 +2,6 @@
 
 use crate::{ConnId, Session};
 use bytes::Bytes;
-use midge_proto::encode::MessageLine;
 use std::cell::OnceCell;
 use std::fmt;
 
@@ -26,56 +25,53 @@ pub trait Outbox {
 /// A message for one subscription.
 #[derive(Debug)]
 pub struct Delivery<'a> {
-    /// The first line.
-    pub line: MessageLine<'a>,
-    /// Header block and body, as published.
-    pub payload: &'a Payload<'a>,
-    /// Bytes at the front of the payload that this receiver does not get:
-    /// the header block, for a client without headers.
-    pub skip: usize,
+    /// It goes as HMSG.
+    pub has_header: bool,
+    /// The subject that was published to.
+    pub subject: &'a [u8],
+    /// The receiving subscription.
+    pub sid: &'a [u8],
+    /// The rest, the same for all receivers.
+    pub tail: &'a Tail<'a>,
 }
 
-impl Delivery<'_> {
-    /// The bytes that follow the first line.
-    #[inline]
-    pub fn body(&self) -> &[u8] {
-        &self.payload.bytes[self.skip..]
-    }
-
-    /// The same bytes, to keep: shared by all receivers of the message.
-    pub fn shared_body(&self) -> Bytes {
-        self.payload.share().slice(self.skip..)
-    }
-}
-
-/// The payload of a message on its way to any number of receivers.
+/// What follows the sid in a MSG or HMSG, on its way to any number of
+/// receivers: reply, sizes, header block and body.
 ///
-/// A small one is copied to each; a large one is made shareable when the
-/// first receiver asks, at most once.
+/// A small one is copied to each receiver; a large one is made shareable when
+/// the first receiver asks, at most once.
 #[derive(Debug)]
-pub struct Payload<'a> {
+pub struct Tail<'a> {
     bytes: &'a [u8],
     /// The buffer that `bytes` lies in, if it can be shared as it is.
     owner: Option<&'a Bytes>,
     shared: OnceCell<Bytes>,
 }
 
-impl<'a> Payload<'a> {
-    /// A payload that lies in `owner`, when that is given.
+impl<'a> Tail<'a> {
+    /// A tail that lies in `owner`, when that is given.
     #[inline]
     pub fn new(bytes: &'a [u8], owner: Option<&'a Bytes>) -> Self {
-        Payload {
+        Tail {
             bytes,
             owner,
             shared: OnceCell::new(),
         }
     }
 
-    fn share(&self) -> &Bytes {
-        self.shared.get_or_init(|| match self.owner {
+    /// The bytes, to copy.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
+    /// The bytes, to keep.
+    pub fn share(&self) -> Bytes {
+        let shared = self.shared.get_or_init(|| match self.owner {
             Some(owner) => owner.slice_ref(self.bytes),
             None => Bytes::copy_from_slice(self.bytes),
-        })
+        });
+        shared.clone()
     }
 }
 

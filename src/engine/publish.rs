@@ -1,13 +1,16 @@
 //! From one published message to all its receivers.
 
-use crate::engine::{Engine, Flow};
+use crate::account::{Matched, Subscription};
+use crate::engine::{Engine, Flow, Sessions};
 use crate::ids::SubId;
-use crate::outbox::{CloseReason, Delivery, Outbox, Payload};
-use crate::session::Session;
-use crate::{ConnId, account::Matched};
+use crate::outbox::{CloseReason, Delivery, Outbox, Tail};
+use crate::rng::Rng;
+use crate::{ConnId, Time};
 use bytes::Bytes;
-use midge_proto::encode::{self, Decimal, MessageLine};
+use midge_proto::encode::{self, Decimal};
 use midge_proto::{Publish, WireError};
+use slab::Slab;
+use std::sync::Arc;
 
 /// Reply subjects that only servers may name: acks and routed replies would
 /// otherwise be open to forgery.
@@ -21,22 +24,13 @@ struct Routed {
     congested: bool,
 }
 
-/// The parts of a message that are the same for every receiver.
-struct Outgoing<'a> {
-    publish: &'a Publish<'a>,
-    payload: Payload<'a>,
-    header_len: usize,
-    /// The digits for receivers without headers, if they differ.
-    body_size: Option<Decimal>,
-    /// The publisher, if it does not want its own messages.
-    muted: Option<ConnId>,
-}
-
 impl Engine {
-    /// PUB and HPUB. `owner` is the buffer the payload lies in, if that may
-    /// be kept and shared.
-    pub(crate) fn publish<O: Outbox>(
+    /// PUB and HPUB, the one command that comes by the million. `owner` is the
+    /// buffer that the message lies in, if that may be kept and shared.
+    #[inline]
+    pub fn publish<O: Outbox>(
         &mut self,
+        now: Time,
         conn: ConnId,
         publish: &Publish<'_>,
         owner: Option<&Bytes>,
@@ -45,30 +39,25 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(conn) else {
             return Flow::Closed;
         };
+        if !session.authorized {
+            return self.refuse_entry(conn, WireError::AuthorizationViolation, out);
+        }
+        session.last_in = now;
         let options = &session.options;
-        let (verbose, pedantic, echo) = (options.verbose, options.pedantic, options.echo);
-        let no_responders = options.no_responders;
         if publish.header.is_some() && !options.headers {
             return self.close(conn, CloseReason::ProtocolViolation, out);
         }
+        let no_responders = options.no_responders;
+        let muted = if options.echo { None } else { Some(conn) };
+        let is_checked = options.verbose || options.pedantic || publish.reply.is_some();
         session.traffic.in_msgs += 1;
         session.traffic.in_bytes += publish.payload.len() as u64;
         self.stats.in_msgs += 1;
         self.stats.in_bytes += publish.payload.len() as u64;
-
-        if let Some(reply) = publish.reply
-            && RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
-        {
-            return self.refuse(conn, WireError::ReplyViolation(reply), out);
-        }
-        if pedantic && !midge_proto::is_literal(publish.subject) {
-            self.tell_error(conn, WireError::InvalidPublishSubject, out);
-        }
-        if verbose {
-            self.tell(conn, encode::OK, out);
+        if is_checked && let Err(refused) = self.check_publish(conn, publish, out) {
+            return refused;
         }
 
-        let muted = if echo { None } else { Some(conn) };
         let routed = self.route(publish, owner, muted, out);
         if routed.receivers == 0
             && no_responders
@@ -77,17 +66,43 @@ impl Engine {
             self.tell_no_responders(conn, reply, publish.subject, out);
         }
         if !self.spent.is_empty() || !self.doomed.is_empty() {
-            self.clean_up(out);
+            return self.settle(conn, out);
         }
         if routed.congested {
             self.stats.stalls += 1;
             return Flow::Stall;
         }
-        self.flow_of(conn)
+        Flow::Continue
+    }
+
+    /// What only some publishes need: those with a reply, and those of verbose
+    /// or pedantic sessions. An error means that the message goes no further.
+    fn check_publish<O: Outbox>(
+        &mut self,
+        conn: ConnId,
+        publish: &Publish<'_>,
+        out: &mut O,
+    ) -> Result<(), Flow> {
+        if let Some(reply) = publish.reply
+            && RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
+        {
+            return Err(self.refuse(conn, WireError::ReplyViolation(reply), out));
+        }
+        let Some(session) = self.sessions.get(conn) else {
+            return Err(Flow::Closed);
+        };
+        let (verbose, pedantic) = (session.options.verbose, session.options.pedantic);
+        if pedantic && !midge_proto::is_literal(publish.subject) {
+            self.tell_error(conn, WireError::InvalidPublishSubject, out);
+        }
+        if verbose {
+            self.tell(conn, encode::OK, out);
+        }
+        Ok(())
     }
 
     /// Delivers to every plain subscription and one member of each queue
-    /// group that matches; returns how many that were.
+    /// group that matches.
     fn route<O: Outbox>(
         &mut self,
         publish: &Publish<'_>,
@@ -95,69 +110,50 @@ impl Engine {
         muted: Option<ConnId>,
         out: &mut O,
     ) -> Routed {
-        let header_len = publish.header.map_or(0, |header| header.len);
-        let outgoing = Outgoing {
-            publish,
-            payload: Payload::new(publish.payload, owner),
-            header_len,
-            body_size: publish
-                .header
-                .map(|header| Decimal::new(publish.payload.len() - header.len)),
-            muted,
+        let mut respelled = std::mem::take(&mut self.respelled);
+        let tail = match publish.tail {
+            Some(tail) => Tail::new(tail, owner),
+            None => {
+                respelled.clear();
+                let header_digits = publish.header.map(|header| header.digits);
+                let (reply, payload) = (publish.reply, publish.payload);
+                let size = publish.size_digits;
+                encode::message_tail(&mut respelled, reply, header_digits, size, payload);
+                Tail::new(&respelled, None)
+            }
         };
-        let Engine {
-            account,
-            sessions,
-            config,
-            rng,
-            spent,
-            doomed,
-            queue_names,
-            ..
-        } = self;
-        let mut matched = account.find(publish.subject);
+        let mut matched = self.account.find(publish.subject);
         let mut sender = Sender {
-            sessions,
-            spent,
-            doomed,
-            max_pending: config.limits.max_pending,
-            stall_pending: config.limits.stall_pending(),
+            sessions: &mut self.sessions,
+            spent: &mut self.spent,
+            doomed: &mut self.doomed,
+            max_pending: self.config.limits.max_pending,
+            stall_pending: self.config.limits.stall_pending(),
+            publish,
+            tail: &tail,
+            stripped: &mut self.stripped,
+            is_stripped: false,
+            muted,
             routed: Routed::default(),
             out_bytes: 0,
         };
-        let mut any_queue = false;
+        let mut has_queues = false;
         for node in 0..matched.nodes.len() {
             for at in 0..matched.plain(node).len() {
                 let id = matched.plain(node)[at];
-                sender.send(&mut matched, id, &outgoing, out);
+                sender.send(matched.subs, id, out);
             }
-            any_queue |= !matched.queues(node).is_empty();
+            has_queues |= !matched.queues(node).is_empty();
         }
-        if any_queue {
-            queue_names.clear();
-            for node in 0..matched.nodes.len() {
-                for group in matched.queues(node) {
-                    if !queue_names.contains(&group.name) {
-                        queue_names.push(group.name.clone());
-                    }
-                }
-            }
-            for name in queue_names.drain(..) {
-                let members = member_count(&matched, &name);
-                let first = rng.below(members);
-                // The next one steps in when the chosen one cannot take it.
-                for turn in 0..members {
-                    let id = member(&matched, &name, (first + turn) % members);
-                    if sender.send(&mut matched, id, &outgoing, out) {
-                        break;
-                    }
-                }
-            }
+        if has_queues {
+            sender.send_to_queues(&mut matched, &mut self.rng, &mut self.queue_names, out);
         }
         let (routed, out_bytes) = (sender.routed, sender.out_bytes);
         self.stats.out_msgs += routed.receivers;
         self.stats.out_bytes += out_bytes;
         self.max_fanout = self.max_fanout.max(routed.receivers);
+        drop(tail);
+        self.respelled = respelled;
         routed
     }
 
@@ -177,6 +173,7 @@ impl Engine {
             header: None,
             payload: text,
             size_digits: size.as_bytes(),
+            tail: None,
         };
         if let Some(session) = self.sessions.get_mut(conn) {
             session.traffic.in_msgs += 1;
@@ -242,11 +239,18 @@ fn member(matched: &Matched<'_>, name: &[u8], n: usize) -> SubId {
 
 /// Delivers one message, keeping the books.
 struct Sender<'a> {
-    sessions: &'a mut crate::engine::Sessions,
+    sessions: &'a mut Sessions,
     spent: &'a mut Vec<SubId>,
     doomed: &'a mut Vec<(ConnId, CloseReason)>,
     max_pending: usize,
     stall_pending: usize,
+    publish: &'a Publish<'a>,
+    tail: &'a Tail<'a>,
+    /// The tail for receivers that do not take headers, once one was met.
+    stripped: &'a mut Vec<u8>,
+    is_stripped: bool,
+    /// The publisher, if it does not want its own messages.
+    muted: Option<ConnId>,
     routed: Routed,
     out_bytes: u64,
 }
@@ -256,16 +260,15 @@ impl Sender<'_> {
     #[inline]
     fn send<O: Outbox>(
         &mut self,
-        matched: &mut Matched<'_>,
+        subs: &mut Slab<Subscription>,
         id: SubId,
-        outgoing: &Outgoing<'_>,
         out: &mut O,
     ) -> bool {
-        let sub = &mut matched.subs[id.index()];
+        let sub = &mut subs[id.index()];
         let Some(session) = self.sessions.at(sub.conn) else {
             return false;
         };
-        if session.closing || outgoing.muted == Some(session.conn) {
+        if session.closing || self.muted == Some(session.conn) {
             return false;
         }
         if sub.max != 0 {
@@ -277,9 +280,33 @@ impl Sender<'_> {
             }
         }
         sub.delivered += 1;
-        let (sent, pending) = deliver(session, &sub.sid, outgoing, out);
         self.routed.receivers += 1;
+        session.traffic.out_msgs += 1;
+        let mut delivery = Delivery {
+            has_header: false,
+            subject: self.publish.subject,
+            sid: &sub.sid,
+            tail: self.tail,
+        };
+        let mut sent = self.publish.payload.len();
+        let stripped;
+        if let Some(header) = &self.publish.header {
+            // A header block of no bytes is no header.
+            if session.options.headers && header.len > 0 {
+                delivery.has_header = true;
+            } else {
+                if !self.is_stripped {
+                    strip(self.publish, header.len, self.stripped);
+                    self.is_stripped = true;
+                }
+                stripped = Tail::new(self.stripped, None);
+                delivery.tail = &stripped;
+                sent -= header.len;
+            }
+        }
+        session.traffic.out_bytes += sent as u64;
         self.out_bytes += sent as u64;
+        let pending = out.deliver(session.conn, &delivery);
         if pending > self.stall_pending {
             self.routed.congested = true;
             if pending > self.max_pending {
@@ -290,42 +317,41 @@ impl Sender<'_> {
         }
         true
     }
-}
 
-/// Writes the message in the form this client takes. Returns the payload
-/// bytes sent and the bytes now waiting.
-#[inline]
-fn deliver<O: Outbox>(
-    session: &mut Session,
-    sid: &[u8],
-    outgoing: &Outgoing<'_>,
-    out: &mut O,
-) -> (usize, usize) {
-    let publish = outgoing.publish;
-    let mut line = MessageLine {
-        subject: publish.subject,
-        sid,
-        reply: publish.reply,
-        header_digits: None,
-        size_digits: publish.size_digits,
-    };
-    let mut skip = 0;
-    if let (Some(header), Some(body_size)) = (&publish.header, &outgoing.body_size) {
-        // A header block of no bytes is no header.
-        if session.options.headers && header.len > 0 {
-            line.header_digits = Some(header.digits);
-        } else {
-            skip = outgoing.header_len;
-            line.size_digits = body_size.as_bytes();
+    /// Delivers to one member of each queue group, chosen at random over all
+    /// the filters that the group has matching members under.
+    fn send_to_queues<O: Outbox>(
+        &mut self,
+        matched: &mut Matched<'_>,
+        rng: &mut Rng,
+        names: &mut Vec<Arc<[u8]>>,
+        out: &mut O,
+    ) {
+        for node in 0..matched.nodes.len() {
+            for group in matched.queues(node) {
+                if !names.contains(&group.name) {
+                    names.push(group.name.clone());
+                }
+            }
+        }
+        for name in names.drain(..) {
+            let members = member_count(matched, &name);
+            let first = rng.below(members);
+            // The next one steps in when the chosen one cannot take it.
+            for turn in 0..members {
+                let id = member(matched, &name, (first + turn) % members);
+                if self.send(matched.subs, id, out) {
+                    break;
+                }
+            }
         }
     }
-    let sent = publish.payload.len() - skip;
-    session.traffic.out_msgs += 1;
-    session.traffic.out_bytes += sent as u64;
-    let delivery = Delivery {
-        line,
-        payload: &outgoing.payload,
-        skip,
-    };
-    (sent, out.deliver(session.conn, &delivery))
+}
+
+/// Spells the tail of a message without its header block.
+fn strip(publish: &Publish<'_>, header_len: usize, tail: &mut Vec<u8>) {
+    let body = &publish.payload[header_len..];
+    let size = Decimal::new(body.len());
+    tail.clear();
+    encode::message_tail(tail, publish.reply, None, size.as_bytes(), body);
 }

@@ -1,8 +1,8 @@
 //! From facts to the server's bytes.
 //!
-//! Everything appends to a `Vec<u8>` that the caller owns and reuses. The
-//! message encoders reserve once and then only copy: they run once per
-//! delivery.
+//! Everything appends to a `Vec<u8>` that the caller owns and reuses. A
+//! message is made of a start, which differs by receiver, and a tail, which
+//! is the same for all of them.
 
 use crate::WireError;
 use std::io::Write;
@@ -16,56 +16,35 @@ pub const OK: &[u8] = b"+OK\r\n";
 /// What ends a line and a payload.
 pub const CRLF: &[u8] = b"\r\n";
 
-/// The first line of a `MSG` or `HMSG`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MessageLine<'a> {
-    /// The subject that was published to.
-    pub subject: &'a [u8],
-    /// The receiving subscription.
-    pub sid: &'a [u8],
-    /// Where answers go.
-    pub reply: Option<&'a [u8]>,
-    /// The length of the header block, for `HMSG`.
-    pub header_digits: Option<&'a [u8]>,
-    /// The length of header block and body.
-    pub size_digits: &'a [u8],
+/// The longest that [`message_start`] appends beside subject and sid.
+pub const MESSAGE_START_MAX: usize = b"HMSG ".len() + 2;
+
+/// Appends the start of a `MSG` or `HMSG`: verb, subject and subscription,
+/// each with its blank. What follows is a [tail](message_tail).
+#[inline]
+pub fn message_start(out: &mut Vec<u8>, has_header: bool, subject: &[u8], sid: &[u8]) {
+    out.extend_from_slice(if has_header { b"HMSG " } else { b"MSG " });
+    out.extend_from_slice(subject);
+    out.push(b' ');
+    out.extend_from_slice(sid);
+    out.push(b' ');
 }
 
-impl MessageLine<'_> {
-    /// An upper bound of the encoded length.
-    #[inline]
-    pub fn len_max(&self) -> usize {
-        const VERB_BLANKS_AND_END: usize = b"HMSG ".len() + 4 + CRLF.len();
-        VERB_BLANKS_AND_END
-            + self.subject.len()
-            + self.sid.len()
-            + self.reply.map_or(0, <[u8]>::len)
-            + self.header_digits.map_or(0, <[u8]>::len)
-            + self.size_digits.len()
+/// Appends the rest of a `MSG` or `HMSG`: where answers go, the sizes, header
+/// block and body.
+pub fn message_tail(
+    out: &mut Vec<u8>,
+    reply: Option<&[u8]>,
+    header_digits: Option<&[u8]>,
+    size_digits: &[u8],
+    payload: &[u8],
+) {
+    for word in [reply, header_digits].into_iter().flatten() {
+        out.extend_from_slice(word);
+        out.push(b' ');
     }
-
-    /// Appends the line.
-    #[inline]
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(if self.header_digits.is_some() {
-            b"HMSG "
-        } else {
-            b"MSG "
-        });
-        out.extend_from_slice(self.subject);
-        out.push(b' ');
-        out.extend_from_slice(self.sid);
-        out.push(b' ');
-        if let Some(reply) = self.reply {
-            out.extend_from_slice(reply);
-            out.push(b' ');
-        }
-        if let Some(digits) = self.header_digits {
-            out.extend_from_slice(digits);
-            out.push(b' ');
-        }
-        out.extend_from_slice(self.size_digits);
-        out.extend_from_slice(CRLF);
+    for part in [size_digits, CRLF, payload, CRLF] {
+        out.extend_from_slice(part);
     }
 }
 
@@ -87,15 +66,8 @@ pub fn no_responders(out: &mut Vec<u8>, reply: &[u8], sid: &[u8], subject: &[u8]
     const STATUS: &[u8] = b"NATS/1.0 503\r\nNats-Subject: ";
     const END: &[u8] = b"\r\n\r\n";
     let size = Decimal::new(STATUS.len() + subject.len() + END.len());
-    MessageLine {
-        subject: reply,
-        sid,
-        reply: None,
-        header_digits: Some(size.as_bytes()),
-        size_digits: size.as_bytes(),
-    }
-    .encode(out);
-    for part in [STATUS, subject, END, CRLF] {
+    message_start(out, true, reply, sid);
+    for part in [size.as_bytes(), b" ", size.as_bytes(), CRLF, STATUS, subject, END, CRLF] {
         out.extend_from_slice(part);
     }
 }

@@ -30,6 +30,9 @@ impl Default for ParseLimits {
     }
 }
 
+/// What ends a line and a payload.
+const CRLF: &[u8] = b"\r\n";
+
 /// The longest run of digits read as a size. Nine digits hold every payload
 /// limit in use and cannot overflow; longer runs are refused as malformed.
 const SIZE_DIGITS_MAX: usize = 9;
@@ -97,8 +100,12 @@ pub struct Publish<'a> {
     /// Header block and body.
     pub payload: &'a [u8],
     /// The digits that gave the payload's length, as typed: `002` is passed
-    /// on as `002`, which also spares formatting a number per delivery.
+    /// on as `002`.
     pub size_digits: &'a [u8],
+    /// What follows the subject and one blank, up to the end of the frame, if
+    /// it reads just as it would in a MSG or HMSG: receivers then get these
+    /// bytes in one piece. `None` when the line was spaced otherwise.
+    pub tail: Option<&'a [u8]>,
 }
 
 /// The length of a header block, as a number and as typed.
@@ -195,16 +202,97 @@ impl ParseError {
     }
 }
 
+/// Reads a PUB from the front of `input` if it is whole and written as
+/// programs write it: `PUB a.b 5`, `PUB a.b reply 5`. Returns it with the
+/// bytes it took.
+///
+/// `None` says nothing about the input: it has to go to [`parse`], which
+/// takes every form and finds every fault. This exists because most of what a
+/// busy server reads is this one form.
+#[inline]
+pub fn parse_publish<'a>(
+    input: &'a [u8],
+    limits: &ParseLimits,
+) -> Option<(Publish<'a>, usize)> {
+    const VERB: &[u8; 4] = b"PUB ";
+    if input.first_chunk() != Some(VERB) {
+        return None;
+    }
+    let subject_end = word_end(input, VERB.len());
+    let tail_at = subject_end + 1;
+    let second_end = word_end(input, tail_at);
+    let mut size_at = tail_at;
+    let mut line_end = second_end;
+    let mut reply = None;
+    if *input.get(second_end)? == b' ' {
+        reply = Some(&input[tail_at..second_end]);
+        size_at = second_end + 1;
+        line_end = word_end(input, size_at);
+    }
+    let size_digits = input.get(size_at..line_end)?;
+    let payload_len = size(size_digits)?;
+    let payload_at = line_end + CRLF.len();
+    let payload_end = payload_at + payload_len;
+    let used = payload_end + CRLF.len();
+    let is_usual = input[subject_end] == b' '
+        && subject_end > VERB.len()
+        && reply != Some(b"")
+        && input.get(line_end..payload_at)? == CRLF
+        && input.get(payload_end..used)? == CRLF
+        && line_end - VERB.len() <= limits.max_control_line
+        && payload_len <= limits.max_payload;
+    is_usual.then(|| {
+        let publish = Publish {
+            subject: &input[VERB.len()..subject_end],
+            reply,
+            header: None,
+            payload: &input[payload_at..payload_end],
+            size_digits,
+            tail: Some(&input[tail_at..used]),
+        };
+        (publish, used)
+    })
+}
+
+/// Where the word that starts at `at` ends: at the first blank or control
+/// character, or at the end of the input. Looks at eight bytes at a time.
+#[inline]
+fn word_end(input: &[u8], at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const ABOVE_BLANK: u64 = (b' ' as u64 + 1) * ONES;
+    let mut at = at;
+    while let Some(chunk) = input.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        // Sets the top bit of the first byte that is not above a blank; the
+        // bits of later bytes may be wrong and are not looked at.
+        let blanks = word.wrapping_sub(ABOVE_BLANK) & !word & (0x80 * ONES);
+        if blanks != 0 {
+            return at + (blanks.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while input.get(at).is_some_and(|byte| *byte > b' ') {
+        at += 1;
+    }
+    at.min(input.len())
+}
+
 /// Reads one command from the front of `input`.
 ///
 /// # Errors
 /// [`ParseError`] as soon as no continuation of the input could be valid.
-#[inline]
 pub fn parse<'a>(input: &'a [u8], limits: &ParseLimits) -> Result<Parsed<'a>, ParseError> {
-    if let [b'P', b'U', b'B', b' ', ..] = input {
-        return parse_message(input, 4, Verb::Pub, limits);
+    for (verb, shape) in VERBS {
+        let shared = input.len().min(verb.len());
+        if !input[..shared].eq_ignore_ascii_case(&verb[..shared]) {
+            continue;
+        }
+        if input.len() < verb.len() {
+            return Ok(Parsed::Partial(Needed::Line));
+        }
+        return parse_shape(input, verb.len(), shape, limits);
     }
-    parse_any(input, limits)
+    Err(unknown_verb(input, limits))
 }
 
 /// How the bytes of a verb have to continue.
@@ -229,26 +317,12 @@ const VERBS: [(&[u8], Shape); 13] = [
     (b"PONG", Shape::Loose(Command::Pong)),
     (b"CONNECT", Shape::Tight(Verb::Connect)),
     (b"+OK", Shape::Loose(Command::Ignored)),
-    (b"INFO", Shape::Argument(Verb::Info)),
+    (b"INFO", Shape::Tight(Verb::Info)),
     (b"-ERR", Shape::Error),
     (b"HELP", Shape::Loose(Command::Help)),
     (b"SEND", Shape::Argument(Verb::Send)),
     (b"ASK", Shape::Argument(Verb::Ask)),
 ];
-
-fn parse_any<'a>(input: &'a [u8], limits: &ParseLimits) -> Result<Parsed<'a>, ParseError> {
-    for (verb, shape) in VERBS {
-        let shared = input.len().min(verb.len());
-        if !input[..shared].eq_ignore_ascii_case(&verb[..shared]) {
-            continue;
-        }
-        if input.len() < verb.len() {
-            return Ok(Parsed::Partial(Needed::Line));
-        }
-        return parse_shape(input, verb.len(), shape, limits);
-    }
-    Err(unknown_verb(input, limits))
-}
 
 /// The error for a line that starts with no verb. The line end is looked for
 /// only to tell a typing person from a program.
@@ -298,13 +372,12 @@ fn parse_shape<'a>(
 
 /// Finds the line that starts the input: its length with its LF, or `None`
 /// while it is unfinished.
-#[inline]
 fn find_line(
     input: &[u8],
     args_at: usize,
     limits: &ParseLimits,
 ) -> Result<Option<usize>, ParseError> {
-    let bound = args_at + LEADING_BLANKS_MAX + limits.max_control_line + b"\r\n".len();
+    let bound = args_at + LEADING_BLANKS_MAX + limits.max_control_line + CRLF.len();
     let window = &input[args_at..input.len().min(bound)];
     match memchr(b'\n', window) {
         Some(lf) => {
@@ -337,7 +410,6 @@ fn argument_so_far(window: &[u8]) -> usize {
 }
 
 /// The argument part of a line: no blanks before it, no CR LF after it.
-#[inline]
 fn argument(line: &[u8]) -> &[u8] {
     let mut arg = line;
     if let [rest @ .., b'\n'] = arg {
@@ -352,7 +424,6 @@ fn argument(line: &[u8]) -> &[u8] {
     arg
 }
 
-#[inline]
 fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
@@ -454,7 +525,6 @@ struct Words<'a> {
 
 impl<'a> Words<'a> {
     /// `None` when there are more than four.
-    #[inline]
     fn split(line: &'a [u8]) -> Option<Self> {
         let mut words: [&[u8]; 4] = [b""; 4];
         let mut count = 0;
@@ -476,7 +546,6 @@ impl<'a> Words<'a> {
 }
 
 /// PUB and HPUB: a control line and then a payload.
-#[inline]
 fn parse_message<'a>(
     input: &'a [u8],
     args_at: usize,
@@ -515,15 +584,15 @@ fn parse_message<'a>(
     }
 
     let payload_end = line_len + payload_len;
-    let used = payload_end + b"\r\n".len();
+    let used = payload_end + CRLF.len();
     let end = &input[payload_end.min(input.len())..used.min(input.len())];
-    if !b"\r\n".starts_with(end) {
+    if !CRLF.starts_with(end) {
         return Err(ParseError::in_line(
             Fault::PayloadUnterminated,
             &input[..line_len],
         ));
     }
-    if end.len() < b"\r\n".len() {
+    if end.len() < CRLF.len() {
         return Ok(Parsed::Partial(Needed::Bytes(used)));
     }
     Ok(Parsed::Whole {
@@ -533,7 +602,31 @@ fn parse_message<'a>(
             header,
             payload: &input[line_len..payload_end],
             size_digits,
+            tail: tail(&input[..used], line_len, words[0], &words[1..count]),
         }),
         used,
     })
+}
+
+/// The part of a frame behind its subject, if its words are each followed by
+/// one blank and the last by CR LF, as a MSG has it.
+fn tail<'a>(
+    frame: &'a [u8],
+    line_len: usize,
+    subject: &[u8],
+    words: &[&[u8]],
+) -> Option<&'a [u8]> {
+    let words_len: usize = words.iter().map(|word| word.len() + 1).sum();
+    let tail_at = line_len.checked_sub(words_len + 1)?;
+    let mut rest = &frame[tail_at..line_len];
+    for (index, word) in words.iter().enumerate() {
+        let end: &[u8] = if index + 1 == words.len() { CRLF } else { b" " };
+        rest = rest.strip_prefix(*word)?.strip_prefix(end)?;
+    }
+    // The subject itself has to stand right before, after its own blank.
+    let before = &frame[..tail_at];
+    before
+        .strip_suffix(b" ")?
+        .ends_with(subject)
+        .then(|| &frame[tail_at..])
 }

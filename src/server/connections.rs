@@ -5,7 +5,7 @@ use crate::closed_ring::ClosedRing;
 use crate::connection::{Codec, Connection, Phase};
 use crate::output_queue::{Flushed, SHARE_MIN};
 use midge_engine::{CloseReason, ConnId, Delivery, Outbox, Session, Time};
-use midge_proto::encode::CRLF;
+use midge_proto::encode::{self, MESSAGE_START_MAX};
 use mio::net::TcpStream;
 use slab::Slab;
 use std::io;
@@ -167,24 +167,23 @@ impl Outbox for Connections {
         }
         let output = &mut connection.output;
         let len_before = output.len();
-        let body = delivery.body();
-        if body.len() < SHARE_MIN {
-            let len_max = delivery.line.len_max() + body.len() + CRLF.len();
-            let tail = output.tail(len_max, &mut self.pool);
-            let tail_before = tail.len();
-            delivery.line.encode(tail);
-            tail.extend_from_slice(body);
-            tail.extend_from_slice(CRLF);
-            let added = tail.len() - tail_before;
-            output.appended(added);
-        } else {
-            let tail = output.tail(delivery.line.len_max(), &mut self.pool);
-            let tail_before = tail.len();
-            delivery.line.encode(tail);
-            let added = tail.len() - tail_before;
-            output.appended(added);
-            output.push_shared(delivery.shared_body(), &mut self.pool);
-            output.push(CRLF, &mut self.pool);
+        let Delivery {
+            has_header,
+            subject,
+            sid,
+            tail,
+        } = *delivery;
+        let is_copied = tail.bytes().len() < SHARE_MIN;
+        let copied: &[u8] = if is_copied { tail.bytes() } else { b"" };
+        let len_max = MESSAGE_START_MAX + subject.len() + sid.len() + copied.len();
+        let buffer = output.tail(len_max, &mut self.pool);
+        let buffered = buffer.len();
+        encode::message_start(buffer, has_header, subject, sid);
+        buffer.extend_from_slice(copied);
+        let added = buffer.len() - buffered;
+        output.appended(added);
+        if !is_copied {
+            output.push_shared(tail.share(), &mut self.pool);
         }
         let pending = output.len();
         self.unflushed += pending - len_before;

@@ -18,7 +18,7 @@ use crate::timestamp::Clock;
 use bytes::Bytes;
 use memchr::memchr;
 use midge_engine::{CloseReason, ConnId, Engine, EngineConfig, Flow, Recovery, Time, Timers};
-use midge_proto::{Command, Needed, ParseLimits, Parsed, ServerInfo, parse};
+use midge_proto::{Command, Needed, ParseLimits, Parsed, ServerInfo, parse, parse_publish};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -433,30 +433,41 @@ impl EventLoop {
     ) -> Option<Leftover> {
         let mut used = 0;
         while used < input.len() {
-            match parse(&input[used..], limits) {
-                Ok(Parsed::Whole {
-                    command,
-                    used: frame_len,
-                }) => {
-                    used += frame_len;
-                    let out = &mut self.connections;
-                    match self.engine.command(self.now, id, &command, owner, out) {
-                        Flow::Continue => {}
-                        Flow::Stall => *stalled = true,
-                        Flow::Closed => return None,
+            let rest = &input[used..];
+            let out = &mut self.connections;
+            let flow = if let Some((publish, frame_len)) = parse_publish(rest, limits) {
+                used += frame_len;
+                self.engine.publish(self.now, id, &publish, owner, out)
+            } else {
+                match parse(rest, limits) {
+                    Ok(Parsed::Whole {
+                        command,
+                        used: frame_len,
+                    }) => {
+                        used += frame_len;
+                        let flow = self.engine.command(self.now, id, &command, owner, out);
+                        if matches!(command, Command::Connect(_)) {
+                            *limits = self.engine.frame_limits(id);
+                        }
+                        flow
                     }
-                    if matches!(command, Command::Connect(_)) {
-                        *limits = self.engine.frame_limits(id);
-                    }
-                    if self.connections.unflushed() >= FLUSH_BYTES {
-                        self.flush();
-                    }
+                    Ok(Parsed::Partial(needed)) => return Some(Leftover { used, needed }),
+                    Err(error) => match self.engine.fault(id, &error, out) {
+                        Recovery::Skip(count) => {
+                            used += count;
+                            Flow::Continue
+                        }
+                        Recovery::Close => return None,
+                    },
                 }
-                Ok(Parsed::Partial(needed)) => return Some(Leftover { used, needed }),
-                Err(error) => match self.engine.fault(id, &error, &mut self.connections) {
-                    Recovery::Skip(count) => used += count,
-                    Recovery::Close => return None,
-                },
+            };
+            match flow {
+                Flow::Continue => {}
+                Flow::Stall => *stalled = true,
+                Flow::Closed => return None,
+            }
+            if self.connections.unflushed() >= FLUSH_BYTES {
+                self.flush();
             }
         }
         Some(Leftover {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 
-/// Payloads from this size on are shared instead of copied: about where a
+/// Message tails from this size on are shared instead of copied: about where a
 /// copy starts to cost more than the bookkeeping and the extra vector.
 pub(crate) const SHARE_MIN: usize = 16 * 1024;
 

@@ -5,7 +5,15 @@ import { test } from "node:test";
 
 import { connect } from "@nats-io/transport-node";
 
-import { Events, eventually, greets, numbers, startServer, takeTexts } from "./harness.js";
+import {
+  PATIENCE,
+  Events,
+  eventually,
+  greets,
+  numbers,
+  startServer,
+  takeTexts,
+} from "./harness.js";
 
 test("the server introduces itself", async (t) => {
   const server = await startServer(t);
@@ -117,12 +125,12 @@ test("requests work after a restart", async (t) => {
   client.subscribe("shout", {
     callback: (_, message) => message.respond(message.string().toUpperCase()),
   });
-  assert.equal((await client.request("shout", "before")).string(), "BEFORE");
+  assert.equal((await client.request("shout", "before", { timeout: PATIENCE })).string(), "BEFORE");
   server.signal("SIGKILL");
   await events.until("disconnect");
   await server.startAgain();
   await events.until("reconnect");
-  assert.equal((await client.request("shout", "after")).string(), "AFTER");
+  assert.equal((await client.request("shout", "after", { timeout: PATIENCE })).string(), "AFTER");
 });
 
 test("a client gives up after its last attempt", async (t) => {

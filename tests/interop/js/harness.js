@@ -149,7 +149,7 @@ class Server {
       const closing = this.clients.map((client) => client.close());
       await inTime(Promise.all(closing), "closed clients");
     } finally {
-      this.child.kill("SIGKILL");
+      this.child?.kill("SIGKILL");
       await this.ended;
     }
   }

@@ -3,7 +3,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { foundNobody, numbers, startServer, take, takeTexts } from "./harness.js";
+import {
+  PATIENCE,
+  foundNobody,
+  numbers,
+  startServer,
+  take,
+  takeTexts,
+} from "./harness.js";
 
 test("a message arrives as it was sent", async (t) => {
   const server = await startServer(t);
@@ -106,7 +113,7 @@ test("a limited subscription ends on both sides", async (t) => {
     got.push(message.string());
   }
   assert.deepEqual(got, numbers(3));
-  await assert.rejects(sender.request("limited"), foundNobody);
+  await assert.rejects(sender.request("limited", "", { timeout: PATIENCE }), foundNobody);
 });
 
 test("unsubscribing ends one subscription only", async (t) => {
@@ -118,7 +125,7 @@ test("unsubscribing ends one subscription only", async (t) => {
   assert.deepEqual(await takeTexts(stays, 1), ["hello"]);
   assert.equal(leaves.getReceived(), 0);
   stays.unsubscribe();
-  await assert.rejects(client.request("news"), foundNobody);
+  await assert.rejects(client.request("news", "", { timeout: PATIENCE }), foundNobody);
 });
 
 test("a client without echo hears only others", async (t) => {

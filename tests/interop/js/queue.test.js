@@ -3,7 +3,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { eventually, foundNobody, inTime, numbers, startServer, take, takeTexts } from "./harness.js";
+import {
+  PATIENCE,
+  eventually,
+  foundNobody,
+  inTime,
+  numbers,
+  startServer,
+  take,
+  takeTexts,
+} from "./harness.js";
 
 // So many that a member left out by chance is out of the question: (2/3)^600.
 const JOBS = 600;
@@ -135,7 +144,7 @@ test("a drained subscription leaves the rest alone", async (t) => {
   }
   assert.deepEqual(got, numbers(100));
   await inTime(draining, "the drain");
-  await assert.rejects(client.request("work"), foundNobody);
+  await assert.rejects(client.request("work", "", { timeout: PATIENCE }), foundNobody);
   client.publish("other", "still here");
   const [message] = await take(other, 1);
   assert.equal(message.string(), "still here");

@@ -144,6 +144,8 @@ class Server:
 
     async def connect(self, *, url=None, **options):
         options.setdefault("error_cb", self._unexpected)
+        # The default of two seconds is short for a busy machine.
+        options.setdefault("connect_timeout", PATIENCE)
         client = await nats.connect(url or self.url, **options)
         self.clients.append(client)
         return client
@@ -199,8 +201,12 @@ async def settle(client):
     await client.flush()
 
 
+async def next_message(subscription):
+    return await subscription.next_msg(timeout=PATIENCE)
+
+
 async def next_data(subscription):
-    return (await subscription.next_msg(timeout=PATIENCE)).data
+    return (await next_message(subscription)).data
 
 
 async def take(subscription, count):

@@ -1,6 +1,6 @@
 """Message headers, and the status line that only servers and services send."""
 
-from harness import Raw, next_data, settle
+from harness import Raw, next_data, next_message, settle
 
 HEADERS = {
     "Single": "one",
@@ -20,11 +20,11 @@ async def test_headers_arrive_as_they_were_sent(server):
     await sender.publish("letters", b"", headers={"Only": "this"})
     await sender.publish("letters", b"none")
 
-    message = await letters.next_msg()
+    message = await next_message(letters)
     assert (message.data, message.reply, message.headers) == (b"hello", "answers", HEADERS)
-    message = await letters.next_msg()
+    message = await next_message(letters)
     assert (message.data, message.reply, message.headers) == (b"", "", {"Only": "this"})
-    message = await letters.next_msg()
+    message = await next_message(letters)
     assert (message.data, message.reply, message.headers) == (b"none", "", None)
 
 
@@ -36,7 +36,7 @@ async def test_large_headers_arrive_unharmed(server):
     headers = {f"Key-{number}": "v" * number for number in range(500)}
     await sender.publish("letters", b"hello", headers=headers)
 
-    message = await letters.next_msg()
+    message = await next_message(letters)
     assert (message.data, message.headers) == (b"hello", headers)
 
 
@@ -90,7 +90,7 @@ async def test_a_status_from_a_service_reaches_the_client(server):
 
     sender.send(b"HPUB status %d %d\r\n%b\r\n" % (len(block), len(block), block))
 
-    message = await statuses.next_msg(timeout=10)
+    message = await next_message(statuses)
     assert message.headers == {"Status": "404", "Description": "No Messages", "Last": "7"}
     await sender.close()
 

@@ -8,7 +8,7 @@ from nats import micro
 from nats.errors import NoRespondersError
 from nats.micro.request import ServiceError
 
-from harness import PATIENCE, settle
+from harness import next_message, settle
 
 
 async def start_service(client):
@@ -43,7 +43,7 @@ async def ask_all(client, subject, count):
     inbox = client.new_inbox()
     replies = await client.subscribe(inbox)
     await client.publish(subject, reply=inbox)
-    answers = [await replies.next_msg(timeout=PATIENCE) for _ in range(count)]
+    answers = [await next_message(replies) for _ in range(count)]
     await replies.unsubscribe()
     return [json.loads(answer.data) for answer in answers]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import Watch, next_data, numbers, settle, take
+from harness import Watch, next_data, next_message, numbers, settle, take
 
 
 @pytest.mark.parametrize("verbose", [False, True])
@@ -61,7 +61,7 @@ async def test_a_client_that_is_not_pedantic_may_publish_to_any_subject(server):
     client = await server.connect()
     subscription = await client.subscribe("wild.*")
     await client.publish("wild.*", b"hello")
-    message = await subscription.next_msg()
+    message = await next_message(subscription)
     assert (message.subject, message.data) == ("wild.*", b"hello")
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from harness import next_data, numbers, settle, take
+from harness import next_data, next_message, numbers, settle, take
 
 
 async def test_a_message_arrives_as_it_was_sent(server):
@@ -14,7 +14,7 @@ async def test_a_message_arrives_as_it_was_sent(server):
 
     await sender.publish("orders.new", b"two teapots", reply="answers.here")
 
-    message = await orders.next_msg()
+    message = await next_message(orders)
     assert message.subject == "orders.new"
     assert message.reply == "answers.here"
     assert message.data == b"two teapots"
@@ -65,7 +65,7 @@ async def test_wildcards_match_whole_tokens(server, pattern):
         await sender.publish(subject)
     await settle(sender)
 
-    got = [(await subscription.next_msg()).subject for _ in WILDCARDS[pattern]]
+    got = [(await next_message(subscription)).subject for _ in WILDCARDS[pattern]]
     assert got == WILDCARDS[pattern]
     await settle(receiver)
     assert subscription.pending_msgs == 0
@@ -149,6 +149,6 @@ async def test_interleaved_publishers_each_keep_their_order(server):
 
     got = {}
     for _ in range(5 * 500):
-        message = await subscription.next_msg(timeout=10)
+        message = await next_message(subscription)
         got.setdefault(message.subject, []).append(message.data)
     assert got == {f"order.{name}": numbers(500) for name in range(5)}

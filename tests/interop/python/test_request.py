@@ -7,7 +7,7 @@ import nats.errors
 import pytest
 from nats.errors import NoRespondersError
 
-from harness import next_data, settle
+from harness import next_data, next_message, settle
 
 both_styles = pytest.mark.parametrize("old_style", [False, True])
 
@@ -50,7 +50,7 @@ async def test_the_no_responders_message_is_a_bare_status(server):
 
     await client.publish("nobody", b"anyone?", reply=inbox)
 
-    message = await replies.next_msg(timeout=10)
+    message = await next_message(replies)
     assert message.subject == inbox
     assert message.data == b""
     assert message.headers["Status"] == "503"
@@ -77,7 +77,7 @@ async def test_a_request_times_out_when_nobody_answers(server, old_style):
     assert 0.2 <= time.monotonic() - asked < 10
 
     # The reply that comes too late must not become the answer of the next request.
-    late = (await requests.next_msg()).reply
+    late = (await next_message(requests)).reply
     await silent.publish(late, b"late")
     await settle(silent)
     await start_shouting(silent)
