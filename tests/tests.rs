@@ -1,1 +1,16 @@
+//! One binary for all tests of the whole server: raw sockets against the real
+//! program, and the engine under a clock of the test's own.
 
+mod auth;
+mod engine_clock;
+mod floods;
+mod headers;
+mod limits;
+mod monitoring;
+mod parser_properties;
+mod people;
+mod routing;
+mod server_life;
+mod slow_readers;
+mod util;
+mod wire;

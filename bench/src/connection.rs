@@ -27,9 +27,9 @@ impl Connection {
     pub(crate) fn open(port: u16, dialect: Dialect) -> io::Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let connection = Connection { stream, dialect };
+        connection.be_patient(PATIENCE)?;
         connection.exchange(dialect.hello())?;
         Ok(connection)
     }
@@ -45,18 +45,23 @@ impl Connection {
         }
     }
 
+    /// Sets how long the server may be silent.
+    pub(crate) fn be_patient(&self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(patience))
+    }
+
     /// Sends the bytes, all of them.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         (&self.stream)
             .write_all(bytes)
-            .map_err(|error| explained(error, "the server takes no bytes"))
+            .map_err(|error| explained(error, "the server took no bytes for too long"))
     }
 
     /// Reads what there is; zero when the server has closed.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&self.stream)
             .read(buffer)
-            .map_err(|error| explained(error, "the server sends no bytes"))
+            .map_err(|error| explained(error, "the server was silent for too long"))
     }
 
     /// Sends a request and waits for its answer, passing over what the server
@@ -108,11 +113,9 @@ fn closed(last: &[u8]) -> io::Error {
 
 /// A timed out socket says "resource temporarily unavailable"; say what it
 /// means here instead.
-fn explained(error: io::Error, silence: &str) -> io::Error {
+fn explained(error: io::Error, meaning: &str) -> io::Error {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            io::Error::other(format!("{silence} for {} s", PATIENCE.as_secs()))
-        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::other(meaning.to_owned()),
         _ => error,
     }
 }

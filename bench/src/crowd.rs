@@ -1,11 +1,17 @@
 //! Many subscriptions on one connection: their subjects, and making them.
 
 use std::io;
+use std::panic::resume_unwind;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, PATIENCE};
 use crate::wire::Dialect;
+
+/// How long a server may take for all the subscriptions. A NATS server says
+/// nothing until it is through, and on a busy machine 100 000 of them take the
+/// slowest one a second.
+const JOINING: Duration = Duration::from_secs(120);
 
 /// The subject of the `n`th subscription. Two and three tokens, some shared
 /// by many subjects and some by none, as fleets of devices have them.
@@ -45,18 +51,14 @@ pub(crate) fn frames(dialect: Dialect, count: usize) -> Vec<u8> {
     out
 }
 
-/// Sends the frames and returns how long the server took to have acted on all
-/// of them. Reads meanwhile, since redis confirms each subscription and would
-/// hold those bytes in memory.
-pub(crate) fn join(
-    connection: &Connection,
-    dialect: Dialect,
-    frames: &[u8],
-) -> io::Result<Duration> {
+/// Sends the frames and returns once the server has acted on all of them.
+/// Reads meanwhile, since redis confirms each subscription and would hold
+/// those bytes in memory.
+pub(crate) fn join(connection: &Connection, dialect: Dialect, frames: &[u8]) -> io::Result<()> {
     let check = dialect
         .subscriber_check()
         .ok_or_else(|| io::Error::other("nothing to subscribe to"))?;
-    let begun = Instant::now();
+    connection.be_patient(JOINING)?;
     thread::scope(|scope| {
         let answered = scope.spawn(|| connection.await_answer(check.answer));
         let sent = connection
@@ -65,13 +67,11 @@ pub(crate) fn join(
         if sent.is_err() {
             connection.shut();
         }
-        let answered = answered
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the reading thread panicked")));
+        let answered = answered.join().unwrap_or_else(|panic| resume_unwind(panic));
         // If the server closed, its last words say more than our broken pipe.
         answered.and(sent)
     })?;
-    Ok(begun.elapsed())
+    connection.be_patient(PATIENCE)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -72,7 +73,7 @@ pub(crate) fn run(server: &Server, in_flight: usize, duration: Duration) -> io::
         (asked, responding.join())
     });
     // If the responder was cut, that explains why the requester got nothing.
-    answered.unwrap_or_else(|_| Err(io::Error::other("the responder panicked")))?;
+    answered.unwrap_or_else(|panic| resume_unwind(panic))?;
     let (times, reading) = asked?;
 
     let mut sample = reading.sample(times.total());

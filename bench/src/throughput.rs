@@ -2,7 +2,8 @@
 //! and each subscriber, all work that can be done beforehand done beforehand.
 
 use std::io;
-use std::thread;
+use std::panic::resume_unwind;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
@@ -129,13 +130,11 @@ impl Stage {
                 })
                 .collect();
 
-            // A thread that panicked counts nothing, and `scope` passes its
-            // panic on.
-            let published: u64 = writers.into_iter().flat_map(|it| it.join()).sum();
+            let published: u64 = writers.into_iter().map(joined).sum();
             self.noted(self.flow.drain().and_then(|()| self.flow.outcome()));
             let reading = meter.stop();
             self.end_readers(server);
-            let delivered: u64 = readers.into_iter().flat_map(|it| it.join()).sum();
+            let delivered: u64 = readers.into_iter().map(joined).sum();
             let alone = self.subscribers.is_empty();
             (reading, if alone { published } else { delivered })
         });
@@ -208,4 +207,9 @@ impl Stage {
             }
         }
     }
+}
+
+/// What the thread returned; its panic becomes ours.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }

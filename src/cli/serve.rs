@@ -116,7 +116,11 @@ impl Serve {
         };
         let served = Server::bind(config)
             .map_err(|error| error.to_string())
-            .and_then(|server| server.run().map_err(|error| format!("cannot poll: {error}")));
+            .and_then(|server| {
+                server
+                    .run()
+                    .map_err(|error| format!("cannot poll: {error}"))
+            });
         match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -147,18 +151,39 @@ impl Serve {
             ..Config::default()
         };
         let limits = &mut config.limits;
-        set(&mut limits.frame.max_control_line, self.max_control_line.map(|size| size.0));
-        set(&mut limits.frame.max_payload, self.max_payload.map(|size| size.0));
+        set(
+            &mut limits.frame.max_control_line,
+            self.max_control_line.map(|size| size.0),
+        );
+        set(
+            &mut limits.frame.max_payload,
+            self.max_payload.map(|size| size.0),
+        );
         set(&mut limits.max_pending, self.max_pending.map(|size| size.0));
         set(&mut limits.max_connections, self.max_connections);
         set(&mut limits.max_subscriptions, self.max_subscriptions);
         set(&mut limits.max_subject_tokens, self.max_subject_tokens);
-        set(&mut limits.ping_interval, self.ping_interval.map(|period| period.0));
+        set(
+            &mut limits.ping_interval,
+            self.ping_interval.map(|period| period.0),
+        );
         set(&mut limits.ping_max, self.ping_max);
-        set(&mut limits.auth_timeout, self.auth_timeout.map(|period| period.0));
-        set(&mut config.write_deadline, self.write_deadline.map(|period| period.0));
-        set(&mut config.lame_duck_duration, self.lame_duck_duration.map(|period| period.0));
-        set(&mut config.lame_duck_grace, self.lame_duck_grace.map(|period| period.0));
+        set(
+            &mut limits.auth_timeout,
+            self.auth_timeout.map(|period| period.0),
+        );
+        set(
+            &mut config.write_deadline,
+            self.write_deadline.map(|period| period.0),
+        );
+        set(
+            &mut config.lame_duck_duration,
+            self.lame_duck_duration.map(|period| period.0),
+        );
+        set(
+            &mut config.lame_duck_grace,
+            self.lame_duck_grace.map(|period| period.0),
+        );
         if config.limits.max_pending < config.limits.frame.max_payload {
             return Err("--max-pending must hold at least one message of --max-payload".into());
         }

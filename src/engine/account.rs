@@ -149,7 +149,11 @@ mod tests {
 
     #[test]
     fn a_subscription_fits_the_memory_budget() {
-        assert!(size_of::<Subscription>() <= 72, "{}", size_of::<Subscription>());
+        assert!(
+            size_of::<Subscription>() <= 72,
+            "{}",
+            size_of::<Subscription>()
+        );
     }
 
     #[derive(Debug, Clone)]
@@ -170,7 +174,11 @@ mod tests {
 
     fn filter() -> impl Strategy<Value = String> {
         (subject(), any::<bool>()).prop_map(|(subject, open)| {
-            if open { format!("{subject}.>") } else { subject }
+            if open {
+                format!("{subject}.>")
+            } else {
+                subject
+            }
         })
     }
 

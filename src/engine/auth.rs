@@ -42,10 +42,9 @@ impl Auth {
 /// not tell how much of a guess was right. The length may show.
 fn same(secret: &str, guess: &str) -> bool {
     let (secret, guess) = (secret.as_bytes(), guess.as_bytes());
-    let differing = secret
-        .iter()
-        .zip(guess)
-        .fold(0, |differing, (a, b)| std::hint::black_box(differing | (a ^ b)));
+    let differing = secret.iter().zip(guess).fold(0, |differing, (a, b)| {
+        std::hint::black_box(differing | (a ^ b))
+    });
     secret.len() == guess.len() && differing == 0
 }
 
@@ -60,8 +59,16 @@ mod tests {
         assert!(!Auth::Token("t".into()).admits(&options));
         options.auth_token = "t".into();
         assert!(Auth::Token("t".into()).admits(&options));
-        let auth = Auth::User { user: "u".into(), pass: "p".into() };
-        for (user, pass, admitted) in [("u", "p", true), ("u", "", false), ("", "p", false), ("u", "pp", false)] {
+        let auth = Auth::User {
+            user: "u".into(),
+            pass: "p".into(),
+        };
+        for (user, pass, admitted) in [
+            ("u", "p", true),
+            ("u", "", false),
+            ("", "p", false),
+            ("u", "pp", false),
+        ] {
             options.user = user.into();
             options.pass = pass.into();
             assert_eq!(auth.admits(&options), admitted, "{user} {pass}");

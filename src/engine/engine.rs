@@ -133,12 +133,14 @@ impl Engine {
         let mut session = Session::new(conn, self.last_client_id, peer, now);
         if self.config.auth.is_required() {
             let due = now + self.config.limits.auth_timeout;
-            self.timers.arm(&mut session.auth_due, due, Timer::Auth(conn));
+            self.timers
+                .arm(&mut session.auth_due, due, Timer::Auth(conn));
         } else {
             session.authorized = true;
         }
         let due = now + self.config.limits.ping_interval;
-        self.timers.arm(&mut session.ping_due, due, Timer::Ping(conn));
+        self.timers
+            .arm(&mut session.ping_due, due, Timer::Ping(conn));
         let is_full = self.sessions.len() >= self.config.limits.max_connections;
         self.sessions.insert(session);
         self.tell_info(conn, false, out);
@@ -196,9 +198,8 @@ impl Engine {
         let options = &mut session.options;
         // The secrets are not kept, so a second CONNECT that shows none goes
         // by the first.
-        let shows_none = options.pass.is_empty()
-            && options.auth_token.is_empty()
-            && options.user == user_before;
+        let shows_none =
+            options.pass.is_empty() && options.auth_token.is_empty() && options.user == user_before;
         let admitted = !options.asks_for_account
             && (self.config.auth.admits(options) || (session.connected && shows_none));
         options.pass = String::new();
@@ -229,7 +230,8 @@ impl Engine {
             let spread = FIRST_PING / FIRST_PING_SPREAD;
             let extra = spread.mul_f64((self.rng.next() >> 11) as f64 / (1u64 << 53) as f64);
             let due = now + self.config.limits.ping_interval.min(FIRST_PING + extra);
-            self.timers.arm(&mut session.ping_due, due, Timer::Ping(conn));
+            self.timers
+                .arm(&mut session.ping_due, due, Timer::Ping(conn));
         }
         self.confirm(conn, out)
     }
@@ -355,7 +357,11 @@ impl Engine {
     /// show credentials may send no payloads.
     pub fn frame_limits(&self, conn: ConnId) -> ParseLimits {
         let mut limits = self.config.limits.frame;
-        if self.sessions.get(conn).is_none_or(|session| !session.authorized) {
+        if self
+            .sessions
+            .get(conn)
+            .is_none_or(|session| !session.authorized)
+        {
             limits.max_payload = 0;
         }
         limits
@@ -493,7 +499,11 @@ impl Engine {
 
     /// `+OK`, for those who want it.
     pub(crate) fn confirm<O: Outbox>(&mut self, conn: ConnId, out: &mut O) -> Flow {
-        if self.sessions.get(conn).is_some_and(|session| session.options.verbose) {
+        if self
+            .sessions
+            .get(conn)
+            .is_some_and(|session| session.options.verbose)
+        {
             self.tell(conn, encode::OK, out);
         }
         self.settle(conn, out)

@@ -72,9 +72,9 @@ impl MatchCache {
 
     #[inline]
     fn holds(&self, index: usize, subject: &[u8]) -> bool {
-        self.slots.get(index).is_some_and(|slot| {
-            slot.generation == self.generation && slot.subject == subject
-        })
+        self.slots
+            .get(index)
+            .is_some_and(|slot| slot.generation == self.generation && slot.subject == subject)
     }
 
     #[cold]

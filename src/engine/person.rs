@@ -51,7 +51,11 @@ impl Engine {
             return self.refuse(conn, WireError::Hint(hint), out);
         }
         if text.len() > self.config.limits.frame.max_payload {
-            return self.refuse(conn, WireError::Hint("the text is longer than max_payload"), out);
+            return self.refuse(
+                conn,
+                WireError::Hint("the text is longer than max_payload"),
+                out,
+            );
         }
         self.confirm(conn, out);
         self.publish_text(conn, subject, None, text, out);
@@ -81,7 +85,11 @@ impl Engine {
                 self.remove_subscription(conn, id);
             }
         }
-        let inbox = format!("_INBOX.ask.{:016x}{:016x}", self.rng.next(), self.rng.next());
+        let inbox = format!(
+            "_INBOX.ask.{:016x}{:016x}",
+            self.rng.next(),
+            self.rng.next()
+        );
         let sid = format!("ask-{asked}");
         if self.subscription_of(conn, sid.as_bytes()).is_some() {
             let hint = "that many questions are waiting; UNSUB the ids that begin with ask-";
@@ -108,12 +116,7 @@ impl Engine {
     /// Answers input that is no command. A program is told what nats-server
     /// would tell it and loses the connection; a person is told what to type
     /// instead and goes on with the next line.
-    pub fn fault<O: Outbox>(
-        &mut self,
-        conn: ConnId,
-        error: &ParseError,
-        out: &mut O,
-    ) -> Recovery {
+    pub fn fault<O: Outbox>(&mut self, conn: ConnId, error: &ParseError, out: &mut O) -> Recovery {
         let Some(session) = self.sessions.get_mut(conn) else {
             return Recovery::Close;
         };
@@ -187,10 +190,16 @@ fn hint(fault: Fault) -> Option<&'static str> {
             "PUB takes <subject> [reply] <number of bytes>; SEND <subject> <text> needs no counting"
         }
         Fault::Arguments(Verb::Hpub) => "HPUB takes <subject> [reply] <header bytes> <total bytes>",
-        Fault::Arguments(Verb::Sub) => "SUB takes <subject> [queue] <id>, for example: SUB greet.> 1",
+        Fault::Arguments(Verb::Sub) => {
+            "SUB takes <subject> [queue] <id>, for example: SUB greet.> 1"
+        }
         Fault::Arguments(Verb::Unsub) => "UNSUB takes <id> [messages], with the id given to SUB",
-        Fault::Arguments(Verb::Send) => "SEND takes <subject> <text>, for example: SEND greet.joe hello",
-        Fault::Arguments(Verb::Ask) => "ASK takes <subject> <text>, for example: ASK time.now please",
+        Fault::Arguments(Verb::Send) => {
+            "SEND takes <subject> <text>, for example: SEND greet.joe hello"
+        }
+        Fault::Arguments(Verb::Ask) => {
+            "ASK takes <subject> <text>, for example: ASK time.now please"
+        }
         Fault::Arguments(Verb::Connect) => {
             "CONNECT takes a JSON object, for example: CONNECT {\"verbose\":false}"
         }

@@ -84,7 +84,9 @@ impl Engine {
         out: &mut O,
     ) -> Result<(), Flow> {
         if let Some(reply) = publish.reply
-            && RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
+            && RESERVED_REPLIES
+                .iter()
+                .any(|prefix| reply.starts_with(prefix))
         {
             return Err(self.refuse(conn, WireError::ReplyViolation(reply), out));
         }
@@ -258,12 +260,7 @@ struct Sender<'a> {
 impl Sender<'_> {
     /// Delivers to one subscription; false if it cannot take the message.
     #[inline]
-    fn send<O: Outbox>(
-        &mut self,
-        subs: &mut Slab<Subscription>,
-        id: SubId,
-        out: &mut O,
-    ) -> bool {
+    fn send<O: Outbox>(&mut self, subs: &mut Slab<Subscription>, id: SubId, out: &mut O) -> bool {
         let sub = &mut subs[id.index()];
         let Some(session) = self.sessions.at(sub.conn) else {
             return false;

@@ -141,7 +141,9 @@ impl Session {
         sid: &[u8],
     ) -> Option<SubId> {
         self.subs
-            .find(hasher.hash_one(sid), |id| *account.subs[id.index()].sid == *sid)
+            .find(hasher.hash_one(sid), |id| {
+                *account.subs[id.index()].sid == *sid
+            })
             .copied()
     }
 
@@ -150,7 +152,12 @@ impl Session {
         self.subs.insert_unique(hash(&id), id, hash);
     }
 
-    pub(crate) fn remove_subscription(&mut self, account: &Account, hasher: &FixedState, id: SubId) {
+    pub(crate) fn remove_subscription(
+        &mut self,
+        account: &Account,
+        hasher: &FixedState,
+        id: SubId,
+    ) {
         let hash = hasher.hash_one(&*account.subs[id.index()].sid);
         if let Ok(entry) = self.subs.find_entry(hash, |other| *other == id) {
             entry.remove();

@@ -374,7 +374,9 @@ impl Trie {
         }
         let hash = self.hash(parent, token);
         self.literals
-            .find(spread(hash), |child| self.is_child(child, hash, parent, token))
+            .find(spread(hash), |child| {
+                self.is_child(child, hash, parent, token)
+            })
             .map(|child| child.node)
     }
 
@@ -479,7 +481,10 @@ mod tests {
     #[test]
     fn literals_and_wildcards_are_found_together() {
         let mut trie = Trie::new(1);
-        for (index, filter) in ["a.b", "a.*", "a.>", "*.b", ">", "a.b.c", "*.*.c"].iter().enumerate() {
+        for (index, filter) in ["a.b", "a.*", "a.>", "*.b", ">", "a.b.c", "*.*.c"]
+            .iter()
+            .enumerate()
+        {
             trie.insert(filter.as_bytes(), None, SubId::new(index));
         }
         assert_eq!(found(&mut trie, "a.b"), ["*.b", ">", "a.*", "a.>", "a.b"]);
@@ -496,7 +501,10 @@ mod tests {
         let places: Vec<_> = filters
             .iter()
             .enumerate()
-            .map(|(index, filter)| trie.insert(filter.as_bytes(), Some(b"q"), SubId::new(index)).place)
+            .map(|(index, filter)| {
+                trie.insert(filter.as_bytes(), Some(b"q"), SubId::new(index))
+                    .place
+            })
             .collect();
         for place in places {
             let removed = trie.remove(place, Some(b"q"));

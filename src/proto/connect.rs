@@ -172,7 +172,10 @@ mod tests {
     fn absent_keys_keep_their_values() {
         assert_eq!(applied("{}"), ConnectOptions::default());
         assert_eq!(applied("null"), ConnectOptions::default());
-        assert_eq!(applied(r#"{"verbose":null,"tags":[1]}"#), ConnectOptions::default());
+        assert_eq!(
+            applied(r#"{"verbose":null,"tags":[1]}"#),
+            ConnectOptions::default()
+        );
         let mut options = applied(r#"{"verbose":false,"name":"a"}"#);
         options.apply(br#"{"pedantic":false}"#).expect("second");
         assert!(!options.verbose && !options.pedantic && options.echo);
@@ -188,10 +191,21 @@ mod tests {
     #[test]
     fn wrong_types_are_errors() {
         for json in [
-            "", "[]", "1", "{", r#"{"verbose":false} x"#, r#"{"verbose":"yes"}"#,
-            r#"{"protocol":1.0}"#, r#"{"name":1}"#, r#"{"pass":1}"#, r#"{"jwt":{}}"#,
+            "",
+            "[]",
+            "1",
+            "{",
+            r#"{"verbose":false} x"#,
+            r#"{"verbose":"yes"}"#,
+            r#"{"protocol":1.0}"#,
+            r#"{"name":1}"#,
+            r#"{"pass":1}"#,
+            r#"{"jwt":{}}"#,
         ] {
-            assert!(ConnectOptions::default().apply(json.as_bytes()).is_err(), "{json}");
+            assert!(
+                ConnectOptions::default().apply(json.as_bytes()).is_err(),
+                "{json}"
+            );
         }
     }
 

@@ -67,7 +67,16 @@ pub fn no_responders(out: &mut Vec<u8>, reply: &[u8], sid: &[u8], subject: &[u8]
     const END: &[u8] = b"\r\n\r\n";
     let size = Decimal::new(STATUS.len() + subject.len() + END.len());
     message_start(out, true, reply, sid);
-    for part in [size.as_bytes(), b" ", size.as_bytes(), CRLF, STATUS, subject, END, CRLF] {
+    for part in [
+        size.as_bytes(),
+        b" ",
+        size.as_bytes(),
+        CRLF,
+        STATUS,
+        subject,
+        END,
+        CRLF,
+    ] {
         out.extend_from_slice(part);
     }
 }
@@ -115,7 +124,12 @@ mod tests {
 
     #[test]
     fn decimals_have_no_leading_zeros() {
-        for (value, want) in [(0, "0"), (7, "7"), (10, "10"), (usize::MAX, "18446744073709551615")] {
+        for (value, want) in [
+            (0, "0"),
+            (7, "7"),
+            (10, "10"),
+            (usize::MAX, "18446744073709551615"),
+        ] {
             assert_eq!(Decimal::new(value).as_bytes(), want.as_bytes());
         }
     }

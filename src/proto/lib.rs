@@ -15,7 +15,8 @@ mod wire_error;
 pub use connect::{ConnectError, ConnectOptions};
 pub use info::ServerInfo;
 pub use parse::{
-    Command, Fault, HeaderSize, Needed, ParseError, ParseLimits, Parsed, Publish, Verb, parse, parse_publish,
+    Command, Fault, HeaderSize, Needed, ParseError, ParseLimits, Parsed, Publish, Verb, parse,
+    parse_publish,
 };
 pub use subject::{Tokens, is_literal, is_valid_filter, matches, tokens};
 pub use wire_error::WireError;

@@ -210,10 +210,7 @@ impl ParseError {
 /// takes every form and finds every fault. This exists because most of what a
 /// busy server reads is this one form.
 #[inline]
-pub fn parse_publish<'a>(
-    input: &'a [u8],
-    limits: &ParseLimits,
-) -> Option<(Publish<'a>, usize)> {
+pub fn parse_publish<'a>(input: &'a [u8], limits: &ParseLimits) -> Option<(Publish<'a>, usize)> {
     const VERB: &[u8; 4] = b"PUB ";
     if input.first_chunk() != Some(VERB) {
         return None;
@@ -341,15 +338,13 @@ fn parse_shape<'a>(
     limits: &ParseLimits,
 ) -> Result<Parsed<'a>, ParseError> {
     match shape {
-        Shape::Loose(command) => {
-            Ok(match find_line(input, verb_len, limits)? {
-                Some(line_len) => Parsed::Whole {
-                    command,
-                    used: line_len,
-                },
-                None => Parsed::Partial(Needed::Line),
-            })
-        }
+        Shape::Loose(command) => Ok(match find_line(input, verb_len, limits)? {
+            Some(line_len) => Parsed::Whole {
+                command,
+                used: line_len,
+            },
+            None => Parsed::Partial(Needed::Line),
+        }),
         Shape::Argument(verb) => {
             match input.get(verb_len) {
                 None => return Ok(Parsed::Partial(Needed::Line)),
@@ -394,7 +389,9 @@ fn find_line(
             }
             Ok(Some(line_len))
         }
-        None if argument_so_far(window) > limits.max_control_line || args_at + window.len() == bound => {
+        None if argument_so_far(window) > limits.max_control_line
+            || args_at + window.len() == bound =>
+        {
             Err(ParseError::early(Fault::ControlLineTooLong))
         }
         None => Ok(None),
@@ -443,9 +440,7 @@ fn parse_line<'a>(
         Verb::Info if !arg.is_empty() => Some(Command::Ignored),
         Verb::Sub => subscribe(arg),
         Verb::Unsub => unsubscribe(arg),
-        Verb::Send => {
-            text_message(arg).map(|(subject, text)| Command::Send { subject, text })
-        }
+        Verb::Send => text_message(arg).map(|(subject, text)| Command::Send { subject, text }),
         Verb::Ask => text_message(arg).map(|(subject, text)| Command::Ask { subject, text }),
         Verb::Connect | Verb::Info | Verb::Pub | Verb::Hpub => None,
     };
@@ -610,12 +605,7 @@ fn parse_message<'a>(
 
 /// The part of a frame behind its subject, if its words are each followed by
 /// one blank and the last by CR LF, as a MSG has it.
-fn tail<'a>(
-    frame: &'a [u8],
-    line_len: usize,
-    subject: &[u8],
-    words: &[&[u8]],
-) -> Option<&'a [u8]> {
+fn tail<'a>(frame: &'a [u8], line_len: usize, subject: &[u8], words: &[&[u8]]) -> Option<&'a [u8]> {
     let words_len: usize = words.iter().map(|word| word.len() + 1).sum();
     let tail_at = line_len.checked_sub(words_len + 1)?;
     let mut rest = &frame[tail_at..line_len];

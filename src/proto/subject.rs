@@ -60,7 +60,9 @@ mod tests {
 
     #[test]
     fn filters_are_checked_token_by_token() {
-        for good in ["a", "a.b", "*", ">", "a.*", "a.>", "*.b.>", "a*b", "a>b.c", "ä.ö", "$SYS.>"] {
+        for good in [
+            "a", "a.b", "*", ">", "a.*", "a.>", "*.b.>", "a*b", "a>b.c", "ä.ö", "$SYS.>",
+        ] {
             assert!(is_valid_filter(good.as_bytes()), "{good}");
         }
         for bad in ["", ".", "a.", ".a", "a..b", ">.a", "a.>.b"] {
@@ -97,7 +99,11 @@ mod tests {
             ("a*b", "a*b", true),
             ("a*b", "axb", false),
         ] {
-            assert_eq!(matches(filter.as_bytes(), subject.as_bytes()), want, "{filter} {subject}");
+            assert_eq!(
+                matches(filter.as_bytes(), subject.as_bytes()),
+                want,
+                "{filter} {subject}"
+            );
         }
     }
 }

@@ -80,7 +80,10 @@ impl fmt::Display for WireError<'_> {
             }
             WireError::ReplyViolation(reply) => {
                 let reply = String::from_utf8_lossy(reply);
-                return write!(f, "Permissions Violation for Publish with Reply of \"{reply}\"");
+                return write!(
+                    f,
+                    "Permissions Violation for Publish with Reply of \"{reply}\""
+                );
             }
             WireError::Hint(text) => text,
         };

@@ -78,7 +78,10 @@ impl Connections {
     }
 
     pub(crate) fn ids(&self) -> Vec<ConnId> {
-        self.table.iter().map(|(_, connection)| connection.id).collect()
+        self.table
+            .iter()
+            .map(|(_, connection)| connection.id)
+            .collect()
     }
 
     /// Bytes queued since the last flush.
@@ -195,7 +198,9 @@ impl Outbox for Connections {
     }
 
     fn closed(&mut self, conn: ConnId, session: &Session, reason: CloseReason) {
-        let pending = self.get(conn).map_or(0, |connection| connection.output.len());
+        let pending = self
+            .get(conn)
+            .map_or(0, |connection| connection.output.len());
         self.closed_ring.record(session, reason, self.now, pending);
         log_end(session, reason);
         let Some(connection) = self.get_mut(conn) else {

@@ -170,7 +170,12 @@ fn try_page(view: &View<'_>, request: &Request) -> Result<Response, Response> {
         rows.retain(|row| row.cid() == cid);
     }
     let with_open_only = with_open && !with_closed;
-    sort(&mut rows, request.get("sort").unwrap_or("cid"), view.now, with_open_only)?;
+    sort(
+        &mut rows,
+        request.get("sort").unwrap_or("cid"),
+        view.now,
+        with_open_only,
+    )?;
     let total = rows.len();
     let detail = Detail {
         names: matches!(request.get("subs"), Some("1" | "true")),
@@ -212,7 +217,9 @@ fn sort(rows: &mut [Row<'_>], by: &str, now: Time, open_only: bool) -> Result<()
         "uptime" => rows.sort_by_key(|row| Reverse(now - row.started())),
         "rtt" => rows.sort_by_key(|row| Reverse(row.rtt())),
         "stop" | "reason" if open_only => {
-            return Err(refusal(format!("sort by {by} only valid on closed connections")));
+            return Err(refusal(format!(
+                "sort by {by} only valid on closed connections"
+            )));
         }
         "stop" => rows.sort_by_key(|row| Reverse(row.stopped().map(|(at, _)| at))),
         "reason" => rows.sort_by_key(|row| row.stopped().map(|(_, reason)| reason.to_string())),
@@ -228,17 +235,18 @@ struct Detail {
     auth: bool,
 }
 
-fn describe(
-    view: &View<'_>,
-    row: &Row<'_>,
-    detail: &Detail,
-    budget: &mut usize,
-) -> ConnectionInfo {
+fn describe(view: &View<'_>, row: &Row<'_>, detail: &Detail, budget: &mut usize) -> ConnectionInfo {
     let (ip, port, name, lang, version) = match row {
         Row::Open(session, _) => {
             let (peer, options) = (session.peer(), session.options());
             let ip = peer.ip().to_string();
-            (ip, peer.port(), &options.name, &options.lang, &options.version)
+            (
+                ip,
+                peer.port(),
+                &options.name,
+                &options.lang,
+                &options.version,
+            )
         }
         Row::Closed(closed) => {
             let ip = closed.ip.clone();
@@ -255,7 +263,10 @@ fn describe(
     };
     let (list, list_detail) = match subscriptions {
         Some(list) if detail.subscriptions => (None, Some(list)),
-        Some(list) => (Some(list.into_iter().map(|sub| sub.subject).collect()), None),
+        Some(list) => (
+            Some(list.into_iter().map(|sub| sub.subject).collect()),
+            None,
+        ),
         None => (None, None),
     };
     ConnectionInfo {
@@ -307,9 +318,11 @@ fn subscriptions_of(
 pub(crate) fn number(request: &Request, name: &str, default: usize) -> Result<usize, Response> {
     match request.get(name) {
         None | Some("") => Ok(default),
-        Some(text) => text
-            .parse()
-            .map_err(|_| refusal(format!("Error decoding int for '{name}': \"{text}\" is no number"))),
+        Some(text) => text.parse().map_err(|_| {
+            refusal(format!(
+                "Error decoding int for '{name}': \"{text}\" is no number"
+            ))
+        }),
     }
 }
 

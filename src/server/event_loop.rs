@@ -211,7 +211,10 @@ impl EventLoop {
                 self.note_connection(place - FIRST_CONNECTION, event);
             }
             _ => {
-                let wish = self.signals.as_mut().and_then(|signals| signals.wish(event));
+                let wish = self
+                    .signals
+                    .as_mut()
+                    .and_then(|signals| signals.wish(event));
                 match wish {
                     Some(Wish::Stop) => self.stop(),
                     Some(Wish::LameDuck) => self.enter_lame_duck(),
@@ -275,7 +278,8 @@ impl EventLoop {
                     self.accept_trouble_logged = true;
                 }
                 let due = self.now + ACCEPT_RETRY;
-                self.timers.arm(&mut self.accept_retry_due, due, Timer::AcceptRetry);
+                self.timers
+                    .arm(&mut self.accept_retry_due, due, Timer::AcceptRetry);
             }
         }
         listener
@@ -309,7 +313,11 @@ impl EventLoop {
         let connection = self.connections.get_mut(id)?;
         let token = Token(FIRST_CONNECTION + id.index as usize);
         let source = connection.transport.source();
-        if let Err(error) = self.poll.registry().register(source, token, Interest::READABLE) {
+        if let Err(error) = self
+            .poll
+            .registry()
+            .register(source, token, Interest::READABLE)
+        {
             log::error!("cannot watch a new connection: {error}");
             self.connections.remove(id);
             return None;
@@ -341,7 +349,8 @@ impl EventLoop {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         let read = connection.transport.read(&mut buffer);
         // A short read has emptied the socket, unless the end is still to come.
-        let may_have_more = connection.read_closed || matches!(read, Ok(Some(count)) if count == buffer.len());
+        let may_have_more =
+            connection.read_closed || matches!(read, Ok(Some(count)) if count == buffer.len());
         let is_http = matches!(connection.codec, Codec::Http(_));
         match (phase, read) {
             (_, Ok(None)) => {}
@@ -357,11 +366,13 @@ impl EventLoop {
             }
             (Phase::Open, _) if is_http => self.connections.kill(id),
             (Phase::Open, Ok(Some(_))) => {
-                self.engine.close(id, CloseReason::ClientClosed, &mut self.connections);
+                self.engine
+                    .close(id, CloseReason::ClientClosed, &mut self.connections);
             }
             (Phase::Open, Err(error)) => {
                 log::debug!("cannot read from {id}: {error}");
-                self.engine.close(id, CloseReason::ReadError, &mut self.connections);
+                self.engine
+                    .close(id, CloseReason::ReadError, &mut self.connections);
             }
             // What a lingering client still says is of no interest.
             (_, Ok(Some(1..))) if may_have_more => self.queue_read(id),
@@ -568,7 +579,8 @@ impl EventLoop {
             Some(Ok(Flushed::Blocked { progress })) => self.write_blocked(id, progress),
             Some(Err(error)) => {
                 log::debug!("cannot write to {id}: {error}");
-                self.engine.close(id, CloseReason::WriteError, &mut self.connections);
+                self.engine
+                    .close(id, CloseReason::WriteError, &mut self.connections);
                 self.connections.kill(id);
             }
         }
@@ -615,7 +627,8 @@ impl EventLoop {
             // which makes the second one free until a write blocks again.
             if let Err(error) = self.poll.registry().reregister(source, token, both) {
                 log::error!("cannot watch {id} for writing: {error}");
-                self.engine.close(id, CloseReason::WriteError, &mut self.connections);
+                self.engine
+                    .close(id, CloseReason::WriteError, &mut self.connections);
                 self.connections.kill(id);
                 return;
             }
@@ -637,18 +650,26 @@ impl EventLoop {
         for id in self.connections.take_dead() {
             // A session that died of its socket is over by now; this is for
             // one whose socket was dropped for another reason.
-            self.engine.close(id, CloseReason::ClientClosed, &mut self.connections);
+            self.engine
+                .close(id, CloseReason::ClientClosed, &mut self.connections);
             let Some(mut connection) = self.connections.remove(id) else {
                 continue;
             };
-            self.timers.disarm(&mut connection.resume_due, Timer::Resume(id));
-            self.timers.disarm(&mut connection.deadline_due, Timer::Deadline(id));
-            if let Err(error) = self.poll.registry().deregister(connection.transport.source()) {
+            self.timers
+                .disarm(&mut connection.resume_due, Timer::Resume(id));
+            self.timers
+                .disarm(&mut connection.deadline_due, Timer::Deadline(id));
+            if let Err(error) = self
+                .poll
+                .registry()
+                .deregister(connection.transport.source())
+            {
                 log::debug!("cannot unwatch {id}: {error}");
             }
             // A descriptor has become free.
             if self.accept_retry_due.is_some() {
-                self.timers.disarm(&mut self.accept_retry_due, Timer::AcceptRetry);
+                self.timers
+                    .disarm(&mut self.accept_retry_due, Timer::AcceptRetry);
                 ready(&mut self.clients);
                 ready(&mut self.http);
             }
@@ -663,7 +684,8 @@ impl EventLoop {
         self.clients = None;
         self.engine.lame_duck(&mut self.connections);
         let due = self.now + self.lame_duck.grace();
-        self.timers.arm(&mut self.lame_duck_due, due, Timer::LameDuck);
+        self.timers
+            .arm(&mut self.lame_duck_due, due, Timer::LameDuck);
     }
 
     /// One step of lame duck mode.
@@ -671,12 +693,14 @@ impl EventLoop {
         let sessions = self.engine.sessions().map(|session| session.conn());
         let step = self.lame_duck.step(sessions);
         for id in step.leaving {
-            self.engine.close(id, CloseReason::ServerShutdown, &mut self.connections);
+            self.engine
+                .close(id, CloseReason::ServerShutdown, &mut self.connections);
         }
         match step.pause {
             Some(pause) => {
                 let due = self.now + pause;
-                self.timers.arm(&mut self.lame_duck_due, due, Timer::LameDuck);
+                self.timers
+                    .arm(&mut self.lame_duck_due, due, Timer::LameDuck);
             }
             None => self.stop(),
         }
@@ -694,9 +718,11 @@ impl EventLoop {
         self.http = None;
         self.timers.disarm(&mut self.lame_duck_due, Timer::LameDuck);
         for id in self.connections.ids() {
-            self.engine.close(id, CloseReason::ServerShutdown, &mut self.connections);
+            self.engine
+                .close(id, CloseReason::ServerShutdown, &mut self.connections);
             if let Some(connection) = self.connections.get_mut(id)
-                && (connection.phase == Phase::Lingering || matches!(connection.codec, Codec::Http(_)))
+                && (connection.phase == Phase::Lingering
+                    || matches!(connection.codec, Codec::Http(_)))
             {
                 self.connections.kill(id);
             }
@@ -708,7 +734,8 @@ impl EventLoop {
 
 impl Listener {
     fn register(poll: &Poll, mut socket: TcpListener, token: Token) -> io::Result<Self> {
-        poll.registry().register(&mut socket, token, Interest::READABLE)?;
+        poll.registry()
+            .register(&mut socket, token, Interest::READABLE)?;
         Ok(Listener {
             socket,
             token,

@@ -68,7 +68,8 @@ mod tests {
     #[test]
     fn everybody_is_gone_when_the_time_is_up() {
         for (count, millis) in [(0, 1000), (1, 1000), (10, 1000), (5000, 1000), (7, 0)] {
-            let mut duck = LameDuck::new(Duration::from_secs(1), Duration::from_millis(1000 + millis));
+            let mut duck =
+                LameDuck::new(Duration::from_secs(1), Duration::from_millis(1000 + millis));
             let mut here: Vec<ConnId> = (0..count)
                 .map(|index| ConnId {
                     index,
@@ -85,7 +86,10 @@ mod tests {
                 }
             }
             assert!(here.is_empty());
-            assert!(spent <= Duration::from_millis(millis + 20), "{count}: {spent:?}");
+            assert!(
+                spent <= Duration::from_millis(millis + 20),
+                "{count}: {spent:?}"
+            );
         }
     }
 }

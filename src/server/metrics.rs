@@ -22,14 +22,46 @@ pub(crate) fn page(view: &View<'_>) -> Response {
     );
     let uptime = (view.now - view.monitor.started).as_secs_f64();
     page.gauge("midge_uptime_seconds", "Time since the start.", uptime);
-    page.gauge("midge_connections", "Client connections now.", view.engine.session_count());
-    page.counter("midge_connections_total", "Client connections ever.", stats.total_connections);
-    page.gauge("midge_subscriptions", "Subscriptions now.", router.subscriptions);
-    page.counter("midge_subscriptions_made_total", "Subscriptions ever made.", router.inserts);
-    page.counter("midge_messages_in_total", "Messages published.", stats.in_msgs);
-    page.counter("midge_bytes_in_total", "Payload bytes published.", stats.in_bytes);
-    page.counter("midge_messages_out_total", "Messages delivered.", stats.out_msgs);
-    page.counter("midge_bytes_out_total", "Payload bytes delivered.", stats.out_bytes);
+    page.gauge(
+        "midge_connections",
+        "Client connections now.",
+        view.engine.session_count(),
+    );
+    page.counter(
+        "midge_connections_total",
+        "Client connections ever.",
+        stats.total_connections,
+    );
+    page.gauge(
+        "midge_subscriptions",
+        "Subscriptions now.",
+        router.subscriptions,
+    );
+    page.counter(
+        "midge_subscriptions_made_total",
+        "Subscriptions ever made.",
+        router.inserts,
+    );
+    page.counter(
+        "midge_messages_in_total",
+        "Messages published.",
+        stats.in_msgs,
+    );
+    page.counter(
+        "midge_bytes_in_total",
+        "Payload bytes published.",
+        stats.in_bytes,
+    );
+    page.counter(
+        "midge_messages_out_total",
+        "Messages delivered.",
+        stats.out_msgs,
+    );
+    page.counter(
+        "midge_bytes_out_total",
+        "Payload bytes delivered.",
+        stats.out_bytes,
+    );
     page.family(
         "midge_slow_consumers_total",
         "counter",
@@ -48,13 +80,21 @@ pub(crate) fn page(view: &View<'_>) -> Response {
         "Connections cut for leaving pings unanswered.",
         stats.stale_connections,
     );
-    page.counter("midge_auth_errors_total", "Credentials refused or missing.", stats.auth_errors);
+    page.counter(
+        "midge_auth_errors_total",
+        "Credentials refused or missing.",
+        stats.auth_errors,
+    );
     page.counter(
         "midge_publisher_stalls_total",
         "Times a publisher was held back for a slow reader.",
         stats.stalls,
     );
-    page.counter("midge_route_lookups_total", "Subjects looked up.", router.lookups);
+    page.counter(
+        "midge_route_lookups_total",
+        "Subjects looked up.",
+        router.lookups,
+    );
     page.counter(
         "midge_route_cache_hits_total",
         "Look-ups whose match was remembered.",
@@ -65,7 +105,11 @@ pub(crate) fn page(view: &View<'_>) -> Response {
         "Processor time, user and system.",
         usage.cpu.as_secs_f64(),
     );
-    page.gauge("process_resident_memory_bytes", "Resident memory.", usage.resident_bytes);
+    page.gauge(
+        "process_resident_memory_bytes",
+        "Resident memory.",
+        usage.resident_bytes,
+    );
     page.gauge("process_open_fds", "Open descriptors.", usage.open_files);
     Response {
         status: Status::Ok,

@@ -163,9 +163,13 @@ const PAGES: [(&str, Page); 9] = [
     ("/connz", connz::page),
     ("/subsz", subsz::page),
     ("/subscriptionsz", subsz::page),
-    ("/healthz", |_, _| Response::json(br#"{"status":"ok"}"#.to_vec())),
+    ("/healthz", |_, _| {
+        Response::json(br#"{"status":"ok"}"#.to_vec())
+    }),
     ("/metrics", |view, _| metrics::page(view)),
-    ("/routez", |view, _| nothing_of(view, "num_routes", "routes")),
+    ("/routez", |view, _| {
+        nothing_of(view, "num_routes", "routes")
+    }),
     ("/leafz", |view, _| nothing_of(view, "leafnodes", "leafs")),
 ];
 

@@ -252,7 +252,12 @@ mod tests {
             queue.push(&[7; 100], &mut pool);
         }
         assert_eq!(queue.len(), 1_000_000);
-        assert!(queue.chunks.iter().all(|chunk| chunk.bytes().len() <= BUFFER_SIZE));
+        assert!(
+            queue
+                .chunks
+                .iter()
+                .all(|chunk| chunk.bytes().len() <= BUFFER_SIZE)
+        );
         assert!(queue.tail.capacity() <= BUFFER_SIZE);
     }
 }

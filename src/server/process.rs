@@ -23,8 +23,7 @@ impl Usage {
         Usage {
             resident_bytes: resident_bytes().unwrap_or_default(),
             cpu: cpu().unwrap_or_default(),
-            open_files: fs::read_dir("/proc/self/fd")
-                .map_or(0, |entries| entries.count() as u64),
+            open_files: fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64),
         }
     }
 }
@@ -43,5 +42,7 @@ fn cpu() -> Option<Duration> {
     let mut fields = after_name.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
-    Some(Duration::from_millis((user + system) * 1000 / TICKS_PER_SECOND))
+    Some(Duration::from_millis(
+        (user + system) * 1000 / TICKS_PER_SECOND,
+    ))
 }

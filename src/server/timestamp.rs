@@ -61,11 +61,7 @@ pub(crate) fn uptime(duration: Duration) -> String {
         (0, 0, _) => format!("{minutes}m{seconds}s"),
         (0, _, _) => format!("{hours}h{minutes}m{seconds}s"),
         (1..365, _, _) => format!("{days}d{hours}h{minutes}m{seconds}s"),
-        _ => format!(
-            "{}y{}d{hours}h{minutes}m{seconds}s",
-            days / 365,
-            days % 365
-        ),
+        _ => format!("{}y{}d{hours}h{minutes}m{seconds}s", days / 365, days % 365),
     }
 }
 

@@ -30,7 +30,10 @@ impl fmt::Display for UnitError {
                 write!(f, "\"{text}\" is not a size; write bytes, or 64KB, or 1MB")
             }
             UnitError::Period(text) => {
-                write!(f, "\"{text}\" is not a duration; write 500ms, or 10s, or 2m")
+                write!(
+                    f,
+                    "\"{text}\" is not a duration; write 500ms, or 10s, or 2m"
+                )
             }
         }
     }
@@ -87,7 +90,15 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Size(want)), "{text}");
         }
-        for text in ["", "MB", "1.5MB", "-1", "1XB", "99999999999999999999", "99999999999999GB"] {
+        for text in [
+            "",
+            "MB",
+            "1.5MB",
+            "-1",
+            "1XB",
+            "99999999999999999999",
+            "99999999999999GB",
+        ] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
     }

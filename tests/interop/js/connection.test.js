@@ -162,9 +162,10 @@ test("a lame duck warns, still serves, and takes no new connections", async (t) 
 
 test("an idle connection is kept up by pings", async (t) => {
   const server = await startServer(t);
-  const client = await server.connect({ pingInterval: 20, maxPingOut: 1 });
+  const client = await server.connect({ pingInterval: 250, maxPingOut: 2 });
   const events = new Events(client);
-  await events.until("ping", 10);
+  // A third ping unanswered would end the connection.
+  await events.until("ping", 5);
   assert.deepEqual([...new Set(events.types())], ["ping"]);
 });
 

@@ -11,7 +11,7 @@ from nats.errors import (
     UnexpectedEOF,
 )
 
-from harness import Watch, eventually, next_data, numbers, settle, take
+from harness import Watch, next_data, numbers, settle, take
 
 # The default waits seconds before it dials again.
 IMPATIENT = {"reconnect_time_wait": 0.02, "max_reconnect_attempts": -1}
@@ -214,7 +214,7 @@ async def test_a_forced_reconnect_keeps_the_subscriptions(server):
 
 async def test_a_server_that_hangs_is_left(server):
     client, watch = await connect(
-        server, ping_interval=0.05, max_outstanding_pings=2, connect_timeout=0.2
+        server, ping_interval=0.2, max_outstanding_pings=2, connect_timeout=0.5
     )
     news = await client.subscribe("news")
     await settle(client)
@@ -223,9 +223,8 @@ async def test_a_server_that_hangs_is_left(server):
     await server.pause()
     await watch.until("disconnected")
     # The third ping is the one too many.
-    assert time.monotonic() - started >= 0.1
+    assert time.monotonic() - started >= 0.3
     server.resume()
     await watch.until("reconnected")
-    await eventually(lambda: client.is_connected, "the connection")
     await client.publish("news", b"back")
     assert await next_data(news) == b"back"

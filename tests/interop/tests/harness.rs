@@ -13,7 +13,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 
 /// How long anything may take before the test gives up. Never waited out in a run that passes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -217,8 +217,10 @@ impl Events {
     /// Waits for an event, and gives back those that came before it.
     pub async fn until(&mut self, wanted: Event) -> Vec<Event> {
         let mut before = Vec::new();
+        // One deadline for all: a client that keeps dialing has something to tell forever.
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            match timeout(PATIENCE, self.0.recv()).await {
+            match timeout_at(deadline, self.0.recv()).await {
                 Ok(Some(event)) if event == wanted => return before,
                 Ok(Some(event)) => before.push(event),
                 Ok(None) | Err(_) => panic!("no {wanted:?}, but {before:?}"),

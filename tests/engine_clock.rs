@@ -1,0 +1,332 @@
+//! The engine under a clock of the test's own: hours pass in no time, and
+//! every run is the same.
+
+use midge_engine::{
+    Auth, CloseReason, ConnId, Delivery, Engine, EngineConfig, Limits, Outbox, Session, Time,
+};
+use midge_proto::{Command, ParseLimits, Parsed, ServerInfo, encode, parse};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Remembers what each connection was sent.
+#[derive(Default)]
+struct Told {
+    bytes: HashMap<ConnId, Vec<u8>>,
+    closed: HashMap<ConnId, CloseReason>,
+}
+
+impl Outbox for Told {
+    fn line(&mut self, conn: ConnId, line: &[u8]) -> usize {
+        let bytes = self.bytes.entry(conn).or_default();
+        bytes.extend_from_slice(line);
+        bytes.len()
+    }
+
+    fn deliver(&mut self, conn: ConnId, delivery: &Delivery<'_>) -> usize {
+        let bytes = self.bytes.entry(conn).or_default();
+        encode::message_start(bytes, delivery.has_header, delivery.subject, delivery.sid);
+        bytes.extend_from_slice(delivery.tail.bytes());
+        bytes.len()
+    }
+
+    fn closed(&mut self, conn: ConnId, _: &Session, reason: CloseReason) {
+        assert!(self.closed.insert(conn, reason).is_none(), "closed once");
+    }
+}
+
+struct World {
+    engine: Engine,
+    told: Told,
+    now: Time,
+}
+
+const JOE: ConnId = ConnId {
+    index: 3,
+    generation: 1,
+};
+const ANN: ConnId = ConnId {
+    index: 4,
+    generation: 2,
+};
+
+impl World {
+    fn new(limits: Limits, auth: Auth, seed: u64) -> Self {
+        let info = ServerInfo {
+            server_id: "N".into(),
+            server_name: "test".into(),
+            version: "2.0.0",
+            proto: 1,
+            host: "h".into(),
+            port: 1,
+            headers: true,
+            auth_required: auth.is_required(),
+            max_payload: 1,
+            jetstream: false,
+            client_id: 0,
+            client_ip: String::new(),
+            lame_duck: false,
+            connect_info: false,
+            remote_account: None,
+        };
+        World {
+            engine: Engine::new(EngineConfig {
+                limits,
+                auth,
+                info,
+                seed,
+            }),
+            told: Told::default(),
+            now: Time::default(),
+        }
+    }
+
+    fn open(&mut self, conn: ConnId) {
+        let peer = "127.0.0.1:9".parse().unwrap();
+        self.engine.open(self.now, conn, peer, &mut self.told);
+        let info = self.heard(conn);
+        assert!(info.starts_with("INFO {"), "{info}");
+    }
+
+    fn say(&mut self, conn: ConnId, text: &str) {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let Ok(Parsed::Whole { command, used }) = parse(rest, &ParseLimits::default()) else {
+                panic!("{text:?}");
+            };
+            self.engine
+                .command(self.now, conn, &command, None, &mut self.told);
+            rest = &rest[used..];
+        }
+    }
+
+    fn heard(&mut self, conn: ConnId) -> String {
+        String::from_utf8(self.told.bytes.remove(&conn).unwrap_or_default()).unwrap()
+    }
+
+    /// Lets time pass the way the loop does: from deadline to deadline.
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(deadline) = self.engine.next_deadline() {
+            if deadline > end {
+                break;
+            }
+            self.now = deadline;
+            self.engine.tick(self.now, &mut self.told);
+        }
+        self.now = end;
+        self.engine.tick(self.now, &mut self.told);
+    }
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+#[test]
+fn the_first_ping_comes_soon_and_then_every_two_minutes() {
+    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    world.open(JOE);
+    world.say(JOE, "CONNECT {\"verbose\":false}\r\n");
+    world.pass(Duration::from_millis(1999));
+    assert_eq!(world.heard(JOE), "");
+    world.pass(Duration::from_millis(401));
+    assert_eq!(world.heard(JOE), "PING\r\n");
+    world.say(JOE, "PONG\r\n");
+    world.pass(seconds(117));
+    assert_eq!(world.heard(JOE), "");
+    world.pass(seconds(3));
+    assert_eq!(world.heard(JOE), "PING\r\n");
+    world.say(JOE, "PONG\r\n");
+    world.pass(seconds(600));
+    assert_eq!(
+        world.heard(JOE),
+        "PING\r\nPING\r\n-ERR 'Stale Connection'\r\n"
+    );
+    assert_eq!(world.told.closed[&JOE], CloseReason::StaleConnection);
+    assert_eq!(
+        world.engine.next_deadline(),
+        None,
+        "nothing is left to wait for"
+    );
+}
+
+#[test]
+fn who_talks_is_not_pinged_but_for_the_round_trip_once_an_hour() {
+    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    world.open(JOE);
+    world.say(JOE, "CONNECT {\"verbose\":false}\r\n");
+    world.pass(seconds(3));
+    assert_eq!(world.heard(JOE), "PING\r\n");
+    world.say(JOE, "PONG\r\n");
+    let mut pings = 0;
+    for _ in 0..2 * 60 {
+        world.pass(seconds(60));
+        world.say(JOE, "PUB a 0\r\n\r\n");
+        if !world.heard(JOE).is_empty() {
+            world.say(JOE, "PONG\r\n");
+            pings += 1;
+        }
+    }
+    assert_eq!(pings, 1, "in two hours");
+    assert!(world.told.closed.is_empty());
+}
+
+#[test]
+fn talking_does_not_replace_answering() {
+    // A client that publishes but never answers a ping is cut all the same:
+    // only PONG counts.
+    let limits = Limits {
+        ping_interval: seconds(1),
+        ..Limits::default()
+    };
+    let mut world = World::new(limits, Auth::Open, 1);
+    world.open(JOE);
+    world.say(JOE, "CONNECT {\"verbose\":false}\r\n");
+    for _ in 0..10 {
+        world.pass(Duration::from_millis(500));
+        world.say(JOE, "PUB a 0\r\n\r\n");
+    }
+    assert_eq!(
+        world.told.closed.get(&JOE),
+        Some(&CloseReason::StaleConnection)
+    );
+}
+
+#[test]
+fn a_client_without_connect_is_pinged_after_a_whole_interval() {
+    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    world.open(JOE);
+    world.pass(seconds(119));
+    assert_eq!(world.heard(JOE), "");
+    world.pass(seconds(1));
+    assert_eq!(world.heard(JOE), "PING\r\n");
+    world.pass(seconds(600));
+    assert_eq!(world.told.closed[&JOE], CloseReason::StaleConnection);
+}
+
+#[test]
+fn a_person_may_think_for_an_hour() {
+    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    world.open(JOE);
+    world.say(JOE, "HELP\r\n");
+    world.pass(seconds(3600));
+    assert!(world.told.closed.is_empty());
+}
+
+#[test]
+fn credentials_have_two_seconds() {
+    let auth = Auth::Token("t".into());
+    let mut world = World::new(Limits::default(), auth, 1);
+    world.open(JOE);
+    world.open(ANN);
+    world.pass(Duration::from_millis(1999));
+    world.say(ANN, "CONNECT {\"auth_token\":\"t\",\"verbose\":false}\r\n");
+    assert_eq!(world.heard(JOE), "");
+    world.pass(Duration::from_millis(2));
+    assert_eq!(world.heard(JOE), "-ERR 'Authentication Timeout'\r\n");
+    assert_eq!(world.told.closed[&JOE], CloseReason::AuthenticationTimeout);
+    assert!(!world.told.closed.contains_key(&ANN));
+    assert_eq!(world.engine.stats().auth_errors, 1);
+}
+
+#[test]
+fn an_id_of_the_past_reaches_nobody() {
+    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    world.open(JOE);
+    world
+        .engine
+        .close(JOE, CloseReason::ClientClosed, &mut world.told);
+    let next = ConnId {
+        generation: JOE.generation + 1,
+        ..JOE
+    };
+    world.open(next);
+    world.say(JOE, "SUB a 1\r\nPUB a 0\r\n\r\n");
+    world
+        .engine
+        .close(JOE, CloseReason::ClientClosed, &mut world.told);
+    assert_eq!(world.heard(next), "");
+    assert_eq!(world.engine.session_count(), 1);
+    assert_eq!(world.engine.router_stats().subscriptions, 0);
+}
+
+#[test]
+fn a_reader_past_its_limit_is_cut_in_the_middle_of_a_fan_out() {
+    let limits = Limits {
+        max_pending: 2000,
+        ..Limits::default()
+    };
+    let mut world = World::new(limits, Auth::Open, 1);
+    world.open(JOE);
+    world.open(ANN);
+    for conn in [JOE, ANN] {
+        world.say(
+            conn,
+            "CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB a 1\r\nSUB a q 2\r\nSUB > 3\r\n",
+        );
+    }
+    let mut ann_heard = 0;
+    for _ in 0..100 {
+        world.say(ANN, "PUB a 100\r\n0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\r\n");
+        ann_heard += world.heard(ANN).matches("MSG a 1 100\r\n").count();
+    }
+    assert_eq!(ann_heard, 100);
+    assert_eq!(
+        world.told.closed[&JOE],
+        CloseReason::SlowConsumerPendingBytes
+    );
+    assert_eq!(world.engine.stats().slow_consumers(), 1);
+    assert_eq!(world.engine.router_stats().subscriptions, 3);
+    assert!(
+        world.heard(JOE).len() < 2000 + 200,
+        "nothing more after the cut"
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let run = |seed| {
+        let mut world = World::new(Limits::default(), Auth::Open, seed);
+        world.open(JOE);
+        world.say(JOE, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
+        for sid in 0..10 {
+            world.say(JOE, &format!("SUB a q {sid}\r\n"));
+        }
+        for _ in 0..100 {
+            world.say(JOE, "PUB a 0\r\n\r\n");
+        }
+        world.say(JOE, "ASK a b\n");
+        world.pass(seconds(1000));
+        world.heard(JOE)
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn a_year_of_clients_leaves_no_timer_behind() {
+    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    for generation in 0..10_000 {
+        let conn = ConnId {
+            index: generation % 7,
+            generation,
+        };
+        world.open(conn);
+        world.say(conn, "CONNECT {\"verbose\":false}\r\n");
+        world
+            .engine
+            .close(conn, CloseReason::ClientClosed, &mut world.told);
+    }
+    assert_eq!(world.engine.next_deadline(), None);
+}
+
+#[test]
+fn commands_are_what_the_parser_says() {
+    // The engine takes commands, however they came about.
+    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    world.open(JOE);
+    world
+        .engine
+        .command(world.now, JOE, &Command::Ping, None, &mut world.told);
+    assert_eq!(world.heard(JOE), "PONG\r\n");
+}

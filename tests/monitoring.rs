@@ -1,0 +1,298 @@
+//! The monitoring port.
+
+use crate::util::{PATIENCE, Server};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+fn server() -> Server {
+    Server::start_with(&["--http-port", "0"])
+}
+
+#[test]
+fn varz_counts_what_passes() {
+    let server = server();
+    let mut client = server.client();
+    client.send("SUB a 1\r\nPUB a 5\r\nhello\r\nPUB b 3\r\nabc\r\n");
+    client.sync();
+    let varz = server.json("/varz");
+    for (field, value) in [
+        ("connections", 1),
+        ("total_connections", 1),
+        ("subscriptions", 1),
+        ("in_msgs", 2),
+        ("in_bytes", 8),
+        ("out_msgs", 1),
+        ("out_bytes", 5),
+        ("slow_consumers", 0),
+        ("routes", 0),
+        ("leafnodes", 0),
+        ("max_payload", 1_048_576),
+        ("max_connections", 65_536),
+        ("ping_interval", 120_000_000_000),
+        ("port", i64::from(server.address.port())),
+        ("proto", 1),
+    ] {
+        assert_eq!(varz[field], value, "{field}");
+    }
+    assert!(varz["mem"].as_u64() > Some(500_000));
+    for field in [
+        "server_id",
+        "server_name",
+        "version",
+        "start",
+        "now",
+        "uptime",
+        "host",
+    ] {
+        assert!(
+            varz[field].as_str().is_some_and(|text| !text.is_empty()),
+            "{field}"
+        );
+    }
+    let requests = &server.json("/varz")["http_req_stats"];
+    assert_eq!(requests["/varz"], 2);
+    assert!(client.info.contains(varz["version"].as_str().unwrap()));
+}
+
+#[test]
+fn connz_shows_each_connection() {
+    let server = server();
+    let mut named = server.connect();
+    named.send(
+        "CONNECT {\"verbose\":false,\"name\":\"sensor\",\"lang\":\"rust\",\"version\":\"9\"}\r\n",
+    );
+    named.send("SUB foo.bar q 17\r\nSUB z 2\r\nPUB z 3\r\nabc\r\n");
+    named.sync();
+    let mut quiet = server.client();
+    quiet.sync();
+    let connz = server.json("/connz?subs=1");
+    assert_eq!(
+        (&connz["num_connections"], &connz["total"]),
+        (&2.into(), &2.into())
+    );
+    let shown = &connz["connections"][0];
+    for (field, value) in [
+        ("name", "sensor"),
+        ("lang", "rust"),
+        ("version", "9"),
+        ("ip", "127.0.0.1"),
+        ("kind", "Client"),
+    ] {
+        assert_eq!(shown[field], value);
+    }
+    assert_eq!(
+        (&shown["in_msgs"], &shown["out_bytes"]),
+        (&1.into(), &3.into())
+    );
+    assert_eq!(shown["subscriptions"], 2);
+    let mut list: Vec<_> = shown["subscriptions_list"].as_array().unwrap().clone();
+    list.sort_by_key(|subject| subject.as_str().map(str::to_owned));
+    assert_eq!(list, ["foo.bar", "z"]);
+    assert_eq!(shown["port"], named.stream.local_addr().unwrap().port());
+
+    let detail = server.json("/connz?subs=detail&sort=subs&limit=1");
+    let details = detail["connections"][0]["subscriptions_list_detail"]
+        .as_array()
+        .unwrap();
+    let queue = details
+        .iter()
+        .find(|sub| sub["sid"] == "17")
+        .expect("the queue subscription");
+    assert_eq!(
+        (&queue["qgroup"], &queue["subject"]),
+        (&"q".into(), &"foo.bar".into())
+    );
+
+    let cid = connz["connections"][1]["cid"].as_u64().unwrap();
+    let one = server.json(&format!("/connz?cid={cid}"));
+    assert_eq!(one["num_connections"], 1);
+    assert_eq!(server.json("/connz?offset=1&limit=5")["num_connections"], 1);
+    drop(quiet);
+    server.wait_json("/connz?state=closed", |closed| {
+        closed["connections"][0]["reason"] == "Client Closed"
+            && closed["connections"][0]["cid"] == cid
+    });
+    assert_eq!(server.json("/connz?state=any")["total"], 2);
+}
+
+#[test]
+fn connz_sorts_and_refuses_what_it_does_not_know() {
+    let server = server();
+    let mut busy = server.client();
+    busy.sync();
+    let mut idle = server.client();
+    idle.sync();
+    busy.send("PUB a 0\r\n\r\nPUB a 0\r\n\r\n");
+    busy.sync();
+    let first = server.json("/connz?sort=msgs_from")["connections"][0]["in_msgs"].clone();
+    assert_eq!(first, 2);
+    for key in [
+        "cid",
+        "start",
+        "subs",
+        "pending",
+        "msgs_to",
+        "bytes_to",
+        "bytes_from",
+        "last",
+        "idle",
+        "uptime",
+        "rtt",
+    ] {
+        server.json(&format!("/connz?sort={key}"));
+    }
+    for path in [
+        "/connz?sort=size",
+        "/connz?sort=stop",
+        "/connz?state=half",
+        "/connz?limit=x",
+        "/connz?offset=-1",
+        "/connz?cid=x",
+        "/subsz?limit=x",
+        "/varz?callback=a(b",
+    ] {
+        assert!(server.get(path).0.contains("400"), "{path}");
+    }
+    for path in ["/nothing", "/varz/", "//varz", "/../etc/passwd"] {
+        assert!(server.get(path).0.contains("404"), "{path}");
+    }
+}
+
+#[test]
+fn subsz_counts_and_lists() {
+    let server = server();
+    let mut client = server.client();
+    client.send(
+        "SUB a.* 1\r\nSUB a.b q 2\r\nSUB c 3\r\nUNSUB 3\r\nPUB a.b 0\r\n\r\nPUB a.b 0\r\n\r\n",
+    );
+    client.sync();
+    let subsz = server.json("/subsz?subs=1");
+    for (field, value) in [
+        ("num_subscriptions", 2),
+        ("num_inserts", 3),
+        ("num_removes", 1),
+        ("num_matches", 2),
+        ("max_fanout", 2),
+        ("total", 2),
+    ] {
+        assert_eq!(subsz[field], value, "{field}");
+    }
+    assert_eq!(subsz["cache_hit_rate"], 0.5);
+    assert_eq!(
+        subsz["subscriptions_list"].as_array().map(Vec::len),
+        Some(2)
+    );
+    assert_eq!(
+        server.json("/subscriptionsz?subs=1&limit=1")["subscriptions_list"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+    assert_eq!(server.json("/subsz?subs=1&test=a.c")["total"], 1);
+}
+
+#[test]
+fn metrics_parse_and_agree_with_varz() {
+    let server = server();
+    let mut client = server.client();
+    client.send("SUB a 1\r\nPUB a 5\r\nhello\r\n");
+    client.sync();
+    let (status, text) = server.get("/metrics");
+    assert!(status.contains("200"));
+    let mut described = Vec::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').expect(line);
+            assert!(matches!(kind, "counter" | "gauge"), "{line}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            described.push(name.to_owned());
+        } else if !line.starts_with('#') {
+            let (series, value) = line.rsplit_once(' ').expect(line);
+            let name = series.split('{').next().unwrap();
+            assert!(
+                described.iter().any(|known| known == name),
+                "{line} has no type"
+            );
+            value.parse::<f64>().expect(line);
+        }
+    }
+    for line in [
+        "midge_messages_in_total 1",
+        "midge_bytes_out_total 5",
+        "midge_connections 1",
+        "midge_subscriptions 1",
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line} in {text}");
+    }
+}
+
+#[test]
+fn health_index_and_callbacks() {
+    let server = server();
+    assert_eq!(server.json("/healthz")["status"], "ok");
+    assert!(server.get("/").1.contains("href=\"/varz\""));
+    let (_, script) = server.get("/healthz?callback=done");
+    assert_eq!(script, "done({\"status\":\"ok\"})");
+}
+
+#[test]
+fn connections_stay_for_more_and_nonsense_ends_them() {
+    let server = server();
+    let address = server.http.unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for _ in 0..2 {
+        stream
+            .write_all(b"HEAD /varz HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    }
+    stream
+        .write_all(
+            b"GET /healthz HTTP/1.1\r\n\r\nGET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n",
+        )
+        .unwrap();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest.matches("{\"status\":\"ok\"}").count(), 2, "{rest}");
+
+    for (said, heard) in [
+        ("nonsense\r\n\r\n".to_owned(), "400"),
+        ("POST /varz HTTP/1.1\r\n\r\n".to_owned(), "405"),
+        (
+            format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(9000)),
+            "431",
+        ),
+        ("x".repeat(20_000), "431"),
+    ] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(said.as_bytes()).unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {heard}")), "{answer}");
+    }
+}
+
+#[test]
+fn monitoring_connections_are_limited() {
+    let server = server();
+    let address = server.http.unwrap();
+    let held: Vec<_> = (0..64)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    let mut late = TcpStream::connect(address).unwrap();
+    late.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(
+        matches!(late.read(&mut [0; 16]), Ok(0) | Err(_)),
+        "it is turned away"
+    );
+    drop(held);
+    server.client().sync();
+}

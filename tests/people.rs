@@ -1,0 +1,123 @@
+//! A person on a bare socket. Typed lines end in LF, as `nc` sends them.
+
+use crate::util::Server;
+
+#[test]
+fn help_says_what_can_be_typed() {
+    let server = Server::start();
+    let mut person = server.connect();
+    person.send("HELP\n");
+    let help = person.sync();
+    for verb in ["SUB", "UNSUB", "SEND", "ASK", "PUB", "PING", "CONNECT"] {
+        assert!(help.contains(&format!("  {verb}")), "{verb}: {help}");
+    }
+}
+
+#[test]
+fn send_needs_no_counting() {
+    let server = Server::start();
+    let mut person = server.connect();
+    person.send("SUB greet.* 1\n");
+    person.expect("+OK\r\n");
+    person.send("SEND greet.joe hello  there \n");
+    person.expect("+OK\r\nMSG greet.joe 1 13\r\nhello  there \r\n");
+    person.send("send greet.joe\n");
+    person.expect("+OK\r\nMSG greet.joe 1 0\r\n\r\n");
+}
+
+#[test]
+fn ask_shows_the_answer() {
+    let server = Server::start();
+    let mut service = server.client();
+    service.send("SUB time.now 1\r\n");
+    service.sync();
+    let mut person = server.connect();
+    person.send("ASK time.now in UTC please\n");
+    person.expect("+OK\r\n");
+    let request = service.line();
+    let reply = request.split(' ').nth(3).expect(&request).to_owned();
+    assert!(reply.starts_with("_INBOX."), "{request}");
+    assert_eq!(service.line(), "in UTC please");
+    service.send(format!(
+        "PUB {reply} 4\r\nnoon\r\nPUB {reply} 4\r\nlate\r\n"
+    ));
+    service.sync();
+    person.expect(format!("MSG {reply} ask-1 4\r\nnoon\r\n"));
+    assert_eq!(person.sync(), "", "one question, one answer");
+    person.send("ASK nobody anything\n");
+    person.expect("-ERR 'nobody listens there");
+}
+
+#[test]
+fn questions_that_are_never_answered_do_not_pile_up() {
+    let server = Server::start_with(&["--http-port", "0"]);
+    let mut service = server.client();
+    service.send("SUB deaf 1\r\n");
+    service.sync();
+    let mut person = server.connect();
+    for _ in 0..100 {
+        person.send("ASK deaf hello\n");
+    }
+    person.sync();
+    assert_eq!(server.json("/varz")["subscriptions"], 1 + 16);
+}
+
+#[test]
+fn mistakes_are_answered_with_what_to_type() {
+    let server = Server::start();
+    let mut person = server.connect();
+    for (typed, hint) in [
+        ("hello\n", "type HELP"),
+        ("\n", "type HELP"),
+        ("PUB a\n", "SEND <subject> <text>"),
+        ("PUB a five\n", "SEND <subject> <text>"),
+        ("SUB a\n", "SUB greet.> 1"),
+        ("UNSUB \n", "UNSUB takes <id>"),
+        ("SEND \n", "SEND takes <subject> <text>"),
+        ("SEND a.* x\n", "without wildcards"),
+        ("ASK a..b x\n", "without wildcards"),
+        ("CONNECT\n", "JSON"),
+        ("HPUB a 1\n", "HPUB takes"),
+    ] {
+        person.send(typed);
+        let heard = person.line();
+        assert!(
+            heard.starts_with("-ERR '") && heard.contains(hint),
+            "{typed:?}: {heard}"
+        );
+    }
+    // The line is still good for something.
+    person.send("SUB a 1\nSEND a b\n");
+    person.expect("+OK\r\n+OK\r\nMSG a 1 1\r\nb\r\n");
+}
+
+#[test]
+fn a_payload_without_cr_lf_is_explained() {
+    let server = Server::start();
+    let mut person = server.connect();
+    person.send("PUB a 5\nhello\n");
+    let heard = person.line();
+    assert!(heard.contains("SEND <subject> <text>"), "{heard}");
+    person.expect_end("-ERR 'Unknown Protocol Operation'\r\n");
+}
+
+#[test]
+fn programs_get_none_of_this() {
+    let server = Server::start();
+    let mut program = server.connect();
+    program.send("hello\r\n");
+    program.expect_end("-ERR 'Unknown Protocol Operation'\r\n");
+    let mut program = server.connect();
+    program.send("CONNECT {\"verbose\":false}\r\nSUB a\n");
+    program.expect_end("");
+}
+
+#[test]
+fn patience_with_mistakes_ends() {
+    let server = Server::start();
+    let mut person = server.connect();
+    person.send("x\n".repeat(100));
+    let heard = String::from_utf8(person.rest()).unwrap();
+    assert_eq!(heard.matches("type HELP").count(), 32);
+    assert!(heard.ends_with("-ERR 'Unknown Protocol Operation'\r\n"));
+}
