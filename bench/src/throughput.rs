@@ -64,6 +64,7 @@ pub(crate) fn run(server: &Server, shape: &Shape, duration: Duration) -> io::Res
 }
 
 impl Stage {
+    /// Connects and subscribes everybody, and makes every byte to be sent.
     fn set(server: &Server, shape: &Shape) -> io::Result<Self> {
         let dialect = server.dialect();
         let open = || Connection::open(server.port(), dialect);
@@ -116,6 +117,7 @@ impl Stage {
         })
     }
 
+    /// Runs the threads, from the first byte published to the last received.
     fn play(&self, server: &Server, duration: Duration) -> io::Result<Sample> {
         let meter = Meter::start(server.pid())?;
         let (reading, messages) = thread::scope(|scope| {

@@ -238,17 +238,18 @@ pub fn parse_publish<'a>(input: &'a [u8], limits: &ParseLimits) -> Option<(Publi
         && input.get(payload_end..used)? == CRLF
         && line_end - VERB.len() <= limits.max_control_line
         && payload_len <= limits.max_payload;
-    is_usual.then(|| {
-        let publish = Publish {
-            subject: &input[VERB.len()..subject_end],
-            reply,
-            header: None,
-            payload: &input[payload_at..payload_end],
-            size_digits,
-            tail: Some(&input[tail_at..used]),
-        };
-        (publish, used)
-    })
+    if !is_usual {
+        return None;
+    }
+    let publish = Publish {
+        subject: &input[VERB.len()..subject_end],
+        reply,
+        header: None,
+        payload: &input[payload_at..payload_end],
+        size_digits,
+        tail: Some(&input[tail_at..used]),
+    };
+    Some((publish, used))
 }
 
 /// Where the word that starts at `at` ends: at the first blank or control
