@@ -85,11 +85,7 @@ impl Engine {
                 self.remove_subscription(conn, id);
             }
         }
-        let inbox = format!(
-            "_INBOX.ask.{:016x}{:016x}",
-            self.rng.next(),
-            self.rng.next()
-        );
+        let inbox = format!("_INBOX.ask.{:016x}", self.rng.next());
         let sid = format!("ask-{asked}");
         if self.subscription_of(conn, sid.as_bytes()).is_some() {
             let hint = "that many questions are waiting; UNSUB the ids that begin with ask-";

@@ -1,5 +1,7 @@
 """Every test gets its own server."""
 
+from contextlib import AsyncExitStack
+
 import pytest_asyncio
 
 from harness import Server
@@ -8,17 +10,15 @@ from harness import Server
 @pytest_asyncio.fixture
 async def start_server():
     """Starts servers with the flags that a test wants, and ends them after it."""
-    servers = []
+    async with AsyncExitStack() as servers:
 
-    async def start(*flags):
-        server = Server(flags)
-        servers.append(server)
-        await server.start()
-        return server
+        async def start(*flags):
+            server = Server(flags)
+            servers.push_async_callback(server.close)
+            await server.start()
+            return server
 
-    yield start
-    for server in servers:
-        await server.close()
+        yield start
 
 
 @pytest_asyncio.fixture

@@ -159,7 +159,8 @@ class Server:
                 async with asyncio.timeout(PATIENCE):
                     await client.close()
         finally:
-            self.kill()
+            if self.process is not None:
+                self.kill()
         assert self.errors == []
 
 
