@@ -59,17 +59,18 @@ async function freePort() {
 }
 
 /** Whether a server on the port accepts and says who it is. */
-export async function greets(port) {
-  const socket = net.connect(port, "127.0.0.1");
-  socket.setTimeout(2000, () => socket.destroy(new Error("silent")));
-  try {
-    const [chunk] = await once(socket, "data");
-    return chunk.toString().startsWith("INFO ");
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
+export function greets(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, "127.0.0.1");
+    const answer = (greeted) => {
+      resolve(greeted);
+      socket.destroy();
+    };
+    socket.setTimeout(2000, () => answer(false));
+    socket.on("data", (chunk) => answer(chunk.toString().startsWith("INFO ")));
+    socket.on("error", () => answer(false));
+    socket.on("close", () => answer(false));
+  });
 }
 
 class Server {
