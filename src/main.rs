@@ -5,5 +5,7 @@ mod cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::run(std::env::args().collect())
+    // What is no text cannot be a flag of ours; it is refused like any other.
+    let args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
+    cli::run(args.collect())
 }

@@ -49,6 +49,7 @@ fn only_the_right_token_enters() {
 fn nothing_but_connect_is_done_before_it() {
     let server = Server::start_with(&["--user", "u", "--pass", "p"]);
     for said in [
+        "HELP\n",
         "PING\r\n",
         "FOO\r\n",
         "SUB a 1\r\n",

@@ -4,7 +4,7 @@
 use midge_engine::{
     Auth, CloseReason, ConnId, Delivery, Engine, EngineConfig, Limits, Outbox, Session, Time,
 };
-use midge_proto::{Command, ParseLimits, Parsed, ServerInfo, encode, parse};
+use midge_proto::{ParseLimits, Parsed, ServerInfo, encode, parse};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -74,6 +74,7 @@ impl World {
                 auth,
                 info,
                 seed,
+                hash_seed: 1,
             }),
             told: Told::default(),
             now: Time::default(),
@@ -318,15 +319,4 @@ fn a_year_of_clients_leaves_no_timer_behind() {
             .close(conn, CloseReason::ClientClosed, &mut world.told);
     }
     assert_eq!(world.engine.next_deadline(), None);
-}
-
-#[test]
-fn commands_are_what_the_parser_says() {
-    // The engine takes commands, however they came about.
-    let mut world = World::new(Limits::default(), Auth::Open, 1);
-    world.open(JOE);
-    world
-        .engine
-        .command(world.now, JOE, &Command::Ping, None, &mut world.told);
-    assert_eq!(world.heard(JOE), "PONG\r\n");
 }

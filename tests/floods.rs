@@ -148,3 +148,38 @@ fn one_that_floods_does_not_starve_one_that_asks() {
         "200 round trips took {elapsed:?}"
     );
 }
+
+#[test]
+fn a_wide_fan_out_does_not_hold_up_one_that_asks() {
+    const SUBSCRIPTIONS: usize = 2000;
+    const MESSAGES: usize = 3000;
+    let server = Server::start_with(&["--http-port", "0"]);
+    let mut reader = server.client();
+    let lines: String = (0..SUBSCRIPTIONS)
+        .map(|sid| format!("SUB f {sid}\r\n"))
+        .collect();
+    reader.send(lines);
+    reader.sync();
+    let round: usize = (0..SUBSCRIPTIONS)
+        .map(|sid| format!("MSG f {sid} 0\r\n\r\n").len())
+        .sum();
+    let reading = std::thread::spawn(move || {
+        let mut buffer = vec![0; 256 * 1024];
+        let mut left = round * MESSAGES;
+        while left > 0 {
+            let count = reader.stream.read(&mut buffer).expect("it goes on");
+            assert!(count > 0, "the reader was cut with {left} bytes to come");
+            // A ping may be among it.
+            left = left.saturating_sub(count);
+        }
+    });
+    let mut quiet = server.client();
+    quiet.sync();
+    let mut writer = server.client();
+    writer.send("PUB f 0\r\n\r\n".repeat(MESSAGES));
+    while server.json("/varz")["in_msgs"] == 0 {}
+    quiet.sync();
+    let done = server.json("/varz")["in_msgs"].as_u64().unwrap();
+    assert!(done < MESSAGES as u64, "the answer came after all the work");
+    reading.join().unwrap();
+}

@@ -110,7 +110,14 @@ fn a_wrong_flag_is_explained() {
         (&["--ping-interval", "10"], "is not a duration"),
         (&["--user", "u"], "--user and --pass go together"),
         (&["--auth", "t", "--user", "u"], "--auth goes without"),
-        (&["--max-pending", "1KB"], "--max-pending must hold"),
+        (&["--max-pending", "1KB"], "--max-pending must be at least"),
+        (&["--ping-interval", "0s"], "--ping-interval must be"),
+        (&["--max-payload", "2GB"], "--max-payload must be"),
+        (
+            &["--max-control-line", "18446744073709551549"],
+            "--max-control-line must be",
+        ),
+        (&["--max-connections", "0"], "--max-connections must be"),
         (&["--no-such-flag"], "--no-such-flag"),
         (&["no-such-command"], "no-such-command"),
     ] {

@@ -289,10 +289,38 @@ fn monitoring_connections_are_limited() {
         .collect();
     let mut late = TcpStream::connect(address).unwrap();
     late.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert!(
-        matches!(late.read(&mut [0; 16]), Ok(0) | Err(_)),
-        "it is turned away"
-    );
+    let _ = late.write_all(b"GET /healthz HTTP/1.0\r\n\r\n");
+    let mut heard = Vec::new();
+    let _ = late.read_to_end(&mut heard);
+    assert!(heard.is_empty(), "it is turned away");
     drop(held);
     server.client().sync();
+}
+
+#[test]
+fn requests_that_come_together_are_answered_in_turn_and_without_hoarding() {
+    const REQUESTS: usize = 3000;
+    let server = server();
+    let mut greedy = TcpStream::connect(server.http.unwrap()).unwrap();
+    greedy.set_read_timeout(Some(PATIENCE)).unwrap();
+    let before_kib = server.resident_kib();
+    let requests = "GET /varz HTTP/1.1\r\n\r\n".repeat(REQUESTS - 1);
+    let writer = greedy.try_clone().unwrap();
+    let writing = std::thread::spawn(move || {
+        let mut writer = writer;
+        writer.write_all(requests.as_bytes()).unwrap();
+        writer.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+    });
+    // Everybody else is served meanwhile, and little waits for the greedy one.
+    let mut client = server.client();
+    for _ in 0..100 {
+        client.sync();
+    }
+    let grown_kib = server.resident_kib().saturating_sub(before_kib);
+    assert!(grown_kib < 2048, "{grown_kib} KiB");
+    let mut heard = String::new();
+    greedy.read_to_string(&mut heard).unwrap();
+    writing.join().unwrap();
+    assert_eq!(heard.matches("HTTP/1.1 200 OK").count(), REQUESTS);
+    assert!(heard.ends_with("{\"status\":\"ok\"}"));
 }

@@ -113,6 +113,33 @@ fn programs_get_none_of_this() {
 }
 
 #[test]
+fn telnet_counts_as_a_person_once_it_has_asked_for_help() {
+    let server = Server::start();
+    let mut person = server.connect();
+    person.send("HELP\r\n");
+    while person.line() != "everything a NATS client sends works too." {}
+    person.send("hello\r\n");
+    person.expect("-ERR 'no such command; type HELP to see what there is'\r\n");
+    person.send("SEND a b\r\n");
+    person.expect("+OK\r\n");
+}
+
+#[test]
+fn limits_hold_for_people_too() {
+    let server = Server::start_with(&["--max-payload", "10", "--max-subscriptions", "1"]);
+    let mut service = server.client();
+    service.send("SUB a 1\r\n");
+    service.sync();
+    let mut person = server.connect();
+    for verb in ["SEND", "ASK"] {
+        person.send(format!("{verb} a 12345678901\n"));
+        person.expect("-ERR 'the text is longer than max_payload'\r\n");
+    }
+    person.send("SUB b 1\nASK a now\n");
+    person.expect("+OK\r\n-ERR 'maximum subscriptions exceeded'\r\n");
+}
+
+#[test]
 fn patience_with_mistakes_ends() {
     let server = Server::start();
     let mut person = server.connect();

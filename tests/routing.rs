@@ -314,3 +314,21 @@ fn everything_is_delivered_when_frames_come_in_pieces() {
         "MSG a.b 12 reply 5\r\nhello\r\nHMSG a.c 12 12 14\r\nNATS/1.0\r\n\r\nhi\r\nPONG\r\n",
     );
 }
+
+#[test]
+fn thousands_of_queue_groups_on_one_subject() {
+    const GROUPS: usize = 20_000;
+    let server = Server::start();
+    let mut client = server.client();
+    let lines: String = (0..GROUPS)
+        .map(|n| format!("SUB q g{n} {n}\r\nSUB * g{n} w{n}\r\n"))
+        .collect();
+    client.send(lines);
+    client.sync();
+    for _ in 0..3 {
+        client.send("PUB q 0\r\n\r\n");
+        assert_eq!(client.sync().matches("MSG q ").count(), GROUPS);
+    }
+    drop(client);
+    server.client().sync();
+}

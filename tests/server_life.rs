@@ -1,7 +1,7 @@
 //! Starting, stopping, leaving, and the ways in which a client can be odd.
 
 use crate::util::{PATIENCE, Server};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
@@ -39,6 +39,56 @@ fn a_client_that_never_reads_does_not_keep_a_server_from_stopping() {
     writer.sync();
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_slow_reader_that_is_publishing_gets_all_that_waits_for_it() {
+    // Its input is unread when the server closes, which resets a socket that
+    // is closed without care, and what was sent is lost.
+    for signal in ["TERM", "USR2"] {
+        let mut server =
+            Server::start_with(&["--lame-duck-grace", "1ms", "--lame-duck-duration", "1ms"]);
+        let mut reader = server.client();
+        reader.send("SUB a 1\r\n");
+        reader.sync();
+        let mut writer = server.client();
+        let body = "x".repeat(10_000);
+        for _ in 0..800 {
+            writer.send(format!("PUB a 10000\r\n{body}\r\n"));
+        }
+        writer.sync();
+        let talker = reader.stream.try_clone().unwrap();
+        let talking = std::thread::spawn(move || {
+            let mut talker = talker;
+            while talker.write_all(b"PUB elsewhere 2\r\nhi\r\n").is_ok() {}
+        });
+        server.signal(signal);
+        let heard = reader.rest();
+        let heard = String::from_utf8_lossy(&heard);
+        assert_eq!(heard.matches("MSG a 1 10000\r\n").count(), 800, "{signal}");
+        drop(reader);
+        assert_eq!(server.wait().code(), Some(0));
+        talking.join().unwrap();
+    }
+}
+
+#[test]
+fn a_name_cannot_forge_the_log() {
+    let server = Server::start_with(&["--debug"]);
+    let mut client = server.connect();
+    client.send("CONNECT {\"name\":\"x\\n[1] [ERR] forged\\u001b[2J\"}\r\n");
+    client.expect("+OK\r\n");
+    client.send("nonsense\r\n");
+    client.rest();
+    while !server.log().contains("Protocol Violation") {
+        std::thread::yield_now();
+    }
+    assert!(
+        !server.log().lines().any(|line| line.starts_with("[1]")),
+        "{}",
+        server.log()
+    );
+    assert!(!server.log().contains('\u{1b}'));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Readers that fall behind, and everybody else.
 
 use crate::util::{Client, Server};
+use std::io::Read;
+use std::time::{Duration, Instant};
 
 /// Publishes until the server has cut somebody.
 fn publish_until_cut(server: &Server, writer: &mut Client, field: &str) {
@@ -90,7 +92,7 @@ fn a_publisher_is_held_back_before_its_reader_is_cut() {
 
 #[test]
 fn answers_count_against_the_limit_too() {
-    let server = Server::start_with(&["--max-pending", "1MB", "--http-port", "0"]);
+    let server = Server::start_with(&["--max-pending", "2MB", "--http-port", "0"]);
     let mut deaf = server.connect();
     let pings = "PING\r\n".repeat(10_000);
     for _ in 0..10_000 {
@@ -101,4 +103,56 @@ fn answers_count_against_the_limit_too() {
         }
     }
     panic!("it was never cut");
+}
+
+#[test]
+fn a_reader_that_blocked_once_and_caught_up_is_left_alone() {
+    let deadline = Duration::from_millis(300);
+    let server = Server::start_with(&["--write-deadline", "300ms", "--http-port", "0"]);
+    let mut reader = server.client();
+    reader.send("SUB a 1\r\n");
+    reader.sync();
+    let mut writer = server.client();
+    let body = "x".repeat(60_000);
+    let mut published = 0;
+    while server.json("/connz?sort=pending")["connections"][0]["pending_bytes"] == 0 {
+        writer.send(format!("PUB a 60000\r\n{body}\r\n"));
+        writer.sync();
+        published += 1;
+    }
+    for _ in 0..published {
+        assert_eq!(reader.line(), "MSG a 1 60000");
+        reader.line();
+    }
+    let caught_up = Instant::now();
+    while caught_up.elapsed() < deadline * 3 {
+        server.json("/varz");
+    }
+    reader.sync();
+}
+
+#[test]
+fn a_reader_that_is_slow_but_steady_outlives_the_deadline() {
+    let deadline = Duration::from_millis(300);
+    let server = Server::start_with(&["--write-deadline", "300ms", "--http-port", "0"]);
+    let mut reader = server.client();
+    reader.send("SUB a 1\r\n");
+    reader.sync();
+    let mut writer = server.client();
+    let body = "x".repeat(1_000_000);
+    for _ in 0..40 {
+        writer.send(format!("PUB a 1000000\r\n{body}\r\n"));
+    }
+    writer.sync();
+    // Small reads with a monitoring request between them: slower than what
+    // waits, but never silent for the deadline.
+    let start = Instant::now();
+    let mut chunk = vec![0; 16 * 1024];
+    let mut left: usize = 39_000_000;
+    while start.elapsed() < deadline * 4 && left > chunk.len() {
+        reader.stream.read_exact(&mut chunk).expect("it is there");
+        left -= chunk.len();
+        server.json("/varz");
+    }
+    assert_eq!(server.json("/varz")["slow_consumers"], 0);
 }

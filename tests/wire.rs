@@ -255,6 +255,26 @@ fn reserved_replies_are_refused() {
 }
 
 #[test]
+fn subjects_of_servers_are_refused() {
+    let server = Server::start();
+    for subject in ["_GR_.a", "$GR.x", "$NRG.x"] {
+        let words = format!("Permissions Violation for Publish to \"{subject}\"");
+        converse(
+            &server,
+            &format!("{CONNECT}SUB > 1\r\nPUB {subject} 0\r\n\r\n"),
+            &format!("-ERR '{words}'\r\n"),
+            Open,
+        );
+    }
+    converse(
+        &server,
+        &format!("{CONNECT}SUB > 1\r\nPUB _R_.a 0\r\n\r\n"),
+        "MSG _R_.a 1 0\r\n\r\n",
+        Open,
+    );
+}
+
+#[test]
 fn sizes_are_passed_on_as_typed() {
     let server = Server::start();
     let hello = "NATS/1.0\r\n\r\n";

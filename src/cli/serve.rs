@@ -184,9 +184,10 @@ impl Serve {
             &mut config.lame_duck_grace,
             self.lame_duck_grace.map(|period| period.0),
         );
-        if config.limits.max_pending < config.limits.frame.max_payload {
-            return Err("--max-pending must hold at least one message of --max-payload".into());
-        }
+        // The settings go by the names of their flags, but for the dashes.
+        config
+            .check()
+            .map_err(|error| format!("--{}", error.to_string().replace('_', "-")))?;
         Ok(config)
     }
 }

@@ -8,7 +8,7 @@ use crate::ids::SubId;
 use crate::match_cache::MatchCache;
 use crate::small_bytes::SmallBytes;
 use crate::stats::RouterStats;
-use crate::trie::{NodeId, Place, QueueGroup, Trie};
+use crate::trie::{NodeId, Place, Trie};
 use slab::Slab;
 use std::sync::Arc;
 
@@ -46,20 +46,8 @@ pub(crate) struct Account {
 /// subscription comes or goes, which the borrow sees to.
 pub(crate) struct Matched<'a> {
     pub(crate) nodes: &'a [NodeId],
-    trie: &'a Trie,
+    pub(crate) trie: &'a Trie,
     pub(crate) subs: &'a mut Slab<Subscription>,
-}
-
-impl Matched<'_> {
-    #[inline]
-    pub(crate) fn plain(&self, node: usize) -> &[SubId] {
-        self.trie.plain(self.nodes[node])
-    }
-
-    #[inline]
-    pub(crate) fn queues(&self, node: usize) -> &[QueueGroup] {
-        self.trie.queues(self.nodes[node])
-    }
 }
 
 impl Account {
@@ -213,9 +201,9 @@ mod tests {
                     Step::Publish(subject) => {
                         let matched = account.find(subject.as_bytes());
                         let mut found: Vec<SubId> = Vec::new();
-                        for node in 0..matched.nodes.len() {
-                            found.extend(matched.plain(node));
-                            found.extend(matched.queues(node).iter().flat_map(|group| &group.members));
+                        for node in matched.nodes {
+                            found.extend(matched.trie.plain(*node));
+                            found.extend(matched.trie.queues(*node).iter().flat_map(|group| &group.members));
                         }
                         found.sort();
                         let mut want: Vec<SubId> = alive

@@ -4,32 +4,22 @@
 //! connection is gone. Each does its work to the end and leaves nothing
 //! half-done; what it has to say is in the [`Outbox`] when it returns.
 
-use crate::account::{Account, GLOBAL};
+use crate::account::{Account, GLOBAL, Subscription};
 use crate::auth::Auth;
 use crate::ids::SubId;
 use crate::limits::Limits;
 use crate::outbox::{CloseReason, Outbox};
 use crate::rng::Rng;
 use crate::session::Session;
+use crate::sessions::Sessions;
 use crate::stats::{EngineStats, RouterStats};
 use crate::timers::Timers;
+use crate::trie::NodeId;
 use crate::{ConnId, Time};
 use bytes::Bytes;
 use core::net::SocketAddr;
 use foldhash::fast::FixedState;
 use midge_proto::{Command, ParseLimits, ServerInfo, WireError, encode};
-use std::sync::Arc;
-use std::time::Duration;
-
-/// A fresh connection is pinged this soon, to learn its round trip early.
-const FIRST_PING: Duration = Duration::from_secs(2);
-
-/// Up to this part of [`FIRST_PING`] is added at random, so that clients that
-/// came together are not pinged together.
-const FIRST_PING_SPREAD: u32 = 5;
-
-/// A round trip older than this is measured again even on a busy connection.
-const RTT_AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// What an engine is made of.
 pub struct EngineConfig {
@@ -40,8 +30,12 @@ pub struct EngineConfig {
     /// What INFO says; the engine fills in what differs by client.
     pub info: ServerInfo,
     /// Feeds every random choice. The same seed and the same calls give the
-    /// same bytes.
+    /// same bytes. What is chosen can be seen from outside, so it must not
+    /// tell the other seed.
     pub seed: u64,
+    /// Keeps clients from choosing names that collide in hash tables; nobody
+    /// outside may learn it.
+    pub hash_seed: u64,
 }
 
 /// Whether a connection goes on.
@@ -66,7 +60,7 @@ pub enum Recovery {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
+pub(crate) enum Timer {
     Ping(ConnId),
     Auth(ConnId),
 }
@@ -80,7 +74,7 @@ pub struct Engine {
     pub(crate) rng: Rng,
     pub(crate) stats: EngineStats,
     pub(crate) max_fanout: u64,
-    timers: Timers<Timer>,
+    pub(crate) timers: Timers<Timer>,
     last_client_id: u64,
     /// Subscriptions that have had their last message.
     pub(crate) spent: Vec<SubId>,
@@ -92,18 +86,18 @@ pub struct Engine {
     pub(crate) stripped: Vec<u8>,
     /// Bytes of a line being built.
     pub(crate) scratch: Vec<u8>,
-    /// The queue groups a message has met; kept to spare an allocation.
-    pub(crate) queue_names: Vec<Arc<[u8]>>,
+    /// The queue groups a message has met: a node of the trie and the place
+    /// there. Kept to spare an allocation.
+    pub(crate) queue_groups: Vec<(NodeId, usize)>,
 }
 
 impl Engine {
     /// An engine without sessions.
     pub fn new(config: EngineConfig) -> Self {
-        let mut rng = Rng::new(config.seed);
         Engine {
-            account: Account::new(GLOBAL, rng.next()),
-            sid_hasher: FixedState::with_seed(rng.next()),
-            rng,
+            account: Account::new(GLOBAL, config.hash_seed),
+            sid_hasher: FixedState::with_seed(config.hash_seed.rotate_left(1)),
+            rng: Rng::new(config.seed),
             config,
             sessions: Sessions::default(),
             stats: EngineStats::default(),
@@ -115,7 +109,7 @@ impl Engine {
             respelled: Vec::new(),
             stripped: Vec::new(),
             scratch: Vec::new(),
-            queue_names: Vec::new(),
+            queue_groups: Vec::new(),
         }
     }
 
@@ -165,7 +159,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(conn) else {
             return Flow::Closed;
         };
-        if !session.authorized && !matches!(command, Command::Connect(_) | Command::Help) {
+        if !session.authorized && !matches!(command, Command::Connect(_)) {
             return self.refuse_entry(conn, WireError::AuthorizationViolation, out);
         }
         if !matches!(command, Command::Pong) {
@@ -227,37 +221,9 @@ impl Engine {
             session.connected = true;
             session.is_person = false;
             session.rtt = Some(now - session.started);
-            let spread = FIRST_PING / FIRST_PING_SPREAD;
-            let extra = spread.mul_f64((self.rng.next() >> 11) as f64 / (1u64 << 53) as f64);
-            let due = now + self.config.limits.ping_interval.min(FIRST_PING + extra);
-            self.timers
-                .arm(&mut session.ping_due, due, Timer::Ping(conn));
+            self.arm_first_ping(now, conn);
         }
         self.confirm(conn, out)
-    }
-
-    fn ping<O: Outbox>(&mut self, conn: ConnId, out: &mut O) -> Flow {
-        self.tell(conn, encode::PONG, out);
-        if let Some(session) = self.sessions.get_mut(conn)
-            && session.connected
-            && !session.second_info_sent
-            && session.options.protocol >= 1
-        {
-            session.second_info_sent = true;
-            self.tell_info(conn, true, out);
-        }
-        self.settle(conn, out)
-    }
-
-    fn pong(&mut self, now: Time, conn: ConnId) -> Flow {
-        if let Some(session) = self.sessions.get_mut(conn) {
-            if session.pings_out > 0 {
-                session.rtt = Some(now - session.ping_sent);
-                session.rtt_measured = Some(now);
-            }
-            session.pings_out = 0;
-        }
-        Flow::Continue
     }
 
     /// Does what has become due. Call it no later than
@@ -280,33 +246,6 @@ impl Engine {
     /// When [`Engine::tick`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next_deadline()
-    }
-
-    fn ping_due<O: Outbox>(&mut self, now: Time, conn: ConnId, out: &mut O) {
-        let interval = self.config.limits.ping_interval;
-        let Some(session) = self.sessions.get_mut(conn) else {
-            return;
-        };
-        session.ping_due = None;
-        let wants_rtt = session
-            .rtt_measured
-            .is_none_or(|measured| now - measured > RTT_AGE_MAX);
-        if now - session.last_in >= interval || wants_rtt {
-            // A person does not answer pings. If the network is gone, TCP
-            // will say so about the ping itself.
-            if session.pings_out >= self.config.limits.ping_max && !session.is_person {
-                self.tell_error(conn, WireError::StaleConnection, out);
-                self.close(conn, CloseReason::StaleConnection, out);
-                return;
-            }
-            session.pings_out += 1;
-            session.ping_sent = now;
-            self.tell(conn, encode::PING, out);
-        }
-        if let Some(session) = self.sessions.get_mut(conn) {
-            let key = Timer::Ping(conn);
-            self.timers.arm(&mut session.ping_due, now + interval, key);
-        }
     }
 
     /// Tells the clients that can hear it that the server is about to leave.
@@ -411,22 +350,15 @@ impl Engine {
         }
     }
 
-    /// Calls `each` with every subscription of a session.
-    pub fn for_each_subscription(
-        &self,
-        session: &Session,
-        mut each: impl FnMut(SubscriptionInfo<'_>),
-    ) {
-        for id in session.subscriptions() {
-            let sub = &self.account.subs[id.index()];
-            each(SubscriptionInfo {
-                subject: &self.account.filter(id),
-                queue: sub.queue.as_deref(),
-                sid: &sub.sid,
-                delivered: sub.delivered,
-                max: sub.max,
-            });
-        }
+    /// The subscriptions of a session, in no particular order.
+    pub fn subscriptions<'a>(
+        &'a self,
+        session: &'a Session,
+    ) -> impl Iterator<Item = SubscriptionInfo<'a>> {
+        session.subscriptions().map(|id| SubscriptionInfo {
+            account: &self.account,
+            id,
+        })
     }
 
     // What follows is shared by the commands.
@@ -456,7 +388,7 @@ impl Engine {
         self.scratch = line;
     }
 
-    fn tell_info<O: Outbox>(&mut self, conn: ConnId, connect_info: bool, out: &mut O) {
+    pub(crate) fn tell_info<O: Outbox>(&mut self, conn: ConnId, connect_info: bool, out: &mut O) {
         let Some(session) = self.sessions.get(conn) else {
             return;
         };
@@ -541,68 +473,37 @@ impl Engine {
 /// One subscription, for monitoring.
 #[derive(Debug, Clone, Copy)]
 pub struct SubscriptionInfo<'a> {
-    /// The filter.
-    pub subject: &'a [u8],
+    account: &'a Account,
+    id: SubId,
+}
+
+impl<'a> SubscriptionInfo<'a> {
+    fn sub(&self) -> &'a Subscription {
+        &self.account.subs[self.id.index()]
+    }
+
+    /// The filter; put together from its tokens at each call.
+    pub fn subject(&self) -> Vec<u8> {
+        self.account.filter(self.id)
+    }
+
     /// The queue group.
-    pub queue: Option<&'a [u8]>,
+    pub fn queue(&self) -> Option<&'a [u8]> {
+        self.sub().queue.as_deref()
+    }
+
     /// The client's name for it.
-    pub sid: &'a [u8],
+    pub fn sid(&self) -> &'a [u8] {
+        &self.sub().sid
+    }
+
     /// Messages delivered.
-    pub delivered: u64,
+    pub fn delivered(&self) -> u64 {
+        self.sub().delivered
+    }
+
     /// It ends at this many; 0 for never.
-    pub max: u64,
-}
-
-/// The sessions, by the caller's place for their connection.
-#[derive(Default)]
-pub(crate) struct Sessions {
-    // Boxed, because the caller's table has places that are no sessions.
-    places: Vec<Option<Box<Session>>>,
-    len: usize,
-}
-
-impl Sessions {
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// The session at a place, whoever has it now.
-    #[inline]
-    pub(crate) fn at(&mut self, index: u32) -> Option<&mut Session> {
-        self.places.get_mut(index as usize)?.as_deref_mut()
-    }
-
-    #[inline]
-    pub(crate) fn get(&self, conn: ConnId) -> Option<&Session> {
-        let session = self.places.get(conn.index as usize)?.as_deref()?;
-        (session.conn == conn).then_some(session)
-    }
-
-    #[inline]
-    pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
-        self.at(conn.index).filter(|session| session.conn == conn)
-    }
-
-    fn insert(&mut self, session: Session) {
-        let index = session.conn.index as usize;
-        if index >= self.places.len() {
-            self.places.resize_with(index + 1, || None);
-        }
-        debug_assert!(self.places[index].is_none(), "the place is free");
-        self.places[index] = Some(Box::new(session));
-        self.len += 1;
-    }
-
-    fn remove(&mut self, conn: ConnId) -> Option<Box<Session>> {
-        let place = self.places.get_mut(conn.index as usize)?;
-        if place.as_ref()?.conn != conn {
-            return None;
-        }
-        self.len -= 1;
-        place.take()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Session> {
-        self.places.iter().flatten().map(|session| &**session)
+    pub fn max(&self) -> u64 {
+        self.sub().max
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 pub struct ConnId {
     /// The place in the table.
     pub index: u32,
-    /// Counts the connections that have had this place.
+    /// Tells it from all others that have had this place.
     pub generation: u32,
 }
 
@@ -26,10 +26,15 @@ impl fmt::Display for ConnId {
 pub(crate) struct SubId(u32);
 
 impl SubId {
-    /// The id of a place in a table. Four billion subscriptions would need
-    /// more memory than this server is for; the table refuses before.
+    /// The id of a place in a table.
+    ///
+    /// # Panics
+    /// Beyond four billion subscriptions, which take 800 GB.
     pub(crate) fn new(index: usize) -> Self {
-        debug_assert!(u32::try_from(index).is_ok());
+        assert!(
+            u32::try_from(index).is_ok(),
+            "subscription ids have 32 bits"
+        );
         SubId(index as u32)
     }
 

@@ -46,20 +46,11 @@ impl Engine {
         out: &mut O,
     ) -> Flow {
         self.mark_person(conn);
-        if !midge_proto::is_literal(subject) {
-            let hint = "SEND needs one subject without wildcards: SEND greet.joe hello";
+        if let Some(hint) = self.hint_at_text(subject, text) {
             return self.refuse(conn, WireError::Hint(hint), out);
         }
-        if text.len() > self.config.limits.frame.max_payload {
-            return self.refuse(
-                conn,
-                WireError::Hint("the text is longer than max_payload"),
-                out,
-            );
-        }
         self.confirm(conn, out);
-        self.publish_text(conn, subject, None, text, out);
-        self.settle(conn, out)
+        self.publish_text(conn, subject, None, text, out).1
     }
 
     pub(crate) fn ask<O: Outbox>(
@@ -70,8 +61,7 @@ impl Engine {
         out: &mut O,
     ) -> Flow {
         self.mark_person(conn);
-        if !midge_proto::is_literal(subject) {
-            let hint = "ASK needs one subject without wildcards: ASK time.now please";
+        if let Some(hint) = self.hint_at_text(subject, text) {
             return self.refuse(conn, WireError::Hint(hint), out);
         }
         let Some(session) = self.sessions.get_mut(conn) else {
@@ -87,20 +77,36 @@ impl Engine {
         }
         let inbox = format!("_INBOX.ask.{:016x}", self.rng.next());
         let sid = format!("ask-{asked}");
+        if self.is_at_subscription_limit(conn) {
+            return self.refuse(conn, WireError::MaximumSubscriptions, out);
+        }
         if self.subscription_of(conn, sid.as_bytes()).is_some() {
-            let hint = "that many questions are waiting; UNSUB the ids that begin with ask-";
+            let hint = "a subscription of yours has the id that the answer would get; ASK again";
             return self.refuse(conn, WireError::Hint(hint), out);
         }
         let Some(id) = self.add_subscription(conn, inbox.as_bytes(), None, sid.as_bytes()) else {
             return Flow::Closed;
         };
         self.account.subs[id.index()].max = 1;
-        if self.publish_text(conn, subject, Some(inbox.as_bytes()), text, out) == 0 {
+        let (receivers, flow) = self.publish_text(conn, subject, Some(inbox.as_bytes()), text, out);
+        if receivers == 0 {
             self.remove_subscription(conn, id);
             let hint = "nobody listens there; someone has to SUB it and publish to the reply";
             return self.refuse(conn, WireError::Hint(hint), out);
         }
-        self.confirm(conn, out)
+        match flow {
+            Flow::Continue => self.confirm(conn, out),
+            Flow::Stall | Flow::Closed => flow,
+        }
+    }
+
+    /// What is wrong with the arguments of SEND or ASK.
+    fn hint_at_text(&self, subject: &[u8], text: &[u8]) -> Option<&'static str> {
+        if !midge_proto::is_literal(subject) {
+            return Some("that needs one subject without wildcards: SEND greet.joe hello");
+        }
+        (text.len() > self.config.limits.frame.max_payload)
+            .then_some("the text is longer than max_payload")
     }
 
     fn mark_person(&mut self, conn: ConnId) {
@@ -120,8 +126,7 @@ impl Engine {
             self.refuse_entry(conn, WireError::AuthorizationViolation, out);
             return Recovery::Close;
         }
-        session.is_person |= !session.connected && error.typed_line_len.is_some();
-        let typed = error.typed_line_len.filter(|_| session.is_person);
+        session.is_person |= !session.connected && error.is_typed;
         if let Some(hint) = hint(error.fault)
             && session.is_person
         {
@@ -130,7 +135,7 @@ impl Engine {
                 && session.authorized
                 && session.mistakes < MISTAKES_MAX;
             self.tell_error(conn, WireError::Hint(hint), out);
-            if let (true, Some(line_len)) = (goes_on, typed) {
+            if let (true, Some(line_len)) = (goes_on, error.line_len) {
                 return match self.settle(conn, out) {
                     Flow::Closed => Recovery::Close,
                     Flow::Continue | Flow::Stall => Recovery::Skip(line_len),

@@ -1,20 +1,24 @@
 //! From one published message to all its receivers.
 
 use crate::account::{Matched, Subscription};
-use crate::engine::{Engine, Flow, Sessions};
+use crate::engine::{Engine, Flow};
 use crate::ids::SubId;
 use crate::outbox::{CloseReason, Delivery, Outbox, Tail};
 use crate::rng::Rng;
+use crate::sessions::Sessions;
+use crate::trie::{NodeId, Trie};
 use crate::{ConnId, Time};
 use bytes::Bytes;
 use midge_proto::encode::{self, Decimal};
 use midge_proto::{Publish, WireError};
 use slab::Slab;
-use std::sync::Arc;
 
 /// Reply subjects that only servers may name: acks and routed replies would
 /// otherwise be open to forgery.
 const RESERVED_REPLIES: [&[u8]; 3] = [b"$JS.ACK.", b"_R_.", b"_GR_."];
+
+/// Subjects that only servers publish to.
+const RESERVED_SUBJECTS: [&[u8]; 3] = [b"_GR_.", b"$GR.", b"$NRG."];
 
 /// What a message met on its way.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,7 +53,10 @@ impl Engine {
         }
         let no_responders = options.no_responders;
         let muted = if options.echo { None } else { Some(conn) };
-        let is_checked = options.verbose || options.pedantic || publish.reply.is_some();
+        let is_checked = options.verbose
+            || options.pedantic
+            || publish.reply.is_some()
+            || matches!(publish.subject.first(), Some(b'_' | b'$'));
         session.traffic.in_msgs += 1;
         session.traffic.in_bytes += publish.payload.len() as u64;
         self.stats.in_msgs += 1;
@@ -65,8 +72,16 @@ impl Engine {
         {
             self.tell_no_responders(conn, reply, publish.subject, out);
         }
+        self.end_of_publish(conn, routed, out)
+    }
+
+    /// Ends a command that published something.
+    fn end_of_publish<O: Outbox>(&mut self, conn: ConnId, routed: Routed, out: &mut O) -> Flow {
         if !self.spent.is_empty() || !self.doomed.is_empty() {
-            return self.settle(conn, out);
+            let flow = self.settle(conn, out);
+            if flow == Flow::Closed {
+                return flow;
+            }
         }
         if routed.congested {
             self.stats.stalls += 1;
@@ -75,8 +90,8 @@ impl Engine {
         Flow::Continue
     }
 
-    /// What only some publishes need: those with a reply, and those of verbose
-    /// or pedantic sessions. An error means that the message goes no further.
+    /// What only some publishes need: those with a reply or a subject that may
+    /// be reserved, and those of verbose or pedantic sessions. An error means that the message goes no further.
     fn check_publish<O: Outbox>(
         &mut self,
         conn: ConnId,
@@ -89,6 +104,13 @@ impl Engine {
                 .any(|prefix| reply.starts_with(prefix))
         {
             return Err(self.refuse(conn, WireError::ReplyViolation(reply), out));
+        }
+        if RESERVED_SUBJECTS
+            .iter()
+            .any(|prefix| publish.subject.starts_with(prefix))
+        {
+            let error = WireError::PublishViolation(publish.subject);
+            return Err(self.refuse(conn, error, out));
         }
         let Some(session) = self.sessions.get(conn) else {
             return Err(Flow::Closed);
@@ -124,7 +146,7 @@ impl Engine {
                 Tail::new(&respelled, None)
             }
         };
-        let mut matched = self.account.find(publish.subject);
+        let Matched { nodes, trie, subs } = self.account.find(publish.subject);
         let mut sender = Sender {
             sessions: &mut self.sessions,
             spent: &mut self.spent,
@@ -133,22 +155,33 @@ impl Engine {
             stall_pending: self.config.limits.stall_pending(),
             publish,
             tail: &tail,
-            stripped: &mut self.stripped,
-            is_stripped: false,
+            stripped: None,
+            spare: &mut self.stripped,
             muted,
             routed: Routed::default(),
             out_bytes: 0,
         };
-        let mut has_queues = false;
-        for node in 0..matched.nodes.len() {
-            for at in 0..matched.plain(node).len() {
-                let id = matched.plain(node)[at];
-                sender.send(matched.subs, id, out);
+        let mut nodes_with_queues = 0;
+        for node in nodes {
+            for id in trie.plain(*node) {
+                sender.send(subs, *id, out);
             }
-            has_queues |= !matched.queues(node).is_empty();
+            nodes_with_queues += usize::from(!trie.queues(*node).is_empty());
         }
-        if has_queues {
-            sender.send_to_queues(&mut matched, &mut self.rng, &mut self.queue_names, out);
+        if nodes_with_queues > 0 {
+            let groups = &mut self.queue_groups;
+            groups.clear();
+            for node in nodes {
+                groups.extend((0..trie.queues(*node).len()).map(|index| (*node, index)));
+            }
+            let name = |&(node, index): &(NodeId, usize)| &*trie.queues(node)[index].name;
+            // The groups of one filter are sorted already.
+            if nodes_with_queues > 1 {
+                groups.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+            }
+            for parts in groups.chunk_by(|a, b| name(a) == name(b)) {
+                sender.send_to_one(trie, subs, parts, &mut self.rng, out);
+            }
         }
         let (routed, out_bytes) = (sender.routed, sender.out_bytes);
         self.stats.out_msgs += routed.receivers;
@@ -159,7 +192,8 @@ impl Engine {
         routed
     }
 
-    /// Publishes on behalf of a person or of the server itself.
+    /// Publishes a line that a person typed. Returns how many received it,
+    /// and whether the session goes on.
     pub(crate) fn publish_text<O: Outbox>(
         &mut self,
         conn: ConnId,
@@ -167,7 +201,7 @@ impl Engine {
         reply: Option<&[u8]>,
         text: &[u8],
         out: &mut O,
-    ) -> u64 {
+    ) -> (u64, Flow) {
         let size = Decimal::new(text.len());
         let publish = Publish {
             subject,
@@ -184,8 +218,7 @@ impl Engine {
         self.stats.in_msgs += 1;
         self.stats.in_bytes += text.len() as u64;
         let routed = self.route(&publish, None, None, out);
-        self.clean_up(out);
-        routed.receivers
+        (routed.receivers, self.end_of_publish(conn, routed, out))
     }
 
     /// Tells a requester that nobody listens, on the subscription it made for
@@ -197,14 +230,15 @@ impl Engine {
         subject: &[u8],
         out: &mut O,
     ) {
-        let matched = self.account.find(reply);
-        let own = (0..matched.nodes.len())
-            .flat_map(|node| matched.plain(node))
-            .find(|id| matched.subs[id.index()].conn == conn.index);
+        let Matched { nodes, trie, subs } = self.account.find(reply);
+        let own = nodes
+            .iter()
+            .flat_map(|node| trie.plain(*node))
+            .find(|id| subs[id.index()].conn == conn.index);
         let Some(own) = own else {
             return;
         };
-        let sid = &matched.subs[own.index()].sid;
+        let sid = &subs[own.index()].sid;
         self.scratch.clear();
         encode::no_responders(&mut self.scratch, reply, sid, subject);
         let line = std::mem::take(&mut self.scratch);
@@ -214,29 +248,6 @@ impl Engine {
             session.traffic.out_msgs += 1;
         }
     }
-}
-
-fn member_count(matched: &Matched<'_>, name: &[u8]) -> usize {
-    (0..matched.nodes.len())
-        .flat_map(|node| matched.queues(node))
-        .filter(|group| *group.name == *name)
-        .map(|group| group.members.len())
-        .sum()
-}
-
-/// The nth member of a group, whose members may be spread over several
-/// filters. `n` is below [`member_count`].
-fn member(matched: &Matched<'_>, name: &[u8], n: usize) -> SubId {
-    let mut rest = n;
-    for group in (0..matched.nodes.len()).flat_map(|node| matched.queues(node)) {
-        if *group.name == *name {
-            if let Some(id) = group.members.get(rest) {
-                return *id;
-            }
-            rest -= group.members.len();
-        }
-    }
-    unreachable!("the member's number is below their count")
 }
 
 /// Delivers one message, keeping the books.
@@ -249,8 +260,9 @@ struct Sender<'a> {
     publish: &'a Publish<'a>,
     tail: &'a Tail<'a>,
     /// The tail for receivers that do not take headers, once one was met.
-    stripped: &'a mut Vec<u8>,
-    is_stripped: bool,
+    stripped: Option<Bytes>,
+    /// What the stripped tail is spelled in.
+    spare: &'a mut Vec<u8>,
     /// The publisher, if it does not want its own messages.
     muted: Option<ConnId>,
     routed: Routed,
@@ -292,11 +304,11 @@ impl Sender<'_> {
             if session.options.headers && header.len > 0 {
                 delivery.has_header = true;
             } else {
-                if !self.is_stripped {
-                    strip(self.publish, header.len, self.stripped);
-                    self.is_stripped = true;
-                }
-                stripped = Tail::new(self.stripped, None);
+                let bytes = self.stripped.get_or_insert_with(|| {
+                    strip(self.publish, header.len, self.spare);
+                    Bytes::copy_from_slice(self.spare)
+                });
+                stripped = Tail::new(bytes, Some(bytes));
                 delivery.tail = &stripped;
                 sent -= header.len;
             }
@@ -315,31 +327,30 @@ impl Sender<'_> {
         true
     }
 
-    /// Delivers to one member of each queue group, chosen at random over all
-    /// the filters that the group has matching members under.
-    fn send_to_queues<O: Outbox>(
+    /// Delivers to one member of a queue group, chosen at random over all the
+    /// filters that the group has matching members under.
+    fn send_to_one<O: Outbox>(
         &mut self,
-        matched: &mut Matched<'_>,
+        trie: &Trie,
+        subs: &mut Slab<Subscription>,
+        parts: &[(NodeId, usize)],
         rng: &mut Rng,
-        names: &mut Vec<Arc<[u8]>>,
         out: &mut O,
     ) {
-        for node in 0..matched.nodes.len() {
-            for group in matched.queues(node) {
-                if !names.contains(&group.name) {
-                    names.push(group.name.clone());
-                }
-            }
-        }
-        for name in names.drain(..) {
-            let members = member_count(matched, &name);
-            let first = rng.below(members);
-            // The next one steps in when the chosen one cannot take it.
-            for turn in 0..members {
-                let id = member(matched, &name, (first + turn) % members);
-                if self.send(matched.subs, id, out) {
+        let members = |&(node, index): &(NodeId, usize)| &trie.queues(node)[index].members;
+        let count: usize = parts.iter().map(|part| members(part).len()).sum();
+        let first = rng.below(count);
+        // The next one steps in when the chosen one cannot take it.
+        for turn in 0..count {
+            let mut rest = (first + turn) % count;
+            for part in parts {
+                if let Some(id) = members(part).get(rest) {
+                    if self.send(subs, *id, out) {
+                        return;
+                    }
                     break;
                 }
+                rest -= members(part).len();
             }
         }
     }

@@ -124,7 +124,8 @@ impl Session {
         self.last_in
     }
 
-    /// The last measured round trip of a PING.
+    /// The round trip: of the last PING that was answered, or until then of
+    /// INFO and CONNECT.
     pub fn rtt(&self) -> Option<Duration> {
         self.rtt
     }

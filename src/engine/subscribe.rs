@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, Flow};
 use crate::ids::SubId;
-use crate::{ConnId, Outbox};
+use crate::{ConnId, Outbox, Session};
 use midge_proto::WireError;
 
 impl Engine {
@@ -14,17 +14,10 @@ impl Engine {
         sid: &[u8],
         out: &mut O,
     ) -> Flow {
-        let Some(session) = self.sessions.get(conn) else {
-            return Flow::Closed;
-        };
-        let limits = &self.config.limits;
-        let refusal = if limits.max_subject_tokens > 0
-            && midge_proto::tokens(subject).count() > limits.max_subject_tokens
-        {
+        let tokens_max = self.config.limits.max_subject_tokens;
+        let refusal = if tokens_max > 0 && midge_proto::tokens(subject).count() > tokens_max {
             Some(WireError::TooManyTokens(subject))
-        } else if limits.max_subscriptions > 0
-            && session.subscription_count() >= limits.max_subscriptions
-        {
+        } else if self.is_at_subscription_limit(conn) {
             Some(WireError::MaximumSubscriptions)
         } else if self.subscription_of(conn, sid).is_some() {
             // The first subscription of this name stays, and nobody is told.
@@ -39,6 +32,16 @@ impl Engine {
             Some(error) => self.refuse(conn, error, out),
             None => self.confirm(conn, out),
         }
+    }
+
+    pub(crate) fn is_at_subscription_limit(&self, conn: ConnId) -> bool {
+        let max = self.config.limits.max_subscriptions;
+        let has = |session: &Session| session.subscription_count();
+        max > 0
+            && self
+                .sessions
+                .get(conn)
+                .is_some_and(|session| has(session) >= max)
     }
 
     /// Makes a subscription for a valid filter and a sid that is free.

@@ -48,12 +48,12 @@ struct Node {
     /// The child for `*`.
     star: Option<NodeIdNonRoot>,
     /// The child for `>`.
-    tail: Option<NodeIdNonRoot>,
+    full_wildcard: Option<NodeIdNonRoot>,
     /// How many literal children there are.
     literal_children: u32,
     /// Subscriptions without a queue group.
     plain: SubList,
-    /// Subscriptions by queue group.
+    /// Subscriptions by queue group, sorted by its name.
     #[allow(clippy::box_collection)] // Few nodes have any; the box keeps the rest small.
     queues: Option<Box<Vec<QueueGroup>>>,
 }
@@ -71,7 +71,7 @@ impl Node {
             parent,
             token: Token::new(token),
             star: None,
-            tail: None,
+            full_wildcard: None,
             literal_children: 0,
             plain: SubList::Empty,
             queues: None,
@@ -83,7 +83,7 @@ impl Node {
     }
 
     fn has_children(&self) -> bool {
-        self.literal_children > 0 || self.star.is_some() || self.tail.is_some()
+        self.literal_children > 0 || self.star.is_some() || self.full_wildcard.is_some()
     }
 }
 
@@ -220,17 +220,18 @@ impl Trie {
             None => (node.plain.push(id), None),
             Some(name) => {
                 let groups = node.queues.get_or_insert_default();
-                let group = match groups.iter().position(|group| *group.name == *name) {
-                    Some(index) => &mut groups[index],
-                    None => {
-                        groups.push(QueueGroup {
+                let index = match find_group(groups, name) {
+                    Ok(index) => index,
+                    Err(index) => {
+                        let group = QueueGroup {
                             name: name.into(),
                             members: Vec::with_capacity(1),
-                        });
-                        let last = groups.len() - 1;
-                        &mut groups[last]
+                        };
+                        groups.insert(index, group);
+                        index
                     }
                 };
+                let group = &mut groups[index];
                 group.members.push(id);
                 (group.members.len() - 1, Some(group.name.clone()))
             }
@@ -251,16 +252,16 @@ impl Trie {
         let position = place.position as usize;
         let moved = match (queue, &mut node.queues) {
             (Some(name), Some(groups)) => {
-                let index = groups.iter().position(|group| *group.name == *name);
-                debug_assert!(index.is_some(), "a queue subscription has its group");
                 let mut moved = None;
-                if let Some(index) = index {
+                if let Ok(index) = find_group(groups, name) {
                     let members = &mut groups[index].members;
                     members.swap_remove(position);
                     moved = members.get(position).copied();
                     if members.is_empty() {
-                        groups.swap_remove(index);
+                        groups.remove(index);
                     }
+                } else {
+                    debug_assert!(false, "a queue subscription has its group");
                 }
                 if groups.is_empty() {
                     node.queues = None;
@@ -292,13 +293,13 @@ impl Trie {
             let (mut at, mut rest) = (start, offset);
             loop {
                 let node = &self.nodes[at.index()];
-                if let Some(tail) = node.tail {
-                    self.collect(NodeId(tail.get()), found);
+                if let Some(full_wildcard) = node.full_wildcard {
+                    self.collect(NodeId(full_wildcard.get()), found);
                 }
-                let tail_of_subject = &subject[rest..];
-                let token_len = memchr(b'.', tail_of_subject).unwrap_or(tail_of_subject.len());
-                let token = &tail_of_subject[..token_len];
-                let is_last = token_len == tail_of_subject.len();
+                let rest_of_subject = &subject[rest..];
+                let token_len = memchr(b'.', rest_of_subject).unwrap_or(rest_of_subject.len());
+                let token = &rest_of_subject[..token_len];
+                let is_last = token_len == rest_of_subject.len();
                 if let Some(star) = node.star {
                     let star = NodeId(star.get());
                     if is_last {
@@ -333,7 +334,7 @@ impl Trie {
         self.nodes[node.index()].plain.as_slice()
     }
 
-    /// The queue groups of a node.
+    /// The queue groups of a node, sorted by name.
     #[inline]
     pub(crate) fn queues(&self, node: NodeId) -> &[QueueGroup] {
         match &self.nodes[node.index()].queues {
@@ -390,7 +391,9 @@ impl Trie {
     fn child_or_insert(&mut self, parent: NodeId, token: &[u8]) -> NodeId {
         let existing = match token {
             b"*" => self.nodes[parent.index()].star.map(|id| NodeId(id.get())),
-            b">" => self.nodes[parent.index()].tail.map(|id| NodeId(id.get())),
+            b">" => self.nodes[parent.index()]
+                .full_wildcard
+                .map(|id| NodeId(id.get())),
             _ => self.literal_child(parent, token),
         };
         if let Some(id) = existing {
@@ -399,7 +402,7 @@ impl Trie {
         let id = NodeId::new(self.nodes.insert(Node::new(parent, token)));
         match token {
             b"*" => self.nodes[parent.index()].star = non_root(id),
-            b">" => self.nodes[parent.index()].tail = non_root(id),
+            b">" => self.nodes[parent.index()].full_wildcard = non_root(id),
             _ => {
                 let hash = self.hash(parent, token);
                 let child = Child { hash, node: id };
@@ -423,7 +426,7 @@ impl Trie {
             let parent = &mut self.nodes[node.parent.index()];
             match &*node.token {
                 b"*" => parent.star = None,
-                b">" => parent.tail = None,
+                b">" => parent.full_wildcard = None,
                 token => {
                     parent.literal_children -= 1;
                     let hash = self.hash(node.parent, token);
@@ -441,6 +444,11 @@ impl Trie {
             at = node.parent;
         }
     }
+}
+
+/// Where the group of this name is, or would be.
+fn find_group(groups: &[QueueGroup], name: &[u8]) -> Result<usize, usize> {
+    groups.binary_search_by(|group| (*group.name).cmp(name))
 }
 
 /// The table wants its bits at both ends of 64; we keep only 32.

@@ -9,6 +9,7 @@ mod connect;
 pub mod encode;
 mod info;
 mod parse;
+mod parse_publish;
 mod subject;
 mod wire_error;
 
@@ -16,7 +17,7 @@ pub use connect::{ConnectError, ConnectOptions};
 pub use info::ServerInfo;
 pub use parse::{
     Command, Fault, HeaderSize, Needed, ParseError, ParseLimits, Parsed, Publish, Verb, parse,
-    parse_publish,
 };
+pub use parse_publish::parse_publish;
 pub use subject::{Tokens, is_literal, is_valid_filter, matches, tokens};
 pub use wire_error::WireError;

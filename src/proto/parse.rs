@@ -31,7 +31,7 @@ impl Default for ParseLimits {
 }
 
 /// What ends a line and a payload.
-const CRLF: &[u8] = b"\r\n";
+pub(crate) const CRLF: &[u8] = b"\r\n";
 
 /// The longest run of digits read as a size. Nine digits hold every payload
 /// limit in use and cannot overflow; longer runs are refused as malformed.
@@ -176,103 +176,29 @@ pub enum Fault {
 pub struct ParseError {
     /// What is wrong.
     pub fault: Fault,
-    /// When the faulty line is whole and ended in a bare LF, as typed lines
-    /// do and programs' do not: its length, LF included.
-    pub typed_line_len: Option<usize>,
+    /// The length of the faulty line, LF included, if it is whole.
+    pub line_len: Option<usize>,
+    /// The line is whole and ends in a bare LF, as typed lines do and those
+    /// of programs do not.
+    pub is_typed: bool,
 }
 
 impl ParseError {
     fn early(fault: Fault) -> Self {
         ParseError {
             fault,
-            typed_line_len: None,
+            line_len: None,
+            is_typed: false,
         }
     }
 
     fn in_line(fault: Fault, line: &[u8]) -> Self {
-        let typed = match line {
-            [.., b'\r', b'\n'] => None,
-            [.., b'\n'] => Some(line.len()),
-            _ => None,
-        };
         ParseError {
             fault,
-            typed_line_len: typed,
+            line_len: Some(line.len()),
+            is_typed: !line.ends_with(CRLF),
         }
     }
-}
-
-/// Reads a PUB from the front of `input` if it is whole and written as
-/// programs write it: `PUB a.b 5`, `PUB a.b reply 5`. Returns it with the
-/// bytes it took.
-///
-/// `None` says nothing about the input: it has to go to [`parse`], which
-/// takes every form and finds every fault. This exists because most of what a
-/// busy server reads is this one form.
-#[inline]
-pub fn parse_publish<'a>(input: &'a [u8], limits: &ParseLimits) -> Option<(Publish<'a>, usize)> {
-    const VERB: &[u8; 4] = b"PUB ";
-    if input.first_chunk() != Some(VERB) {
-        return None;
-    }
-    let subject_end = word_end(input, VERB.len());
-    let tail_at = subject_end + 1;
-    let second_end = word_end(input, tail_at);
-    let mut size_at = tail_at;
-    let mut line_end = second_end;
-    let mut reply = None;
-    if *input.get(second_end)? == b' ' {
-        reply = Some(&input[tail_at..second_end]);
-        size_at = second_end + 1;
-        line_end = word_end(input, size_at);
-    }
-    let size_digits = input.get(size_at..line_end)?;
-    let payload_len = size(size_digits)?;
-    let payload_at = line_end + CRLF.len();
-    let payload_end = payload_at + payload_len;
-    let used = payload_end + CRLF.len();
-    let is_usual = input[subject_end] == b' '
-        && subject_end > VERB.len()
-        && reply != Some(b"")
-        && input.get(line_end..payload_at)? == CRLF
-        && input.get(payload_end..used)? == CRLF
-        && line_end - VERB.len() <= limits.max_control_line
-        && payload_len <= limits.max_payload;
-    if !is_usual {
-        return None;
-    }
-    let publish = Publish {
-        subject: &input[VERB.len()..subject_end],
-        reply,
-        header: None,
-        payload: &input[payload_at..payload_end],
-        size_digits,
-        tail: Some(&input[tail_at..used]),
-    };
-    Some((publish, used))
-}
-
-/// Where the word that starts at `at` ends: at the first blank or control
-/// character, or at the end of the input. Looks at eight bytes at a time.
-#[inline]
-fn word_end(input: &[u8], at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const ABOVE_BLANK: u64 = (b' ' as u64 + 1) * ONES;
-    let mut at = at;
-    while let Some(chunk) = input.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        // Sets the top bit of the first byte that is not above a blank; the
-        // bits of later bytes may be wrong and are not looked at.
-        let blanks = word.wrapping_sub(ABOVE_BLANK) & !word & (0x80 * ONES);
-        if blanks != 0 {
-            return at + (blanks.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while input.get(at).is_some_and(|byte| *byte > b' ') {
-        at += 1;
-    }
-    at.min(input.len())
 }
 
 /// Reads one command from the front of `input`.
@@ -498,7 +424,7 @@ fn text_message(arg: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// A decimal size as PUB and UNSUB write it.
 #[inline]
-fn size(digits: &[u8]) -> Option<usize> {
+pub(crate) fn size(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() || digits.len() > SIZE_DIGITS_MAX {
         return None;
     }

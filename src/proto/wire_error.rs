@@ -36,6 +36,8 @@ pub enum WireError<'a> {
     TooManyTokens(&'a [u8]),
     /// A publish named a reply subject that is the server's own.
     ReplyViolation(&'a [u8]),
+    /// A publish to a subject that is the server's own.
+    PublishViolation(&'a [u8]),
     /// Words for a person who typed the line.
     Hint(&'a str),
 }
@@ -50,6 +52,7 @@ impl WireError<'_> {
                 | WireError::MaximumSubscriptions
                 | WireError::TooManyTokens(_)
                 | WireError::ReplyViolation(_)
+                | WireError::PublishViolation(_)
                 | WireError::Hint(_)
         )
     }
@@ -84,6 +87,10 @@ impl fmt::Display for WireError<'_> {
                     f,
                     "Permissions Violation for Publish with Reply of \"{reply}\""
                 );
+            }
+            WireError::PublishViolation(subject) => {
+                let subject = String::from_utf8_lossy(subject);
+                return write!(f, "Permissions Violation for Publish to \"{subject}\"");
             }
             WireError::Hint(text) => text,
         };

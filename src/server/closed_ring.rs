@@ -7,6 +7,9 @@ use std::collections::VecDeque;
 /// hundred bytes each they weigh little.
 const CLOSED_MAX: usize = 1000;
 
+/// What is kept of each name that a client gave itself, in characters.
+const TEXT_MAX: usize = 128;
+
 /// What is kept of a connection that has ended.
 #[derive(Debug)]
 pub(crate) struct ClosedConnection {
@@ -42,6 +45,7 @@ impl ClosedRing {
         if self.ring.len() == CLOSED_MAX {
             self.ring.pop_front();
         }
+        let cut = |text: &str| text.chars().take(TEXT_MAX).collect();
         let options = session.options();
         self.ring.push_back(ClosedConnection {
             client_id: session.client_id(),
@@ -54,10 +58,10 @@ impl ClosedRing {
             traffic: session.traffic(),
             rtt: session.rtt(),
             pending_bytes,
-            name: options.name.clone(),
-            lang: options.lang.clone(),
-            version: options.version.clone(),
-            user: options.user.clone(),
+            name: cut(&options.name),
+            lang: cut(&options.lang),
+            version: cut(&options.version),
+            user: cut(&options.user),
         });
     }
 

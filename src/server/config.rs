@@ -1,6 +1,7 @@
 //! What a server is told at its start.
 
 use midge_engine::{Auth, Limits};
+use std::fmt;
 use std::time::Duration;
 
 /// Everything that can be set. The defaults are those of the `midge` command.
@@ -52,5 +53,86 @@ impl Default for Config {
             lame_duck_grace: Duration::from_secs(10),
             handle_signals: false,
         }
+    }
+}
+
+/// The largest `max_payload`. A payload is held in memory whole, and its size
+/// is written with nine digits at most.
+pub const MAX_PAYLOAD_MAX: usize = 256 * 1024 * 1024;
+
+/// The largest `max_control_line`. A line is held in memory for every client
+/// that is in the middle of one.
+pub const MAX_CONTROL_LINE_MAX: usize = 1024 * 1024;
+
+/// The smallest `max_control_line`: less would not hold a client's CONNECT.
+pub const MAX_CONTROL_LINE_MIN: usize = 64;
+
+/// What `max_pending` must hold beside one payload: the longest line before it.
+const PENDING_LINE: usize = 4096;
+
+/// A setting that is out of its range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Its name.
+    pub setting: &'static str,
+    /// What it has to be.
+    pub expected: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} must be {}", self.setting, self.expected)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Checks that every setting is in its range.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the first that is not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let (line, payload) = (limits.frame.max_control_line, limits.frame.max_payload);
+        let check = |is_good: bool, setting, expected: String| {
+            if is_good {
+                Ok(())
+            } else {
+                Err(ConfigError { setting, expected })
+            }
+        };
+        check(
+            (MAX_CONTROL_LINE_MIN..=MAX_CONTROL_LINE_MAX).contains(&line),
+            "max_control_line",
+            format!("between {MAX_CONTROL_LINE_MIN} and {MAX_CONTROL_LINE_MAX} bytes"),
+        )?;
+        check(
+            payload <= MAX_PAYLOAD_MAX,
+            "max_payload",
+            format!("at most {MAX_PAYLOAD_MAX} bytes"),
+        )?;
+        check(
+            limits.max_pending >= payload + PENDING_LINE,
+            "max_pending",
+            format!("at least max_payload and {PENDING_LINE} bytes"),
+        )?;
+        check(
+            limits.max_connections > 0,
+            "max_connections",
+            "at least 1".into(),
+        )?;
+        for (setting, period) in [
+            ("ping_interval", limits.ping_interval),
+            ("auth_timeout", limits.auth_timeout),
+            ("write_deadline", self.write_deadline),
+        ] {
+            check(
+                period >= Duration::from_millis(1),
+                setting,
+                "at least 1ms".into(),
+            )?;
+        }
+        Ok(())
     }
 }

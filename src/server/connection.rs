@@ -1,7 +1,8 @@
 //! One socket and what is known about it.
 
 use crate::output_queue::OutputQueue;
-use midge_engine::{CloseReason, ConnId, Time};
+use crate::receive::READ_MAX;
+use midge_engine::{ConnId, Time};
 use midge_proto::Needed;
 use mio::net::TcpStream;
 use std::io::{self, Read};
@@ -20,6 +21,8 @@ pub(crate) struct Connection {
     pub(crate) is_queued: bool,
     /// The other side has hung up: read until the end, whatever comes.
     pub(crate) read_closed: bool,
+    /// How much to read from it in a turn, in bytes.
+    pub(crate) read_max: usize,
     /// It rests until then, because its messages pile up elsewhere.
     pub(crate) resume_due: Option<Time>,
     /// It is cut then, unless what waits for it moves.
@@ -48,6 +51,8 @@ pub(crate) enum Codec {
 pub(crate) struct Partial {
     pub(crate) bytes: Vec<u8>,
     pub(crate) needed: Needed,
+    /// Whole commands wait here for the next turn.
+    pub(crate) is_backlog: bool,
 }
 
 impl Default for Partial {
@@ -55,6 +60,7 @@ impl Default for Partial {
         Partial {
             bytes: Vec::new(),
             needed: Needed::Line,
+            is_backlog: false,
         }
     }
 }
@@ -65,7 +71,10 @@ pub(crate) enum Phase {
     /// Both sides talk.
     Open,
     /// The session is over; what waits is still written.
-    Draining(CloseReason),
+    Draining {
+        /// The client may still be sending: see [`Phase::Lingering`].
+        lingers: bool,
+    },
     /// All is written and our side is shut; the client's last bytes are
     /// awaited, because closing on unread bytes would take back the last
     /// words before the client has read them.
@@ -88,6 +97,7 @@ impl Connection {
             is_dirty: false,
             is_queued: false,
             read_closed: false,
+            read_max: READ_MAX,
             resume_due: None,
             deadline_due: None,
         }
@@ -107,13 +117,8 @@ impl Transport {
         }
     }
 
-    /// What to write to.
-    pub(crate) fn writer(&mut self) -> &mut TcpStream {
-        &mut self.stream
-    }
-
-    /// What to register with the poll.
-    pub(crate) fn source(&mut self) -> &mut TcpStream {
+    /// What to write to, and to register with the poll.
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
 

@@ -21,8 +21,8 @@ pub(crate) struct Connections {
     dirty: Vec<ConnId>,
     /// To be dropped at the end of the turn.
     dead: Vec<ConnId>,
-    /// Bytes queued since the last flush.
-    unflushed: usize,
+    /// Bytes queued since the start.
+    queued: u64,
     pub(crate) pool: BufferPool,
     pub(crate) closed_ring: ClosedRing,
     /// The time of this turn.
@@ -30,6 +30,13 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
+    pub(crate) fn new(now: Time) -> Self {
+        Connections {
+            now,
+            ..Connections::default()
+        }
+    }
+
     /// Gives a socket a place and an id that was never used before.
     pub(crate) fn insert(&mut self, stream: TcpStream, codec: Codec) -> ConnId {
         let entry = self.table.vacant_entry();
@@ -84,15 +91,14 @@ impl Connections {
             .collect()
     }
 
-    /// Bytes queued since the last flush.
+    /// Bytes ever queued, for all connections together.
     #[inline]
-    pub(crate) fn unflushed(&self) -> usize {
-        self.unflushed
+    pub(crate) fn queued(&self) -> u64 {
+        self.queued
     }
 
     /// The connections to be written to; they count as clean from now on.
     pub(crate) fn take_dirty(&mut self) -> Vec<ConnId> {
-        self.unflushed = 0;
         std::mem::take(&mut self.dirty)
     }
 
@@ -135,7 +141,7 @@ impl Connections {
             .get_mut(id.index as usize)
             .filter(|connection| connection.id == id && connection.phase != Phase::Dead)?;
         connection.is_dirty = false;
-        let socket = connection.transport.writer();
+        let socket = connection.transport.stream();
         Some(connection.output.flush(socket, &mut self.pool))
     }
 
@@ -148,7 +154,7 @@ impl Connections {
             return 0;
         }
         connection.output.push(bytes, &mut self.pool);
-        self.unflushed += bytes.len();
+        self.queued += bytes.len() as u64;
         let pending = connection.output.len();
         self.mark_dirty(id);
         pending
@@ -189,7 +195,7 @@ impl Outbox for Connections {
             output.push_shared(tail.share(), &mut self.pool);
         }
         let pending = output.len();
-        self.unflushed += pending - len_before;
+        self.queued += (pending - len_before) as u64;
         if !connection.is_dirty {
             connection.is_dirty = true;
             self.dirty.push(conn);
@@ -214,7 +220,8 @@ impl Outbox for Connections {
             | CloseReason::WriteError => self.kill(conn),
             _ => {
                 if connection.phase == Phase::Open {
-                    connection.phase = Phase::Draining(reason);
+                    let lingers = reason != CloseReason::ClientClosed;
+                    connection.phase = Phase::Draining { lingers };
                 }
                 self.mark_dirty(conn);
             }
@@ -222,13 +229,26 @@ impl Outbox for Connections {
     }
 }
 
+/// How much of a client's name goes into the log, in characters.
+const NAME_LOGGED_MAX: usize = 64;
+
+/// What ends by the client's doing is only of interest when one looks for it:
+/// strangers must not be able to fill the log.
 fn log_end(session: &Session, reason: CloseReason) {
     let (client, peer) = (session.client_id(), session.peer());
-    let name = &session.options().name;
+    // Quoted with escapes, so that a name cannot pass for a line of its own.
+    let name: String = session
+        .options()
+        .name
+        .chars()
+        .take(NAME_LOGGED_MAX)
+        .collect();
     match reason {
-        CloseReason::ClientClosed | CloseReason::ServerShutdown | CloseReason::ReadError => {
-            log::debug!("client {client} {peer} \"{name}\" gone: {reason}");
+        CloseReason::SlowConsumerPendingBytes
+        | CloseReason::SlowConsumerWriteDeadline
+        | CloseReason::StaleConnection => {
+            log::warn!("client {client} {peer} {name:?} closed: {reason}");
         }
-        _ => log::warn!("client {client} {peer} \"{name}\" closed: {reason}"),
+        _ => log::debug!("client {client} {peer} {name:?} closed: {reason}"),
     }
 }

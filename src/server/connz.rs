@@ -7,7 +7,6 @@ use crate::subsz::{LIMIT_MAX as SUBSCRIPTIONS_MAX, SubscriptionDetail};
 use crate::timestamp::{go_duration, uptime};
 use midge_engine::{CloseReason, Session, Time, Traffic};
 use serde::Serialize;
-use serde_json::json;
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -17,6 +16,18 @@ const LIMIT_DEFAULT: usize = 1024;
 /// Connections shown at most, whatever the query says: the page is made on
 /// the event loop.
 const LIMIT_MAX: usize = 10_000;
+
+/// The page.
+#[derive(Serialize)]
+struct Connz<'a> {
+    server_id: &'a str,
+    now: String,
+    num_connections: usize,
+    total: usize,
+    offset: usize,
+    limit: usize,
+    connections: Vec<ConnectionInfo>,
+}
 
 /// One connection in the list.
 #[derive(Debug, Serialize)]
@@ -189,15 +200,15 @@ fn try_page(view: &View<'_>, request: &Request) -> Result<Response, Response> {
         .take(limit)
         .map(|row| describe(view, row, &detail, &mut budget))
         .collect();
-    Ok(json_page(&json!({
-        "server_id": view.engine.info().server_id,
-        "now": view.timestamp(view.now),
-        "num_connections": shown.len(),
-        "total": total,
-        "offset": offset,
-        "limit": limit,
-        "connections": shown,
-    })))
+    Ok(json_page(&Connz {
+        server_id: &view.engine.info().server_id,
+        now: view.timestamp(view.now),
+        num_connections: shown.len(),
+        total,
+        offset,
+        limit,
+        connections: shown,
+    }))
 }
 
 /// Sorts as asked: counts and ages with the largest first, as the one who
@@ -222,7 +233,9 @@ fn sort(rows: &mut [Row<'_>], by: &str, now: Time, open_only: bool) -> Result<()
             )));
         }
         "stop" => rows.sort_by_key(|row| Reverse(row.stopped().map(|(at, _)| at))),
-        "reason" => rows.sort_by_key(|row| row.stopped().map(|(_, reason)| reason.to_string())),
+        "reason" => {
+            rows.sort_by_cached_key(|row| row.stopped().map(|(_, reason)| reason.to_string()))
+        }
         other => return Err(refusal(format!("invalid sorting option: {other}"))),
     }
     Ok(())
@@ -303,14 +316,14 @@ fn subscriptions_of(
     session: &Session,
     budget: &mut usize,
 ) -> Vec<SubscriptionDetail> {
-    let mut list = Vec::new();
-    view.engine.for_each_subscription(session, |sub| {
-        if *budget > 0 {
-            *budget -= 1;
-            let account = view.engine.account_name();
-            list.push(SubscriptionDetail::new(account, session.client_id(), &sub));
-        }
-    });
+    let account = view.engine.account_name();
+    let list: Vec<_> = view
+        .engine
+        .subscriptions(session)
+        .take(*budget)
+        .map(|sub| SubscriptionDetail::new(account, session.client_id(), &sub))
+        .collect();
+    *budget -= list.len();
     list
 }
 

@@ -104,7 +104,9 @@ impl Request {
                 return Err(RequestError::Malformed);
             };
             if name.eq_ignore_ascii_case("connection") {
-                keep_alive = !value.trim().eq_ignore_ascii_case("close");
+                keep_alive = value
+                    .split(',')
+                    .all(|option| !option.trim().eq_ignore_ascii_case("close"));
             }
             let announces_body = name.eq_ignore_ascii_case("transfer-encoding")
                 || (name.eq_ignore_ascii_case("content-length") && value.trim() != "0");
@@ -131,10 +133,12 @@ impl Request {
 
 /// Where the head ends, and where the blank line behind it does.
 fn head_end(received: &[u8]) -> Option<(usize, usize)> {
-    if let Some(at) = memmem::find(received, b"\r\n\r\n") {
-        return Some((at, at + 4));
+    let crlf = memmem::find(received, b"\r\n\r\n").map(|at| (at, at + 4));
+    let lf = memmem::find(received, b"\n\n").map(|at| (at, at + 2));
+    match (crlf, lf) {
+        (Some(crlf), Some(lf)) => Some(crlf.min(lf)),
+        (crlf, lf) => crlf.or(lf),
     }
-    memmem::find(received, b"\n\n").map(|at| (at, at + 2))
 }
 
 /// Undoes percent encoding; what is not encoded properly stays as it is.

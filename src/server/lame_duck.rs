@@ -1,12 +1,18 @@
-//! Letting clients go a few at a time, so that they do not all fall upon the
-//! next server at once.
+//! Leaving: at once, or letting clients go a few at a time, so that they do
+//! not all fall upon the next server together.
 
-use midge_engine::ConnId;
+use crate::connection::Codec;
+use crate::event_loop::{EventLoop, Timer};
+use midge_engine::{CloseReason, ConnId};
 use std::time::Duration;
 
-/// Steps are at least this far apart; with many clients each step lets more
-/// than one go.
+/// Steps of lame duck mode are at least this far apart; with many clients each
+/// step lets more than one go.
 const STEP_MIN: Duration = Duration::from_millis(10);
+
+/// How long a stopping server goes on writing what it has. nats-server's
+/// launchers wait longer than this before they kill.
+const STOP_FLUSH: Duration = Duration::from_secs(5);
 
 /// The plan of a departure.
 #[derive(Debug)]
@@ -17,12 +23,12 @@ pub(crate) struct LameDuck {
 }
 
 /// What to do now.
-#[derive(Debug)]
-pub(crate) struct Step {
-    /// The clients to let go.
-    pub(crate) leaving: Vec<ConnId>,
-    /// When to come back; `None` when everybody has gone.
-    pub(crate) pause: Option<Duration>,
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Let this many go and come back after the pause.
+    LetGo { count: usize, pause: Duration },
+    /// Everybody has gone.
+    Done,
 }
 
 impl LameDuck {
@@ -39,25 +45,76 @@ impl LameDuck {
         self.grace
     }
 
-    /// Chooses who goes now of those who are still here.
-    pub(crate) fn step(&mut self, sessions: impl Iterator<Item = ConnId>) -> Step {
-        let mut leaving: Vec<ConnId> = sessions.collect();
-        if leaving.is_empty() {
-            return Step {
-                leaving,
-                pause: None,
-            };
+    /// Chooses how many go now of those who are still here.
+    fn step(&mut self, here: usize) -> Step {
+        if here == 0 {
+            return Step::Done;
         }
-        let count = leaving.len() as u32;
-        let pause = (self.remaining / count).max(STEP_MIN);
+        let here = u32::try_from(here).unwrap_or(u32::MAX);
+        let pause = (self.remaining / here).max(STEP_MIN);
         let steps_left = (self.remaining.as_nanos() / pause.as_nanos()).max(1);
-        let batch = u128::from(count).div_ceil(steps_left) as usize;
-        leaving.truncate(batch);
         self.remaining = self.remaining.saturating_sub(pause);
-        Step {
-            leaving,
-            pause: Some(pause),
+        Step::LetGo {
+            count: u128::from(here).div_ceil(steps_left) as usize,
+            pause,
         }
+    }
+}
+
+impl EventLoop {
+    pub(crate) fn enter_lame_duck(&mut self) {
+        if self.lame_duck_due.is_some() || self.stop_due.is_some() || self.clients.is_none() {
+            return;
+        }
+        log::info!("Entering lame duck mode, stop accepting new clients");
+        self.clients = None;
+        self.engine.lame_duck(&mut self.connections);
+        self.arm_lame_duck(self.lame_duck.grace());
+    }
+
+    fn arm_lame_duck(&mut self, pause: Duration) {
+        let due = self.connections.now + pause;
+        self.timers
+            .arm(&mut self.lame_duck_due, due, Timer::LameDuck);
+    }
+
+    /// One step of lame duck mode.
+    pub(crate) fn let_some_go(&mut self) {
+        match self.lame_duck.step(self.engine.session_count()) {
+            Step::LetGo { count, pause } => {
+                let sessions = self.engine.sessions().take(count);
+                let leaving: Vec<ConnId> = sessions.map(|session| session.conn()).collect();
+                for id in leaving {
+                    self.close(id, CloseReason::ServerShutdown);
+                }
+                self.arm_lame_duck(pause);
+            }
+            Step::Done => self.stop(),
+        }
+    }
+
+    /// Takes no more connections, writes what there is and then ends. Asked a
+    /// second time it ends at once.
+    pub(crate) fn stop(&mut self) {
+        if self.stop_due.is_some() {
+            self.is_finished = true;
+            return;
+        }
+        log::info!("Initiating Shutdown...");
+        self.clients = None;
+        self.http = None;
+        self.timers.disarm(&mut self.lame_duck_due, Timer::LameDuck);
+        for id in self.connections.ids() {
+            self.close(id, CloseReason::ServerShutdown);
+            // Pages can be asked for again; those on their way out may finish.
+            if let Some(connection) = self.connections.get_mut(id)
+                && matches!(connection.codec, Codec::Http(_))
+            {
+                self.connections.kill(id);
+            }
+        }
+        let due = self.connections.now + STOP_FLUSH;
+        self.timers.arm(&mut self.stop_due, due, Timer::StopFlush);
     }
 }
 
@@ -70,22 +127,12 @@ mod tests {
         for (count, millis) in [(0, 1000), (1, 1000), (10, 1000), (5000, 1000), (7, 0)] {
             let mut duck =
                 LameDuck::new(Duration::from_secs(1), Duration::from_millis(1000 + millis));
-            let mut here: Vec<ConnId> = (0..count)
-                .map(|index| ConnId {
-                    index,
-                    generation: 0,
-                })
-                .collect();
+            let mut here = count;
             let mut spent = Duration::ZERO;
-            loop {
-                let step = duck.step(here.iter().copied());
-                here.retain(|id| !step.leaving.contains(id));
-                match step.pause {
-                    Some(pause) => spent += pause,
-                    None => break,
-                }
+            while let Step::LetGo { count, pause } = duck.step(here) {
+                here = here.saturating_sub(count);
+                spent += pause;
             }
-            assert!(here.is_empty());
             assert!(
                 spent <= Duration::from_millis(millis + 20),
                 "{count}: {spent:?}"

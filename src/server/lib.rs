@@ -31,11 +31,13 @@ mod connections;
 mod connz;
 mod event_loop;
 mod http;
+mod identity;
 mod lame_duck;
 mod metrics;
 mod monitor;
 mod output_queue;
 mod process;
+mod receive;
 mod server;
 mod signals;
 mod subsz;
@@ -43,7 +45,9 @@ mod timestamp;
 pub mod units;
 mod varz;
 
-pub use config::{Config, HttpConfig};
+pub use config::{
+    Config, ConfigError, HttpConfig, MAX_CONTROL_LINE_MAX, MAX_CONTROL_LINE_MIN, MAX_PAYLOAD_MAX,
+};
 pub use midge_engine::{Auth, Limits};
 pub use server::{Handle, Server, StartError};
 

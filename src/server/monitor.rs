@@ -10,10 +10,11 @@ use midge_engine::{Engine, Time};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-/// Answers that wait for one monitoring connection; one that asks faster than
-/// it reads is told to come back.
-const ANSWERS_MAX: usize = 4 * 1024 * 1024;
+/// Processor time comes in hundredths of a second; over less than this the
+/// share of it would be noise.
+const CPU_SHARE_OVER: Duration = Duration::from_secs(1);
 
 /// The longest JSONP callback name.
 const CALLBACK_MAX: usize = 64;
@@ -36,8 +37,10 @@ pub(crate) struct Monitor {
     pub(crate) write_deadline_nanos: u64,
     /// How often each page was asked for.
     requests: BTreeMap<&'static str, u64>,
-    /// The processor time when it was last looked at.
-    last_usage: (Time, Usage),
+    /// What the process used when a page last wanted to know.
+    usage: Usage,
+    /// The processor time that the share is counted from.
+    counted_from: (Time, Duration),
     /// The share of a core used between the last two looks, in percent.
     cpu_percent: f64,
 }
@@ -48,14 +51,13 @@ pub(crate) struct View<'a> {
     pub(crate) connections: &'a Connections,
     pub(crate) monitor: &'a Monitor,
     pub(crate) now: Time,
-    pub(crate) usage: Usage,
 }
 
 /// What goes back to a monitoring connection.
 pub(crate) struct Answer {
     pub(crate) bytes: Vec<u8>,
     /// The connection is to be closed behind it.
-    pub(crate) ends: bool,
+    pub(crate) is_last: bool,
 }
 
 impl Monitor {
@@ -67,72 +69,66 @@ impl Monitor {
             started,
             write_deadline_nanos: config.write_deadline.as_nanos() as u64,
             requests: BTreeMap::new(),
-            last_usage: (started, Usage::now()),
+            usage: Usage::default(),
+            counted_from: (started, Usage::now().cpu),
             cpu_percent: 0.0,
         }
     }
 
-    /// Answers every request that is whole.
+    /// Answers the first request, if it is whole.
     pub(crate) fn answer(
         &mut self,
         received: &mut Vec<u8>,
         engine: &Engine,
         connections: &Connections,
-        now: Time,
-    ) -> Answer {
+    ) -> Option<Answer> {
         let mut bytes = Vec::new();
-        loop {
-            let (response, with_body, keep_alive) = match Request::take(received) {
-                Ok(None) => return Answer { bytes, ends: false },
-                Ok(Some(request)) => {
-                    let keep_alive = request.keep_alive && bytes.len() < ANSWERS_MAX;
-                    let response = self.page(&request, engine, connections, now);
-                    (response, !request.is_head, keep_alive)
-                }
-                Err(error) => (refusal(&error), true, false),
-            };
-            response.encode(with_body, keep_alive, &mut bytes);
-            if !keep_alive {
-                return Answer { bytes, ends: true };
+        let (response, with_body, keep_alive) = match Request::take(received) {
+            Ok(None) => return None,
+            Ok(Some(request)) => {
+                let response = self.page(&request, engine, connections);
+                (response, !request.is_head, request.keep_alive)
             }
-        }
+            Err(error) => (refusal(&error), true, false),
+        };
+        response.encode(with_body, keep_alive, &mut bytes);
+        Some(Answer {
+            bytes,
+            is_last: !keep_alive,
+        })
     }
 
-    fn page(
-        &mut self,
-        request: &Request,
-        engine: &Engine,
-        connections: &Connections,
-        now: Time,
-    ) -> Response {
-        let Some(page) = PAGES.iter().find(|(path, _)| *path == request.path) else {
+    fn page(&mut self, request: &Request, engine: &Engine, connections: &Connections) -> Response {
+        let Some(page) = PAGES.iter().find(|page| page.path == request.path) else {
             return Response::text(Status::NotFound, "404 page not found\n");
         };
-        *self.requests.entry(page.0).or_default() += 1;
-        let usage = self.look(now);
+        *self.requests.entry(page.path).or_default() += 1;
+        if page.wants_usage {
+            self.look(connections.now);
+        }
         let view = View {
             engine,
             connections,
             monitor: self,
-            now,
-            usage,
+            now: connections.now,
         };
-        with_callback(request, (page.1)(&view, request))
+        with_callback(request, (page.make)(&view, request))
     }
 
     /// Reads the process's use of the machine.
-    fn look(&mut self, now: Time) -> Usage {
-        let usage = Usage::now();
-        let (then, before) = self.last_usage;
-        let elapsed = (now - then).as_secs_f64();
-        // Processor time comes in hundredths of a second; over less than a
-        // second the share would be noise.
-        if elapsed >= 1.0 {
-            let used = usage.cpu.saturating_sub(before.cpu).as_secs_f64();
-            self.cpu_percent = used / elapsed * 100.0;
-            self.last_usage = (now, usage);
+    fn look(&mut self, now: Time) {
+        self.usage = Usage::now();
+        let (then, cpu_then) = self.counted_from;
+        let elapsed = now - then;
+        if elapsed >= CPU_SHARE_OVER {
+            let used = self.usage.cpu.saturating_sub(cpu_then);
+            self.cpu_percent = used.as_secs_f64() / elapsed.as_secs_f64() * 100.0;
+            self.counted_from = (now, self.usage.cpu);
         }
-        usage
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage
     }
 
     pub(crate) fn cpu_percent(&self) -> f64 {
@@ -151,26 +147,47 @@ impl View<'_> {
     }
 }
 
-type Page = fn(&View<'_>, &Request) -> Response;
+struct Page {
+    path: &'static str,
+    /// It shows memory and processor time, which cost a look at `/proc`.
+    wants_usage: bool,
+    make: fn(&View<'_>, &Request) -> Response,
+}
 
-const PAGES: [(&str, Page); 9] = [
-    ("/", |_, _| Response {
+const fn page(path: &'static str, make: fn(&View<'_>, &Request) -> Response) -> Page {
+    Page {
+        path,
+        wants_usage: false,
+        make,
+    }
+}
+
+const fn usage_page(path: &'static str, make: fn(&View<'_>, &Request) -> Response) -> Page {
+    Page {
+        path,
+        wants_usage: true,
+        make,
+    }
+}
+
+const PAGES: [Page; 9] = [
+    page("/", |_, _| Response {
         status: Status::Ok,
         content_type: "text/html; charset=utf-8",
         body: INDEX.into(),
     }),
-    ("/varz", |view, _| varz::page(view)),
-    ("/connz", connz::page),
-    ("/subsz", subsz::page),
-    ("/subscriptionsz", subsz::page),
-    ("/healthz", |_, _| {
+    usage_page("/varz", |view, _| varz::page(view)),
+    page("/connz", connz::page),
+    page("/subsz", subsz::page),
+    page("/subscriptionsz", subsz::page),
+    page("/healthz", |_, _| {
         Response::json(br#"{"status":"ok"}"#.to_vec())
     }),
-    ("/metrics", |view, _| metrics::page(view)),
-    ("/routez", |view, _| {
+    usage_page("/metrics", |view, _| metrics::page(view)),
+    page("/routez", |view, _| {
         nothing_of(view, "num_routes", "routes")
     }),
-    ("/leafz", |view, _| nothing_of(view, "leafnodes", "leafs")),
+    page("/leafz", |view, _| nothing_of(view, "leafnodes", "leafs")),
 ];
 
 /// A page about a kind of link that this server does not have.

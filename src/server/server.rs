@@ -1,6 +1,6 @@
 //! A server from the outside: started, asked, stopped.
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::event_loop::{EventLoop, WAKER};
 use mio::net::TcpListener;
 use mio::{Poll, Waker};
@@ -32,7 +32,8 @@ pub(crate) struct Shared {
 
 impl Handle {
     /// Asks the server to stop: it takes no more connections, writes what it
-    /// has for its clients and returns from [`Server::run`].
+    /// has for its clients and returns from [`Server::run`]. Asked a second
+    /// time it returns at once.
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
         if let Err(error) = self.shared.waker.wake() {
@@ -42,8 +43,8 @@ impl Handle {
 }
 
 impl Shared {
-    pub(crate) fn stop_requested(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+    pub(crate) fn take_stop_request(&self) -> bool {
+        self.stop.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -66,6 +67,8 @@ pub enum StartError {
     },
     /// The event loop can't be set up.
     EventLoop(io::Error),
+    /// A setting is out of its range.
+    Config(ConfigError),
 }
 
 impl fmt::Display for StartError {
@@ -78,6 +81,7 @@ impl fmt::Display for StartError {
                 write!(f, "cannot listen on {address}: {source}")
             }
             StartError::EventLoop(source) => write!(f, "cannot set up the event loop: {source}"),
+            StartError::Config(error) => error.fmt(f),
         }
     }
 }
@@ -88,6 +92,7 @@ impl std::error::Error for StartError {
             StartError::Host { source, .. }
             | StartError::Listen { source, .. }
             | StartError::EventLoop(source) => Some(source),
+            StartError::Config(error) => Some(error),
         }
     }
 }
@@ -97,9 +102,10 @@ impl Server {
     /// soon as the server runs.
     ///
     /// # Errors
-    /// [`StartError`] when an address is wrong or taken, or the system has no
+    /// [`StartError`] when a setting is out of range, an address is wrong or taken, or the system has no
     /// descriptors left.
     pub fn bind(config: Config) -> Result<Self, StartError> {
+        config.check().map_err(StartError::Config)?;
         let clients = listen(&config.host, config.port)?;
         let client_address = local_address(&clients)?;
         let http = match &config.http {
@@ -152,17 +158,24 @@ impl Server {
     }
 }
 
+/// Listens on the first of the host's addresses that can be had.
 fn listen(host: &str, port: u16) -> Result<TcpListener, StartError> {
-    let resolved = (host, port).to_socket_addrs().and_then(|mut addresses| {
-        addresses
-            .next()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no address"))
-    });
-    let address = resolved.map_err(|source| StartError::Host {
+    let addresses = (host, port).to_socket_addrs();
+    let no_host = |source| StartError::Host {
         host: host.into(),
         source,
-    })?;
-    TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
+    };
+    let mut failure = None;
+    for address in addresses.map_err(no_host)? {
+        match TcpListener::bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(source) => {
+                failure.get_or_insert(StartError::Listen { address, source });
+            }
+        }
+    }
+    let no_address = || no_host(io::Error::new(io::ErrorKind::NotFound, "no address"));
+    Err(failure.unwrap_or_else(no_address))
 }
 
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {

@@ -9,17 +9,17 @@ use std::io::{self, Read};
 
 /// What a signal asks of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum SignalAction {
     Stop,
     LameDuck,
     Reload,
 }
 
-const SIGNALS: [(i32, Wish); 4] = [
-    (SIGINT, Wish::Stop),
-    (SIGTERM, Wish::Stop),
-    (SIGUSR2, Wish::LameDuck),
-    (SIGHUP, Wish::Reload),
+const SIGNALS: [(i32, SignalAction); 4] = [
+    (SIGINT, SignalAction::Stop),
+    (SIGTERM, SignalAction::Stop),
+    (SIGUSR2, SignalAction::LameDuck),
+    (SIGHUP, SignalAction::Reload),
 ];
 
 /// A socket pair for each signal, whose handler writes a byte.
@@ -54,12 +54,12 @@ impl Signals {
     }
 
     /// What the signal behind an event asks for, if it is one.
-    pub(crate) fn wish(&mut self, event: &Event) -> Option<Wish> {
+    pub(crate) fn action(&mut self, event: &Event) -> Option<SignalAction> {
         let offset = event.token().0.checked_sub(self.first_token)?;
         let receiver = self.receivers.get_mut(offset)?;
         let mut bytes = [0; 16];
         while receiver.read(&mut bytes).is_ok_and(|count| count > 0) {}
-        SIGNALS.get(offset).map(|(_, wish)| *wish)
+        SIGNALS.get(offset).map(|(_, action)| *action)
     }
 }
 

@@ -14,6 +14,9 @@ const LIMIT_DEFAULT: usize = 1024;
 /// the event loop.
 pub(crate) const LIMIT_MAX: usize = 10_000;
 
+/// Subscriptions compared with `test=` at most, for the same reason.
+const TESTED_MAX: usize = 100_000;
+
 /// One subscription in a list.
 #[derive(Debug, Serialize)]
 pub(crate) struct SubscriptionDetail {
@@ -37,11 +40,11 @@ impl SubscriptionDetail {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         SubscriptionDetail {
             account,
-            subject: text(sub.subject),
-            qgroup: sub.queue.map(text),
-            sid: text(sub.sid),
-            msgs: sub.delivered,
-            max: sub.max,
+            subject: text(&sub.subject()),
+            qgroup: sub.queue().map(text),
+            sid: text(sub.sid()),
+            msgs: sub.delivered(),
+            max: sub.max(),
             cid,
         }
     }
@@ -96,18 +99,31 @@ fn list(
 ) -> (usize, Vec<SubscriptionDetail>) {
     let test = test.filter(|subject| !subject.is_empty());
     let mut total = 0;
+    let mut tested = 0;
     let mut shown = Vec::new();
     for session in view.engine.sessions() {
-        view.engine.for_each_subscription(session, |sub| {
-            if test.is_some_and(|subject| !midge_proto::matches(sub.subject, subject.as_bytes())) {
-                return;
+        let count = session.subscription_count();
+        let is_beside = total + count <= offset || shown.len() == limit;
+        if test.is_none() && is_beside {
+            total += count;
+            continue;
+        }
+        for sub in view.engine.subscriptions(session) {
+            if let Some(subject) = test {
+                tested += 1;
+                if tested > TESTED_MAX {
+                    return (total, shown);
+                }
+                if !midge_proto::matches(&sub.subject(), subject.as_bytes()) {
+                    continue;
+                }
             }
             if total >= offset && shown.len() < limit {
                 let account = view.engine.account_name();
                 shown.push(SubscriptionDetail::new(account, session.client_id(), &sub));
             }
             total += 1;
-        });
+        }
     }
     (total, shown)
 }

@@ -117,7 +117,7 @@ pub(crate) fn page(view: &View<'_>) -> Response {
         start: started,
         now: view.timestamp(view.now),
         uptime: timestamp::uptime(view.now - monitor.started),
-        mem: view.usage.resident_bytes,
+        mem: monitor.usage().resident_bytes,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         cpu: (monitor.cpu_percent() * 10.0).round() / 10.0,
         connections: view.engine.session_count(),

@@ -1,0 +1,372 @@
+//! Reading, and doing what was read.
+//!
+//! A connection gets one read a turn, and what that asks for is bounded too:
+//! input whose answers would take too long is kept for the next turn, and so
+//! is the input of a publisher that has to rest. Who was cut short reads less
+//! the next time, so that little is kept.
+
+use crate::connection::{Codec, Partial, Phase};
+use crate::event_loop::{EventLoop, Timer};
+use crate::http::HEAD_MAX;
+use crate::output_queue::SHARE_MIN;
+use bytes::Bytes;
+use memchr::memchr;
+use midge_engine::{CloseReason, ConnId, Flow, Recovery};
+use midge_proto::{Command, Needed, ParseLimits, Parsed, parse, parse_publish};
+use std::time::Duration;
+
+/// Bytes read from one connection in one turn. Large enough to make system
+/// calls and wake-ups cheap beside the parsing, small enough to stay in a
+/// core's cache; measured, 256 KiB is where more brings nothing.
+pub(crate) const READ_MAX: usize = 256 * 1024;
+
+/// The least that a connection reads in one turn, however often it was cut
+/// short: enough for a message or a hundred.
+const READ_MIN: usize = 4 * 1024;
+
+/// A frame that comes in pieces gets room for this much at first, and then for
+/// twice what has come, so that an announcement alone takes little memory.
+const FRAME_ROOM_MIN: usize = 64 * 1024;
+
+/// Once this much has gathered for all connections together it is written
+/// without waiting for the end of the turn: it bounds what a wide fan-out
+/// holds in memory, and it is still in the cache.
+const FLUSH_BYTES: u64 = 1024 * 1024;
+
+/// What one connection's input may queue for others in one turn, in bytes.
+/// The next turn goes on with the rest; meanwhile the others are heard.
+const TURN_OUTPUT_MAX: u64 = 2 * 1024 * 1024;
+
+/// How long a publisher rests when a receiver of its messages has fallen far
+/// behind.
+const REST: Duration = Duration::from_millis(5);
+
+/// What a publisher may still send, and cause to be sent, before such a rest,
+/// in bytes. A reader that takes 13 MB a second keeps up with that; one that
+/// has stopped altogether costs its publishers time, but reaches its limit
+/// and is cut.
+const REST_AFTER: usize = 64 * 1024;
+
+/// What is left of some input after its commands were run.
+struct Leftover {
+    used: usize,
+    /// What the frame at the front of the rest is missing.
+    needed: Needed,
+    /// The rest was not looked at: the turn, or the publisher's time, is over.
+    is_cut: bool,
+    /// The publisher has to rest.
+    is_stalled: bool,
+}
+
+impl EventLoop {
+    /// Gives each readable connection one read.
+    pub(crate) fn read_readable(&mut self) {
+        self.http_answered = false;
+        for _ in 0..self.readable.len() {
+            let Some(id) = self.readable.pop_front() else {
+                return;
+            };
+            self.read(id);
+        }
+    }
+
+    pub(crate) fn queue_read(&mut self, id: ConnId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !connection.is_queued
+        {
+            connection.is_queued = true;
+            self.readable.push_back(id);
+        }
+    }
+
+    fn read(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        connection.is_queued = false;
+        let is_resting = connection.resume_due.is_some();
+        match (connection.phase, &connection.codec) {
+            // Read from when that is over.
+            (Phase::Draining { .. } | Phase::Dead, _) => {}
+            (Phase::Open, Codec::Nats(_)) if is_resting => {}
+            (Phase::Open, Codec::Nats(partial)) if partial.is_backlog => self.receive(id, b""),
+            (Phase::Open, Codec::Nats(_)) => self.read_client(id),
+            (Phase::Open, Codec::Http(_)) => self.read_http(id),
+            (Phase::Lingering, _) => self.read_lingering(id),
+        }
+    }
+
+    fn read_client(&mut self, id: ConnId) {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        if let Some(connection) = self.connections.get_mut(id) {
+            let window = &mut buffer[..connection.read_max];
+            let read = connection.transport.read(window);
+            // A short read has emptied the socket, unless the end is to come.
+            let is_full = matches!(read, Ok(Some(count)) if count == window.len());
+            let may_have_more = is_full || connection.read_closed;
+            match read {
+                Ok(None) => {}
+                Ok(Some(0)) => self.close(id, CloseReason::ClientClosed),
+                Ok(Some(count)) => {
+                    self.receive(id, &buffer[..count]);
+                    if may_have_more {
+                        self.queue_read(id);
+                    }
+                    if is_full {
+                        self.read_more_next_time(id);
+                    }
+                }
+                Err(error) => {
+                    log::debug!("cannot read from {id}: {error}");
+                    self.close(id, CloseReason::ReadError);
+                }
+            }
+        }
+        self.read_buffer = buffer;
+    }
+
+    /// What a lingering client still says is of no interest; its end is.
+    fn read_lingering(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        match connection.transport.read(&mut self.read_buffer) {
+            Ok(None) => {}
+            Ok(Some(1..)) => self.queue_read(id),
+            Ok(Some(_)) | Err(_) => self.connections.kill(id),
+        }
+    }
+
+    /// One monitoring request at a time: the next one is read when the answer
+    /// to the last is written, and no turn makes more than one page.
+    fn read_http(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let Codec::Http(received) = &mut connection.codec else {
+            return;
+        };
+        if !connection.output.is_empty() {
+            return;
+        }
+        if self.http_answered {
+            self.queue_read(id);
+            return;
+        }
+        let mut received = std::mem::take(received);
+        let mut answer = None;
+        if !received.is_empty() {
+            answer = self.answer(&mut received);
+        }
+        let mut is_over = false;
+        if answer.is_none()
+            && let Some(connection) = self.connections.get_mut(id)
+        {
+            match connection.transport.read(&mut self.read_buffer[..HEAD_MAX]) {
+                Ok(None) => {}
+                Ok(Some(count @ 1..)) => {
+                    received.extend_from_slice(&self.read_buffer[..count]);
+                    answer = self.answer(&mut received);
+                    self.queue_read(id);
+                }
+                Ok(Some(_)) | Err(_) => is_over = true,
+            }
+        }
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.codec = Codec::Http(received);
+        }
+        if let Some(answer) = answer {
+            self.http_answered = true;
+            self.connections.push(id, &answer.bytes);
+            self.arm_deadline(id, crate::accept::HTTP_TIMEOUT);
+            is_over = answer.is_last;
+        }
+        if is_over && let Some(connection) = self.connections.get_mut(id) {
+            connection.phase = Phase::Draining { lingers: false };
+            self.connections.mark_dirty(id);
+        }
+    }
+
+    fn answer(&mut self, received: &mut Vec<u8>) -> Option<crate::monitor::Answer> {
+        self.monitor
+            .answer(received, &self.engine, &self.connections)
+    }
+
+    /// Takes in bytes of a client: the engine gets every command that is
+    /// whole, the connection keeps what is not.
+    fn receive(&mut self, id: ConnId, data: &[u8]) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let Codec::Nats(partial) = &mut connection.codec else {
+            return;
+        };
+        let mut partial = std::mem::take(partial);
+        let had_backlog = partial.is_backlog;
+        let mut limits = self.engine.frame_limits(id);
+        let mut is_stalled = false;
+        let mut rest = data;
+        while !partial.bytes.is_empty() && (partial.is_backlog || !rest.is_empty()) {
+            if !partial.is_backlog {
+                rest = fill(&mut partial, rest);
+            }
+            let mut bytes = std::mem::take(&mut partial.bytes);
+            // A large frame that came in pieces has its buffer to itself,
+            // which the receivers of its payload may share.
+            let left = if is_whole(&bytes, partial.needed) && bytes.len() >= SHARE_MIN {
+                let owner = Bytes::from(std::mem::take(&mut bytes));
+                self.run_commands(id, &owner, Some(&owner), &mut limits)
+            } else {
+                self.run_commands(id, &bytes, None, &mut limits)
+            };
+            let Some(left) = left else {
+                return;
+            };
+            bytes.drain(..left.used.min(bytes.len()));
+            partial.bytes = bytes;
+            partial.needed = left.needed;
+            partial.is_backlog = left.is_cut;
+            is_stalled |= left.is_stalled;
+            if left.is_cut {
+                partial.bytes.extend_from_slice(rest);
+                rest = b"";
+                break;
+            }
+        }
+        if !rest.is_empty() {
+            let Some(left) = self.run_commands(id, rest, None, &mut limits) else {
+                return;
+            };
+            partial.bytes = rest[left.used..].to_vec();
+            partial.needed = left.needed;
+            partial.is_backlog = left.is_cut;
+            is_stalled |= left.is_stalled;
+        }
+        if partial.bytes.is_empty() {
+            partial = Partial::default();
+        }
+        self.after_receive(id, partial, had_backlog, is_stalled);
+    }
+
+    /// Puts away what is left and sees to it that the connection goes on.
+    fn after_receive(&mut self, id: ConnId, partial: Partial, had_backlog: bool, is_stalled: bool) {
+        let due = self.connections.now + REST;
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let has_backlog = partial.is_backlog;
+        connection.codec = Codec::Nats(partial);
+        if has_backlog {
+            connection.read_max = (connection.read_max / 2).max(READ_MIN);
+        }
+        if is_stalled {
+            self.timers
+                .arm(&mut connection.resume_due, due, Timer::Resume(id));
+        } else if has_backlog || had_backlog {
+            self.queue_read(id);
+        }
+    }
+
+    /// A connection that was not cut short may read more at once again.
+    fn read_more_next_time(&mut self, id: ConnId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !matches!(&connection.codec, Codec::Nats(partial) if partial.is_backlog)
+        {
+            connection.read_max = (connection.read_max * 2).min(READ_MAX);
+        }
+    }
+
+    /// Hands the engine every whole command at the front of `input`, as far as
+    /// this turn allows. `None` when the session is over.
+    fn run_commands(
+        &mut self,
+        id: ConnId,
+        input: &[u8],
+        owner: Option<&Bytes>,
+        limits: &mut ParseLimits,
+    ) -> Option<Leftover> {
+        let now = self.connections.now;
+        let queued_before = self.connections.queued();
+        let mut flush_at = queued_before + FLUSH_BYTES;
+        let mut left = Leftover {
+            used: 0,
+            needed: Needed::Line,
+            is_cut: false,
+            is_stalled: false,
+        };
+        while left.used < input.len() {
+            let rest = &input[left.used..];
+            let out = &mut self.connections;
+            let flow = if let Some((publish, frame_len)) = parse_publish(rest, limits) {
+                left.used += frame_len;
+                self.engine.publish(now, id, &publish, owner, out)
+            } else {
+                match parse(rest, limits) {
+                    Ok(Parsed::Whole {
+                        command,
+                        used: frame_len,
+                    }) => {
+                        left.used += frame_len;
+                        let flow = self.engine.command(now, id, &command, owner, out);
+                        if matches!(command, Command::Connect(_)) {
+                            *limits = self.engine.frame_limits(id);
+                        }
+                        flow
+                    }
+                    Ok(Parsed::Partial(needed)) => {
+                        left.needed = needed;
+                        return Some(left);
+                    }
+                    Err(error) => match self.engine.fault(id, &error, out) {
+                        Recovery::Skip(count) => {
+                            left.used += count;
+                            Flow::Continue
+                        }
+                        Recovery::Close => return None,
+                    },
+                }
+            };
+            match flow {
+                Flow::Continue => {}
+                Flow::Stall => left.is_stalled = true,
+                Flow::Closed => return None,
+            }
+            let queued = self.connections.queued();
+            if queued >= flush_at {
+                flush_at = queued + FLUSH_BYTES;
+                self.flush();
+            }
+            let caused = queued - queued_before;
+            let is_rest_due =
+                left.is_stalled && (left.used >= REST_AFTER || caused >= REST_AFTER as u64);
+            left.is_cut = left.used < input.len() && (caused >= TURN_OUTPUT_MAX || is_rest_due);
+            if left.is_cut {
+                return Some(left);
+            }
+        }
+        Some(left)
+    }
+}
+
+/// Moves what the partial frame is missing from `data`, at most; returns the
+/// rest.
+fn fill<'a>(partial: &mut Partial, data: &'a [u8]) -> &'a [u8] {
+    let have = partial.bytes.len();
+    let wanted = match partial.needed {
+        Needed::Line => memchr(b'\n', data).map_or(data.len(), |lf| lf + 1),
+        Needed::Bytes(total) => {
+            // Grows with what has come, not with what was announced.
+            let room = total.min((have * 2).max(FRAME_ROOM_MIN));
+            if partial.bytes.capacity() < room {
+                partial.bytes.reserve_exact(room - have);
+            }
+            total.saturating_sub(have).min(data.len())
+        }
+    };
+    partial.bytes.extend_from_slice(&data[..wanted]);
+    &data[wanted..]
+}
+
+fn is_whole(bytes: &[u8], needed: Needed) -> bool {
+    matches!(needed, Needed::Bytes(total) if bytes.len() == total)
+}
