@@ -2,6 +2,7 @@
 
 mod logging;
 mod serve;
+mod units;
 
 use argh::{EarlyExit, FromArgs};
 use std::process::ExitCode;

@@ -1,9 +1,9 @@
 //! `midge serve`: run a server.
 
+use crate::cli::units::{Period, Size};
 use crate::cli::{EXIT_USAGE, logging};
 use argh::FromArgs;
 use log::LevelFilter;
-use midge_server::units::{Period, Size};
 use midge_server::{Auth, Config, HttpConfig, Server};
 use std::process::ExitCode;
 
@@ -151,39 +151,18 @@ impl Serve {
             ..Config::default()
         };
         let limits = &mut config.limits;
-        set(
-            &mut limits.frame.max_control_line,
-            self.max_control_line.map(|size| size.0),
-        );
-        set(
-            &mut limits.frame.max_payload,
-            self.max_payload.map(|size| size.0),
-        );
-        set(&mut limits.max_pending, self.max_pending.map(|size| size.0));
+        set(&mut limits.frame.max_control_line, self.max_control_line);
+        set(&mut limits.frame.max_payload, self.max_payload);
+        set(&mut limits.max_pending, self.max_pending);
         set(&mut limits.max_connections, self.max_connections);
         set(&mut limits.max_subscriptions, self.max_subscriptions);
         set(&mut limits.max_subject_tokens, self.max_subject_tokens);
-        set(
-            &mut limits.ping_interval,
-            self.ping_interval.map(|period| period.0),
-        );
+        set(&mut limits.ping_interval, self.ping_interval);
         set(&mut limits.ping_max, self.ping_max);
-        set(
-            &mut limits.auth_timeout,
-            self.auth_timeout.map(|period| period.0),
-        );
-        set(
-            &mut config.write_deadline,
-            self.write_deadline.map(|period| period.0),
-        );
-        set(
-            &mut config.lame_duck_duration,
-            self.lame_duck_duration.map(|period| period.0),
-        );
-        set(
-            &mut config.lame_duck_grace,
-            self.lame_duck_grace.map(|period| period.0),
-        );
+        set(&mut limits.auth_timeout, self.auth_timeout);
+        set(&mut config.write_deadline, self.write_deadline);
+        set(&mut config.lame_duck_duration, self.lame_duck_duration);
+        set(&mut config.lame_duck_grace, self.lame_duck_grace);
         // The settings go by the names of their flags, but for the dashes.
         config
             .check()
@@ -192,8 +171,8 @@ impl Serve {
     }
 }
 
-fn set<T>(target: &mut T, value: Option<T>) {
+fn set<T>(target: &mut T, value: Option<impl Into<T>>) {
     if let Some(value) = value {
-        *target = value;
+        *target = value.into();
     }
 }

@@ -42,7 +42,6 @@ mod server;
 mod signals;
 mod subsz;
 mod timestamp;
-pub mod units;
 mod varz;
 
 pub use config::{

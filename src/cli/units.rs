@@ -8,15 +8,27 @@ use std::time::Duration;
 ///
 /// As in NATS's configuration, `KB` and `KiB` are both 1024; `K` alone is 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size(pub usize);
+pub(crate) struct Size(usize);
 
 /// A length of time: `500ms`, `10s`, `2m`, `1h30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period(pub Duration);
+pub(crate) struct Period(Duration);
+
+impl From<Size> for usize {
+    fn from(size: Size) -> usize {
+        size.0
+    }
+}
+
+impl From<Period> for Duration {
+    fn from(period: Period) -> Duration {
+        period.0
+    }
+}
 
 /// What is wrong with a size or a duration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UnitError {
+pub(crate) enum UnitError {
     /// Not a size.
     Size(String),
     /// Not a duration.
