@@ -13,6 +13,9 @@ use std::time::Duration;
 struct Told {
     bytes: HashMap<ConnId, Vec<u8>>,
     closed: HashMap<ConnId, CloseReason>,
+    /// Reads at once when asked to.
+    relieved: Option<ConnId>,
+    read: usize,
 }
 
 impl Outbox for Told {
@@ -26,6 +29,15 @@ impl Outbox for Told {
         let bytes = self.bytes.entry(conn).or_default();
         encode::message_start(bytes, delivery.has_header, delivery.subject, delivery.sid);
         bytes.extend_from_slice(delivery.tail.bytes());
+        bytes.len()
+    }
+
+    fn relieve(&mut self, conn: ConnId) -> usize {
+        let bytes = self.bytes.entry(conn).or_default();
+        if self.relieved == Some(conn) {
+            self.read += bytes.len();
+            bytes.clear();
+        }
         bytes.len()
     }
 
@@ -282,6 +294,29 @@ fn a_reader_past_its_limit_is_cut_in_the_middle_of_a_fan_out() {
         world.heard(JOE).len() < 2000 + 200,
         "nothing more after the cut"
     );
+}
+
+#[test]
+fn a_reader_that_reads_is_not_cut_for_one_wide_message() {
+    let limits = Limits {
+        max_pending: 2000,
+        ..Limits::default()
+    };
+    let mut world = World::new(limits, Auth::Open, 1);
+    world.open(JOE);
+    world.say(JOE, "CONNECT {\"verbose\":false}\r\n");
+    for sid in 0..100 {
+        world.say(JOE, &format!("SUB a {sid}\r\n"));
+    }
+    world.told.relieved = Some(JOE);
+    let body = "x".repeat(100);
+    world.say(JOE, &format!("PUB a 100\r\n{body}\r\n"));
+    assert!(world.told.closed.is_empty());
+    let read = world.told.read + world.heard(JOE).len();
+    let all: usize = (0..100)
+        .map(|sid| format!("MSG a {sid} 100\r\n{body}\r\n").len())
+        .sum();
+    assert_eq!(read, all);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who gets what.
 
-use crate::util::{CONNECT, Server};
+use crate::util::{CONNECT, Dice, Server};
 
 #[test]
 fn wildcards_match_by_token() {
@@ -331,4 +331,51 @@ fn thousands_of_queue_groups_on_one_subject() {
     }
     drop(client);
     server.client().sync();
+}
+
+#[test]
+fn nothing_is_lost_or_reordered_when_turns_are_cut_short() {
+    const SUBSCRIPTIONS: usize = 60;
+    let server = Server::start();
+    let mut reader = server.client();
+    for sid in 0..SUBSCRIPTIONS {
+        reader.send(format!("SUB cut.> {sid}\r\n"));
+    }
+    reader.sync();
+    let sizes = [0, 1, 500, 5_000, 40_000, 70_000, 16_384];
+    let body = |number: usize| vec![b'a' + (number % 26) as u8; sizes[number % sizes.len()]];
+    let messages = 300;
+    let mut script = Vec::new();
+    for number in 0..messages {
+        let body = body(number);
+        script.extend_from_slice(format!("PUB cut.{number} {}\r\n", body.len()).as_bytes());
+        script.extend_from_slice(&body);
+        script.extend_from_slice(b"\r\n");
+    }
+    let mut writer = server.client();
+    let writing = std::thread::spawn(move || {
+        let mut dice = Dice::new(77);
+        let mut rest = &script[..];
+        while !rest.is_empty() {
+            let (front, back) = rest.split_at(rest.len().min(1 + dice.below(300_000)));
+            writer.send(front);
+            rest = back;
+        }
+        assert_eq!(writer.sync(), "");
+    });
+    for number in 0..messages {
+        let body = body(number);
+        let mut sids = [false; SUBSCRIPTIONS];
+        for _ in 0..SUBSCRIPTIONS {
+            let line = reader.line();
+            let words: Vec<&str> = line.split(' ').collect();
+            assert_eq!(words[1], format!("cut.{number}"), "{line}");
+            assert_eq!(words[3], body.len().to_string(), "{line}");
+            let sid: usize = words[2].parse().unwrap();
+            assert!(!std::mem::replace(&mut sids[sid], true), "{line} twice");
+            reader.expect(&body);
+            reader.expect("\r\n");
+        }
+    }
+    writing.join().unwrap();
 }

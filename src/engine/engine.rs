@@ -368,7 +368,8 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(conn) else {
             return;
         };
-        if !session.closing && out.line(conn, line) > self.config.limits.max_pending {
+        let max = self.config.limits.max_pending;
+        if !session.closing && out.line(conn, line) > max && out.relieve(conn) > max {
             session.closing = true;
             self.doomed
                 .push((conn, CloseReason::SlowConsumerPendingBytes));

@@ -17,6 +17,10 @@ pub trait Outbox {
     /// Sends a message.
     fn deliver(&mut self, conn: ConnId, delivery: &Delivery<'_>) -> usize;
 
+    /// Writes now what the connection takes, as its limit is near; returns the
+    /// bytes that still wait. Called seldom.
+    fn relieve(&mut self, conn: ConnId) -> usize;
+
     /// Says that the engine has let go of a session. What was written before
     /// may still be sent; nothing more will come.
     fn closed(&mut self, conn: ConnId, session: &Session, reason: CloseReason);

@@ -318,7 +318,9 @@ impl Sender<'_> {
         let pending = out.deliver(session.conn, &delivery);
         if pending > self.stall_pending {
             self.routed.congested = true;
-            if pending > self.max_pending {
+            // A client that reads must not be cut for what one message, or one
+            // turn, has brought it.
+            if pending > self.max_pending && out.relieve(session.conn) > self.max_pending {
                 session.closing = true;
                 self.doomed
                     .push((session.conn, CloseReason::SlowConsumerPendingBytes));

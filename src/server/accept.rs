@@ -154,7 +154,7 @@ impl EventLoop {
 
     fn welcome_http(&mut self, stream: TcpStream) {
         if self.connections.http_count() >= HTTP_CONNECTIONS_MAX {
-            log::warn!("monitoring connection turned away: {HTTP_CONNECTIONS_MAX} are open");
+            log::debug!("monitoring connection turned away: {HTTP_CONNECTIONS_MAX} are open");
             return;
         }
         if let Some(id) = self.adopt(stream, Codec::Http(Vec::new())) {

@@ -203,6 +203,14 @@ impl Outbox for Connections {
         pending
     }
 
+    fn relieve(&mut self, conn: ConnId) -> usize {
+        // It stays in the list of the dirty, where an error shows again and a
+        // blocked socket is waited for.
+        let _ = self.flush_one(conn);
+        self.get(conn)
+            .map_or(0, |connection| connection.output.len())
+    }
+
     fn closed(&mut self, conn: ConnId, session: &Session, reason: CloseReason) {
         let pending = self
             .get(conn)
