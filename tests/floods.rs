@@ -183,3 +183,27 @@ fn a_wide_fan_out_does_not_hold_up_one_that_asks() {
     assert!(done < MESSAGES as u64, "the answer came after all the work");
     reading.join().unwrap();
 }
+
+#[test]
+fn messages_for_nobody_do_not_hold_up_one_that_asks() {
+    // The publisher mutes its own subscriptions: each message looks at all of
+    // them and goes to none.
+    const MESSAGES: usize = 3000;
+    for queue in ["", "g "] {
+        let server = Server::start_with(&["--http-port", "0"]);
+        let mut muted = server.connect();
+        muted.send("CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":false}\r\n");
+        let lines: String = (0..3000)
+            .map(|sid| format!("SUB q {queue}{sid}\r\n"))
+            .collect();
+        muted.send(lines);
+        muted.sync();
+        let mut quiet = server.client();
+        quiet.sync();
+        muted.send("PUB q 0\r\n\r\n".repeat(MESSAGES));
+        while server.json("/varz")["in_msgs"] == 0 {}
+        quiet.sync();
+        let done = server.json("/varz")["in_msgs"].as_u64().unwrap();
+        assert!(done < MESSAGES as u64, "the answer came after all the work");
+    }
+}

@@ -74,6 +74,9 @@ pub struct Engine {
     pub(crate) rng: Rng,
     pub(crate) stats: EngineStats,
     pub(crate) max_fanout: u64,
+    /// Subscriptions looked at since the start, whether they got something or
+    /// not.
+    pub(crate) visits: u64,
     pub(crate) timers: Timers<Timer>,
     last_client_id: u64,
     /// Subscriptions that have had their last message.
@@ -102,6 +105,7 @@ impl Engine {
             sessions: Sessions::default(),
             stats: EngineStats::default(),
             max_fanout: 0,
+            visits: 0,
             timers: Timers::default(),
             last_client_id: 0,
             spent: Vec::new(),
@@ -339,6 +343,12 @@ impl Engine {
     /// Totals.
     pub fn stats(&self) -> &EngineStats {
         &self.stats
+    }
+
+    /// Subscriptions looked at since the start: what routing has cost, also
+    /// where nobody got anything.
+    pub fn visits(&self) -> u64 {
+        self.visits
     }
 
     /// The router's totals.

@@ -160,6 +160,7 @@ impl Engine {
             muted,
             routed: Routed::default(),
             out_bytes: 0,
+            visits: 0,
         };
         let mut nodes_with_queues = 0;
         for node in nodes {
@@ -184,6 +185,7 @@ impl Engine {
             }
         }
         let (routed, out_bytes) = (sender.routed, sender.out_bytes);
+        self.visits += sender.visits;
         self.stats.out_msgs += routed.receivers;
         self.stats.out_bytes += out_bytes;
         self.max_fanout = self.max_fanout.max(routed.receivers);
@@ -231,9 +233,11 @@ impl Engine {
         out: &mut O,
     ) {
         let Matched { nodes, trie, subs } = self.account.find(reply);
+        let visits = &mut self.visits;
         let own = nodes
             .iter()
             .flat_map(|node| trie.plain(*node))
+            .inspect(|_| *visits += 1)
             .find(|id| subs[id.index()].conn == conn.index);
         let Some(own) = own else {
             return;
@@ -267,12 +271,15 @@ struct Sender<'a> {
     muted: Option<ConnId>,
     routed: Routed,
     out_bytes: u64,
+    /// Subscriptions looked at.
+    visits: u64,
 }
 
 impl Sender<'_> {
     /// Delivers to one subscription; false if it cannot take the message.
     #[inline]
     fn send<O: Outbox>(&mut self, subs: &mut Slab<Subscription>, id: SubId, out: &mut O) -> bool {
+        self.visits += 1;
         let sub = &mut subs[id.index()];
         let Some(session) = self.sessions.at(sub.conn) else {
             return false;

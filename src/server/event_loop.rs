@@ -66,6 +66,8 @@ pub(crate) struct EventLoop {
     pub(crate) read_buffer: Vec<u8>,
     /// This turn has made its monitoring page.
     pub(crate) http_answered: bool,
+    /// What the input of one connection may cost in this turn.
+    pub(crate) turn_share: u64,
     pub(crate) timers: Timers<Timer>,
     pub(crate) accept_retry_due: Option<Time>,
     write_deadline: Duration,
@@ -115,6 +117,7 @@ impl EventLoop {
             readable: VecDeque::new(),
             read_buffer: vec![0; READ_MAX],
             http_answered: false,
+            turn_share: 0,
             timers: Timers::default(),
             accept_retry_due: None,
             write_deadline: config.write_deadline,
@@ -239,10 +242,19 @@ impl EventLoop {
         };
         connection.deadline_due = None;
         let is_client = matches!(connection.codec, Codec::Nats(_));
-        if is_client && connection.phase == Phase::Open {
-            self.close(id, CloseReason::SlowConsumerWriteDeadline);
-        } else {
+        if !is_client || connection.phase != Phase::Open {
             self.connections.kill(id);
+            return;
+        }
+        // The poll reports a socket only when a good part of its buffer is
+        // free again. A reader that takes less than that in the time still
+        // reads.
+        match self.connections.flush_one(id) {
+            Some(Ok(Flushed::All)) => self.all_written(id),
+            Some(Ok(Flushed::Blocked { progress: true })) => {
+                self.arm_deadline(id, self.write_deadline);
+            }
+            _ => self.close(id, CloseReason::SlowConsumerWriteDeadline),
         }
     }
 

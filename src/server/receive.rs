@@ -33,15 +33,23 @@ const FRAME_ROOM_MIN: usize = 64 * 1024;
 /// holds in memory, and it is still in the cache.
 const FLUSH_BYTES: u64 = 1024 * 1024;
 
-/// What one connection's input may queue for others in one turn, in bytes.
-/// The next turn goes on with the rest; meanwhile the others are heard.
-const TURN_OUTPUT_MAX: u64 = 2 * 1024 * 1024;
+/// What the input of all connections together may cost in one turn, shared
+/// among those that have some. One cost is a byte queued. The next turn goes
+/// on with the rest; meanwhile the others are heard.
+const TURN_COST_MAX: u64 = 4 * 1024 * 1024;
+
+/// The least that one connection may cost in a turn, however many there are.
+const TURN_SHARE_MIN: u64 = 64 * 1024;
+
+/// What looking at one subscription costs, in queued bytes: about as much time,
+/// also when nothing is queued for it.
+const VISIT_COST: u64 = 64;
 
 /// How long a publisher rests when a receiver of its messages has fallen far
 /// behind.
 const REST: Duration = Duration::from_millis(5);
 
-/// What a publisher may still send, and cause to be sent, before such a rest,
+/// What a publisher may still send, and what that may cost, before such a rest,
 /// in bytes. A reader that takes 13 MB a second keeps up with that; one that
 /// has stopped altogether costs its publishers time, but reaches its limit
 /// and is cut.
@@ -62,7 +70,9 @@ impl EventLoop {
     /// Gives each readable connection one read.
     pub(crate) fn read_readable(&mut self) {
         self.http_answered = false;
-        for _ in 0..self.readable.len() {
+        let readers = self.readable.len();
+        self.turn_share = (TURN_COST_MAX / readers.max(1) as u64).max(TURN_SHARE_MIN);
+        for _ in 0..readers {
             let Some(id) = self.readable.pop_front() else {
                 return;
             };
@@ -158,7 +168,7 @@ impl EventLoop {
         if !received.is_empty() {
             answer = self.answer(&mut received);
         }
-        let mut is_over = false;
+        let (mut is_over, mut lingers) = (false, false);
         if answer.is_none()
             && let Some(connection) = self.connections.get_mut(id)
         {
@@ -180,9 +190,10 @@ impl EventLoop {
             self.connections.push(id, &answer.bytes);
             self.arm_deadline(id, crate::accept::HTTP_TIMEOUT);
             is_over = answer.is_last;
+            lingers = true;
         }
         if is_over && let Some(connection) = self.connections.get_mut(id) {
-            connection.phase = Phase::Draining { lingers: false };
+            connection.phase = Phase::Draining { lingers };
             self.connections.mark_dirty(id);
         }
     }
@@ -276,6 +287,12 @@ impl EventLoop {
         }
     }
 
+    /// What all input has cost since the start.
+    #[inline]
+    fn cost(&self) -> u64 {
+        self.connections.queued() + self.engine.visits() * VISIT_COST
+    }
+
     /// Hands the engine every whole command at the front of `input`, as far as
     /// this turn allows. `None` when the session is over.
     fn run_commands(
@@ -286,8 +303,8 @@ impl EventLoop {
         limits: &mut ParseLimits,
     ) -> Option<Leftover> {
         let now = self.connections.now;
-        let queued_before = self.connections.queued();
-        let mut flush_at = queued_before + FLUSH_BYTES;
+        let cost_before = self.cost();
+        let mut flush_at = self.connections.queued() + FLUSH_BYTES;
         let mut left = Leftover {
             used: 0,
             needed: Needed::Line,
@@ -336,10 +353,10 @@ impl EventLoop {
                 flush_at = queued + FLUSH_BYTES;
                 self.flush();
             }
-            let caused = queued - queued_before;
+            let cost = self.cost() - cost_before;
             let is_rest_due =
-                left.is_stalled && (left.used >= REST_AFTER || caused >= REST_AFTER as u64);
-            left.is_cut = left.used < input.len() && (caused >= TURN_OUTPUT_MAX || is_rest_due);
+                left.is_stalled && (left.used >= REST_AFTER || cost >= REST_AFTER as u64);
+            left.is_cut = left.used < input.len() && (cost >= self.turn_share || is_rest_due);
             if left.is_cut {
                 return Some(left);
             }
