@@ -63,23 +63,7 @@ const ANN: ConnId = ConnId {
 
 impl World {
     fn new(limits: Limits, auth: Auth, seed: u64) -> Self {
-        let info = ServerInfo {
-            server_id: "N".into(),
-            server_name: "test".into(),
-            version: "2.0.0",
-            proto: 1,
-            host: "h".into(),
-            port: 1,
-            headers: true,
-            auth_required: auth.is_required(),
-            max_payload: 1,
-            jetstream: false,
-            client_id: 0,
-            client_ip: String::new(),
-            lame_duck: false,
-            connect_info: false,
-            remote_account: None,
-        };
+        let info = ServerInfo::new("N".into(), "2.0.0", "h".into(), 1);
         World {
             engine: Engine::new(EngineConfig {
                 limits,

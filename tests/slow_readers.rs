@@ -4,6 +4,14 @@ use crate::util::{Client, Server};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+/// A client that is subscribed to `a`.
+fn subscriber(server: &Server) -> Client {
+    let mut client = server.client();
+    client.send("SUB a 1\r\n");
+    assert_eq!(client.sync(), "");
+    client
+}
+
 /// Publishes until the server has cut somebody.
 fn publish_until_cut(server: &Server, writer: &mut Client, field: &str) {
     let body = "x".repeat(60_000);
@@ -20,12 +28,8 @@ fn publish_until_cut(server: &Server, writer: &mut Client, field: &str) {
 #[test]
 fn a_reader_is_cut_at_its_limit_and_the_others_get_everything() {
     let server = Server::start_with(&["--max-pending", "4MB", "--http-port", "0"]);
-    let mut slow = server.client();
-    slow.send("SUB a 1\r\n");
-    slow.sync();
-    let mut quick = server.client();
-    quick.send("SUB a 1\r\n");
-    quick.sync();
+    let mut slow = subscriber(&server);
+    let mut quick = subscriber(&server);
     let quick_address = server.address;
     let reader = std::thread::spawn(move || {
         let mut count = 0u64;
@@ -61,9 +65,7 @@ fn a_reader_is_cut_at_its_limit_and_the_others_get_everything() {
 #[test]
 fn a_reader_that_takes_nothing_is_cut_at_the_deadline() {
     let server = Server::start_with(&["--write-deadline", "100ms", "--http-port", "0"]);
-    let mut slow = server.client();
-    slow.send("SUB a 1\r\n");
-    slow.sync();
+    let _slow = subscriber(&server);
     let mut writer = server.client();
     publish_until_cut(&server, &mut writer, "slow_consumers");
     let closed = server.json("/connz?state=closed");
@@ -76,9 +78,7 @@ fn a_reader_that_takes_nothing_is_cut_at_the_deadline() {
 #[test]
 fn a_publisher_is_held_back_before_its_reader_is_cut() {
     let server = Server::start_with(&["--max-pending", "8MB", "--http-port", "0"]);
-    let mut slow = server.client();
-    slow.send("SUB a 1\r\n");
-    slow.sync();
+    let mut slow = subscriber(&server);
     let mut writer = server.client();
     publish_until_cut(&server, &mut writer, "stalled_clients");
     assert_eq!(server.json("/varz")["slow_consumers"], 0);
@@ -109,9 +109,7 @@ fn answers_count_against_the_limit_too() {
 fn a_reader_that_blocked_once_and_caught_up_is_left_alone() {
     let deadline = Duration::from_millis(300);
     let server = Server::start_with(&["--write-deadline", "300ms", "--http-port", "0"]);
-    let mut reader = server.client();
-    reader.send("SUB a 1\r\n");
-    reader.sync();
+    let mut reader = subscriber(&server);
     let mut writer = server.client();
     let body = "x".repeat(60_000);
     let mut published = 0;
@@ -135,9 +133,7 @@ fn a_reader_that_blocked_once_and_caught_up_is_left_alone() {
 fn a_reader_that_is_slow_but_steady_outlives_the_deadline() {
     let deadline = Duration::from_millis(300);
     let server = Server::start_with(&["--write-deadline", "300ms", "--http-port", "0"]);
-    let mut reader = server.client();
-    reader.send("SUB a 1\r\n");
-    reader.sync();
+    let mut reader = subscriber(&server);
     let mut writer = server.client();
     let body = "x".repeat(1_000_000);
     for _ in 0..40 {

@@ -91,7 +91,8 @@ impl Engine {
     }
 
     /// What only some publishes need: those with a reply or a subject that may
-    /// be reserved, and those of verbose or pedantic sessions. An error means that the message goes no further.
+    /// be reserved, and those of verbose or pedantic sessions. An error means
+    /// that the message goes no further.
     fn check_publish<O: Outbox>(
         &mut self,
         conn: ConnId,

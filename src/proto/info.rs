@@ -50,6 +50,28 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl ServerInfo {
+    /// A server of protocol 1 with headers, under its own id, that is open to
+    /// everybody and offers no streams.
+    pub fn new(server_id: String, version: &'static str, host: String, port: u16) -> Self {
+        ServerInfo {
+            server_name: server_id.clone(),
+            server_id,
+            version,
+            proto: 1,
+            host,
+            port,
+            headers: true,
+            auth_required: false,
+            max_payload: crate::ParseLimits::default().max_payload,
+            jetstream: false,
+            client_id: 0,
+            client_ip: String::new(),
+            lame_duck: false,
+            connect_info: false,
+            remote_account: None,
+        }
+    }
+
     /// The JSON text.
     pub fn to_json(&self) -> Vec<u8> {
         // A struct of strings, numbers and flags has no failing case.

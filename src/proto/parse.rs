@@ -8,6 +8,7 @@
 //! It decides as early as the bytes allow: a wrong verb, an over-long line or
 //! a payload above the limit is refused before the rest of it arrives.
 
+use crate::encode::CRLF;
 use memchr::memchr;
 
 /// How large a client may make one frame.
@@ -29,9 +30,6 @@ impl Default for ParseLimits {
         }
     }
 }
-
-/// What ends a line and a payload.
-pub(crate) const CRLF: &[u8] = b"\r\n";
 
 /// The longest run of digits read as a size. Nine digits hold every payload
 /// limit in use and cannot overflow; longer runs are refused as malformed.

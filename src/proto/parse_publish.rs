@@ -1,6 +1,7 @@
 //! The one form that most of a busy server's input has.
 
-use crate::parse::{CRLF, ParseLimits, Publish, size};
+use crate::encode::CRLF;
+use crate::parse::{ParseLimits, Publish, size};
 
 /// Reads a PUB from the front of `input` if it is whole and written as
 /// programs write it: `PUB a.b 5`, `PUB a.b reply 5`. Returns it with the

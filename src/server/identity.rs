@@ -7,28 +7,14 @@ use std::net::SocketAddr;
 
 /// What INFO says of this server.
 pub(crate) fn server_info(config: &Config, address: SocketAddr) -> ServerInfo {
-    let server_id = server_id();
-    ServerInfo {
-        server_name: if config.name.is_empty() {
-            server_id.clone()
-        } else {
-            config.name.clone()
-        },
-        server_id,
-        version: crate::NATS_VERSION,
-        proto: 1,
-        host: config.host.clone(),
-        port: address.port(),
-        headers: true,
-        auth_required: config.auth.is_required(),
-        max_payload: config.limits.frame.max_payload,
-        jetstream: false,
-        client_id: 0,
-        client_ip: String::new(),
-        lame_duck: false,
-        connect_info: false,
-        remote_account: None,
+    let host = config.host.clone();
+    let mut info = ServerInfo::new(server_id(), crate::NATS_VERSION, host, address.port());
+    if !config.name.is_empty() {
+        info.server_name.clone_from(&config.name);
     }
+    info.auth_required = config.auth.is_required();
+    info.max_payload = config.limits.frame.max_payload;
+    info
 }
 
 /// A name for this run, in the form that NATS tools expect: an N and 55

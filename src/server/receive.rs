@@ -5,9 +5,11 @@
 //! is the input of a publisher that has to rest. Who was cut short reads less
 //! the next time, so that little is kept.
 
+use crate::accept::HTTP_TIMEOUT;
 use crate::connection::{Codec, Partial, Phase};
 use crate::event_loop::{EventLoop, Timer};
 use crate::http::HEAD_MAX;
+use crate::monitor::Answer;
 use crate::output_queue::SHARE_MIN;
 use bytes::Bytes;
 use memchr::memchr;
@@ -67,7 +69,7 @@ struct Leftover {
 }
 
 impl EventLoop {
-    /// Gives each readable connection one read.
+    /// Gives each readable connection one read, and an equal share of the turn.
     pub(crate) fn read_readable(&mut self) {
         self.http_answered = false;
         let readers = self.readable.len();
@@ -188,7 +190,7 @@ impl EventLoop {
         if let Some(answer) = answer {
             self.http_answered = true;
             self.connections.push(id, &answer.bytes);
-            self.arm_deadline(id, crate::accept::HTTP_TIMEOUT);
+            self.arm_deadline(id, HTTP_TIMEOUT);
             is_over = answer.is_last;
             lingers = true;
         }
@@ -198,7 +200,7 @@ impl EventLoop {
         }
     }
 
-    fn answer(&mut self, received: &mut Vec<u8>) -> Option<crate::monitor::Answer> {
+    fn answer(&mut self, received: &mut Vec<u8>) -> Option<Answer> {
         self.monitor
             .answer(received, &self.engine, &self.connections)
     }
