@@ -1,0 +1,412 @@
+//! Blocks: runs of messages as they lie on the disk and in memory.
+//!
+//! A block is a header and records, one behind the other. It is written once
+//! and read as it is: what is delivered are slices of it. Each record has a
+//! checksum of its own, so that damage costs the record it hits and no other;
+//! the checksum also covers the block's key, so that a block in the wrong
+//! place holds no valid record. Which records have been deleted since is
+//! kept elsewhere.
+//!
+//! All numbers are little-endian.
+//!
+//! | header | bytes | |
+//! |---|---|---|
+//! | 0 | 4 | `mdgB` |
+//! | 4 | 4 | stream |
+//! | 8 | 8 | first sequence, as in the key |
+//! | 16 | 4 | number of records |
+//! | 20 | 4 | CRC-32C of the 20 bytes before |
+//!
+//! | record | bytes | |
+//! |---|---|---|
+//! | 0 | 4 | CRC-32C of stream, first sequence and everything from byte 4 on |
+//! | 4 | 4 | payload length, header block included |
+//! | 8 | 4 | sequence, counted from the block's first |
+//! | 12 | 2 | subject length |
+//! | 14 | 2 | header block length |
+//! | 16 | 8 | time stored, in ns since 1970 UTC |
+//! | 24 | | subject, header block, body |
+
+use crate::ids::Seq;
+use crate::storage::BlockKey;
+use bytes::Bytes;
+use midge_proto::api::Timestamp;
+use std::sync::Arc;
+
+const MAGIC: [u8; 4] = *b"mdgB";
+pub(crate) const HEADER_LEN: usize = 24;
+pub(crate) const RECORD_HEADER_LEN: usize = 24;
+
+/// A block is closed before it grows past this. redb rounds a value up to a
+/// power of two, so that a little under one wastes the least.
+pub const BLOCK_LEN_MAX: usize = 65_000;
+
+/// Sequences in one block, deleted ones included: bounds the tables that are
+/// kept for it.
+pub const BLOCK_SEQS_MAX: u64 = 4096;
+
+/// How many times its own length a damaged block is searched for the records
+/// behind the damage, before the rest counts as lost: a payload made of false
+/// records must not keep the reader busy.
+const SEARCH_FACTOR: usize = 64;
+
+/// No record for this sequence.
+const ABSENT: u32 = u32::MAX;
+
+/// One stored message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its place in the stream.
+    pub seq: Seq,
+    /// When it was stored.
+    pub time: Timestamp,
+    /// What it was published to.
+    pub subject: &'a [u8],
+    /// The header block, empty if there is none, and the body.
+    pub payload: &'a [u8],
+    /// How much of the payload is the header block.
+    pub header_len: usize,
+}
+
+impl<'a> Record<'a> {
+    /// The header block; empty if there is none.
+    pub fn header(&self) -> &'a [u8] {
+        &self.payload[..self.header_len]
+    }
+
+    /// The payload without the header block.
+    pub fn body(&self) -> &'a [u8] {
+        &self.payload[self.header_len..]
+    }
+
+    /// The bytes that a record of this message takes in a block.
+    pub fn stored_len(&self) -> usize {
+        RECORD_HEADER_LEN + self.subject.len() + self.payload.len()
+    }
+}
+
+/// A block that is being filled.
+#[derive(Debug)]
+pub(crate) struct OpenBlock {
+    key: BlockKey,
+    seed: u32,
+    bytes: Vec<u8>,
+    offsets: Vec<u32>,
+    records: u32,
+}
+
+impl OpenBlock {
+    pub(crate) fn new(key: BlockKey) -> Self {
+        let mut bytes = Vec::new();
+        write_header(&mut bytes, key);
+        OpenBlock {
+            key,
+            seed: seed(key),
+            bytes,
+            offsets: Vec::new(),
+            records: 0,
+        }
+    }
+
+    /// Goes on with a block that was closed, at the price of a copy.
+    pub(crate) fn reopen(block: &Block) -> Self {
+        OpenBlock {
+            key: block.key,
+            seed: seed(block.key),
+            bytes: block.bytes.to_vec(),
+            offsets: block.offsets.to_vec(),
+            records: block.present() as u32,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether a message may be put behind the others.
+    pub(crate) fn has_room(&self, record: &Record<'_>) -> bool {
+        self.records == 0
+            || (self.bytes.len() + record.stored_len() <= BLOCK_LEN_MAX
+                && record.seq.0 - self.key.first.0 < BLOCK_SEQS_MAX)
+    }
+
+    /// Puts a message behind the others. Its sequence must be higher than
+    /// theirs.
+    pub(crate) fn append(&mut self, record: &Record<'_>) {
+        let place = record.seq.0 - self.key.first.0;
+        debug_assert!(place >= self.offsets.len() as u64, "sequences grow");
+        self.offsets.resize(place as usize, ABSENT);
+        self.offsets.push(self.bytes.len() as u32);
+        self.records += 1;
+        let start = self.bytes.len();
+        self.bytes.reserve(record.stored_len());
+        let mut head = [0; RECORD_HEADER_LEN];
+        head[4..8].copy_from_slice(&(record.payload.len() as u32).to_le_bytes());
+        head[8..12].copy_from_slice(&(place as u32).to_le_bytes());
+        head[12..14].copy_from_slice(&(record.subject.len() as u16).to_le_bytes());
+        head[14..16].copy_from_slice(&(record.header_len as u16).to_le_bytes());
+        head[16..24].copy_from_slice(&record.time.0.to_le_bytes());
+        self.bytes.extend_from_slice(&head);
+        self.bytes.extend_from_slice(record.subject);
+        self.bytes.extend_from_slice(record.payload);
+        let crc = crc32c::crc32c_append(self.seed, &self.bytes[start + 4..]);
+        self.bytes[start..start + 4].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    pub(crate) fn get(&self, seq: Seq) -> Option<Record<'_>> {
+        record_at(&self.bytes, &self.offsets, self.key.first, seq)
+    }
+
+    /// Closes the block.
+    pub(crate) fn close(mut self) -> Block {
+        seal_header(&mut self.bytes, self.records);
+        Block {
+            key: self.key,
+            bytes: self.bytes.into(),
+            offsets: self.offsets.into(),
+        }
+    }
+}
+
+/// A block that is complete. Clones share its bytes.
+#[derive(Debug, Clone)]
+pub struct Block {
+    key: BlockKey,
+    bytes: Bytes,
+    /// Where each record starts, by its sequence counted from the first.
+    offsets: Arc<[u32]>,
+}
+
+impl Block {
+    /// Reads a block. What is damaged in it is left out: records that are not
+    /// what was written are absent, their neighbours are there.
+    pub fn parse(key: BlockKey, bytes: Bytes) -> Block {
+        let mut offsets = Vec::new();
+        let seed = seed(key);
+        let mut at = HEADER_LEN;
+        // What looks like a record and is none costs a checksum.
+        let mut search = bytes.len().saturating_mul(SEARCH_FACTOR);
+        while at + RECORD_HEADER_LEN <= bytes.len() {
+            match check_record(&bytes[at..], seed, &mut search) {
+                Some((place, len)) => {
+                    let place = place as usize;
+                    // A record that lies twice would be a bug of the writer.
+                    if place >= offsets.len() {
+                        offsets.resize(place, ABSENT);
+                        offsets.push(at as u32);
+                    }
+                    at += len;
+                }
+                // The length may be what is damaged: the next good record is
+                // found by its checksum.
+                None => at += 1,
+            }
+        }
+        Block {
+            key,
+            bytes,
+            offsets: offsets.into(),
+        }
+    }
+
+    /// Its name.
+    pub fn key(&self) -> BlockKey {
+        self.key
+    }
+
+    /// As it is stored.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// A record, if it is there and whole.
+    pub fn get(&self, seq: Seq) -> Option<Record<'_>> {
+        record_at(&self.bytes, &self.offsets, self.key.first, seq)
+    }
+
+    /// The highest sequence that a record is there for.
+    pub fn last(&self) -> Seq {
+        Seq((self.key.first.0 + self.offsets.len() as u64).saturating_sub(1))
+    }
+
+    /// How many records are there and whole.
+    pub fn present(&self) -> usize {
+        self.offsets.iter().filter(|at| **at != ABSENT).count()
+    }
+
+    /// How many records were written, if the header is whole.
+    pub fn written(&self) -> Option<usize> {
+        let header = self.bytes.get(..HEADER_LEN)?;
+        let mut want = Vec::with_capacity(HEADER_LEN);
+        write_header(&mut want, self.key);
+        let records = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
+        seal_header(&mut want, records);
+        (want == header).then_some(records as usize)
+    }
+
+    /// The records that are there, in order.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        let first = self.key.first.0;
+        (0..self.offsets.len() as u64).filter_map(move |place| self.get(Seq(first + place)))
+    }
+}
+
+fn write_header(bytes: &mut Vec<u8>, key: BlockKey) {
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&key.stream.0.to_le_bytes());
+    bytes.extend_from_slice(&key.first.0.to_le_bytes());
+    bytes.extend_from_slice(&[0; 8]);
+}
+
+fn seal_header(bytes: &mut [u8], records: u32) {
+    bytes[16..20].copy_from_slice(&records.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..20]);
+    bytes[20..24].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// What a record's checksum starts from: the key of its block.
+fn seed(key: BlockKey) -> u32 {
+    let stream = crc32c::crc32c(&key.stream.0.to_le_bytes());
+    crc32c::crc32c_append(stream, &key.first.0.to_le_bytes())
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> usize {
+    usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
+}
+
+/// The place and length of the record that `bytes` start with, if it is whole.
+fn check_record(bytes: &[u8], seed: u32, search: &mut usize) -> Option<(u32, usize)> {
+    let place = u32_at(bytes, 8);
+    let payload_len = u32_at(bytes, 4) as usize;
+    let header_len = u16_at(bytes, 14);
+    let len = (RECORD_HEADER_LEN + u16_at(bytes, 12)).checked_add(payload_len)?;
+    if header_len > payload_len || u64::from(place) >= BLOCK_SEQS_MAX {
+        return None;
+    }
+    let record = bytes.get(..len)?;
+    *search = search.checked_sub(len)?;
+    (crc32c::crc32c_append(seed, &record[4..]) == u32_at(record, 0)).then_some((place, len))
+}
+
+#[inline]
+fn record_at<'a>(bytes: &'a [u8], offsets: &[u32], first: Seq, seq: Seq) -> Option<Record<'a>> {
+    let place = usize::try_from(seq.0.checked_sub(first.0)?).ok()?;
+    let at = *offsets.get(place)?;
+    if at == ABSENT {
+        return None;
+    }
+    let bytes = &bytes[at as usize..];
+    let payload_len = u32_at(bytes, 4) as usize;
+    let subject_end = RECORD_HEADER_LEN + u16_at(bytes, 12);
+    let time = u64::from(u32_at(bytes, 16)) | u64::from(u32_at(bytes, 20)) << 32;
+    Some(Record {
+        seq,
+        time: Timestamp(time as i64),
+        subject: &bytes[RECORD_HEADER_LEN..subject_end],
+        payload: &bytes[subject_end..subject_end + payload_len],
+        header_len: u16_at(bytes, 14),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::StreamId;
+    use proptest::prelude::*;
+
+    const KEY: BlockKey = BlockKey {
+        stream: StreamId(3),
+        first: Seq(1000),
+    };
+
+    fn filled() -> OpenBlock {
+        let mut open = OpenBlock::new(KEY);
+        for step in 0..50u64 {
+            let payload = vec![step as u8; step as usize * 3];
+            open.append(&Record {
+                seq: Seq(1000 + step * 2),
+                time: Timestamp(step as i64 * 1_000_000 - 7),
+                subject: format!("s.{step}").as_bytes(),
+                payload: &payload,
+                header_len: step as usize,
+            });
+        }
+        open
+    }
+
+    #[test]
+    fn records_come_back_as_they_went_in() {
+        let open = filled();
+        let copy: Vec<_> = (1000..1100).map(|seq| open.get(Seq(seq)).map(|r| r.payload.to_vec())).collect();
+        let closed = open.close();
+        assert_eq!(closed.written(), Some(50));
+        let read = Block::parse(KEY, closed.bytes().clone());
+        assert_eq!((read.present(), read.last()), (50, Seq(1098)));
+        for seq in 1000..1100 {
+            let record = read.get(Seq(seq));
+            assert_eq!(record, closed.get(Seq(seq)));
+            assert_eq!(record.map(|r| r.payload.to_vec()), copy[seq as usize - 1000]);
+        }
+        let seventh = read.get(Seq(1014)).expect("was written");
+        assert_eq!(seventh.subject, b"s.7");
+        assert_eq!((seventh.header().len(), seventh.body().len()), (7, 14));
+        assert_eq!(seventh.time, Timestamp(6_999_993));
+        assert_eq!(read.get(Seq(999)), None);
+        assert_eq!(read.get(Seq(1100)), None);
+    }
+
+    #[test]
+    fn a_block_under_another_key_holds_nothing() {
+        let bytes = filled().close().bytes().clone();
+        for key in [
+            BlockKey { stream: StreamId(4), ..KEY },
+            BlockKey { first: Seq(1001), ..KEY },
+        ] {
+            let read = Block::parse(key, bytes.clone());
+            assert_eq!((read.present(), read.written()), (0, None));
+        }
+    }
+
+    #[test]
+    fn a_block_can_be_gone_on_with() {
+        let mut open = OpenBlock::reopen(&filled().close());
+        let record = Record {
+            seq: Seq(1200),
+            time: Timestamp(0),
+            subject: b"late",
+            payload: b"x",
+            header_len: 0,
+        };
+        assert!(open.has_room(&record));
+        open.append(&record);
+        let read = Block::parse(KEY, open.close().bytes().clone());
+        assert_eq!((read.written(), read.present()), (Some(51), 51));
+        assert_eq!(read.get(Seq(1200)), Some(record));
+    }
+
+    proptest! {
+        /// Whatever byte is hit, one record is gone at most, and no record
+        /// says anything that was not written.
+        #[test]
+        fn damage_costs_one_record(at in any::<prop::sample::Index>(), bit in 0..8u8) {
+            let closed = filled().close();
+            let mut bytes = closed.bytes().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let read = Block::parse(KEY, bytes.into());
+            prop_assert!(read.present() >= 49);
+            for record in read.records() {
+                prop_assert_eq!(Some(record), closed.get(record.seq));
+            }
+        }
+
+        #[test]
+        fn noise_is_no_block(noise in prop::collection::vec(any::<u8>(), 0..2000)) {
+            prop_assert_eq!(Block::parse(KEY, noise.into()).present(), 0);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! What a block holds, in a few bytes.
+//!
+//! At the start the server reads the summaries and leaves the blocks where
+//! they are. A summary names the block's subjects with how often each occurs
+//! and where last, which is all that a block without deletes needs; how the
+//! records follow one another, in runs of equal ones, comes behind that and
+//! is only looked at where some are gone.
+//!
+//! A row holds, each a number of [`varint`] unless it says otherwise: format
+//! (one byte, 1), flags (one byte; 1: some record has a message id), last
+//! sequence less the first, records, accounted bytes, time of the first
+//! record (signed), time of the last less that (signed), subjects; for each
+//! subject in the order of their bytes: how many bytes it shares with the one
+//! before, length and bytes of the rest, records, place of the last of them;
+//! then runs: records in it, places left out before each, subject by its
+//! place in the list, payload length, 1 if it begins with a header block.
+
+use super::block::{BLOCK_SEQS_MAX, Block, Record};
+use super::varint::{self, Reader};
+use crate::ids::Seq;
+use crate::storage::BlockKey;
+use midge_proto::api::Timestamp;
+use midge_proto::headers;
+
+const FORMAT: u8 = 1;
+const HAS_MESSAGE_IDS: u8 = 1;
+
+/// What a stored message counts for in a stream's bytes, as in nats-server's
+/// file store: clients' expectations of `max_bytes` rest on it.
+pub(crate) fn accounted_len(subject_len: usize, payload_len: usize, has_header: bool) -> u64 {
+    (30 + subject_len + payload_len + if has_header { 4 } else { 0 }) as u64
+}
+
+/// The summary of a block, as its row is read.
+#[derive(Debug)]
+pub(crate) struct Summary<'a> {
+    pub(crate) last: Seq,
+    pub(crate) records: u32,
+    pub(crate) bytes: u64,
+    pub(crate) first_time: Timestamp,
+    pub(crate) last_time: Timestamp,
+    pub(crate) has_message_ids: bool,
+    first: Seq,
+    subject_count: usize,
+    rest: Reader<'a>,
+}
+
+/// A subject of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SummarySubject {
+    pub(crate) records: u32,
+    pub(crate) last: Seq,
+}
+
+/// Makes the row for a block; `None` if it holds no record.
+pub fn summarize(block: &Block) -> Option<Vec<u8>> {
+    let key = block.key();
+    let first_record = block.records().next()?;
+    let subjects = Subjects::of(block);
+    let mut bytes = 0;
+    let mut flags = 0;
+    let mut last_time = first_record.time;
+    for record in block.records() {
+        bytes += accounted_len(record.subject.len(), record.payload.len(), record.header_len > 0);
+        last_time = record.time;
+        if flags == 0 && record.header_len > 0 && has_message_id(&record) {
+            flags = HAS_MESSAGE_IDS;
+        }
+    }
+    let mut row = vec![FORMAT, flags];
+    for number in [
+        block.last().0 - key.first.0,
+        block.present() as u64,
+        bytes,
+    ] {
+        varint::put(&mut row, number);
+    }
+    varint::put_signed(&mut row, first_record.time.0);
+    varint::put_signed(&mut row, last_time.0.wrapping_sub(first_record.time.0));
+    subjects.write(&mut row, key);
+    write_runs(&mut row, block, &subjects);
+    Some(row)
+}
+
+fn has_message_id(record: &Record<'_>) -> bool {
+    headers::HeaderBlock::new(record.header())
+        .get(headers::MSG_ID)
+        .is_some_and(|id| !id.is_empty())
+}
+
+/// The subjects of a block, sorted.
+struct Subjects<'a> {
+    list: Vec<(&'a [u8], SummarySubject)>,
+}
+
+impl<'a> Subjects<'a> {
+    fn of(block: &'a Block) -> Self {
+        let mut seen: Vec<(&[u8], SummarySubject)> = Vec::new();
+        for record in block.records() {
+            match seen.last_mut() {
+                // The common stream has long runs of one subject.
+                Some((subject, entry)) if *subject == record.subject => {
+                    entry.records += 1;
+                    entry.last = record.seq;
+                }
+                _ => seen.push((
+                    record.subject,
+                    SummarySubject {
+                        records: 1,
+                        last: record.seq,
+                    },
+                )),
+            }
+        }
+        seen.sort_by(|a, b| a.0.cmp(b.0));
+        let mut list: Vec<(&[u8], SummarySubject)> = Vec::with_capacity(seen.len());
+        for (subject, entry) in seen {
+            match list.last_mut() {
+                Some((last, sum)) if *last == subject => {
+                    sum.records += entry.records;
+                    sum.last = sum.last.max(entry.last);
+                }
+                _ => list.push((subject, entry)),
+            }
+        }
+        Subjects { list }
+    }
+
+    fn place(&self, subject: &[u8]) -> usize {
+        self.list
+            .binary_search_by(|(other, _)| (*other).cmp(subject))
+            .unwrap_or_default()
+    }
+
+    fn write(&self, row: &mut Vec<u8>, key: BlockKey) {
+        varint::put(row, self.list.len() as u64);
+        let mut before: &[u8] = b"";
+        for (subject, entry) in &self.list {
+            let shared = before.iter().zip(*subject).take_while(|(a, b)| a == b).count();
+            varint::put(row, shared as u64);
+            varint::put_bytes(row, &subject[shared..]);
+            varint::put(row, u64::from(entry.records));
+            varint::put(row, entry.last.0 - key.first.0);
+            before = subject;
+        }
+    }
+}
+
+#[derive(PartialEq, Eq, Clone, Copy)]
+struct Run {
+    gap: u64,
+    subject: usize,
+    payload_len: usize,
+    has_header: bool,
+}
+
+fn write_runs(row: &mut Vec<u8>, block: &Block, subjects: &Subjects<'_>) {
+    let mut run: Option<(u64, Run)> = None;
+    let mut next = block.key().first.0;
+    let mut subject: (&[u8], usize) = (b"", usize::MAX);
+    for record in block.records() {
+        if subject.1 == usize::MAX || subject.0 != record.subject {
+            subject = (record.subject, subjects.place(record.subject));
+        }
+        let this = Run {
+            gap: record.seq.0 - next,
+            subject: subject.1,
+            payload_len: record.payload.len(),
+            has_header: record.header_len > 0,
+        };
+        next = record.seq.0 + 1;
+        run = match run {
+            Some((count, same)) if same == this => Some((count + 1, this)),
+            other => {
+                write_run(row, other);
+                Some((1, this))
+            }
+        };
+    }
+    write_run(row, run);
+}
+
+fn write_run(row: &mut Vec<u8>, run: Option<(u64, Run)>) {
+    let Some((count, run)) = run else {
+        return;
+    };
+    for number in [
+        count,
+        run.gap,
+        run.subject as u64,
+        run.payload_len as u64,
+        u64::from(run.has_header),
+    ] {
+        varint::put(row, number);
+    }
+}
+
+impl<'a> Summary<'a> {
+    pub(crate) fn read(key: BlockKey, row: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(row);
+        if reader.byte()? != FORMAT {
+            return None;
+        }
+        let flags = reader.byte()?;
+        let span = reader.number()?;
+        if span >= BLOCK_SEQS_MAX {
+            return None;
+        }
+        let last = Seq(key.first.0.checked_add(span)?);
+        let records = reader.small()?;
+        let bytes = reader.number()?;
+        let first_time = Timestamp(reader.signed()?);
+        let last_time = Timestamp(first_time.0.wrapping_add(reader.signed()?));
+        let subject_count = reader.small()? as usize;
+        Some(Summary {
+            last,
+            records,
+            bytes,
+            first_time,
+            last_time,
+            has_message_ids: flags & HAS_MESSAGE_IDS != 0,
+            first: key.first,
+            subject_count,
+            rest: reader,
+        })
+    }
+
+    /// Tells of the subjects in the order of their bytes. `None` if the row
+    /// is not what it should be.
+    pub(crate) fn subjects(
+        &mut self,
+        mut each: impl FnMut(&[u8], SummarySubject),
+    ) -> Option<()> {
+        let mut subject = Vec::new();
+        for _ in 0..self.subject_count {
+            let shared = usize::try_from(self.rest.number()?).ok()?;
+            if shared > subject.len() {
+                return None;
+            }
+            subject.truncate(shared);
+            subject.extend_from_slice(self.rest.bytes()?);
+            let records = self.rest.small()?;
+            let last = Seq(self.first.0.checked_add(self.rest.number()?)?);
+            each(&subject, SummarySubject { records, last });
+        }
+        self.subject_count = 0;
+        Some(())
+    }
+
+    /// Tells of the records: sequence, place of the subject in the list, and
+    /// the payload's length and whether it begins with a header block. To be
+    /// called after [`Summary::subjects`].
+    pub(crate) fn records(
+        &mut self,
+        mut each: impl FnMut(Seq, usize, usize, bool),
+    ) -> Option<()> {
+        debug_assert_eq!(self.subject_count, 0, "the subjects come first");
+        let mut next = self.first.0;
+        while !self.rest.is_empty() {
+            let count = self.rest.number()?;
+            let gap = self.rest.number()?;
+            let subject = usize::try_from(self.rest.number()?).ok()?;
+            let payload_len = usize::try_from(self.rest.number()?).ok()?;
+            let has_header = self.rest.number()? != 0;
+            for _ in 0..count {
+                let seq = next.checked_add(gap)?;
+                if seq > self.last.0 {
+                    return None;
+                }
+                each(Seq(seq), subject, payload_len, has_header);
+                next = seq + 1;
+            }
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::StreamId;
+    use crate::streams::block::OpenBlock;
+    use proptest::prelude::*;
+
+    fn block(messages: &[(u8, u8, u8, bool)]) -> Block {
+        let key = BlockKey {
+            stream: StreamId(1),
+            first: Seq(10),
+        };
+        let mut open = OpenBlock::new(key);
+        let mut seq = 10;
+        for (gap, subject, len, has_header) in messages {
+            seq += u64::from(*gap);
+            open.append(&Record {
+                seq: Seq(seq),
+                time: Timestamp(1_000 + seq as i64),
+                subject: format!("sub.{subject}").as_bytes(),
+                payload: &vec![b'x'; usize::from(*len) + 4],
+                header_len: if *has_header { 4 } else { 0 },
+            });
+            seq += 1;
+        }
+        open.close()
+    }
+
+    proptest! {
+        /// What the summary tells is what a walk over the block finds.
+        #[test]
+        fn a_summary_tells_what_the_block_holds(
+            messages in prop::collection::vec((0..3u8, 0..5u8, 0..3u8, any::<bool>()), 1..200)
+        ) {
+            let block = block(&messages);
+            let row = summarize(&block).expect("not empty");
+            let mut summary = Summary::read(block.key(), &row).expect("whole");
+            prop_assert_eq!(summary.last, block.last());
+            prop_assert_eq!(summary.records as usize, block.present());
+            let mut subjects = Vec::new();
+            summary.subjects(|subject, entry| subjects.push((subject.to_vec(), entry))).expect("whole");
+            for (subject, entry) in &subjects {
+                let of_it: Vec<_> = block.records().filter(|r| r.subject == subject).collect();
+                prop_assert_eq!(of_it.len() as u32, entry.records);
+                prop_assert_eq!(of_it.last().map(|r| r.seq), Some(entry.last));
+            }
+            let mut told = Vec::new();
+            summary.records(|seq, subject, len, has_header| {
+                told.push((seq, subjects[subject].0.clone(), len, has_header));
+            }).expect("whole");
+            let held: Vec<_> = block.records()
+                .map(|r| (r.seq, r.subject.to_vec(), r.payload.len(), r.header_len > 0))
+                .collect();
+            prop_assert_eq!(told, held);
+        }
+
+        #[test]
+        fn noise_is_refused_without_a_panic(noise in prop::collection::vec(any::<u8>(), 0..300)) {
+            let key = BlockKey { stream: StreamId(1), first: Seq(1) };
+            let mut row = vec![FORMAT];
+            row.extend(noise);
+            if let Some(mut summary) = Summary::read(key, &row)
+                && summary.subjects(|_, _| {}).is_some() {
+                let _ = summary.records(|_, _, _, _| {});
+            }
+        }
+    }
+}
