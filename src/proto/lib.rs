@@ -5,6 +5,7 @@
 //! CONNECT and INFO say. It has no sockets, no state between calls and no
 //! opinion about what a command does; that is the engine's business.
 
+pub mod api;
 mod connect;
 pub mod encode;
 mod info;
