@@ -40,6 +40,7 @@ impl Engine {
 
     pub(crate) fn send<O: Outbox>(
         &mut self,
+        now: Time,
         conn: ConnId,
         subject: &[u8],
         text: &[u8],
@@ -50,11 +51,12 @@ impl Engine {
             return self.refuse(conn, WireError::Hint(hint), out);
         }
         self.confirm(conn, out);
-        self.publish_text(conn, subject, None, text, out).1
+        self.publish_text(now, conn, subject, None, text, out).1
     }
 
     pub(crate) fn ask<O: Outbox>(
         &mut self,
+        now: Time,
         conn: ConnId,
         subject: &[u8],
         text: &[u8],
@@ -88,7 +90,7 @@ impl Engine {
             return Flow::Closed;
         };
         self.account.subs[id.index()].max = 1;
-        let (receivers, flow) = self.publish_text(conn, subject, Some(inbox.as_bytes()), text, out);
+        let (receivers, flow) = self.publish_text(now, conn, subject, Some(inbox.as_bytes()), text, out);
         if receivers == 0 {
             self.remove_subscription(conn, id);
             let hint = "nobody listens there; someone has to SUB it and publish to the reply";

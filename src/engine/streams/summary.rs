@@ -84,7 +84,7 @@ pub fn summarize(block: &Block) -> Option<Vec<u8>> {
 
 fn has_message_id(record: &Record<'_>) -> bool {
     headers::HeaderBlock::new(record.header())
-        .get(headers::MSG_ID)
+        .get(headers::name::MSG_ID)
         .is_some_and(|id| !id.is_empty())
 }
 
