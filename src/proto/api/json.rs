@@ -362,6 +362,11 @@ pub(crate) fn uint(key: &str, value: &Value) -> Result<u64, ApiError> {
         .ok_or_else(|| wrong_type(key, value, "uint64"))
 }
 
+/// How many to skip; less than none is none.
+pub(crate) fn offset(key: &str, value: &Value) -> Result<usize, ApiError> {
+    int(key, value).map(|count| usize::try_from(count).unwrap_or(0))
+}
+
 pub(crate) fn nanos(key: &str, value: &Value) -> Result<Nanos, ApiError> {
     value
         .as_i64()

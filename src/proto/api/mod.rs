@@ -5,20 +5,31 @@
 //! here is a function of its arguments; what a request does to a stream, and
 //! rules that need to know other streams or consumers, are the engine's.
 
+mod ack;
 mod consumer_config;
 mod error;
+mod get_request;
 pub mod json;
+mod next_request;
+mod requests;
 mod stream_config;
 mod stream_source;
 mod timestamp;
 mod word;
 
+pub use ack::Ack;
 pub use consumer_config::{
     AckPolicy, ConsumerAction, ConsumerConfig, CreateConsumerRequest, DeliverPolicy,
     PriorityPolicy, ReplayPolicy,
 };
 pub use error::ApiError;
+pub use get_request::{DirectGetError, GetRequest};
 pub use json::JsonWriter;
+pub use next_request::NextRequest;
+pub use requests::{
+    DeleteMessageRequest, PageRequest, PauseRequest, PurgeRequest, ResetRequest, StreamInfoRequest,
+    UnpinRequest, expect_empty,
+};
 pub use stream_config::{
     Compression, ConsumerLimits, Discard, PersistMode, Placement, Retention, Storage, StreamConfig,
 };
