@@ -10,8 +10,11 @@ mod consumer_config;
 mod error;
 mod get_request;
 pub mod json;
+pub mod metadata;
+mod name;
 mod next_request;
 mod requests;
+mod stream_check;
 mod stream_config;
 mod stream_source;
 mod timestamp;
@@ -25,6 +28,7 @@ pub use consumer_config::{
 pub use error::ApiError;
 pub use get_request::{DirectGetError, GetRequest};
 pub use json::JsonWriter;
+pub use name::{MAX_NAME, check_consumer_name, check_stream_name, is_valid_name};
 pub use next_request::NextRequest;
 pub use requests::{
     DeleteMessageRequest, PageRequest, PauseRequest, PurgeRequest, ResetRequest, StreamInfoRequest,

@@ -168,7 +168,10 @@ impl Nanos {
         }
         let mut rest = text;
         let mut total: i64 = 0;
-        while !rest.is_empty() || total == 0 && text.is_empty() {
+        if rest.is_empty() {
+            return None;
+        }
+        while !rest.is_empty() {
             let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
             let (number, tail) = rest.split_at(unit_at);
             let unit_end = tail
