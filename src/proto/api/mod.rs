@@ -6,6 +6,9 @@
 //! rules that need to know other streams or consumers, are the engine's.
 
 mod ack;
+mod consumer_check;
+#[cfg(test)]
+mod consumer_check_tests;
 mod consumer_config;
 mod error;
 mod get_request;
@@ -15,12 +18,15 @@ mod name;
 mod next_request;
 mod requests;
 mod stream_check;
+#[cfg(test)]
+mod stream_check_tests;
 mod stream_config;
 mod stream_source;
 mod timestamp;
 mod word;
 
 pub use ack::Ack;
+pub use consumer_check::CreateForm;
 pub use consumer_config::{
     AckPolicy, ConsumerAction, ConsumerConfig, CreateConsumerRequest, DeliverPolicy,
     PriorityPolicy, ReplayPolicy,

@@ -217,6 +217,9 @@ impl StreamConfig {
             return Err(invalid("max age needs to be >= 100ms"));
         }
         let limited = !self.max_age.is_zero();
+        if self.duplicate_window.is_zero() && self.is_copy() {
+            return Ok(());
+        }
         if self.duplicate_window.is_zero() {
             self.duplicate_window = DUPLICATE_WINDOW;
             if limited && self.max_age < DUPLICATE_WINDOW {
@@ -238,6 +241,10 @@ impl StreamConfig {
             return Err(invalid("duplicates window needs to be >= 100ms"));
         }
         Ok(())
+    }
+
+    fn is_copy(&self) -> bool {
+        self.mirror.is_some() || !self.sources.is_empty()
     }
 
     fn check_combinations(&self) -> Result<(), ApiError> {
@@ -272,7 +279,8 @@ impl StreamConfig {
     }
 
     fn check_subjects(&mut self) -> Result<(), ApiError> {
-        if self.subjects.is_empty() {
+        // A copy stores what its origin stores.
+        if self.subjects.is_empty() && !self.is_copy() {
             self.subjects.push(self.name.clone());
         }
         for (at, subject) in self.subjects.iter().enumerate() {
