@@ -8,6 +8,7 @@
 
 use super::error::ApiError;
 use super::timestamp::{Nanos, Timestamp};
+use crate::encode::Decimal;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -99,8 +100,8 @@ impl JsonWriter {
     }
 
     fn digits(&mut self, value: u64) {
-        // Writing to a Vec cannot fail.
-        let _ = std::io::Write::write_fmt(&mut self.out, format_args!("{value}"));
+        self.out
+            .extend_from_slice(Decimal::from_u64(value).as_bytes());
     }
 
     /// `true` or `false`.

@@ -6,6 +6,7 @@
 //! rules that need to know other streams or consumers, are the engine's.
 
 mod ack;
+mod ack_subject;
 mod consumer_check;
 #[cfg(test)]
 mod consumer_check_tests;
@@ -16,6 +17,7 @@ pub mod json;
 pub mod metadata;
 mod name;
 mod next_request;
+mod pub_ack;
 mod requests;
 mod stream_check;
 #[cfg(test)]
@@ -26,6 +28,9 @@ mod timestamp;
 mod word;
 
 pub use ack::Ack;
+pub use ack_subject::{
+    ACK_PREFIX, AckSubject, FLOW_CONTROL_PREFIX, FlowControlSubject, write_ack_prefix,
+};
 pub use consumer_check::CreateForm;
 pub use consumer_config::{
     AckPolicy, ConsumerAction, ConsumerConfig, CreateConsumerRequest, DeliverPolicy,
@@ -36,6 +41,7 @@ pub use get_request::{DirectGetError, GetRequest};
 pub use json::JsonWriter;
 pub use name::{MAX_NAME, check_consumer_name, check_stream_name, is_valid_name};
 pub use next_request::NextRequest;
+pub use pub_ack::PubAck;
 pub use requests::{
     DeleteMessageRequest, PageRequest, PauseRequest, PurgeRequest, ResetRequest, StreamInfoRequest,
     UnpinRequest, expect_empty,
