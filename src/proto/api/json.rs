@@ -13,6 +13,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 /// Appends JSON to a buffer. Commas are its business, nesting is the caller's.
 #[derive(Debug, Default)]
 pub struct JsonWriter {
@@ -79,6 +81,24 @@ impl JsonWriter {
         self.out.push(b'"');
         // Writing to a Vec cannot fail.
         let _ = write!(Escaped(&mut self.out), "{value}");
+        self.out.push(b'"');
+    }
+
+    /// A string that holds these bytes in base64.
+    pub fn base64(&mut self, bytes: &[u8]) {
+        self.separate();
+        self.out.push(b'"');
+        for group in bytes.chunks(3) {
+            let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
+            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+            for place in 0..4 {
+                self.out.push(if place <= group.len() {
+                    BASE64[(bits >> (18 - 6 * place) & 63) as usize]
+                } else {
+                    b'='
+                });
+            }
+        }
         self.out.push(b'"');
     }
 
@@ -449,6 +469,22 @@ mod tests {
             String::from_utf8_lossy(&json.into_bytes()),
             r#"{"a":-1,"b":[{},"{",":",7],"c":{},"e":true}"#
         );
+    }
+
+    #[test]
+    fn base64_is_padded() {
+        for (bytes, want) in [
+            ("", ""),
+            ("x", "eA=="),
+            ("hi", "aGk="),
+            ("abc", "YWJj"),
+            ("hello", "aGVsbG8="),
+            ("\u{ff}\u{fe}??", "w7/Dvj8/"),
+        ] {
+            let mut json = JsonWriter::new();
+            json.base64(bytes.as_bytes());
+            assert_eq!(json.into_bytes(), format!("\"{want}\"").into_bytes());
+        }
     }
 
     #[test]

@@ -7,18 +7,23 @@
 
 mod ack;
 mod ack_subject;
+pub mod advisory;
 mod consumer_check;
 #[cfg(test)]
 mod consumer_check_tests;
 mod consumer_config;
 mod error;
 mod get_request;
+mod info;
 pub mod json;
 pub mod metadata;
 mod name;
 mod next_request;
 mod pub_ack;
 mod requests;
+pub mod responses;
+#[cfg(test)]
+mod responses_tests;
 mod stream_check;
 #[cfg(test)]
 mod stream_check_tests;
@@ -38,6 +43,9 @@ pub use consumer_config::{
 };
 pub use error::ApiError;
 pub use get_request::{DirectGetError, GetRequest};
+pub use info::{
+    AccountInfo, AccountLimits, ConsumerInfo, LostMessages, SequenceInfo, StreamInfo, StreamState,
+};
 pub use json::JsonWriter;
 pub use name::{MAX_NAME, check_consumer_name, check_stream_name, is_valid_name};
 pub use next_request::NextRequest;
@@ -46,6 +54,7 @@ pub use requests::{
     DeleteMessageRequest, PageRequest, PauseRequest, PurgeRequest, ResetRequest, StreamInfoRequest,
     UnpinRequest, expect_empty,
 };
+pub use responses::{Page, ResponseKind, StoredMessage};
 pub use stream_config::{
     Compression, ConsumerLimits, Discard, PersistMode, Placement, Retention, Storage, StreamConfig,
 };

@@ -210,13 +210,13 @@ impl UnpinRequest {
 }
 
 impl ResetRequest {
-    /// Reads the request.
+    /// Reads the request. Keys nobody knows are passed over here.
     ///
     /// # Errors
-    /// 10025 when this is not JSON, or has a key or a value that is none of ours.
+    /// 10025 when this is not JSON, or has a value of the wrong type.
     pub fn from_json(body: &[u8]) -> Result<ResetRequest, ApiError> {
         let mut request = ResetRequest::default();
-        json::read(body, Strictness::Strict, &mut |key, value| {
+        json::read(body, Strictness::Lenient, &mut |key, value| {
             match key {
                 "seq" => request.seq = json::uint(key, &value)?,
                 _ => return Ok(Known::No),
