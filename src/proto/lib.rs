@@ -8,6 +8,7 @@
 pub mod api;
 mod connect;
 pub mod encode;
+pub mod headers;
 mod info;
 mod parse;
 mod parse_publish;
@@ -20,5 +21,7 @@ pub use parse::{
     Command, Fault, HeaderSize, Needed, ParseError, ParseLimits, Parsed, Publish, Verb, parse,
 };
 pub use parse_publish::parse_publish;
-pub use subject::{Tokens, is_literal, is_valid_filter, matches, tokens};
+pub use subject::{
+    Tokens, has_blank, is_literal, is_subset, is_valid_filter, matches, subjects_collide, tokens,
+};
 pub use wire_error::WireError;
