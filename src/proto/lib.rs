@@ -2,7 +2,8 @@
 //!
 //! This crate owns the grammar: how a client's bytes become a [`Command`],
 //! how the server's lines are written, what a valid subject is, and what
-//! CONNECT and INFO say. It has no sockets, no state between calls and no
+//! CONNECT and INFO say. [`headers`] reads and writes header blocks, [`api`]
+//! is the stream API as data. It has no sockets, no state between calls and no
 //! opinion about what a command does; that is the engine's business.
 
 pub mod api;

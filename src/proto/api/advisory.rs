@@ -296,15 +296,20 @@ mod tests {
         )
     }
 
+    fn expect(event: Event<'_>, subject: &str, kind: &str, fields: &str) {
+        assert_eq!(
+            shown(event),
+            (
+                format!("$JS.EVENT.{subject}"),
+                format!(
+                    r#"{{"type":"io.nats.jetstream.{kind}","id":"NdGLeFXbSW0xaOin9v1UVM","timestamp":"{TIME}",{fields}}}"#
+                )
+            )
+        );
+    }
+
     #[test]
-    fn events_are_told_as_seen_on_the_wire() {
-        let of = Delivery {
-            stream: "EV",
-            consumer: "c",
-            consumer_seq: 4,
-            stream_seq: 3,
-            deliveries: 1,
-        };
+    fn changes_are_told_as_seen_on_the_wire() {
         let (stream, consumer) = ("EV", "c");
         let until = Timestamp::parse("2030-01-01T00:00:00Z");
         for (event, subject, kind, fields) in [
@@ -356,6 +361,21 @@ mod tests {
                 "advisory.v1.consumer_pause",
                 r#""stream":"EV","consumer":"c","paused":false,"pause_until":"0001-01-01T00:00:00Z""#,
             ),
+        ] {
+            expect(event, subject, kind, fields);
+        }
+    }
+
+    #[test]
+    fn deliveries_are_told_as_seen_on_the_wire() {
+        let of = Delivery {
+            stream: "EV",
+            consumer: "c",
+            consumer_seq: 4,
+            stream_seq: 3,
+            deliveries: 1,
+        };
+        for (event, subject, kind, fields) in [
             (
                 Event::MaxDeliver(of),
                 "ADVISORY.CONSUMER.MAX_DELIVERIES.EV.c",
@@ -381,15 +401,7 @@ mod tests {
                 r#""stream":"EV","consumer":"c","consumer_seq":4,"stream_seq":3,"ack_time":199830,"deliveries":1"#,
             ),
         ] {
-            assert_eq!(
-                shown(event),
-                (
-                    format!("$JS.EVENT.{subject}"),
-                    format!(
-                        r#"{{"type":"io.nats.jetstream.{kind}","id":"NdGLeFXbSW0xaOin9v1UVM","timestamp":"{TIME}",{fields}}}"#
-                    )
-                )
-            );
+            expect(event, subject, kind, fields);
         }
     }
 

@@ -168,15 +168,18 @@ impl StreamConfig {
         self.fill_limits(pedantic)?;
         self.check_ages(pedantic)?;
         self.check_combinations()?;
-        self.check_subjects()
+        self.check_subjects()?;
+        if self.num_replicas > 1 {
+            return Err(ApiError::STREAM_REPLICAS_NOT_SUPPORTED);
+        }
+        Ok(())
     }
 
     fn check_replicas(&mut self) -> Result<(), ApiError> {
         match self.num_replicas {
             ..0 => return Err(ApiError::REPLICAS_COUNT_CANNOT_BE_NEGATIVE),
             0 => self.num_replicas = 1,
-            1 => {}
-            2..=MAX_REPLICAS => return Err(ApiError::STREAM_REPLICAS_NOT_SUPPORTED),
+            1..=MAX_REPLICAS => {}
             _ => return Err(invalid("maximum replicas is 5")),
         }
         let placement = self.placement.as_ref();

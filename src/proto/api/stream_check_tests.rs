@@ -85,106 +85,109 @@ fn keys_are_read_as_go_reads_them() {
     }
 }
 
+/// Fields beside the name, and the error that they give.
+const REFUSED: &[(&str, u16, &str)] = &[
+    (
+        r#""subjects":["a","a"]"#,
+        10052,
+        "subject \"a\" overlaps with \"a\"",
+    ),
+    (
+        r#""subjects":["a.*","a.b"]"#,
+        10052,
+        "subject \"a.*\" overlaps with \"a.b\"",
+    ),
+    (r#""subjects":["a..b"]"#, 10052, "invalid subject"),
+    (r#""subjects":["a b"]"#, 10052, "invalid subject"),
+    (
+        r#""subjects":[">"]"#,
+        10052,
+        "capturing all subjects requires no-ack to be true",
+    ),
+    (
+        r#""subjects":["*.x"]"#,
+        10052,
+        "subjects that overlap with jetstream api require no-ack to be true",
+    ),
+    (
+        r#""subjects":["$SYS.>"]"#,
+        10052,
+        "subjects that overlap with system api require no-ack to be true",
+    ),
+    (r#""max_age":5"#, 10052, "max age needs to be >= 100ms"),
+    (r#""max_age":-1"#, 10052, "max age can not be negative"),
+    (
+        r#""duplicate_window":5"#,
+        10052,
+        "duplicates window needs to be >= 100ms",
+    ),
+    (
+        r#""duplicate_window":-5"#,
+        10052,
+        "duplicates window can not be negative",
+    ),
+    (
+        r#""duplicate_window":10000000000,"max_age":5000000000"#,
+        10052,
+        "duplicates window can not be larger then max age",
+    ),
+    (
+        r#""num_replicas":-1"#,
+        10133,
+        "replicas count cannot be negative",
+    ),
+    (
+        r#""num_replicas":3"#,
+        10074,
+        "replicas > 1 not supported in non-clustered mode",
+    ),
+    (r#""num_replicas":6"#, 10052, "maximum replicas is 5"),
+    (
+        r#""discard_new_per_subject":true"#,
+        10052,
+        "discard new per subject requires discard new policy to be set",
+    ),
+    (
+        r#""discard_new_per_subject":true,"discard":"new""#,
+        10052,
+        "discard new per subject requires max msgs per subject > 0",
+    ),
+    (
+        r#""sealed":true"#,
+        10052,
+        "stream configuration for create can not be sealed",
+    ),
+    (
+        r#""deny_purge":true,"allow_rollup_hdrs":true"#,
+        10052,
+        "roll-ups require the purge permission",
+    ),
+    (
+        r#""mirror_direct":true"#,
+        10052,
+        "stream has no mirror but does have mirror direct",
+    ),
+    (
+        r#""persist_mode":"async","storage":"memory""#,
+        10052,
+        "async persist mode is only supported on file storage",
+    ),
+    (
+        r#""placement":{"preferred":"x"}"#,
+        10052,
+        "preferred server not permitted in placement",
+    ),
+    (
+        r#""allow_msg_ttl":true"#,
+        10052,
+        "allow_msg_ttl is not supported",
+    ),
+    (r#""mirror":{"name":"O"}"#, 10052, "mirror is not supported"),
+];
+
 #[test]
 fn what_makes_no_sense_is_refused_with_the_known_texts() {
-    for (fields, code, text) in [
-        (
-            r#""subjects":["a","a"]"#,
-            10052,
-            "subject \"a\" overlaps with \"a\"",
-        ),
-        (
-            r#""subjects":["a.*","a.b"]"#,
-            10052,
-            "subject \"a.*\" overlaps with \"a.b\"",
-        ),
-        (r#""subjects":["a..b"]"#, 10052, "invalid subject"),
-        (r#""subjects":["a b"]"#, 10052, "invalid subject"),
-        (
-            r#""subjects":[">"]"#,
-            10052,
-            "capturing all subjects requires no-ack to be true",
-        ),
-        (
-            r#""subjects":["*.x"]"#,
-            10052,
-            "subjects that overlap with jetstream api require no-ack to be true",
-        ),
-        (
-            r#""subjects":["$SYS.>"]"#,
-            10052,
-            "subjects that overlap with system api require no-ack to be true",
-        ),
-        (r#""max_age":5"#, 10052, "max age needs to be >= 100ms"),
-        (r#""max_age":-1"#, 10052, "max age can not be negative"),
-        (
-            r#""duplicate_window":5"#,
-            10052,
-            "duplicates window needs to be >= 100ms",
-        ),
-        (
-            r#""duplicate_window":-5"#,
-            10052,
-            "duplicates window can not be negative",
-        ),
-        (
-            r#""duplicate_window":10000000000,"max_age":5000000000"#,
-            10052,
-            "duplicates window can not be larger then max age",
-        ),
-        (
-            r#""num_replicas":-1"#,
-            10133,
-            "replicas count cannot be negative",
-        ),
-        (
-            r#""num_replicas":3"#,
-            10074,
-            "replicas > 1 not supported in non-clustered mode",
-        ),
-        (r#""num_replicas":6"#, 10052, "maximum replicas is 5"),
-        (
-            r#""discard_new_per_subject":true"#,
-            10052,
-            "discard new per subject requires discard new policy to be set",
-        ),
-        (
-            r#""discard_new_per_subject":true,"discard":"new""#,
-            10052,
-            "discard new per subject requires max msgs per subject > 0",
-        ),
-        (
-            r#""sealed":true"#,
-            10052,
-            "stream configuration for create can not be sealed",
-        ),
-        (
-            r#""deny_purge":true,"allow_rollup_hdrs":true"#,
-            10052,
-            "roll-ups require the purge permission",
-        ),
-        (
-            r#""mirror_direct":true"#,
-            10052,
-            "stream has no mirror but does have mirror direct",
-        ),
-        (
-            r#""persist_mode":"async","storage":"memory""#,
-            10052,
-            "async persist mode is only supported on file storage",
-        ),
-        (
-            r#""placement":{"preferred":"x"}"#,
-            10052,
-            "preferred server not permitted in placement",
-        ),
-        (
-            r#""allow_msg_ttl":true"#,
-            10052,
-            "allow_msg_ttl is not supported",
-        ),
-        (r#""mirror":{"name":"O"}"#, 10052, "mirror is not supported"),
-    ] {
+    for &(fields, code, text) in REFUSED {
         let error = checked(fields).expect_err(fields);
         assert_eq!((error.err_code, error.description.as_ref()), (code, text));
     }
