@@ -140,6 +140,11 @@ impl Account {
         })
     }
 
+    /// Whether anybody at all would get a message.
+    pub(crate) fn is_heard(&mut self, subject: &[u8]) -> bool {
+        !self.find(subject).nodes.is_empty()
+    }
+
     /// The filter of a subscription.
     pub(crate) fn filter(&self, id: SubId) -> Vec<u8> {
         self.trie.filter(self.subs[id.index()].place.node)

@@ -233,6 +233,11 @@ impl Engine {
         self.send_out(to, None, message, out)
     }
 
+    /// Whether anybody would get a message on this subject.
+    pub(crate) fn is_heard(&mut self, subject: &[u8]) -> bool {
+        self.account.is_heard(subject)
+    }
+
     /// Makes a part of the server listen.
     pub(crate) fn listen(&mut self, sink: Sink, filter: &[u8]) -> SubId {
         self.account.subscribe(sink, filter, None, b"")

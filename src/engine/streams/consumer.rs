@@ -11,6 +11,7 @@ use super::log::Log;
 use super::log_read::{NeedBlock, Search};
 use super::position::{Cursor, Position, Unacked};
 use super::pulls::Pulls;
+use super::recall::Counting;
 use crate::Time;
 use crate::ids::{ConsumerId, DeliverySeq, Seq};
 use midge_proto::api::{AckPolicy, ConsumerConfig, Nanos, ReplayPolicy, Timestamp};
@@ -41,6 +42,8 @@ pub(crate) struct Consumer {
     pub(crate) cursor: Cursor,
     /// Messages it has not seen yet.
     pub(crate) pending: u64,
+    /// They are still being counted; until then nothing is delivered.
+    pub(crate) counting: Option<Counting>,
     /// The messages it starts with, before it goes on behind them.
     pub(crate) picks: VecDeque<Seq>,
     /// Messages to be delivered again, in their turn.
@@ -95,6 +98,7 @@ impl Consumer {
             filter: Filter::all(),
             cursor: Cursor::default(),
             pending: 0,
+            counting: None,
             picks: VecDeque::new(),
             redeliver: VecDeque::new(),
             pulls: Pulls::default(),
@@ -187,7 +191,10 @@ impl Consumer {
         } else {
             seq >= self.next_seq() && self.is_to_come(seq)
         };
-        if is_ahead && self.filter.matches(subject) {
+        let is_uncounted = self
+            .counting
+            .is_some_and(|counting| seq >= counting.at && seq <= counting.end);
+        if is_ahead && !is_uncounted && self.filter.matches(subject) {
             self.pending = self.pending.saturating_sub(1);
         }
         if let Some(unacked) = self.cursor.unacked.get(&seq) {
@@ -233,7 +240,7 @@ impl Consumer {
         wall: Timestamp,
         effects: &mut Effects,
     ) -> Result<Next, NeedBlock> {
-        if self.is_paused(wall) || self.not_before.is_some_and(|at| at > now) {
+        if self.counting.is_some() || self.is_paused(wall) || self.not_before.is_some_and(|at| at > now) {
             return Ok(Next::Later);
         }
         while let Some(seq) = self.redeliver.front().copied() {

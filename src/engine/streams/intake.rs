@@ -52,6 +52,10 @@ impl Stream {
             let asked = Expectations::read(header);
             self.check_expectations(&asked, message)?;
             if let Some(id) = asked.msg_id {
+                if !self.recalling.is_empty() {
+                    // Whether it is one cannot be told yet.
+                    return Err(ApiError::CLUSTER_NOT_AVAIL);
+                }
                 self.dedupe.expire(wall, self.config.duplicate_window);
                 if let Some(seq) = self.dedupe.get(id) {
                     return Ok(Stored::Duplicate(seq));

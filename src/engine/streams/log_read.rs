@@ -316,6 +316,12 @@ impl Log {
             .map_or(0, |block| block.bytes().len())
     }
 
+    /// Whether a message lies in this block.
+    pub(crate) fn is_in(&self, key: BlockKey, seq: Seq) -> bool {
+        self.block_of(seq)
+            .is_some_and(|index| self.blocks[index].first == key.first)
+    }
+
     pub(crate) fn block_count(&self) -> usize {
         self.blocks.len()
     }

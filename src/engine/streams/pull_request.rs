@@ -75,7 +75,7 @@ impl Streams {
         let request = match pull.request {
             Ok(request) => request,
             Err(text) => {
-                return refuse(engine, reply, 400, &format!("Bad Request - {text}"), out);
+                return refuse(engine, reply, 400, &text, out);
             }
         };
         let config = &consumer.config;

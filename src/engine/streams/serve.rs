@@ -77,6 +77,9 @@ impl Streams {
             self.check_interest(engine, now);
         }
         self.advance(engine, now);
+        for request in std::mem::take(&mut self.again) {
+            self.handle(engine, *request, now, out);
+        }
         for _ in 0..self.ready.len() {
             let Some((stream, id)) = self.ready.pop_front() else {
                 return;

@@ -2,11 +2,12 @@
 
 use super::consumer::Consumer;
 use super::dedupe::Dedupe;
-use super::effects::Effects;
 use super::log::Log;
 use super::removal::Removal;
 use super::subjects::Subjects;
+use super::effects::Effects;
 use crate::ids::{ConsumerId, Seq, StreamId};
+use crate::storage::BlockKey;
 use midge_proto::api::{Storage, StreamConfig, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -27,6 +28,8 @@ pub(crate) struct Stream {
     /// Messages whose consumers are through with them, in blocks that are not
     /// in memory.
     pub(crate) released: BTreeSet<Seq>,
+    /// Blocks whose message ids are still to be read.
+    pub(crate) recalling: VecDeque<BlockKey>,
     /// What consumers were told while messages were removed.
     pub(crate) effects: Vec<(ConsumerId, Effects)>,
     pub(crate) expiry_due: Option<crate::Time>,
@@ -53,6 +56,7 @@ impl Stream {
             overfull: BTreeSet::new(),
             removals: VecDeque::new(),
             released: BTreeSet::new(),
+            recalling: VecDeque::new(),
             effects: Vec::new(),
             expiry_due: None,
             is_dirty: true,

@@ -45,6 +45,10 @@ pub(super) enum Job {
     Advance(StreamId),
     /// A request is to be answered.
     Request(Box<Request>),
+    /// What lies before a consumer is to be counted.
+    Count(StreamId, ConsumerId),
+    /// Message ids are to be read.
+    Recall(StreamId),
 }
 
 /// Why the streams do not answer.
@@ -109,6 +113,8 @@ pub(crate) struct Streams {
     // Towards consumers.
     pub(super) ready: VecDeque<(StreamId, ConsumerId)>,
     pub(super) advancing: VecDeque<StreamId>,
+    /// Requests that go on in the next turn.
+    pub(super) again: Vec<Box<Request>>,
     pub(super) push_consumers: usize,
     pub(crate) interest_changed: bool,
     // Totals.
@@ -147,6 +153,7 @@ impl Streams {
             cache_len: 0,
             ready: VecDeque::new(),
             advancing: VecDeque::new(),
+            again: Vec::new(),
             push_consumers: 0,
             interest_changed: false,
             api_total: 0,
@@ -342,6 +349,16 @@ impl Streams {
                 }
             });
         }
+        self.forget_unwritten();
+    }
+
+    /// Drops everything that was on its way to the disk or from it.
+    pub(super) fn forget_unwritten(&mut self) {
+        self.removed.clear();
+        self.removed_consumers.clear();
+        self.consumer_rows.clear();
+        self.dirty.clear();
+        self.in_flight = None;
         self.waiting_commit.clear();
         self.parked.clear();
         self.parked_requests = 0;
@@ -412,6 +429,8 @@ impl Streams {
             Job::Serve(stream, consumer) => self.make_ready(stream, consumer),
             Job::Advance(stream) => self.advance_later(stream),
             Job::Request(request) => self.handle(engine, *request, now, out),
+            Job::Count(stream, consumer) => self.count(stream, consumer),
+            Job::Recall(stream) => self.recall(stream),
         }
     }
 
@@ -494,7 +513,7 @@ impl Streams {
 
     /// Whether there is work that does not wait for anything.
     pub(crate) fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.advancing.is_empty()
+        !self.ready.is_empty() || !self.advancing.is_empty() || !self.again.is_empty()
     }
 }
 
