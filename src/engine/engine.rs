@@ -319,6 +319,7 @@ impl Engine {
             for id in session.take_subscriptions() {
                 self.account.unsubscribe(id);
             }
+            self.interest_changed();
         }
     }
 

@@ -11,7 +11,7 @@ use crate::ids::SubId;
 use crate::outbox::Outbox;
 use crate::publish::Routed;
 use crate::storage::{Batch, BlockKey};
-use crate::streams::{Block, Incoming, Internal, Recovery, Streams, StreamsConfig};
+use crate::streams::{Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig};
 use crate::{ConnId, Time};
 use bytes::Bytes;
 use midge_proto::api::Timestamp;
@@ -38,7 +38,7 @@ impl Engine {
     pub fn enable_streams(
         &mut self,
         config: StreamsConfig,
-        recovery: Recovery,
+        recovery: StoredStreams,
         now: Time,
         wall: Timestamp,
     ) {
@@ -85,7 +85,7 @@ impl Engine {
     }
 
     /// The store is open again and holds this.
-    pub fn recovered<O: Outbox>(&mut self, now: Time, recovery: Recovery, out: &mut O) {
+    pub fn recovered<O: Outbox>(&mut self, now: Time, recovery: StoredStreams, out: &mut O) {
         self.with_streams(|streams, engine| streams.recovered(engine, recovery, now, out));
         self.clean_up(out);
     }
@@ -120,6 +120,20 @@ impl Engine {
             run(&mut streams, self);
             self.streams = Some(streams);
         }
+    }
+
+    /// Subscriptions have come or gone: push consumers may have to know.
+    #[inline]
+    pub(crate) fn interest_changed(&mut self) {
+        if let Some(streams) = &mut self.streams {
+            streams.interest_changed |= streams.push_consumers > 0;
+        }
+    }
+
+    /// Tells everybody who waits for messages that the server stops.
+    pub fn shut_down_streams<O: Outbox>(&mut self, out: &mut O) {
+        self.with_streams(|streams, engine| streams.shut_down(engine, out));
+        self.clean_up(out);
     }
 
     /// Gives a published message to the parts of the server it has met.

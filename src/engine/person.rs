@@ -5,9 +5,9 @@
 //! hints go only to sessions without a CONNECT whose lines end as only typed
 //! ones do.
 
-use crate::ConnId;
 use crate::engine::{Engine, Flow, Recovery};
 use crate::outbox::{CloseReason, Outbox};
+use crate::{ConnId, Time};
 use midge_proto::{Fault, ParseError, Verb, WireError};
 
 /// Mistyped lines before the connection is closed after all: by then it is

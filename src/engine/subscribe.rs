@@ -56,6 +56,7 @@ impl Engine {
         let session = self.sessions.get_mut(conn)?;
         let id = self.account.subscribe(Sink::Session(conn.index), filter, queue, sid);
         session.add_subscription(&self.account, &self.sid_hasher, id);
+        self.interest_changed();
         Some(id)
     }
 
@@ -86,5 +87,6 @@ impl Engine {
             session.remove_subscription(&self.account, &self.sid_hasher, id);
         }
         self.account.unsubscribe(id);
+        self.interest_changed();
     }
 }

@@ -414,9 +414,9 @@ fn check_limits(
         return Ok(());
     }
     let others = stream.consumers.values().filter(|other| Some(other.id) != own);
-    let filters = asked.config.filters();
+    let filters: Vec<&str> = asked.config.filters().collect();
     for other in others {
-        let theirs = other.config.filters();
+        let theirs: Vec<&str> = other.config.filters().collect();
         if filters.is_empty() || theirs.is_empty() {
             return Err(ApiError::CONSUMER_WQ_MULTIPLE_UNFILTERED);
         }
@@ -425,7 +425,7 @@ fn check_limits(
                 midge_proto::subjects_collide(ours.as_bytes(), theirs.as_bytes())
             })
         };
-        if filters.iter().any(|ours| collide(&ours.as_ref())) {
+        if filters.iter().any(|ours| collide(ours)) {
             return Err(ApiError::CONSUMER_WQ_CONSUMER_NOT_UNIQUE);
         }
     }

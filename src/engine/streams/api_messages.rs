@@ -102,6 +102,7 @@ impl Streams {
             status(engine, &reply, 503, "Service Unavailable", out);
             return Ok(());
         }
+        let is_settled = self.is_settled();
         let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
         };
@@ -119,7 +120,7 @@ impl Streams {
                 return Ok(());
             }
         };
-        if !stream.is_volatile() && stream.log.durable() < stream.log.last() && !self.is_settled() {
+        if !stream.is_volatile() && stream.log.durable() < stream.log.last() && !is_settled {
             // It may be after what a power cut could still take back.
             let moved = std::mem::replace(request, Request::empty());
             self.waiting_commit.push(Job::Request(Box::new(moved)));

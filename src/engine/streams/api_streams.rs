@@ -149,7 +149,7 @@ impl Streams {
         self.tell_effects(engine, id, now, out);
         let event = Event::Stream {
             stream: name,
-            action: Action::Update,
+            action: Action::Modify,
         };
         self.publish_event(engine, &event, out);
         let info = self.info_of(id, None, "")?;

@@ -4,7 +4,7 @@ use super::api_consumers::is_bound;
 use super::api_streams::listen;
 use super::consumer::duration;
 use super::effects::Effects;
-use super::recovery::Recovery;
+use super::recovery::StoredStreams;
 use super::streams::{Health, Streams};
 use crate::Time;
 use crate::account::Sink;
@@ -15,14 +15,14 @@ use midge_proto::headers::{HeaderWriter, name as names};
 
 impl Streams {
     /// Starts to listen, with what was stored.
-    pub(crate) fn enable(&mut self, engine: &mut Engine, recovery: Recovery, now: Time) {
+    pub(crate) fn enable(&mut self, engine: &mut Engine, recovery: StoredStreams, now: Time) {
         let api = engine.listen(Sink::Api, b"$JS.API.>");
         self.api_subscriptions.push(api);
         self.adopt(engine, recovery, now);
     }
 
     /// Takes over streams from the disk.
-    fn adopt(&mut self, engine: &mut Engine, mut recovery: Recovery, now: Time) {
+    fn adopt(&mut self, engine: &mut Engine, mut recovery: StoredStreams, now: Time) {
         recovery.finish();
         self.damaged_rows += recovery.damaged.len() as u64;
         self.last_stream = self.last_stream.max(recovery.last_stream);
@@ -52,7 +52,7 @@ impl Streams {
     pub(crate) fn recovered<O: Outbox>(
         &mut self,
         engine: &mut Engine,
-        recovery: Recovery,
+        recovery: StoredStreams,
         now: Time,
         out: &mut O,
     ) {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Collects rows and makes streams of them. It reads no block: what it knows
 /// of them are their summaries.
 #[derive(Default)]
-pub struct Recovery {
+pub struct StoredStreams {
     pub(crate) streams: Vec<Stream>,
     /// Rows that could not be used. What they told of is not served; what
     /// they lie beside is.
@@ -25,12 +25,12 @@ pub struct Recovery {
     is_open: bool,
 }
 
-impl Recovery {
+impl StoredStreams {
     /// The seed keeps publishers from choosing subjects that collide.
     pub fn new(hash_seed: u64) -> Self {
-        Recovery {
+        StoredStreams {
             hash_seed,
-            ..Recovery::default()
+            ..StoredStreams::default()
         }
     }
 
@@ -132,7 +132,7 @@ fn add_consumer(
     stream.consumers.get_mut(&id)
 }
 
-impl RowSink for Recovery {
+impl RowSink for StoredStreams {
     fn row(&mut self, key: RowKey, value: &[u8]) {
         if key.stream() > self.last_stream || matches!(key, RowKey::Stream(_)) {
             self.close_stream();

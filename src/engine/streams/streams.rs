@@ -18,6 +18,7 @@ use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
 use crate::storage::{Batch, BlockKey, RowKey, Write};
 use crate::timers::Timers;
+use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use midge_proto::api::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
@@ -81,7 +82,7 @@ pub struct StreamsConfig {
 pub(crate) struct Streams {
     pub(super) config: StreamsConfig,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
-    pub(crate) by_name: HashMap<String, StreamId>,
+    pub(crate) by_name: HashMap<String, StreamId, FixedState>,
     pub(super) last_stream: StreamId,
     /// The wall clock, as it was last told.
     pub(crate) wall: Timestamp,
@@ -104,8 +105,8 @@ pub(crate) struct Streams {
     uncommitted: u64,
     // From the disk.
     wanted: Vec<BlockKey>,
-    loading: HashSet<BlockKey>,
-    parked: HashMap<BlockKey, Vec<Job>>,
+    loading: HashSet<BlockKey, FixedState>,
+    parked: HashMap<BlockKey, Vec<Job>, FixedState>,
     parked_requests: usize,
     /// The blocks in memory with their lengths, oldest first.
     cache: VecDeque<(BlockKey, usize)>,
@@ -128,10 +129,11 @@ pub(crate) struct Streams {
 
 impl Streams {
     pub(crate) fn new(config: StreamsConfig) -> Self {
+        let hasher = FixedState::with_seed(config.hash_seed.rotate_left(2));
         Streams {
             config,
             streams: BTreeMap::new(),
-            by_name: HashMap::new(),
+            by_name: HashMap::with_hasher(hasher.clone()),
             last_stream: StreamId(0),
             wall: Timestamp(0),
             health: Health::Good,
@@ -146,8 +148,8 @@ impl Streams {
             in_flight: None,
             uncommitted: 0,
             wanted: Vec::new(),
-            loading: HashSet::new(),
-            parked: HashMap::new(),
+            loading: HashSet::with_hasher(hasher.clone()),
+            parked: HashMap::with_hasher(hasher),
             parked_requests: 0,
             cache: VecDeque::new(),
             cache_len: 0,
@@ -513,7 +515,7 @@ impl Streams {
 
     /// Whether there is work that does not wait for anything.
     pub(crate) fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.advancing.is_empty() || !self.again.is_empty()
+        !self.ready.is_empty() || !self.advancing.is_empty() || !self.again.is_empty() || self.interest_changed
     }
 }
 
