@@ -8,6 +8,7 @@
 pub mod api;
 mod connect;
 pub mod encode;
+pub mod headers;
 mod info;
 mod parse;
 mod parse_publish;
