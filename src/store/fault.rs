@@ -6,11 +6,14 @@
 //! outlives the store that is open on it, as a real one would.
 
 use redb::StorageBackend;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a disk writes as a whole. redb asks for less: single bytes.
 const SECTOR_LEN: usize = 512;
+/// What a file system gives a file at a time.
+const PAGE_LEN: u64 = 4096;
 
 /// The disk. Clones are the same disk.
 #[derive(Debug, Clone)]
@@ -31,6 +34,10 @@ struct State {
     fail_to: u64,
     fail_with: io::ErrorKind,
     capacity: Option<u64>,
+    /// Pages that the file has room for.
+    pages: BTreeSet<u64>,
+    /// The most there have been.
+    peak: u64,
     is_off: bool,
     is_open: bool,
 }
@@ -63,6 +70,8 @@ impl FaultDisk {
             fail_to: 0,
             fail_with: io::ErrorKind::Other,
             capacity: None,
+            pages: BTreeSet::new(),
+            peak: 0,
             is_off: false,
             is_open: false,
         };
@@ -120,9 +129,22 @@ impl FaultDisk {
         state.fail_with = with;
     }
 
-    /// Nothing can be written behind this many bytes; `None` for no end.
-    pub fn set_capacity(&self, bytes: Option<u64>) {
-        self.state().capacity = bytes;
+    /// The disk has room for this many bytes. Like most file systems it makes
+    /// room for a page when that is first written, whatever the length.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.state().capacity = Some(bytes);
+    }
+
+    /// Nothing fails from here on.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.capacity = None;
+        state.fail_from = None;
+    }
+
+    /// The most room that the file has taken, in bytes.
+    pub fn peak(&self) -> u64 {
+        self.state().peak * PAGE_LEN
     }
 
     /// What reads see.
@@ -232,11 +254,22 @@ impl State {
         Ok(())
     }
 
-    fn room_for(&self, end: u64) -> io::Result<()> {
-        match self.capacity {
-            Some(capacity) if end > capacity => Err(io::ErrorKind::StorageFull.into()),
-            _ => Ok(()),
+    fn make_room(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        for page in offset / PAGE_LEN..(offset + len).div_ceil(PAGE_LEN) {
+            if self.pages.contains(&page) {
+                continue;
+            }
+            let taken = self.pages.len() as u64 + 1;
+            if self
+                .capacity
+                .is_some_and(|capacity| taken * PAGE_LEN > capacity)
+            {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.pages.insert(page);
+            self.peak = self.peak.max(taken);
         }
+        Ok(())
     }
 }
 
@@ -262,8 +295,8 @@ impl StorageBackend for Backend {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.0.state();
         state.operation()?;
-        state.room_for(len)?;
         state.image.resize(len as usize, 0);
+        state.pages.split_off(&len.div_ceil(PAGE_LEN));
         state.pending.push(Change::Length(len));
         Ok(())
     }
@@ -280,7 +313,7 @@ impl StorageBackend for Backend {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.0.state();
         state.operation()?;
-        state.room_for(offset + data.len() as u64)?;
+        state.make_room(offset, data.len() as u64)?;
         put(&mut state.image, offset as usize, data);
         state.pending.push(Change::Write(offset, data.to_vec()));
         Ok(())

@@ -190,10 +190,11 @@ pub(crate) fn random_batch(random: &mut Random) -> Batch {
             0..=5 => {
                 let len = match random.below(12) {
                     0 => 30_000,
-                    1 => 150_000,
+                    1 => 140_000,
                     _ => 100,
                 };
-                let lens = vec![len; 1 + random.below(3) as usize];
+                let most = if len > 100 { 1 } else { 3 };
+                let lens = vec![len; 1 + random.below(most) as usize];
                 writes.extend(put(key, &block(key, &lens, fill)));
             }
             6 => {
