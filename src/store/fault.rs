@@ -318,9 +318,10 @@ impl StorageBackend for Backend {
         state.pending.push(Change::Write(offset, data.to_vec()));
         Ok(())
     }
+}
 
-    fn close(&self) -> io::Result<()> {
+impl Drop for Backend {
+    fn drop(&mut self) {
         self.0.state().is_open = false;
-        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::config::StoreConfig;
 use crate::error::StoreError;
-use crate::store::Store;
+use crate::store::{Store, boxed, contain};
 use crate::verify::VerifyReport;
 use midge_engine::{RowKey, RowSink};
 use std::io;
@@ -34,17 +34,17 @@ impl RowSink for Nothing {
 /// contradicts itself. If they are not sound, that is all that is said.
 pub fn verify(path: &Path) -> Result<VerifyReport, StoreError> {
     let mut store = open_existing(path)?;
-    let pages = store.database_mut().check_integrity();
-    let pages_are_sound = match pages {
+    let db = store.database_mut();
+    let pages_are_sound = match contain(path, "verify", || db.check_integrity().map_err(boxed)) {
         Ok(is_sound) => is_sound,
-        Err(redb::DatabaseError::Storage(redb::StorageError::Corrupted(what))) => {
+        Err(StoreError::Damaged { what, .. }) => {
             return Ok(VerifyReport {
                 pages_are_sound: Some(false),
                 stopped_by: Some(what),
                 ..VerifyReport::default()
             });
         }
-        Err(error) => return Err(store.error("verify", error.into())),
+        Err(error) => return Err(error),
     };
     let mut report = store.verify()?;
     report.pages_are_sound = Some(pages_are_sound);
@@ -57,8 +57,8 @@ pub fn compact(path: &Path) -> Result<Compacted, StoreError> {
     let before = length(path)?;
     let mut store = open_existing(path)?;
     for _ in 0..PASSES_MAX {
-        let compacted = store.database_mut().compact();
-        if !compacted.map_err(|error| store.error("compact", error.into()))? {
+        let db = store.database_mut();
+        if !contain(path, "compact", || db.compact().map_err(boxed))? {
             break;
         }
     }

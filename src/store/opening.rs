@@ -3,7 +3,7 @@
 use crate::error::StoreError;
 use crate::layout::{BLOCKS, FORMAT, FORMAT_ROW, META, ROWS, open_row, parse_row_key};
 use crate::medium::Medium;
-use crate::store::{Source, Store, boxed, parse, read_block};
+use crate::store::{Source, Store, boxed, contain, parse, read_block};
 use log::{info, warn};
 use midge_engine::{RowKey, RowSink, summarize};
 use redb::{
@@ -36,20 +36,21 @@ pub(crate) fn open_database(source: &Source) -> Result<(Database, bool), StoreEr
     let path = &source.config.path;
     let backend = (source.opener)().map_err(|error| io_error(path, "open", error))?;
     let was_repaired = Arc::new(AtomicBool::new(false));
-    let db = Builder::new()
-        .set_cache_size(source.config.cache_bytes)
-        .set_repair_callback({
-            let was_repaired = Arc::clone(&was_repaired);
-            let path = path.clone();
-            move |session| {
-                if !was_repaired.swap(true, Ordering::Relaxed) {
-                    info!("{} was not closed, checking all of it", path.display());
-                }
-                info!("checked {:.0} %", session.progress() * 100.0);
+    let mut builder = Builder::new();
+    builder.set_cache_size(source.config.cache_bytes);
+    builder.set_repair_callback({
+        let was_repaired = Arc::clone(&was_repaired);
+        let path = path.clone();
+        move |session| {
+            if !was_repaired.swap(true, Ordering::Relaxed) {
+                info!("{} was not closed, checking all of it", path.display());
             }
-        })
-        .create_with_backend(Medium::new(backend, Arc::clone(&source.meter)))
-        .map_err(|error| opening_error(path, error))?;
+            info!("checked {:.0} %", session.progress() * 100.0);
+        }
+    });
+    let medium = Medium::new(backend, Arc::clone(&source.meter));
+    let created = contain(path, "open", || Ok(builder.create_with_backend(medium)))?;
+    let db = created.map_err(|error| opening_error(path, error))?;
     check_format(path, &db)?;
     Ok((db, was_repaired.load(Ordering::Relaxed)))
 }
@@ -78,8 +79,7 @@ fn opening_error(path: &Path, error: DatabaseError) -> StoreError {
 }
 
 fn check_format(path: &Path, db: &Database) -> Result<(), StoreError> {
-    let found = read_format(db).map_err(|error| StoreError::from_redb(path, "open", *error))?;
-    match found {
+    match contain(path, "open", || read_format(db))? {
         Format::Known(FORMAT) => Ok(()),
         Format::Known(found) if found > FORMAT => Err(StoreError::Newer {
             path: path.to_owned(),
@@ -88,11 +88,9 @@ fn check_format(path: &Path, db: &Database) -> Result<(), StoreError> {
         }),
         Format::Known(found) => {
             info!("{}: format {found} becomes {FORMAT}", path.display());
-            upgrade(db, found).map_err(|error| StoreError::from_redb(path, "upgrade", *error))
+            contain(path, "upgrade", || upgrade(db, found))
         }
-        Format::Empty => {
-            upgrade(db, FORMAT).map_err(|error| StoreError::from_redb(path, "begin", *error))
-        }
+        Format::Empty => contain(path, "begin", || upgrade(db, FORMAT)),
         Format::Foreign => Err(StoreError::NotAStore {
             path: path.to_owned(),
             why: "it is another program's redb file",
@@ -140,9 +138,10 @@ fn upgrade(db: &Database, _from: u64) -> Result<(), Box<redb::Error>> {
 /// Hands all rows to the sink. Blocks are read only where a summary is
 /// damaged.
 pub(crate) fn read_rows(store: &Store, sink: &mut dyn RowSink) -> Result<Opened, StoreError> {
-    let snapshot = store.snapshot()?;
     let mut opened = Opened::default();
-    read_into(&snapshot, sink, &mut opened).map_err(|error| store.error("read", *error))?;
+    contain(store.path(), "read", || {
+        read_into(&store.snapshot()?, sink, &mut opened)
+    })?;
     if opened.unknown_rows > 0 {
         warn!(
             "{}: {} rows have keys that mean nothing and were left alone",

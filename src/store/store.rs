@@ -12,6 +12,7 @@ use bytes::Bytes;
 use log::warn;
 use midge_engine::{Batch, Block, BlockKey, RowSink, Write};
 use redb::{Database, ReadTransaction, ReadableDatabase, Table, TableError, WriteTransaction};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -119,8 +120,7 @@ impl Store {
         }
         let begun = Instant::now();
         let written = self.source.meter.written.load(Ordering::Relaxed);
-        self.commit_writes(batch, false)
-            .map_err(|error| self.error("write to", *error))?;
+        self.commit_writes(batch, false)?;
         Ok(Commit {
             duration: begun.elapsed(),
             batch_bytes: batch.writes.iter().map(len_of).sum(),
@@ -132,44 +132,38 @@ impl Store {
     /// without walking it, whatever happens until the next batch.
     pub fn settle(&self) -> Result<(), StoreError> {
         self.commit_writes(&Batch::default(), true)
-            .map_err(|error| self.error("write to", *error))
     }
 
-    fn commit_writes(&self, batch: &Batch, settle: bool) -> Result<(), Box<redb::Error>> {
-        let mut transaction = self.db.begin_write().map_err(boxed)?;
-        transaction.set_quick_repair(settle);
-        apply(&transaction, batch)?;
-        transaction.commit().map_err(boxed)
+    fn commit_writes(&self, batch: &Batch, settle: bool) -> Result<(), StoreError> {
+        contain(self.path(), "write to", || {
+            let mut transaction = self.db.begin_write().map_err(boxed)?;
+            transaction.set_quick_repair(settle);
+            apply(&transaction, batch)?;
+            transaction.commit().map_err(boxed)
+        })
     }
 
     /// Reads a block from what is durable now; `None` if there is none under
     /// this key.
     pub fn load(&self, key: BlockKey) -> Result<Option<Loaded>, StoreError> {
-        let snapshot = self.snapshot()?;
-        read_block(&snapshot, key)
-            .map(|found| found.map(|(bytes, is_whole)| parse(key, bytes, is_whole)))
-            .map_err(|error| self.error("read", *error))
+        let found = contain(self.path(), "read", || read_block(&self.snapshot()?, key))?;
+        Ok(found.map(|(bytes, is_whole)| parse(key, bytes, is_whole)))
     }
 
-    pub(crate) fn snapshot(&self) -> Result<ReadTransaction, StoreError> {
-        self.db
-            .begin_read()
-            .map_err(|error| self.error("read", error.into()))
+    pub(crate) fn snapshot(&self) -> Result<ReadTransaction, Box<redb::Error>> {
+        self.db.begin_read().map_err(boxed)
     }
 
     /// Lets go of the file, ready for a quick start.
     pub fn close(self) -> Result<(), StoreError> {
         let Store { db, source, .. } = self;
-        db.close()
-            .map_err(|error| StoreError::from_redb(&source.config.path, "close", error.into()))
+        contain(&source.config.path, "close", move || {
+            db.close().map_err(boxed)
+        })
     }
 
     pub(crate) fn database_mut(&mut self) -> &mut Database {
         &mut self.db
-    }
-
-    pub(crate) fn error(&self, doing: &'static str, error: redb::Error) -> StoreError {
-        StoreError::from_redb(self.path(), doing, error)
     }
 }
 
@@ -185,6 +179,25 @@ impl Source {
         store.opened = opening::read_rows(&store, sink)?;
         store.opened.was_repaired = was_repaired;
         Ok(store)
+    }
+}
+
+/// Does something with redb and says what became of it.
+///
+/// redb panics over some pages that contradict themselves. Where panics
+/// unwind that is an error like others; where they abort, the process ends.
+pub(crate) fn contain<T>(
+    path: &Path,
+    doing: &'static str,
+    work: impl FnOnce() -> Result<T, Box<redb::Error>>,
+) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| StoreError::from_redb(path, doing, *error)),
+        Err(_) => Err(StoreError::Damaged {
+            path: path.to_owned(),
+            doing,
+            what: "its pages contradict each other".to_owned(),
+        }),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::layout::{
     BLOCKS, PART_KEY_LEN, ROW_KEY_LEN, ROWS, SUMMARY, open_row, parse_part_key, parse_row_key,
     part_key, parts_of_stream, row_key, row_key_of,
 };
-use crate::store::{Store, boxed, read_block};
+use crate::store::{Store, boxed, contain, read_block};
 use midge_engine::{Block, BlockKey, RowKey, Seq, StreamId, summarize};
 use redb::ReadTransaction;
 use std::fmt;
@@ -85,7 +85,7 @@ pub enum DamageKind {
     Row(RowKey),
     /// A row's key means nothing.
     UnknownRow,
-    /// A block's header is damaged, but no record behind it.
+    /// A block's header is damaged, and with it the number of its records.
     Header,
     /// Bytes of a block are missing.
     MissingBytes,
@@ -166,14 +166,15 @@ impl Store {
 
     /// Looks at a little more. True when that was the last.
     pub(crate) fn verify_slice(&self, walk: &mut Walk) -> Result<bool, StoreError> {
-        let snapshot = self.snapshot()?;
-        let result = match walk.place {
-            Place::Start => walk.rows(&snapshot, Bound::Unbounded),
-            Place::Rows(last) => walk.rows(&snapshot, Bound::Excluded(last)),
-            Place::Blocks(last) => walk.blocks(&snapshot, last),
-            Place::End => Ok(()),
-        };
-        result.map_err(|error| self.error("verify", *error))?;
+        contain(self.path(), "verify", || {
+            let snapshot = self.snapshot()?;
+            match walk.place {
+                Place::Start => walk.rows(&snapshot, Bound::Unbounded),
+                Place::Rows(last) => walk.rows(&snapshot, Bound::Excluded(last)),
+                Place::Blocks(last) => walk.blocks(&snapshot, last),
+                Place::End => Ok(()),
+            }
+        })?;
         Ok(matches!(walk.place, Place::End))
     }
 }
@@ -333,24 +334,22 @@ impl Walk {
         let block = Block::parse(key, bytes);
         let present = block.present();
         self.report.records += present as u64;
-        let sequences = missing(&block);
+        let lost = block
+            .written()
+            .map(|written| written.saturating_sub(present) as u64);
+        let sequences = missing(&block, lost.unwrap_or(0));
         if !is_whole {
             self.report
                 .add(key.stream, sequences, DamageKind::MissingBytes);
         }
-        let is_complete = match block.written() {
-            None => {
-                self.report.add(key.stream, sequences, DamageKind::Header);
-                false
-            }
-            Some(written) if written > present => {
-                let count = (written - present) as u64;
-                self.report
-                    .add(key.stream, sequences, DamageKind::Records(count));
-                false
-            }
-            Some(_) => is_whole,
-        };
+        match lost {
+            None => self.report.add(key.stream, sequences, DamageKind::Header),
+            Some(0) => {}
+            Some(count) => self
+                .report
+                .add(key.stream, sequences, DamageKind::Records(count)),
+        }
+        let is_complete = is_whole && lost == Some(0);
         self.summary(snapshot, &block, is_complete)
     }
 
@@ -383,14 +382,19 @@ impl Walk {
 }
 
 /// From the first sequence of a block that is not there to the last: the
-/// damage is among them, beside such as were never written. Nothing shows
-/// what may have been behind the last that is there.
-fn missing(block: &Block) -> (Seq, Seq) {
-    let (first, end) = (block.key().first, block.last().next());
+/// damage is among them, beside such as were never written. What may have
+/// been behind the last that is there counts if the others are too few.
+fn missing(block: &Block, lost: u64) -> (Seq, Seq) {
+    let (first, last) = (block.key().first, block.last());
     let absent = |seq: &u64| block.get(Seq(*seq)).is_none();
-    let lowest = (first.0..=end.0).find(absent).unwrap_or(first.0);
-    let highest = (lowest..=end.0).rev().find(absent).unwrap_or(end.0);
-    (Seq(lowest), Seq(highest))
+    let inside = || (first.0..=last.0).filter(absent);
+    let behind = last.next().max(first);
+    if (inside().count() as u64) < lost {
+        return (inside().next().map_or(behind, Seq), behind);
+    }
+    let lowest = inside().next().map_or(first, Seq);
+    let highest = inside().next_back().map_or(last.max(first), Seq);
+    (lowest, highest)
 }
 
 fn next_block(

@@ -161,7 +161,8 @@ fn fail<S>(shared: &Shared<S>, error: StoreError) {
     state.is_busy = false;
     state.slot = None;
     drop(state);
-    drop(take_store(shared));
+    // What it says while it goes does not matter any more.
+    let _ = take_store(shared).map(Store::close);
     shared.report(Event::Failed(error));
 }
 

@@ -4,6 +4,7 @@ mod damage;
 mod failing;
 mod handle;
 mod kill;
+mod measure;
 mod open;
 mod power;
 mod util;
