@@ -1,0 +1,47 @@
+//! What a store is told when it is opened.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Pages of the file that are kept in memory. The server keeps what it
+/// delivers itself; here are the inner nodes of the two trees, of which a
+/// gigabyte of streams has less than a megabyte, and what a commit is about
+/// to write, which takes half of it at most.
+pub const CACHE_BYTES: usize = 4 << 20;
+
+/// So long no batch comes before the file is made ready for a quick start.
+pub const IDLE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause before the first attempt to open a file again that failed.
+pub const RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// The pause between attempts doubles up to this.
+pub const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Where a store is and how it behaves.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The file. It is made if there is none; its directory is not.
+    pub path: PathBuf,
+    /// [`CACHE_BYTES`] unless set.
+    pub cache_bytes: usize,
+    /// [`IDLE_PAUSE`] unless set.
+    pub idle_pause: Duration,
+    /// [`RETRY_FIRST`] unless set.
+    pub retry_first: Duration,
+    /// [`RETRY_MAX`] unless set.
+    pub retry_max: Duration,
+}
+
+impl StoreConfig {
+    /// A store in this file.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        StoreConfig {
+            path: path.into(),
+            cache_bytes: CACHE_BYTES,
+            idle_pause: IDLE_PAUSE,
+            retry_first: RETRY_FIRST,
+            retry_max: RETRY_MAX,
+        }
+    }
+}

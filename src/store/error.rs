@@ -1,0 +1,140 @@
+//! What can go wrong with a store.
+
+use midge_engine::BlockKey;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why something could not be stored, read or opened.
+#[derive(Debug)]
+pub enum StoreError {
+    /// Another process has the file open.
+    InUse(PathBuf),
+    /// The file holds something else. It was left as it is.
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+        /// How that showed.
+        why: &'static str,
+    },
+    /// The file was written by a later version. It was left as it is.
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version of its format.
+        found: u64,
+        /// The newest that this program knows.
+        known: u64,
+    },
+    /// The machine refused.
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The file's pages contradict themselves.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What does not fit.
+        what: String,
+    },
+    /// The store failed and is not open again yet, or it is stopping.
+    Unavailable,
+    /// A block is longer than any can be.
+    TooLong {
+        /// The block.
+        key: BlockKey,
+        /// Its length.
+        len: usize,
+    },
+}
+
+impl StoreError {
+    /// Whether the disk is full, which someone can do something about.
+    pub fn is_full(&self) -> bool {
+        matches!(self, StoreError::Io { source, .. }
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
+    pub(crate) fn from_redb(path: &Path, doing: &'static str, error: redb::Error) -> Self {
+        let path = path.to_owned();
+        match error {
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+                StoreError::InUse(path)
+            }
+            redb::Error::Io(source) => StoreError::Io {
+                path,
+                doing,
+                source,
+            },
+            redb::Error::PreviousIo => StoreError::Io {
+                path,
+                doing,
+                source: io::Error::other("an earlier operation on the file failed"),
+            },
+            redb::Error::TableTypeMismatch { .. } | redb::Error::TableIsMultimap(_) => {
+                StoreError::NotAStore {
+                    path,
+                    why: "its tables are not a store's",
+                }
+            }
+            other => StoreError::Damaged {
+                path,
+                doing,
+                what: other.to_string(),
+            },
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::InUse(path) => {
+                write!(f, "{} is in use by another process", path.display())
+            }
+            StoreError::NotAStore { path, why } => {
+                write!(f, "{} is not a midge store: {why}", path.display())
+            }
+            StoreError::Newer { path, found, known } => write!(
+                f,
+                "{} has format {found}, this program knows formats up to {known}; \
+                 a newer midge is needed to read it",
+                path.display()
+            ),
+            StoreError::Io {
+                path,
+                doing,
+                source,
+            } => write!(f, "cannot {doing} {}: {source}", path.display()),
+            StoreError::Damaged { path, doing, what } => {
+                write!(
+                    f,
+                    "cannot {doing} {}: it is damaged: {what}",
+                    path.display()
+                )
+            }
+            StoreError::Unavailable => f.write_str("the store is not open at the moment"),
+            StoreError::TooLong { key, len } => write!(
+                f,
+                "a block of {len} bytes is too long to be stored (stream {}, sequence {})",
+                key.stream.0, key.first
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StoreError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

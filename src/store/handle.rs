@@ -1,0 +1,297 @@
+//! What an event loop holds of a store: nothing in it waits for a disk.
+//!
+//! Batches go to the writer thread one at a time, so that the next one grows
+//! while this one is being synced. Blocks are asked for by key and come back
+//! as events. The loop is woken once events wait for it, from whichever
+//! thread made them.
+
+use crate::error::StoreError;
+use crate::opening::Opened;
+use crate::reader::{self, ReaderState};
+use crate::stats::{Counters, StoreStats};
+use crate::store::{Commit, Source, Store};
+use crate::verify::VerifyReport;
+use crate::writer::{self, WriterState};
+use log::error;
+use midge_engine::{Batch, Block, BlockKey, RowSink};
+use std::fmt;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+
+/// Blocks that may be asked for and not yet taken by the loop. Each is a
+/// little under 64 KiB as a rule, so that this many are 2 MB; a consumer
+/// reads a few ahead.
+pub const LOADS_MAX: usize = 32;
+
+/// Something that the event loop is told.
+#[derive(Debug)]
+pub enum Event<S> {
+    /// The batch in hand is durable.
+    Committed(Commit),
+    /// The store failed: at the batch in hand, of which it is unknown whether
+    /// it became durable, or, if there was none, while reading. Batches are
+    /// refused until it is [`Event::Reopened`].
+    Failed(StoreError),
+    /// The store is open again, and this is what is in it.
+    Reopened(S, Opened),
+    /// A block that was asked for; nothing if there is none under the key.
+    Loaded {
+        /// The key that was asked for.
+        key: BlockKey,
+        /// What is durable under it, damaged records left out.
+        block: Option<Block>,
+    },
+    /// A block could not be read.
+    LoadFailed {
+        /// The key that was asked for.
+        key: BlockKey,
+        /// Why not.
+        error: StoreError,
+    },
+    /// A look at everything has ended.
+    Verified(VerifyReport),
+}
+
+/// A batch that was not taken, given back.
+#[derive(Debug)]
+pub struct Refused {
+    /// The batch.
+    pub batch: Batch,
+    /// Why it was not taken.
+    pub why: WhyRefused,
+}
+
+/// Why a batch was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyRefused {
+    /// One waits already.
+    Busy,
+    /// The store failed and is not open again yet.
+    Failed,
+    /// A block in it is longer than [`crate::STORED_BLOCK_LEN_MAX`].
+    TooLong,
+}
+
+impl fmt::Display for WhyRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WhyRefused::Busy => "a batch is waiting already",
+            WhyRefused::Failed => "the store failed and is not open again yet",
+            WhyRefused::TooLong => "a block in the batch is too long to be stored",
+        })
+    }
+}
+
+/// What the threads and the handle share.
+pub(crate) struct Shared<S> {
+    /// Empty while the store has failed. The threads hold it to read from
+    /// while they use it, so that neither waits for the other.
+    pub(crate) store: RwLock<Option<Store>>,
+    pub(crate) source: Source,
+    pub(crate) counters: Counters,
+    pub(crate) writer: Mutex<WriterState>,
+    pub(crate) writer_wakes: Condvar,
+    pub(crate) reader: Mutex<ReaderState>,
+    pub(crate) reader_wakes: Condvar,
+    events: Mutex<Vec<Event<S>>>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl<S> Shared<S> {
+    pub(crate) fn report(&self, event: Event<S>) {
+        lock(&self.events).push(event);
+        (self.wake)();
+    }
+}
+
+/// A lock, whatever befell its last holder: what these guard is whole between
+/// any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A store with its two threads.
+///
+/// `S` takes the rows in when the store had to be opened again.
+///
+/// Dropping it is like [`StoreHandle::stop`] without the last events.
+pub struct StoreHandle<S> {
+    shared: Arc<Shared<S>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl<S: RowSink + Default + Send + 'static> StoreHandle<S> {
+    /// Starts the threads of a store. `wake` is called, on one of them, each
+    /// time there is something to take; it should be quick.
+    pub fn start(store: Store, wake: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
+        let opened = *store.opened();
+        let shared = Arc::new(Shared {
+            source: store.source().clone(),
+            store: RwLock::new(Some(store)),
+            counters: Counters::default(),
+            writer: Mutex::default(),
+            writer_wakes: Condvar::new(),
+            reader: Mutex::default(),
+            reader_wakes: Condvar::new(),
+            events: Mutex::default(),
+            wake: Box::new(wake),
+        });
+        shared.counters.opened(&opened);
+        let mut handle = StoreHandle {
+            shared,
+            threads: Vec::new(),
+        };
+        let shared = Arc::clone(&handle.shared);
+        let is_settled = !opened.was_repaired;
+        handle.threads.push(
+            thread::Builder::new()
+                .name("store-writer".into())
+                .spawn(move || writer::run(&shared, is_settled))?,
+        );
+        let shared = Arc::clone(&handle.shared);
+        handle.threads.push(
+            thread::Builder::new()
+                .name("store-reader".into())
+                .spawn(move || reader::run(&shared))?,
+        );
+        Ok(handle)
+    }
+}
+
+impl<S> StoreHandle<S> {
+    /// Whether a batch would be taken now. While one is being made durable it
+    /// is not: what comes meanwhile had better join the next.
+    pub fn is_idle(&self) -> bool {
+        lock(&self.shared.writer).is_idle()
+    }
+
+    /// Whether the store failed and is not open again yet.
+    pub fn is_failed(&self) -> bool {
+        lock(&self.shared.writer).is_failed
+    }
+
+    /// Hands a batch to the writer, which answers with [`Event::Committed`]
+    /// or [`Event::Failed`]. One may wait while another is in hand.
+    ///
+    /// # Errors
+    /// The batch comes back if it cannot be taken now.
+    pub fn submit(&self, batch: Batch) -> Result<(), Refused> {
+        let refused = |batch, why| Err(Refused { batch, why });
+        if batch.writes.iter().any(crate::store::is_too_long) {
+            return refused(batch, WhyRefused::TooLong);
+        }
+        let mut state = lock(&self.shared.writer);
+        if state.is_failed {
+            return refused(batch, WhyRefused::Failed);
+        }
+        if state.slot.is_some() {
+            return refused(batch, WhyRefused::Busy);
+        }
+        state.slot = Some(batch);
+        drop(state);
+        self.shared.writer_wakes.notify_one();
+        Ok(())
+    }
+
+    /// Asks for a block, which comes as [`Event::Loaded`] or
+    /// [`Event::LoadFailed`], in the order of asking. False if [`LOADS_MAX`]
+    /// are on their way: ask again once some were taken.
+    ///
+    /// What comes is what was durable at some moment after this call.
+    #[must_use]
+    pub fn load(&self, key: BlockKey) -> bool {
+        let mut state = lock(&self.shared.reader);
+        if state.out >= LOADS_MAX {
+            return false;
+        }
+        state.out += 1;
+        state.queue.push_back(key);
+        drop(state);
+        self.shared.reader_wakes.notify_one();
+        true
+    }
+
+    /// Looks at everything that is stored, a little at a time between the
+    /// blocks that are asked for, and reports [`Event::Verified`]. False if
+    /// that is being done already.
+    #[must_use]
+    pub fn verify(&self) -> bool {
+        let mut state = lock(&self.shared.reader);
+        if state.verify.is_some() {
+            return false;
+        }
+        state.verify = Some(Box::default());
+        drop(state);
+        self.shared.reader_wakes.notify_one();
+        true
+    }
+
+    /// Moves what there is to tell behind what is in `events`.
+    pub fn take_events(&self, events: &mut Vec<Event<S>>) {
+        let before = events.len();
+        events.append(&mut lock(&self.shared.events));
+        let loads = events[before..]
+            .iter()
+            .filter(|event| is_load(event))
+            .count();
+        if loads > 0 {
+            lock(&self.shared.reader).out -= loads;
+        }
+    }
+
+    /// What has been done since the start.
+    pub fn stats(&self) -> StoreStats {
+        self.shared.counters.read(&self.shared.source.meter)
+    }
+
+    /// Ends: makes the batches that were taken durable, the file ready for a
+    /// quick start, and closes it. What was asked for and not yet read is
+    /// not. Waits for all that, and gives the events that were not taken.
+    pub fn stop(mut self) -> Vec<Event<S>> {
+        self.join();
+        let mut events = Vec::new();
+        self.take_events(&mut events);
+        events
+    }
+}
+
+fn is_load<S>(event: &Event<S>) -> bool {
+    matches!(event, Event::Loaded { .. } | Event::LoadFailed { .. })
+}
+
+impl<S> StoreHandle<S> {
+    fn join(&mut self) {
+        lock(&self.shared.reader).stop = true;
+        self.shared.reader_wakes.notify_one();
+        lock(&self.shared.writer).stop = true;
+        self.shared.writer_wakes.notify_one();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                error!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+impl<S> Drop for StoreHandle<S> {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+impl<S> fmt::Debug for StoreHandle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreHandle")
+            .field("path", &self.shared.source.config.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Counters {
+    pub(crate) fn opened(&self, opened: &Opened) {
+        self.damaged_rows
+            .fetch_add(opened.damaged_rows, Ordering::Relaxed);
+    }
+}

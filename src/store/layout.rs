@@ -1,0 +1,303 @@
+//! How rows and blocks lie in the file, to the byte. `README.md` has the same
+//! as tables.
+//!
+//! Keys are of one length and in the order of their bytes, so that redb needs
+//! no offsets for them and a stream is a range. A row carries a checksum that
+//! covers its key; a block's records carry their own, which do as well.
+
+use midge_engine::{BLOCK_LEN_MAX, BlockKey, ConsumerId, RowKey, Seq, StreamId};
+use redb::TableDefinition;
+
+/// The version of what this file describes.
+pub(crate) const FORMAT: u64 = 1;
+
+/// Stream, kind, number.
+pub(crate) const ROW_KEY_LEN: usize = 13;
+/// Stream, first sequence, part.
+pub(crate) const PART_KEY_LEN: usize = 14;
+
+pub(crate) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
+pub(crate) const ROWS: TableDefinition<'static, &[u8; ROW_KEY_LEN], &[u8]> =
+    TableDefinition::new("rows");
+pub(crate) const BLOCKS: TableDefinition<'static, &[u8; PART_KEY_LEN], &[u8]> =
+    TableDefinition::new("blocks");
+
+/// The row of the meta table that holds [`FORMAT`].
+pub(crate) const FORMAT_ROW: &str = "format";
+
+/// What stands before a part's bytes: how many parts the block has.
+pub(crate) const PART_HEAD_LEN: usize = 2;
+
+/// The bytes of a block in one part. With the two before them, the key and
+/// what redb adds, that fills a page of 64 KiB and leaves some over: what
+/// passes it would cost 128 KiB.
+pub(crate) const PART_LEN: usize = 65_400;
+
+const _: () = assert!(BLOCK_LEN_MAX <= PART_LEN, "an ordinary block is one part");
+
+/// Parts of the largest block. A block holds one message at least, so this
+/// bounds a message: to 65 MB, which is more than a payload may have.
+pub(crate) const PARTS_MAX: usize = 1024;
+
+/// The longest block that is stored.
+pub const STORED_BLOCK_LEN_MAX: usize = PARTS_MAX * PART_LEN;
+
+const CRC_LEN: usize = 4;
+
+const STREAM: u8 = 0;
+const CONSUMER: u8 = 1;
+const CURSOR: u8 = 2;
+const DELETES: u8 = 3;
+pub(crate) const SUMMARY: u8 = 4;
+
+/// The bytes of a row's key.
+pub(crate) fn row_key(key: RowKey) -> [u8; ROW_KEY_LEN] {
+    let (kind, number) = match key {
+        RowKey::Stream(_) => (STREAM, 0),
+        RowKey::Consumer(_, ConsumerId(id)) => (CONSUMER, u64::from(id)),
+        RowKey::Cursor(_, ConsumerId(id)) => (CURSOR, u64::from(id)),
+        RowKey::Deletes(block) => (DELETES, block.first.0),
+        RowKey::Summary(block) => (SUMMARY, block.first.0),
+    };
+    row_key_of(key.stream(), kind, number)
+}
+
+pub(crate) fn row_key_of(StreamId(stream): StreamId, kind: u8, number: u64) -> [u8; ROW_KEY_LEN] {
+    let mut bytes = [0; ROW_KEY_LEN];
+    bytes[..4].copy_from_slice(&stream.to_be_bytes());
+    bytes[4] = kind;
+    bytes[5..].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+/// The key that these bytes are, if they are one.
+pub(crate) fn parse_row_key(bytes: &[u8; ROW_KEY_LEN]) -> Option<RowKey> {
+    let [a, b, c, d, kind, number @ ..] = *bytes;
+    let stream = StreamId(u32::from_be_bytes([a, b, c, d]));
+    let number = u64::from_be_bytes(number);
+    let consumer = || u32::try_from(number).ok().map(ConsumerId);
+    let block = BlockKey {
+        stream,
+        first: Seq(number),
+    };
+    match kind {
+        STREAM if number == 0 => Some(RowKey::Stream(stream)),
+        CONSUMER => Some(RowKey::Consumer(stream, consumer()?)),
+        CURSOR => Some(RowKey::Cursor(stream, consumer()?)),
+        DELETES => Some(RowKey::Deletes(block)),
+        SUMMARY => Some(RowKey::Summary(block)),
+        _ => None,
+    }
+}
+
+/// All that a row's table may hold of a stream, first and last.
+pub(crate) fn rows_of(stream: StreamId) -> ([u8; ROW_KEY_LEN], [u8; ROW_KEY_LEN]) {
+    (
+        row_key_of(stream, 0, 0),
+        row_key_of(stream, u8::MAX, u64::MAX),
+    )
+}
+
+fn row_crc(key: &[u8; ROW_KEY_LEN], value: &[u8]) -> [u8; CRC_LEN] {
+    crc32c::crc32c_append(crc32c::crc32c(key), value).to_le_bytes()
+}
+
+/// What is stored for a row: its value and the checksum over both.
+pub(crate) fn seal_row(key: &[u8; ROW_KEY_LEN], value: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(value.len() + CRC_LEN);
+    stored.extend_from_slice(value);
+    stored.extend_from_slice(&row_crc(key, value));
+    stored
+}
+
+/// A row's value, if it is what was written under this key.
+pub(crate) fn open_row<'a>(key: &[u8; ROW_KEY_LEN], stored: &'a [u8]) -> Option<&'a [u8]> {
+    let (value, crc) = stored.split_at_checked(stored.len().checked_sub(CRC_LEN)?)?;
+    (row_crc(key, value) == crc).then_some(value)
+}
+
+/// The key of a part of a block.
+pub(crate) fn part_key(key: BlockKey, part: u16) -> [u8; PART_KEY_LEN] {
+    let mut bytes = [0; PART_KEY_LEN];
+    bytes[..4].copy_from_slice(&key.stream.0.to_be_bytes());
+    bytes[4..12].copy_from_slice(&key.first.0.to_be_bytes());
+    bytes[12..].copy_from_slice(&part.to_be_bytes());
+    bytes
+}
+
+/// The block and the part that these bytes name; all bytes name one.
+pub(crate) fn parse_part_key(bytes: &[u8; PART_KEY_LEN]) -> (BlockKey, u16) {
+    let [a, b, c, d, first @ .., high, low] = *bytes;
+    let mut number = [0; 8];
+    number.copy_from_slice(&first);
+    let key = BlockKey {
+        stream: StreamId(u32::from_be_bytes([a, b, c, d])),
+        first: Seq(u64::from_be_bytes(number)),
+    };
+    (key, u16::from_be_bytes([high, low]))
+}
+
+/// All parts that the table may hold of a stream, first and last.
+pub(crate) fn parts_of_stream(stream: StreamId) -> ([u8; PART_KEY_LEN], [u8; PART_KEY_LEN]) {
+    let block = |first| BlockKey { stream, first };
+    (
+        part_key(block(Seq(0)), 0),
+        part_key(block(Seq(u64::MAX)), u16::MAX),
+    )
+}
+
+/// How many parts a block of this length has. An empty one has one.
+pub(crate) fn parts(len: usize) -> usize {
+    len.div_ceil(PART_LEN).max(1)
+}
+
+/// How many parts the block has that this part belongs to, if it says so.
+pub(crate) fn read_part(stored: &[u8]) -> Option<(usize, &[u8])> {
+    let (head, bytes) = stored.split_at_checked(PART_HEAD_LEN)?;
+    let count = usize::from(u16::from_le_bytes([head[0], head[1]]));
+    (1..=PARTS_MAX).contains(&count).then_some((count, bytes))
+}
+
+/// Puts the parts of a block together as they come. Bytes that are not there
+/// are zeros, which no record is made of, so that the others stay in their
+/// places.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    bytes: Vec<u8>,
+    /// How many parts there should be, by the first that says it.
+    count: Option<usize>,
+    seen: usize,
+    /// Something was not as it was written.
+    is_damaged: bool,
+}
+
+impl Parts {
+    pub(crate) fn push(&mut self, part: u16, stored: &[u8]) {
+        let Some((count, bytes)) = read_part(stored) else {
+            self.is_damaged = true;
+            return;
+        };
+        let of_all = *self.count.get_or_insert(count);
+        let part = usize::from(part);
+        let is_last = part + 1 == of_all;
+        if count != of_all
+            || part >= of_all
+            || bytes.len() > PART_LEN
+            || (!is_last && bytes.len() != PART_LEN)
+        {
+            self.is_damaged = true;
+            if part >= of_all.min(PARTS_MAX) || bytes.len() > PART_LEN {
+                return;
+            }
+        }
+        let start = part * PART_LEN;
+        if self.bytes.is_empty() && start == 0 {
+            self.bytes.reserve_exact(bytes.len());
+        }
+        if self.bytes.len() < start {
+            self.bytes.resize(start, 0);
+        }
+        self.bytes.truncate(start);
+        self.bytes.extend_from_slice(bytes);
+        self.seen += 1;
+    }
+
+    /// The block's bytes and whether all of them are there; `None` if no part
+    /// was.
+    pub(crate) fn finish(self) -> Option<(Vec<u8>, bool)> {
+        if self.count.is_none() && !self.is_damaged {
+            return None;
+        }
+        let is_whole = !self.is_damaged && self.count == Some(self.seen);
+        Some((self.bytes, is_whole))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Vec<RowKey> {
+        let mut keys = Vec::new();
+        for stream in [0, 1, 255, 256, u32::MAX].map(StreamId) {
+            keys.push(RowKey::Stream(stream));
+            for id in [0, 1, 300, u32::MAX].map(ConsumerId) {
+                keys.push(RowKey::Consumer(stream, id));
+                keys.push(RowKey::Cursor(stream, id));
+            }
+            for first in [0, 1, 65_536, u64::MAX].map(Seq) {
+                keys.push(RowKey::Deletes(BlockKey { stream, first }));
+                keys.push(RowKey::Summary(BlockKey { stream, first }));
+            }
+        }
+        keys
+    }
+
+    #[test]
+    fn row_keys_come_back_and_keep_their_order_in_a_stream() {
+        for key in keys() {
+            assert_eq!(parse_row_key(&row_key(key)), Some(key));
+            for other in keys() {
+                let by_bytes = row_key(key).cmp(&row_key(other));
+                assert_eq!((key.stream(), key).cmp(&(other.stream(), other)), by_bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_row_key_are_refused() {
+        assert_eq!(parse_row_key(&row_key_of(StreamId(1), 5, 0)), None);
+        assert_eq!(parse_row_key(&row_key_of(StreamId(1), STREAM, 1)), None);
+        assert_eq!(
+            parse_row_key(&row_key_of(StreamId(1), CURSOR, 1 << 32)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_row_is_bound_to_its_key() {
+        let key = row_key(RowKey::Stream(StreamId(7)));
+        let mut stored = seal_row(&key, b"value");
+        assert_eq!(open_row(&key, &stored), Some(&b"value"[..]));
+        let other = row_key(RowKey::Stream(StreamId(8)));
+        assert_eq!(open_row(&other, &stored), None);
+        stored[2] ^= 1;
+        assert_eq!(open_row(&key, &stored), None);
+        assert_eq!(open_row(&key, b"abc"), None);
+    }
+
+    #[test]
+    fn part_keys_come_back() {
+        let key = BlockKey {
+            stream: StreamId(9),
+            first: Seq(1 << 40),
+        };
+        assert_eq!(parse_part_key(&part_key(key, 513)), (key, 513));
+    }
+
+    fn stored(count: u16, bytes: &[u8]) -> Vec<u8> {
+        [&count.to_le_bytes()[..], bytes].concat()
+    }
+
+    #[test]
+    fn a_missing_part_is_noticed_and_its_place_kept() {
+        let full = vec![7; PART_LEN];
+        let mut parts = Parts::default();
+        parts.push(0, &stored(3, &full));
+        parts.push(2, &stored(3, b"end"));
+        let (bytes, is_whole) = parts.finish().expect("parts came");
+        assert!(!is_whole);
+        assert_eq!(bytes.len(), 2 * PART_LEN + 3);
+        assert!(bytes[PART_LEN..2 * PART_LEN].iter().all(|byte| *byte == 0));
+        assert_eq!(&bytes[2 * PART_LEN..], b"end");
+        for kept in [&[0u16][..], &[0, 1], &[1, 2], &[2]] {
+            let mut parts = Parts::default();
+            for part in kept {
+                let bytes = if *part == 2 { &b"end"[..] } else { &full };
+                parts.push(*part, &stored(3, bytes));
+            }
+            assert!(!parts.finish().expect("parts came").1);
+        }
+        assert!(Parts::default().finish().is_none());
+    }
+}

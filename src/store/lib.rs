@@ -1,0 +1,41 @@
+//! Blocks and rows on a disk.
+//!
+//! This crate owns the file and the only two threads that touch it. It keeps
+//! what the engine hands it under the keys the engine gives, makes a
+//! [`Batch`](midge_engine::Batch) durable as a whole or not at all, and
+//! guards what it reads with checksums: redb does not notice a flipped bit.
+//! It knows nothing of what a stream is; a summary is the one row it can
+//! make anew.
+//!
+//! - [`Store`] is the file: opened, read, written and closed on the caller's
+//!   thread.
+//! - [`StoreHandle`] is what an event loop holds: batches and wishes go in,
+//!   [`Event`]s come out, nothing waits.
+//! - [`verify()`] and [`compact`] are for a file that no server has open.
+//!
+//! How the file is laid out, and what it costs to write, is in `README.md`.
+
+mod config;
+mod error;
+#[cfg(feature = "test-backend")]
+pub mod fault;
+mod handle;
+mod layout;
+mod maintenance;
+mod medium;
+mod opening;
+mod reader;
+mod stats;
+mod store;
+mod verify;
+mod writer;
+
+pub use config::{CACHE_BYTES, IDLE_PAUSE, RETRY_FIRST, RETRY_MAX, StoreConfig};
+pub use error::StoreError;
+pub use handle::{Event, LOADS_MAX, Refused, StoreHandle, WhyRefused};
+pub use layout::STORED_BLOCK_LEN_MAX;
+pub use maintenance::{Compacted, compact, verify};
+pub use opening::Opened;
+pub use stats::{Histogram, StoreStats};
+pub use store::{Commit, Loaded, Store};
+pub use verify::{DAMAGE_LISTED_MAX, Damage, DamageKind, VerifyReport};

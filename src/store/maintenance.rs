@@ -1,0 +1,90 @@
+//! What is done to a file that no server has open.
+
+use crate::config::StoreConfig;
+use crate::error::StoreError;
+use crate::store::{Store, boxed, contain};
+use crate::verify::VerifyReport;
+use midge_engine::{RowKey, RowSink};
+use std::io;
+use std::path::Path;
+
+/// How often compacting goes over the file at most. Each pass moves what the
+/// one before has made room for; more than a few find nothing.
+const PASSES_MAX: usize = 8;
+
+/// What compacting a file brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// The length of the file before.
+    pub before: u64,
+    /// And after.
+    pub after: u64,
+}
+
+struct Nothing;
+
+impl RowSink for Nothing {
+    fn row(&mut self, _: RowKey, _: &[u8]) {}
+    fn damaged(&mut self, _: RowKey) {}
+}
+
+/// Looks at everything in a store: pages, rows, blocks, records.
+///
+/// The pages come first, since redb may end the process over one that
+/// contradicts itself. If they are not sound, that is all that is said.
+pub fn verify(path: &Path) -> Result<VerifyReport, StoreError> {
+    let mut store = open_existing(path)?;
+    let db = store.database_mut();
+    let pages_are_sound = match contain(path, "verify", || db.check_integrity().map_err(boxed)) {
+        Ok(is_sound) => is_sound,
+        Err(StoreError::Damaged { what, .. }) => {
+            return Ok(VerifyReport {
+                pages_are_sound: Some(false),
+                stopped_by: Some(what),
+                ..VerifyReport::default()
+            });
+        }
+        Err(error) => return Err(error),
+    };
+    let mut report = store.verify()?;
+    report.pages_are_sound = Some(pages_are_sound);
+    store.close()?;
+    Ok(report)
+}
+
+/// Gives back the room that a store does not use.
+pub fn compact(path: &Path) -> Result<Compacted, StoreError> {
+    let before = length(path)?;
+    let mut store = open_existing(path)?;
+    for _ in 0..PASSES_MAX {
+        let db = store.database_mut();
+        if !contain(path, "compact", || db.compact().map_err(boxed))? {
+            break;
+        }
+    }
+    store.close()?;
+    Ok(Compacted {
+        before,
+        after: length(path)?,
+    })
+}
+
+fn open_existing(path: &Path) -> Result<Store, StoreError> {
+    length(path)?;
+    Store::open(&StoreConfig::new(path), &mut Nothing)
+}
+
+fn length(path: &Path) -> Result<u64, StoreError> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok(found.len()),
+        Err(source) => Err(unreadable(path, source)),
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> StoreError {
+    StoreError::Io {
+        path: path.to_owned(),
+        doing: "open",
+        source,
+    }
+}

@@ -1,0 +1,212 @@
+//! Bits flip.
+
+use crate::util::{Random, all_keys, block, key, open_on, put, random_batch, seeds};
+use midge_engine::{Batch, Block, BlockKey, RowKey, StreamId, Write};
+use midge_store::fault::FaultDisk;
+use std::collections::BTreeMap;
+
+const FLIPS: u64 = 150;
+
+/// Everything that was ever written under a key. After a crash redb takes a
+/// damaged last commit for one that was cut short and goes back by one, so
+/// what it finds may be older than the newest.
+#[derive(Default)]
+struct Written {
+    rows: BTreeMap<(StreamId, RowKey), Vec<Vec<u8>>>,
+    blocks: BTreeMap<BlockKey, Vec<Block>>,
+}
+
+impl Written {
+    fn note(&mut self, batch: &Batch) {
+        for write in &batch.writes {
+            match write {
+                Write::PutBlock(key, bytes) => {
+                    let block = Block::parse(*key, bytes.clone());
+                    self.blocks.entry(*key).or_default().push(block);
+                }
+                Write::PutRow(key, value) => {
+                    let place = (key.stream(), *key);
+                    self.rows.entry(place).or_default().push(value.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn has_row(&self, place: &(StreamId, RowKey), value: &Vec<u8>) -> bool {
+        // A summary is made anew from a block that may have lost records.
+        matches!(place.1, RowKey::Summary(_))
+            || self.rows.get(place).is_some_and(|all| all.contains(value))
+    }
+
+    fn has_records(&self, found: &Block) -> bool {
+        let Some(all) = self.blocks.get(&found.key()) else {
+            return found.present() == 0;
+        };
+        found.records().all(|record| {
+            all.iter()
+                .any(|block| block.get(record.seq) == Some(record))
+        })
+    }
+}
+
+/// Flips a bit somewhere, not in the zeros that make up most of a small file:
+/// anywhere, or where redb's own pages begin.
+fn flip(image: &mut [u8], random: &mut Random) -> usize {
+    let at = loop {
+        let at = random.below(image.len() as u64) as usize;
+        if image[at] != 0 {
+            break at;
+        }
+    };
+    let at = match random.below(4) {
+        0 => (at & !4095) + random.below(300) as usize,
+        1 => random.below(320) as usize,
+        _ => at,
+    };
+    image[at] ^= 1 << random.below(8);
+    at
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    refused: u32,
+    unreadable: u32,
+    noticed: u32,
+    unharmed: u32,
+}
+
+/// Opens a damaged image and reads all of it. Nothing may be there that was
+/// never written.
+fn read_all(what: &str, image: Vec<u8>, written: &Written, tally: &mut Tally) {
+    let disk = FaultDisk::holding(1, image);
+    let Ok((store, rows)) = open_on(&disk) else {
+        tally.refused += 1;
+        return;
+    };
+    let mut is_noticed = store.opened().damaged_rows > 0 || store.opened().unknown_rows > 0;
+    for (place, value) in &rows.rows {
+        assert!(written.has_row(place, value), "{what}: {place:?}");
+    }
+    let mut is_unreadable = false;
+    for key in all_keys() {
+        match store.load(key) {
+            Err(_) => is_unreadable = true,
+            Ok(None) => {}
+            Ok(Some(loaded)) => {
+                is_noticed |= loaded.lost > 0;
+                assert!(written.has_records(&loaded.block), "{what}: {key:?}");
+            }
+        }
+    }
+    // Whatever these say, they say it.
+    is_noticed |= !store.verify().is_ok_and(|report| report.is_sound());
+    is_unreadable |= store.commit(&random_batch(&mut Random(1))).is_err();
+    is_unreadable |= store.close().is_err();
+    match (is_unreadable, is_noticed) {
+        (true, _) => tally.unreadable += 1,
+        (false, true) => tally.noticed += 1,
+        (false, false) => tally.unharmed += 1,
+    }
+}
+
+#[test]
+fn nothing_is_read_that_was_never_written() {
+    // What redb panics over is an error of ours, and not worth a backtrace.
+    std::panic::set_hook(Box::new(|info| {
+        let is_ours = std::thread::current()
+            .name()
+            .is_some_and(|name| name.contains("damage"));
+        if !is_ours
+            || info
+                .location()
+                .is_some_and(|at| at.file().contains("tests"))
+        {
+            eprintln!("{info}");
+        }
+    }));
+    let mut tally = Tally::default();
+    for seed in seeds(4) {
+        let mut random = Random(seed);
+        let disk = FaultDisk::new(seed);
+        let (store, _) = open_on(&disk).expect("opens");
+        let mut written = Written::default();
+        for _ in 0..30 {
+            let batch = random_batch(&mut random);
+            store.commit(&batch).expect("stored");
+            written.note(&batch);
+        }
+        // Both as a crash leaves it and as a clean stop does.
+        let crashed = disk.image();
+        store.close().expect("closes");
+        let closed = disk.image();
+        for number in 0..FLIPS {
+            let mut image = if number % 2 == 0 { &crashed } else { &closed }.clone();
+            let at = flip(&mut image, &mut random);
+            let what = format!("seed {seed}, flip {number} at byte {at}");
+            read_all(&what, image, &written, &mut tally);
+        }
+    }
+    println!("{tally:?}");
+    assert!(tally.noticed > 0, "flips hit something");
+}
+
+/// Changes a byte of a stored value where the pattern is found.
+fn damage(disk: &FaultDisk, pattern: &[u8], at: usize) -> FaultDisk {
+    let mut image = disk.image();
+    let mut hits = 0;
+    for start in 0..image.len() - pattern.len() {
+        if image[start..].starts_with(pattern) {
+            image[start + at] ^= 0x10;
+            hits += 1;
+        }
+    }
+    assert!(hits > 0, "the pattern is in the file");
+    FaultDisk::holding(1, image)
+}
+
+fn with_one_block() -> (FaultDisk, BlockKey, Vec<u8>) {
+    let disk = FaultDisk::new(1);
+    let (store, _) = open_on(&disk).expect("opens");
+    let key = key(1, 1);
+    let writes = put(key, &block(key, &[10, 20, 30], 0xab));
+    let Write::PutRow(_, summary) = writes[1].clone() else {
+        unreachable!("a block and its summary");
+    };
+    let mut writes = writes.to_vec();
+    writes.push(Write::PutRow(
+        RowKey::Stream(StreamId(1)),
+        b"a stream's row".to_vec(),
+    ));
+    store.commit(&Batch { writes }).expect("stored");
+    store.close().expect("closes");
+    (disk, key, summary)
+}
+
+#[test]
+fn a_damaged_summary_is_made_anew() {
+    let (disk, key, summary) = with_one_block();
+    let damaged = damage(&disk, &summary, 3);
+    let (store, rows) = open_on(&damaged).expect("opens");
+    let place = (StreamId(1), RowKey::Summary(key));
+    assert_eq!(rows.rows.get(&place), Some(&summary));
+    assert_eq!(rows.damaged, []);
+    let opened = store.opened();
+    assert_eq!((opened.damaged_rows, opened.remade_summaries), (1, 1));
+}
+
+#[test]
+fn a_damaged_row_is_reported_and_a_damaged_record_left_out() {
+    let (disk, key, _) = with_one_block();
+    let damaged = damage(&disk, b"a stream's row", 0);
+    let (store, rows) = open_on(&damaged).expect("opens");
+    assert_eq!(rows.damaged, [RowKey::Stream(StreamId(1))]);
+    assert_eq!((store.opened().rows, store.opened().damaged_rows), (1, 1));
+    drop(store);
+
+    let damaged = damage(&disk, &[0xab; 20], 0);
+    let (store, _) = open_on(&damaged).expect("opens");
+    let loaded = store.load(key).expect("readable").expect("there");
+    assert!(loaded.lost > 0);
+    assert_eq!(loaded.block.present() + loaded.lost as usize, 3);
+}

@@ -1,0 +1,217 @@
+//! Errors while writing, and a disk that is full: at every operation.
+
+use crate::util::{Model, Random, all_keys, content, open_on, random_batch, seeds, test_config};
+use midge_engine::Batch;
+use midge_store::fault::FaultDisk;
+use midge_store::{Event, Store, StoreError, StoreHandle, WhyRefused};
+use std::io::ErrorKind;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Running {
+    handle: StoreHandle<Model>,
+    woken: Receiver<()>,
+    events: Vec<Event<Model>>,
+}
+
+impl Running {
+    fn start(store: Store) -> Self {
+        let (wake, woken) = channel();
+        let handle = StoreHandle::start(store, move || {
+            let _ = wake.send(());
+        });
+        Running {
+            handle: handle.expect("threads start"),
+            woken,
+            events: Vec::new(),
+        }
+    }
+
+    fn event(&mut self) -> Event<Model> {
+        while self.events.is_empty() {
+            self.woken.recv_timeout(PATIENCE).expect("an event comes");
+            self.handle.take_events(&mut self.events);
+        }
+        self.events.remove(0)
+    }
+
+    /// Hands in a batch and waits for its end.
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let batch = Batch {
+            writes: batch.writes.clone(),
+        };
+        self.handle.submit(batch).expect("idle");
+        match self.event() {
+            Event::Committed(_) => Ok(()),
+            Event::Failed(error) => Err(error),
+            other => panic!("not for a batch: {other:?}"),
+        }
+    }
+}
+
+/// Runs batches on a disk that misbehaves at some operation; sees that the
+/// store says so once, comes back by itself with what it had or that batch
+/// as well, and goes on. Returns whether anything failed.
+fn run(what: &str, disk: &FaultDisk, batches: &[Batch], full: bool) -> bool {
+    let config = midge_store::StoreConfig {
+        // Only what is handed in is to be written.
+        idle_pause: Duration::from_secs(3600),
+        ..test_config()
+    };
+    let store = Store::open_with_backend(&config, disk.opener(), &mut Model::default())
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    let mut running = Running::start(store);
+    let mut model = Model::default();
+    let mut has_failed = false;
+    for batch in batches {
+        let mut after = model.clone();
+        after.apply(batch);
+        match running.commit(batch) {
+            Ok(()) => model = after,
+            Err(error) => {
+                assert!(!has_failed, "{what}: failed twice");
+                assert_eq!(error.is_full(), full, "{what}: {error}");
+                has_failed = true;
+                let refused = running.handle.submit(Batch::default());
+                if let Err(refused) = refused {
+                    assert_eq!(refused.why, WhyRefused::Failed);
+                }
+                if full {
+                    disk.heal();
+                }
+                let rows = loop {
+                    match running.event() {
+                        Event::Reopened(rows, _) => break rows,
+                        // The empty batch above, if the store was quick.
+                        Event::Committed(_) => {}
+                        other => panic!("{what}: {other:?}"),
+                    }
+                };
+                model = if rows.rows == after.rows {
+                    after
+                } else {
+                    model
+                };
+                assert_eq!(rows.rows, model.rows, "{what}");
+            }
+        }
+    }
+    let left = running.handle.stop();
+    // The failure may come at the very end, while nothing is in hand.
+    has_failed |= left.iter().any(|event| matches!(event, Event::Failed(_)));
+    disk.heal();
+    let (store, rows) = open_on(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let found = content(&store, rows, all_keys());
+    assert_eq!(found.rows, model.rows, "{what}");
+    assert!(found.blocks == model.blocks, "{what}");
+    has_failed
+}
+
+fn workload(seed: u64) -> (Vec<Batch>, u64, u64) {
+    let mut random = Random(seed);
+    let batches: Vec<_> = (0..8).map(|_| random_batch(&mut random)).collect();
+    let disk = FaultDisk::new(seed);
+    drop(open_on(&disk).expect("opens"));
+    let begin = disk.operations();
+    run("healthy", &disk, &batches, false);
+    (batches, begin, disk.operations())
+}
+
+fn prepared(seed: u64) -> FaultDisk {
+    let disk = FaultDisk::new(seed);
+    drop(open_on(&disk).expect("opens"));
+    disk
+}
+
+#[test]
+fn an_error_while_writing_is_reported_and_overcome() {
+    for seed in seeds(2) {
+        let (batches, begin, end) = workload(seed);
+        for at in begin..end {
+            let what = format!("seed {seed}, error at operation {at}");
+            let disk = prepared(seed);
+            // Some errors last for a while.
+            let lasts = 1 + (at % 3) * 4;
+            disk.fail(at..at + lasts, ErrorKind::Other);
+            // At the start or the end there is no batch to fail.
+            if open_on(&disk).is_err() {
+                continue;
+            }
+            let disk = prepared(seed);
+            disk.fail(at..at + lasts, ErrorKind::Other);
+            run(&what, &disk, &batches, false);
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_reported_and_overcome() {
+    for seed in seeds(2) {
+        let (batches, _, _) = workload(seed);
+        let disk = prepared(seed);
+        let begin = disk.peak();
+        run("healthy", &disk, &batches, false);
+        let end = disk.peak();
+        let mut failed = 0;
+        for step in 0..24 {
+            let capacity = begin + (end - begin) * step / 24;
+            let disk = prepared(seed);
+            disk.set_capacity(capacity);
+            let what = format!("seed {seed}, full at {capacity} of {end} bytes");
+            failed += usize::from(run(&what, &disk, &batches, true));
+        }
+        println!("seed {seed}: {failed} of 24 runs met a full disk");
+    }
+}
+
+#[test]
+fn while_it_is_failed_batches_and_loads_are_refused() {
+    let disk = prepared(1);
+    let (store, _) = Store::open_with_backend(
+        &midge_store::StoreConfig {
+            retry_first: Duration::from_millis(300),
+            ..test_config()
+        },
+        disk.opener(),
+        &mut Model::default(),
+    )
+    .map(|store| (store, ()))
+    .expect("opens");
+    let mut running = Running::start(store);
+    let from = disk.operations();
+    disk.fail(from..from + 1, ErrorKind::StorageFull);
+    let batch = random_batch(&mut Random(1));
+    let error = running.commit(&batch).expect_err("the disk is full");
+    assert!(error.is_full(), "{error}");
+    assert!(running.handle.is_failed() && !running.handle.is_idle());
+    let refused = running.handle.submit(batch).expect_err("it has failed");
+    assert_eq!(refused.why, WhyRefused::Failed);
+    assert!(running.handle.load(crate::util::key(1, 1)));
+    assert!(matches!(
+        running.event(),
+        Event::LoadFailed {
+            error: StoreError::Unavailable,
+            ..
+        }
+    ));
+    assert!(matches!(running.event(), Event::Reopened(..)));
+    assert!(running.handle.is_idle());
+    running.commit(&refused.batch).expect("works again");
+    assert_eq!(running.handle.stats().failed_commits, 1);
+    assert_eq!(running.handle.stats().reopened, 1);
+}
+
+#[test]
+fn a_store_that_fails_can_be_stopped() {
+    let disk = prepared(1);
+    let (store, _) = open_on(&disk).expect("opens");
+    let mut running = Running::start(store);
+    let from = disk.operations();
+    disk.fail(from..u64::MAX, ErrorKind::Other);
+    running
+        .commit(&random_batch(&mut Random(3)))
+        .expect_err("the disk is broken");
+    assert!(running.handle.stop().is_empty());
+}

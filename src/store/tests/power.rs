@@ -1,0 +1,100 @@
+//! The power goes, at every operation there is.
+
+use crate::util::{Model, Random, all_keys, content, open_on, random_batch, seeds};
+use midge_engine::Batch;
+use midge_store::fault::FaultDisk;
+
+const BATCHES: usize = 12;
+
+/// A workload on a disk: what was reported durable before the power went, if
+/// it did, and how many batches were begun.
+fn run(disk: &FaultDisk, batches: &[Batch]) -> (usize, usize) {
+    let Ok((store, _)) = open_on(disk) else {
+        return (0, 0);
+    };
+    for (number, batch) in batches.iter().enumerate() {
+        if store.commit(batch).is_err() {
+            return (number, number + 1);
+        }
+        if number % 4 == 2 && store.settle().is_err() {
+            return (number + 1, number + 1);
+        }
+    }
+    let _ = store.close();
+    (batches.len(), batches.len())
+}
+
+fn states(batches: &[Batch]) -> Vec<Model> {
+    let mut states = vec![Model::default()];
+    for batch in batches {
+        let mut next = states[states.len() - 1].clone();
+        next.apply(batch);
+        states.push(next);
+    }
+    states
+}
+
+#[test]
+fn what_was_reported_durable_is_there_and_no_batch_is_there_in_part() {
+    let mut cuts = 0;
+    for seed in seeds(4) {
+        let mut random = Random(seed);
+        let batches: Vec<_> = (0..BATCHES).map(|_| random_batch(&mut random)).collect();
+        let states = states(&batches);
+        let whole = FaultDisk::new(seed);
+        run(&whole, &batches);
+        for cut in 0..whole.operations() {
+            let what = format!("seed {seed}, cut at operation {cut}");
+            let disk = FaultDisk::new(seed ^ (cut << 20));
+            disk.cut_at(cut);
+            let (durable, begun) = run(&disk, &batches);
+            disk.power_on();
+            let (store, rows) = open_on(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let found = content(&store, rows, all_keys());
+            let state = (durable..=begun).find(|state| states[*state] == found);
+            assert!(
+                state.is_some(),
+                "{what}: not the state after {durable} to {begun} batches"
+            );
+            // And it can be gone on with.
+            store.commit(&batches[0]).expect("works again");
+            let mut after = found;
+            after.apply(&batches[0]);
+            drop(store);
+            let (store, rows) = open_on(&disk).expect("opens");
+            assert!(
+                after == content(&store, rows, all_keys()),
+                "{what}: lost on a clean close"
+            );
+            cuts += 1;
+        }
+    }
+    println!("{cuts} power cuts");
+}
+
+#[test]
+fn a_second_power_cut_while_the_first_is_repaired_does_no_harm() {
+    for seed in seeds(2) {
+        let mut random = Random(seed);
+        let batches: Vec<_> = (0..6).map(|_| random_batch(&mut random)).collect();
+        let states = states(&batches);
+        let whole = FaultDisk::new(seed);
+        run(&whole, &batches);
+        for cut in (0..whole.operations()).step_by(3) {
+            for second in [random.below(3), 3 + random.below(6)] {
+                let what = format!("seed {seed}, cuts at {cut} and {second} after");
+                let disk = FaultDisk::new(seed ^ (cut << 20) ^ (second << 50));
+                disk.cut_at(cut);
+                let (durable, begun) = run(&disk, &batches);
+                disk.power_on();
+                disk.cut_at(disk.operations() + second);
+                drop(open_on(&disk));
+                disk.power_on();
+                let (store, rows) =
+                    open_on(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+                let found = content(&store, rows, all_keys());
+                assert!(states[durable..=begun].contains(&found), "{what}");
+            }
+        }
+    }
+}

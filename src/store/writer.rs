@@ -1,0 +1,222 @@
+//! The thread that writes.
+//!
+//! It takes one batch at a time. When none has come for a while it settles
+//! the file, so that a start after a power cut need not walk it; and when the
+//! file fails it lets go of it and tries to open it again.
+
+use crate::error::StoreError;
+use crate::handle::{Event, Shared, lock};
+use crate::store::Store;
+use log::{error, info, warn};
+use midge_engine::{Batch, RowSink};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// What the handle and the writer tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct WriterState {
+    /// The batch that is next.
+    pub(crate) slot: Option<Batch>,
+    /// A batch is in hand.
+    is_busy: bool,
+    /// Batches are refused.
+    pub(crate) is_failed: bool,
+    /// The reader met an error, after which redb may take no more writes.
+    pub(crate) is_suspect: bool,
+    pub(crate) stop: bool,
+}
+
+impl WriterState {
+    pub(crate) fn is_idle(&self) -> bool {
+        self.slot.is_none() && !self.is_busy && !self.is_failed
+    }
+}
+
+enum Work {
+    Batch(Batch),
+    /// Nothing has come for a while, or something may be wrong: a commit that
+    /// changes nothing serves both.
+    Settle,
+    Stop,
+}
+
+pub(crate) fn run<S: RowSink + Default>(shared: &Shared<S>, mut is_settled: bool) {
+    loop {
+        let result = match next(shared, is_settled) {
+            Work::Batch(batch) => {
+                is_settled = false;
+                commit(shared, &batch)
+            }
+            Work::Settle => {
+                is_settled = true;
+                settle(shared)
+            }
+            Work::Stop => return close(shared),
+        };
+        if let Err(error) = result {
+            fail(shared, error);
+            match reopen(shared) {
+                Some(was_repaired) => is_settled = !was_repaired,
+                None => return,
+            }
+        }
+    }
+}
+
+fn next<S>(shared: &Shared<S>, is_settled: bool) -> Work {
+    let idle_from = Instant::now();
+    let mut state = lock(&shared.writer);
+    state.is_busy = false;
+    loop {
+        if let Some(batch) = state.slot.take() {
+            state.is_busy = true;
+            return Work::Batch(batch);
+        }
+        if state.stop {
+            return Work::Stop;
+        }
+        if std::mem::take(&mut state.is_suspect) {
+            return Work::Settle;
+        }
+        state = if is_settled {
+            shared
+                .writer_wakes
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner)
+        } else {
+            let idle = idle_from.elapsed();
+            let Some(rest) = left(shared.source.config.idle_pause, idle) else {
+                return Work::Settle;
+            };
+            shared
+                .writer_wakes
+                .wait_timeout(state, rest)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0
+        };
+    }
+}
+
+fn left(of: Duration, gone: Duration) -> Option<Duration> {
+    of.checked_sub(gone).filter(|rest| !rest.is_zero())
+}
+
+fn with_store<S, T>(
+    shared: &Shared<S>,
+    work: impl FnOnce(&Store) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let store = shared.store.read().unwrap_or_else(PoisonError::into_inner);
+    work(store.as_ref().ok_or(StoreError::Unavailable)?)
+}
+
+fn commit<S>(shared: &Shared<S>, batch: &Batch) -> Result<(), StoreError> {
+    match with_store(shared, |store| store.commit(batch)) {
+        Ok(commit) => {
+            shared
+                .counters
+                .committed(commit.duration, commit.batch_bytes);
+            // Idle before the loop hears of it: it will come with the next.
+            lock(&shared.writer).is_busy = false;
+            shared.report(Event::Committed(commit));
+            Ok(())
+        }
+        Err(error) => {
+            shared
+                .counters
+                .failed_commits
+                .fetch_add(1, Ordering::Relaxed);
+            Err(error)
+        }
+    }
+}
+
+fn settle<S>(shared: &Shared<S>) -> Result<(), StoreError> {
+    with_store(shared, Store::settle)?;
+    shared.counters.settled.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+fn take_store<S>(shared: &Shared<S>) -> Option<Store> {
+    let mut store = shared.store.write().unwrap_or_else(PoisonError::into_inner);
+    store.take()
+}
+
+fn close<S>(shared: &Shared<S>) {
+    let Some(store) = take_store(shared) else {
+        return;
+    };
+    if let Err(error) = store.close() {
+        error!("{error}");
+        shared.report(Event::Failed(error));
+    }
+}
+
+/// Lets go of the file. A batch that waits goes the way of the one in hand:
+/// it was made for a state that is not known any more.
+fn fail<S>(shared: &Shared<S>, error: StoreError) {
+    error!("{error}; what is stored stays unavailable until it can be opened again");
+    let mut state = lock(&shared.writer);
+    state.is_failed = true;
+    state.is_busy = false;
+    state.slot = None;
+    drop(state);
+    // What it says while it goes does not matter any more.
+    let _ = take_store(shared).map(Store::close);
+    shared.report(Event::Failed(error));
+}
+
+/// Opens the file again, if need be after many attempts. Returns whether it
+/// had to be walked, or nothing if it is time to stop.
+fn reopen<S: RowSink + Default>(shared: &Shared<S>) -> Option<bool> {
+    let config = &shared.source.config;
+    let mut pause = config.retry_first;
+    let mut said = String::new();
+    loop {
+        if wait_for_stop(shared, pause) {
+            return None;
+        }
+        pause = (pause * 2).min(config.retry_max);
+        let mut sink = S::default();
+        match shared.source.open(&mut sink) {
+            Ok(store) => {
+                info!("{} is open again", config.path.display());
+                let opened = *store.opened();
+                let place = &mut *shared.store.write().unwrap_or_else(PoisonError::into_inner);
+                *place = Some(store);
+                shared.counters.opened(&opened);
+                shared.counters.reopened.fetch_add(1, Ordering::Relaxed);
+                let mut state = lock(&shared.writer);
+                state.is_failed = false;
+                state.is_suspect = false;
+                drop(state);
+                shared.report(Event::Reopened(sink, opened));
+                return Some(opened.was_repaired);
+            }
+            Err(error) => {
+                let text = error.to_string();
+                // Once is enough for what stays the same.
+                if text != said {
+                    warn!("{text}; trying again");
+                    said = text;
+                }
+            }
+        }
+    }
+}
+
+fn wait_for_stop<S>(shared: &Shared<S>, pause: Duration) -> bool {
+    let begun = Instant::now();
+    let mut state = lock(&shared.writer);
+    while !state.stop {
+        let Some(rest) = left(pause, begun.elapsed()) else {
+            return false;
+        };
+        state = shared
+            .writer_wakes
+            .wait_timeout(state, rest)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+    }
+    true
+}
