@@ -159,13 +159,11 @@ impl Case {
 
     /// Whether a server that it does not fit has a row without figures. The
     /// relay is a limit, not a peer, and others are there for storing only:
-    /// where they have no meaning they are left out.
+    /// where they have no meaning they are left out. Who cannot store at all
+    /// is told once and for all before.
     pub(crate) fn shows_lack(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Midge | Kind::Nats => true,
-            Kind::Redis => !matches!(self.work, Work::Streams(_)),
-            _ => false,
-        }
+        let stores = matches!(self.work, Work::Streams(_));
+        !stores && matches!(kind, Kind::Midge | Kind::Nats | Kind::Redis)
     }
 
     /// Measures it once, on a server started for it.

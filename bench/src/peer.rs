@@ -97,7 +97,8 @@ pub(crate) struct Peer {
 impl Peer {
     fn new(kind: Kind, program: PathBuf, place: Rc<Place>) -> Self {
         Peer {
-            takes_store: kind.plain() == Kind::Midge && says(&program, "--help", "--store"),
+            takes_store: kind.plain() == Kind::Midge
+                && says(&program, &["serve", "--help"], "--store"),
             has_streams: false,
             kind,
             program,
@@ -216,8 +217,8 @@ impl Peer {
     fn version(&self, server: &Server) -> Option<String> {
         let (text, before, after) = match self.dialect() {
             Dialect::Nats => (server.greeting().to_owned(), "\"version\":\"", "\""),
-            Dialect::Resp => (output(&self.program, "--version")?, " v=", " "),
-            Dialect::Beanstalk => (output(&self.program, "-v")?, "beanstalkd ", "\n"),
+            Dialect::Resp => (output(&self.program, &["--version"])?, " v=", " "),
+            Dialect::Beanstalk => (output(&self.program, &["-v"])?, "beanstalkd ", "\n"),
             Dialect::Raw => return None,
         };
         let version = text.split_once(before)?.1;
@@ -232,13 +233,13 @@ fn sync_config(folder: &Path) -> String {
 }
 
 /// What the program prints when asked so.
-fn output(program: &Path, argument: &str) -> Option<String> {
-    let output = Command::new(program).arg(argument).output().ok()?;
+fn output(program: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn says(program: &Path, argument: &str, word: &str) -> bool {
-    output(program, argument).is_some_and(|text| text.contains(word))
+fn says(program: &Path, arguments: &[&str], word: &str) -> bool {
+    output(program, arguments).is_some_and(|text| text.contains(word))
 }
 
 /// The peers to run, and why others are not.
@@ -331,6 +332,7 @@ mod tests {
     #[test]
     fn a_program_is_asked_for_its_options() {
         let sh = in_path("sh").unwrap();
-        assert!(!says(&sh, "--version", "--no-such-option"));
+        assert!(says(&sh, &["-c", "echo an --option"], "--option"));
+        assert!(!says(&sh, &["-c", "echo none"], "--option"));
     }
 }

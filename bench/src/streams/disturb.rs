@@ -5,7 +5,7 @@ use std::io;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::figures::{Metric, Sample};
 use crate::meter;
@@ -32,16 +32,18 @@ pub(crate) fn run(server: &Server, duration: Duration) -> io::Result<Sample> {
     let done = AtomicBool::new(false);
     let (flooded, stored) = thread::scope(|scope| {
         let flooding = scope.spawn(|| {
+            let begun = Instant::now();
             publisher.run(|_| (!done.load(SeqCst)).then_some(u64::MAX))?;
-            Ok(publisher.acked())
+            Ok((publisher.acked(), begun.elapsed().as_secs_f64()))
         });
         thread::sleep(WARM_UP);
         let flooded = roundtrip::run(server, 1, duration);
         done.store(true, SeqCst);
-        let stored: io::Result<u64> = flooding.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let stored: io::Result<(u64, f64)> =
+            flooding.join().unwrap_or_else(|panic| resume_unwind(panic));
         (flooded, stored)
     });
-    let (mut sample, stored) = (flooded?, stored?);
+    let (mut sample, (stored, seconds)) = (flooded?, stored?);
     api.expect_stored(server, stored)?;
 
     let figure = |sample: &Sample, metric| sample.get(&metric).copied().unwrap_or(0.0);
@@ -52,7 +54,6 @@ pub(crate) fn run(server: &Server, duration: Duration) -> io::Result<Sample> {
     if p99 > 0.0 {
         sample.insert(Metric::P99Growth, disturbed / p99);
     }
-    let seconds = (duration + WARM_UP).as_secs_f64();
     sample.insert(Metric::FloodRate, stored as f64 / seconds);
     meter::add_memory(&mut sample, server.pid())?;
     Ok(sample)
