@@ -1,6 +1,7 @@
 //! Taking messages from servers that are not NATS servers: a consumer group
 //! on a redis stream, and jobs of beanstalkd.
 
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -19,7 +20,9 @@ pub(crate) struct Reading {
     pub(crate) batch: u64,
     /// Whether entries go once acknowledged.
     pub(crate) deleting: bool,
-    /// How many to take, if there is an end to them.
+    /// How many to take, if there is an end to them. There are so many then,
+    /// and the next are asked for before the last have come; otherwise the
+    /// question could wait, and what is acknowledged after it with it.
     pub(crate) count: Option<u64>,
 }
 
@@ -33,42 +36,48 @@ pub(crate) fn redis(
     taken: &AtomicU64,
 ) -> io::Result<()> {
     let payload = payload(size);
-    let mut inbound = Inbound::new();
-    let mut out = Vec::new();
-    let mut total = 0;
+    let count = reading.count.unwrap_or(u64::MAX);
     let ask = ask_redis(reading.batch, name);
     let verbs: &[&str] = match reading.deleting {
         true => &["XACK", "XDEL"],
         false => &["XACK"],
     };
-    out.extend_from_slice(&ask);
-    loop {
+    let mut inbound = Inbound::new();
+    let mut out = ask.clone();
+    let mut asked = reading.batch;
+    if asked < count && reading.count.is_some() {
+        out.extend_from_slice(&ask);
+        asked += reading.batch;
+    }
+    // What the commands that acknowledge must answer, and whether that is the
+    // last word on those entries.
+    let mut owed: VecDeque<(u64, bool)> = VecDeque::new();
+    let mut done = 0;
+    while done < count {
         connection.send(&out)?;
         out.clear();
-        let entries = next_entries(connection, &mut inbound, &mut |value| value == payload)?;
-        if entries.is_empty() {
-            out.extend_from_slice(&ask);
-            continue;
-        }
-        let count = entries.len() as u64;
-        for verb in verbs {
-            acknowledge(&mut out, verb, &entries);
-        }
-        total += count;
-        let ended = reading.count.is_some_and(|end| total >= end);
-        if !ended {
-            out.extend_from_slice(&ask);
-        }
-        connection.send(&out)?;
-        out.clear();
-        for _ in verbs {
-            expect_integer(connection, &mut inbound, count)?;
-        }
-        taken.fetch_add(count, SeqCst);
-        if ended {
-            return Ok(());
+        match next_reply(connection, &mut inbound, &payload)? {
+            Reply::Integer(found) => match owed.pop_front() {
+                Some((wanted, last)) if wanted == found => {
+                    let all = if last { found } else { 0 };
+                    done += all;
+                    taken.fetch_add(all, SeqCst);
+                }
+                _ => return Err(io::Error::other("an entry was not acknowledged")),
+            },
+            Reply::Entries(ids) => {
+                for verb in verbs.iter().filter(|_| !ids.is_empty()) {
+                    acknowledge(&mut out, verb, &ids);
+                    owed.push_back((ids.len() as u64, Some(verb) == verbs.last()));
+                }
+                if asked < count {
+                    out.extend_from_slice(&ask);
+                    asked = asked.saturating_add(reading.batch);
+                }
+            }
         }
     }
+    Ok(())
 }
 
 fn ask_redis(batch: u64, name: &str) -> Vec<u8> {
@@ -100,12 +109,16 @@ fn acknowledge(out: &mut Vec<u8>, verb: &str, ids: &[Vec<u8>]) {
     resp_array(out, &words);
 }
 
-/// The ids of the entries in the next reply; none if it was an empty one.
-fn next_entries(
-    connection: &Connection,
-    inbound: &mut Inbound,
-    right: &mut dyn FnMut(&[u8]) -> bool,
-) -> io::Result<Vec<Vec<u8>>> {
+/// An answer of redis.
+enum Reply {
+    /// To an acknowledgement: how many there were.
+    Integer(u64),
+    /// To a question for entries: their ids.
+    Entries(Vec<Vec<u8>>),
+}
+
+/// The next answer; entries must have that payload.
+fn next_reply(connection: &Connection, inbound: &mut Inbound, payload: &[u8]) -> io::Result<Reply> {
     loop {
         let bytes = inbound.bytes();
         let mut strings = Vec::new();
@@ -113,34 +126,33 @@ fn next_entries(
             inbound.fill(connection)?;
             continue;
         };
-        // The name of the stream, and for each entry its id, the name of its
-        // field and the field.
-        let mut ids = Vec::new();
-        for entry in strings.get(1..).unwrap_or_default().chunks(3) {
-            match entry {
-                [id, _, field] if right(&bytes[field.clone()]) => {
-                    ids.push(bytes[id.clone()].to_vec())
-                }
-                _ => return Err(io::Error::other("an entry is not what was stored")),
+        let line = bytes[..length].strip_suffix(b"\r\n").unwrap_or(bytes);
+        let reply = match line.strip_prefix(b":") {
+            Some(digits) => {
+                let found = number(digits).ok_or_else(|| unexpected(line))?;
+                Reply::Integer(found as u64)
             }
-        }
+            None => Reply::Entries(entries(bytes, &strings, payload)?),
+        };
         inbound.consume(length);
-        return Ok(ids);
+        return Ok(reply);
     }
 }
 
-fn expect_integer(connection: &Connection, inbound: &mut Inbound, wanted: u64) -> io::Result<()> {
-    loop {
-        if let Some((line, length)) = line_of(inbound.bytes()) {
-            let found = line.strip_prefix(b":").and_then(number);
-            if found != Some(wanted as usize) {
-                return Err(unexpected(line));
-            }
-            inbound.consume(length);
-            return Ok(());
-        }
-        inbound.fill(connection)?;
-    }
+/// The ids in the strings of an answer: the name of the stream, and for each
+/// entry its id, the name of its field and the field.
+fn entries(bytes: &[u8], strings: &[Range<usize>], payload: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    let right = |entry: &[Range<usize>]| match entry {
+        [id, _, field] if bytes[field.clone()] == *payload => Some(bytes[id.clone()].to_vec()),
+        _ => None,
+    };
+    strings
+        .get(1..)
+        .unwrap_or_default()
+        .chunks(3)
+        .map(right)
+        .collect::<Option<_>>()
+        .ok_or_else(|| io::Error::other("an entry is not what was stored"))
 }
 
 /// Finds the end of the value that begins at `at`, if it is there, and where
@@ -156,6 +168,7 @@ fn value(bytes: &[u8], at: usize, strings: &mut Vec<Range<usize>>) -> io::Result
     }
     let count = number(rest).ok_or_else(|| unexpected(line))?;
     match kind {
+        b':' => Ok(Some(after)),
         b'$' => {
             let end = after + count;
             strings.push(after..end);
@@ -259,6 +272,7 @@ mod tests {
         let words: Vec<&[u8]> = strings.iter().map(|range| &text[range.clone()]).collect();
         assert_eq!(words, [&b"s"[..], b"id", b"d", b"hi"]);
         assert_eq!(value(b"*-1\r\n", 0, &mut strings).unwrap(), Some(5));
+        assert_eq!(value(b":17\r\n:18", 0, &mut strings).unwrap(), Some(5));
         assert!(value(b"-ERR x\r\n", 0, &mut strings).is_err());
     }
 
