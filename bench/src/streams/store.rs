@@ -14,8 +14,10 @@ use crate::streams::api::{Api, Setup};
 use crate::streams::publisher::{Load, Publisher, preload};
 use crate::wire::Dialect;
 
-/// How long a server is left alone before its writes and memory are read.
-const SETTLE: Duration = Duration::from_millis(300);
+/// How long a server is left alone before its writes are read.
+const SETTLE: Duration = Duration::from_millis(100);
+/// The same before its memory is.
+const REST: Duration = Duration::from_millis(500);
 /// How long filling a store may take.
 const FILLING: Duration = Duration::from_secs(600);
 
@@ -73,7 +75,7 @@ pub(crate) fn filled(server: &Server, count: u64) -> io::Result<Sample> {
     let mut api = open(server, false)?;
     let stored = preload(server, SIZE, count, FILLING)?;
     api.expect_stored(server, count.max(stored))?;
-    thread::sleep(SETTLE);
+    thread::sleep(REST);
     let resident = proc::memory(server.pid())?.resident as f64;
     Ok(Sample::from([(Metric::Value, resident / 1e6)]))
 }
