@@ -112,6 +112,25 @@ impl Engine {
         self.clean_up(out);
     }
 
+    /// A block could not be read, which does not say that it is not there.
+    /// Who waits for it asks again later.
+    pub fn load_failed<O: Outbox>(&mut self, now: Time, key: BlockKey, out: &mut O) {
+        self.with_streams(|streams, engine| streams.load_failed(engine, now, key, out));
+        self.clean_up(out);
+    }
+
+    /// Lets the next batch have everything, also what could wait.
+    pub fn hurry(&mut self) {
+        if let Some(streams) = &mut self.streams {
+            streams.hurry();
+        }
+    }
+
+    /// Whether nothing is on its way to the disk or has to go there.
+    pub fn is_settled(&self) -> bool {
+        self.streams.as_ref().is_none_or(|streams| streams.is_settled())
+    }
+
     /// Runs something with the streams and the rest of the engine side by
     /// side.
     #[inline]

@@ -99,7 +99,7 @@ impl Streams {
             return Ok(());
         }
         if self.health != Health::Good {
-            status(engine, &reply, 503, "Service Unavailable", out);
+            unavailable(engine, &reply, out);
             return Ok(());
         }
         let is_settled = self.is_settled();
@@ -411,6 +411,11 @@ fn end_of_batch<O: Outbox>(
 fn refuse<O: Outbox>(engine: &mut Engine, reply: &[u8], error: DirectGetError, out: &mut O) {
     let (code, text) = error.status();
     status(engine, reply, code, text, out);
+}
+
+/// Tells one who reads directly that it cannot be done now.
+pub(super) fn unavailable<O: Outbox>(engine: &mut Engine, reply: &[u8], out: &mut O) {
+    status(engine, reply, 503, "Service Unavailable", out);
 }
 
 fn status<O: Outbox>(engine: &mut Engine, reply: &[u8], code: u16, text: &str, out: &mut O) {

@@ -181,9 +181,19 @@ impl Streams {
         if self.has_room_to_park() {
             return self.park(need, Job::Request(Box::new(request)));
         }
-        if let (Some(reply), Some(route)) = (&request.reply, Route::find(&request.subject)) {
+        self.refuse(engine, &request, out);
+    }
+
+    /// There is no room, or no way, to find out what was asked.
+    pub(super) fn refuse<O: Outbox>(&mut self, engine: &mut Engine, request: &Request, out: &mut O) {
+        let Some(reply) = &request.reply else {
+            return;
+        };
+        if let Some(route) = Route::find(&request.subject) {
             let body = responses::error(route.kind, &ApiError::INSUFFICIENT_RESOURCES);
             engine.answer(reply, &body, out);
+        } else {
+            super::api_messages::unavailable(engine, reply, out);
         }
     }
 

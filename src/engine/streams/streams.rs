@@ -116,7 +116,7 @@ pub(crate) struct Streams {
     pub(super) advancing: VecDeque<StreamId>,
     /// Requests that go on in the next turn.
     pub(super) again: Vec<Box<Request>>,
-    pub(super) push_consumers: usize,
+    pub(crate) push_consumers: usize,
     pub(crate) interest_changed: bool,
     // Totals.
     pub(crate) api_total: u64,
@@ -424,6 +424,30 @@ impl Streams {
             self.run_job(engine, job, now, out);
         }
         self.shrink_cache();
+    }
+
+    /// A block could not be read. Requests for it are refused; what the
+    /// streams want for themselves they try again when they are next busy.
+    pub(crate) fn load_failed<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        key: BlockKey,
+        out: &mut O,
+    ) {
+        self.loading.remove(&key);
+        for job in self.parked.remove(&key).unwrap_or_default() {
+            if let Job::Request(request) = job {
+                self.parked_requests -= 1;
+                self.refuse(engine, &request, out);
+            }
+        }
+        let _ = now;
+    }
+
+    /// What could wait is due.
+    pub(crate) fn hurry(&mut self) {
+        self.is_urgent |= !self.is_settled();
     }
 
     fn run_job<O: Outbox>(&mut self, engine: &mut Engine, job: Job, now: Time, out: &mut O) {
