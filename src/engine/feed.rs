@@ -174,7 +174,7 @@ impl Engine {
             for sink in &hits {
                 let is_taken =
                     streams.take_in(engine, now, *sink, Some(conn), message, publish.reply, out);
-                routed.receivers -= u64::from(!is_taken);
+                routed.receivers += u64::from(is_taken);
             }
             routed.congested |= streams.is_congested();
         });
@@ -223,7 +223,8 @@ impl Engine {
             size_digits: size.as_bytes(),
             tail: None,
         };
-        let routed = self.route(address, group, &publish, None, None, out);
+        let mut routed = self.route(address, group, &publish, None, None, out);
+        routed.receivers += self.hits.len() as u64;
         for sink in self.hits.drain(..) {
             if self.internal.len() < INTERNAL_MAX {
                 self.internal.push_back(Internal {
