@@ -12,8 +12,8 @@ use crate::outbox::{CloseReason, Outbox};
 use crate::rng::Rng;
 use crate::session::Session;
 use crate::sessions::Sessions;
-use crate::streams::{Internal, Streams};
 use crate::stats::{EngineStats, RouterStats};
+use crate::streams::{Internal, Streams};
 use crate::timers::Timers;
 use crate::trie::NodeId;
 use crate::{ConnId, Time};
@@ -275,7 +275,10 @@ impl Engine {
             return Some(Time::default());
         }
         let batch = streams.and_then(|streams| streams.next_deadline());
-        [self.timers.next_deadline(), batch].into_iter().flatten().min()
+        [self.timers.next_deadline(), batch]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Tells the clients that can hear it that the server is about to leave.

@@ -128,7 +128,9 @@ impl Engine {
 
     /// Whether nothing is on its way to the disk or has to go there.
     pub fn is_settled(&self) -> bool {
-        self.streams.as_ref().is_none_or(|streams| streams.is_settled())
+        self.streams
+            .as_ref()
+            .is_none_or(|streams| streams.is_settled())
     }
 
     /// Runs something with the streams and the rest of the engine side by

@@ -90,7 +90,8 @@ impl Engine {
             return Flow::Closed;
         };
         self.account.subs[id.index()].max = 1;
-        let (receivers, flow) = self.publish_text(now, conn, subject, Some(inbox.as_bytes()), text, out);
+        let (receivers, flow) =
+            self.publish_text(now, conn, subject, Some(inbox.as_bytes()), text, out);
         if receivers == 0 {
             self.remove_subscription(conn, id);
             let hint = "nobody listens there; someone has to SUB it and publish to the reply";

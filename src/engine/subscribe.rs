@@ -54,7 +54,9 @@ impl Engine {
         sid: &[u8],
     ) -> Option<SubId> {
         let session = self.sessions.get_mut(conn)?;
-        let id = self.account.subscribe(Sink::Session(conn.index), filter, queue, sid);
+        let id = self
+            .account
+            .subscribe(Sink::Session(conn.index), filter, queue, sid);
         session.add_subscription(&self.account, &self.sid_hasher, id);
         self.interest_changed();
         Some(id)

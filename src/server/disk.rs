@@ -43,7 +43,10 @@ impl Disk {
         let hash_seed = entropy();
         let mut stored = StoredStreams::new(hash_seed);
         let mut config = StoreConfig::new(path);
-        if path.parent().is_none_or(|parent| parent.as_os_str().is_empty()) {
+        if path
+            .parent()
+            .is_none_or(|parent| parent.as_os_str().is_empty())
+        {
             config.path = Path::new(".").join(path);
         }
         let store = Store::open(&config, &mut stored).map_err(StartError::Store)?;
@@ -76,7 +79,8 @@ impl Disk {
                 engine.loaded(now, key, block, connections);
             }
         }
-        let handle = StoreHandle::start(store, move || shared.wake()).map_err(StartError::EventLoop)?;
+        let handle =
+            StoreHandle::start(store, move || shared.wake()).map_err(StartError::EventLoop)?;
         Ok(Disk {
             handle,
             events: Vec::new(),
@@ -97,7 +101,9 @@ impl Disk {
             match event {
                 Event::Committed(_) => engine.committed(now, connections),
                 Event::Failed(error) => {
-                    log::error!("{error}; streams are not available until the store can be opened again");
+                    log::error!(
+                        "{error}; streams are not available until the store can be opened again"
+                    );
                     self.wanted.clear();
                     engine.store_failed(now, connections);
                 }
@@ -107,7 +113,11 @@ impl Disk {
                 }
                 Event::Loaded { key, block } => engine.loaded(now, key, block, connections),
                 Event::LoadFailed { key, error } => {
-                    log::error!("cannot read block {} of stream {}: {error}", key.first, key.stream.0);
+                    log::error!(
+                        "cannot read block {} of stream {}: {error}",
+                        key.first,
+                        key.stream.0
+                    );
                     engine.load_failed(now, key, connections);
                 }
                 Event::Verified(_) => {}
@@ -187,5 +197,7 @@ impl EventLoop {
 /// What the wall clock says.
 pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    Timestamp(since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)))
+    Timestamp(since.map_or(0, |since| {
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    }))
 }

@@ -7,9 +7,9 @@
 
 use crate::accept::{HTTP_TIMEOUT, Listener};
 use crate::config::Config;
-use crate::disk::{Disk, wall};
 use crate::connection::{Codec, Phase};
 use crate::connections::Connections;
+use crate::disk::{Disk, wall};
 use crate::identity::{entropy, server_info};
 use crate::lame_duck::LameDuck;
 use crate::monitor::Monitor;
@@ -108,7 +108,12 @@ impl EventLoop {
         });
         let mut connections = Connections::new(clock.now());
         let disk = match &config.store {
-            Some(path) => Some(Disk::open(path, shared.clone(), &mut engine, &mut connections)?),
+            Some(path) => Some(Disk::open(
+                path,
+                shared.clone(),
+                &mut engine,
+                &mut connections,
+            )?),
             None => None,
         };
         Ok(EventLoop {

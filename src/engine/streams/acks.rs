@@ -14,7 +14,11 @@ use midge_proto::api::{Ack, AckSubject, FlowControlSubject};
 
 impl Streams {
     /// The consumer that an ack or a question names.
-    pub(super) fn find_consumer(&self, stream: &[u8], consumer: &[u8]) -> Option<(StreamId, ConsumerId)> {
+    pub(super) fn find_consumer(
+        &self,
+        stream: &[u8],
+        consumer: &[u8],
+    ) -> Option<(StreamId, ConsumerId)> {
         let stream = self.by_name.get(std::str::from_utf8(stream).ok()?)?;
         let consumers = &self.streams.get(stream)?.consumers_by_name;
         let consumer = consumers.get(std::str::from_utf8(consumer).ok()?)?;
@@ -49,7 +53,10 @@ impl Streams {
         let Some(consumer) = stream.consumers.get_mut(&id) else {
             return false;
         };
-        let body = message.payload.get(message.header_len..).unwrap_or_default();
+        let body = message
+            .payload
+            .get(message.header_len..)
+            .unwrap_or_default();
         let seq = Seq(ack.stream_seq);
         let delivery = DeliverySeq(ack.consumer_seq);
         let mut effects = Effects::default();
@@ -61,7 +68,11 @@ impl Streams {
         } else {
             Ack::parse(body)
         };
-        let delivered_at = consumer.cursor.unacked.get(&seq).map(|unacked| unacked.delivered_at);
+        let delivered_at = consumer
+            .cursor
+            .unacked
+            .get(&seq)
+            .map(|unacked| unacked.delivered_at);
         let mut wakes = false;
         match parsed {
             Ack::Ack => wakes = consumer.ack(delivery, seq, wall, &mut effects),

@@ -87,7 +87,9 @@ mod tests {
     #[test]
     fn answers_come_in_order() {
         let mut answers = Answers::default();
-        answers.push(b"a", OnFailure::PubAck, |body| body.extend_from_slice(b"one"));
+        answers.push(b"a", OnFailure::PubAck, |body| {
+            body.extend_from_slice(b"one")
+        });
         answers.push(b"bb", OnFailure::Silence, |_| {});
         let mut told = Vec::new();
         answers.each(|reply, body, on_failure| {

@@ -91,7 +91,10 @@ impl Streams {
             self.changed(id);
         }
         let stream_name = route.stream.as_str();
-        let name = self.streams[&id].consumers[&consumer_id].config.name.clone();
+        let name = self.streams[&id].consumers[&consumer_id]
+            .config
+            .name
+            .clone();
         let event = Event::Consumer {
             stream: stream_name,
             consumer: &name,
@@ -117,7 +120,12 @@ impl Streams {
     }
 
     /// Makes the subjects of a consumer lead to it.
-    pub(super) fn open_consumer(&mut self, engine: &mut Engine, stream_id: StreamId, id: ConsumerId) {
+    pub(super) fn open_consumer(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        id: ConsumerId,
+    ) {
         let Some(stream) = self.streams.get_mut(&stream_id) else {
             return;
         };
@@ -187,7 +195,10 @@ impl Streams {
         consumer.config.check_update(&mut asked.config)?;
         check_limits(stream, &asked, Some(id))?;
         let filters = |config: &midge_proto::api::ConsumerConfig| {
-            (config.filter_subject.clone(), config.filter_subjects.clone())
+            (
+                config.filter_subject.clone(),
+                config.filter_subjects.clone(),
+            )
         };
         let filter_changed = filters(&consumer.config) != filters(&asked.config);
         self.close_consumer(engine, stream_id, id);
@@ -365,8 +376,7 @@ impl Streams {
             .and_then(|stream| stream.consumers.get_mut(&id))
         {
             consumer.config.pause_until = until;
-            consumer.not_before =
-                (left.0 > 0).then(|| now + super::consumer::duration(left));
+            consumer.not_before = (left.0 > 0).then(|| now + super::consumer::duration(left));
         }
         if self.is_stored(stream_id, id) {
             self.consumer_rows.push((stream_id, id));
@@ -384,7 +394,12 @@ impl Streams {
         Ok(Answered::WhenSafe(responses::consumer_paused(pause)))
     }
 
-    pub(super) fn unpin_consumer(&self, stream: &str, consumer: &str, request: &Request) -> Outcome {
+    pub(super) fn unpin_consumer(
+        &self,
+        stream: &str,
+        consumer: &str,
+        request: &Request,
+    ) -> Outcome {
         UnpinRequest::from_json(request.body())?;
         self.named(stream, consumer)?;
         // No consumer has priority groups.
@@ -413,7 +428,10 @@ fn check_limits(
     if stream.config.retention != Retention::WorkQueue {
         return Ok(());
     }
-    let others = stream.consumers.values().filter(|other| Some(other.id) != own);
+    let others = stream
+        .consumers
+        .values()
+        .filter(|other| Some(other.id) != own);
     let filters: Vec<&str> = asked.config.filters().collect();
     for other in others {
         let theirs: Vec<&str> = other.config.filters().collect();
@@ -421,9 +439,9 @@ fn check_limits(
             return Err(ApiError::CONSUMER_WQ_MULTIPLE_UNFILTERED);
         }
         let collide = |ours: &&str| {
-            theirs.iter().any(|theirs| {
-                midge_proto::subjects_collide(ours.as_bytes(), theirs.as_bytes())
-            })
+            theirs
+                .iter()
+                .any(|theirs| midge_proto::subjects_collide(ours.as_bytes(), theirs.as_bytes()))
         };
         if filters.iter().any(|ours| collide(ours)) {
             return Err(ApiError::CONSUMER_WQ_CONSUMER_NOT_UNIQUE);

@@ -183,7 +183,11 @@ impl Streams {
         while sent < batch && bytes < max_bytes {
             if sent == stop || !engine.is_heard(reply) {
                 request.progress = Progress::Batch { sent, bytes, last };
-                return if sent == stop { Err(Held::Again) } else { Ok(()) };
+                return if sent == stop {
+                    Err(Held::Again)
+                } else {
+                    Ok(())
+                };
             }
             let from = start.max(last.next());
             let seq = match log.next_match(from, log.last(), &filter) {
@@ -269,7 +273,11 @@ impl Streams {
             Progress::Batch { sent, bytes, last } => (sent, bytes, last),
             _ => (0, 0, Seq(0)),
         };
-        let batch = if asked.batch > 0 { asked.batch as u64 } else { u64::MAX };
+        let batch = if asked.batch > 0 {
+            asked.batch as u64
+        } else {
+            u64::MAX
+        };
         let max_bytes = u64::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
         let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
         for (place, seq) in seqs.iter().enumerate().skip(sent as usize) {

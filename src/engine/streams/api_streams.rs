@@ -1,7 +1,7 @@
 //! Requests that are about streams.
 
-use super::log_read::NeedBlock;
 use super::filter::Filter;
+use super::log_read::NeedBlock;
 use super::removal::{Progress as RemovalProgress, Removal};
 use super::request::{Answered, Held, Outcome, Progress, Request};
 use super::stream::Stream;
@@ -229,7 +229,12 @@ impl Streams {
                 .subjects
                 .iter()
                 .filter(|subject| filter.matches(&subject.name))
-                .map(|subject| (String::from_utf8_lossy(&subject.name).into_owned(), subject.count))
+                .map(|subject| {
+                    (
+                        String::from_utf8_lossy(&subject.name).into_owned(),
+                        subject.count,
+                    )
+                })
                 .collect();
             subjects.sort();
             page = Page {
@@ -353,9 +358,7 @@ impl Streams {
         self.changed(id);
         self.tell_effects(engine, id, now, out);
         match step {
-            Ok(RemovalProgress::Done) => {
-                Ok(Answered::WhenSafe(responses::purged(removal.removed)))
-            }
+            Ok(RemovalProgress::Done) => Ok(Answered::WhenSafe(responses::purged(removal.removed))),
             Ok(RemovalProgress::More) => {
                 request.progress = Progress::Purge(removal);
                 Err(Held::Again)
@@ -379,7 +382,10 @@ fn plan_purge(stream: &Stream, asked: &PurgeRequest, filter: Filter) -> Removal 
         let count = if filter.is_all() {
             log.messages()
         } else {
-            let meant = log.subjects.iter().filter(|subject| filter.matches(&subject.name));
+            let meant = log
+                .subjects
+                .iter()
+                .filter(|subject| filter.matches(&subject.name));
             meant.map(|subject| subject.count).sum()
         };
         left = count.saturating_sub(asked.keep);
@@ -402,14 +408,19 @@ pub(super) fn state_of(stream: &Stream) -> Result<StreamState, NeedBlock> {
     let first_ts = if is_empty {
         Timestamp::UNSET
     } else {
-        log.get(first)?.map_or(Timestamp::UNSET, |record| record.time)
+        log.get(first)?
+            .map_or(Timestamp::UNSET, |record| record.time)
     };
     // A stream that never held anything says 0.
     let is_new = is_empty && last.0 == stream.config.first_seq.saturating_sub(1);
     Ok(StreamState {
         messages: log.messages(),
         bytes: log.bytes(),
-        first_seq: if is_new { stream.config.first_seq } else { first.0 },
+        first_seq: if is_new {
+            stream.config.first_seq
+        } else {
+            first.0
+        },
         first_ts,
         last_seq: last.0,
         last_ts: log.last_time(),

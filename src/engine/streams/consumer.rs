@@ -128,7 +128,11 @@ impl Consumer {
     /// Takes a configuration that was checked.
     pub(crate) fn configure(&mut self, config: ConsumerConfig) {
         let filters: Vec<&[u8]> = if config.filter_subject.is_empty() {
-            config.filter_subjects.iter().map(String::as_bytes).collect()
+            config
+                .filter_subjects
+                .iter()
+                .map(String::as_bytes)
+                .collect()
         } else {
             vec![config.filter_subject.as_bytes()]
         };
@@ -218,7 +222,8 @@ impl Consumer {
     pub(crate) fn purged(&mut self, first: Seq) {
         self.picks.retain(|seq| *seq >= first);
         self.cursor.pass(first);
-        self.redeliver.retain(|seq| self.cursor.unacked.contains_key(seq));
+        self.redeliver
+            .retain(|seq| self.cursor.unacked.contains_key(seq));
         self.is_dirty = true;
     }
 
@@ -240,11 +245,18 @@ impl Consumer {
         wall: Timestamp,
         effects: &mut Effects,
     ) -> Result<Next, NeedBlock> {
-        if self.counting.is_some() || self.is_paused(wall) || self.not_before.is_some_and(|at| at > now) {
+        if self.counting.is_some()
+            || self.is_paused(wall)
+            || self.not_before.is_some_and(|at| at > now)
+        {
             return Ok(Next::Later);
         }
         while let Some(seq) = self.redeliver.front().copied() {
-            let is_queued = self.cursor.unacked.get(&seq).is_some_and(|unacked| unacked.is_queued);
+            let is_queued = self
+                .cursor
+                .unacked
+                .get(&seq)
+                .is_some_and(|unacked| unacked.is_queued);
             if is_queued {
                 if self.is_exhausted(seq) {
                     self.give_up(seq, effects);
@@ -277,7 +289,11 @@ impl Consumer {
     fn next_new(&mut self, log: &Log) -> Result<Next, NeedBlock> {
         let end = log.durable();
         if self.next_seq() > end {
-            return Ok(if self.pending > 0 { Next::Later } else { Next::Dry });
+            return Ok(if self.pending > 0 {
+                Next::Later
+            } else {
+                Next::Dry
+            });
         }
         if self.pending == 0 {
             self.skip_to(end);
@@ -321,7 +337,10 @@ impl Consumer {
         if self.cursor.give_up(seq) {
             self.is_dirty = true;
             // Told apart from messages that were never delivered again.
-            self.cursor.redeliveries.entry(seq).or_insert(deliveries.saturating_sub(1));
+            self.cursor
+                .redeliveries
+                .entry(seq)
+                .or_insert(deliveries.saturating_sub(1));
             effects.notes.push(Note::MaxDeliveries { seq, deliveries });
         }
     }
@@ -519,12 +538,19 @@ impl Consumer {
     // Acks.
 
     /// A message was processed.
-    pub(crate) fn ack(&mut self, delivery: DeliverySeq, seq: Seq, wall: Timestamp, effects: &mut Effects) -> bool {
+    pub(crate) fn ack(
+        &mut self,
+        delivery: DeliverySeq,
+        seq: Seq,
+        wall: Timestamp,
+        effects: &mut Effects,
+    ) -> bool {
         let was_full = self.is_full();
         let before = effects.settled.len();
         match self.config.ack_policy {
             AckPolicy::All => {
-                self.cursor.settle_all(delivery, seq, |seq| effects.settled.push(seq));
+                self.cursor
+                    .settle_all(delivery, seq, |seq| effects.settled.push(seq));
             }
             _ => {
                 if self.cursor.settle(seq) {

@@ -69,9 +69,10 @@ impl Dedupe {
             time,
         });
         let (seen, left, hasher) = (&self.seen, self.left, &self.hasher);
-        self.table.insert_unique(hasher.hash_one(id), index, |index| {
-            hasher.hash_one(&*seen[(index - left) as usize].id)
-        });
+        self.table
+            .insert_unique(hasher.hash_one(id), index, |index| {
+                hasher.hash_one(&*seen[(index - left) as usize].id)
+            });
     }
 
     /// Forgets what is older than the window.
@@ -115,7 +116,11 @@ mod tests {
     fn an_id_is_known_for_its_window() {
         let mut dedupe = Dedupe::new(7);
         for number in 0..1000i64 {
-            dedupe.add(number.to_string().as_bytes(), Seq(number as u64), Timestamp(number));
+            dedupe.add(
+                number.to_string().as_bytes(),
+                Seq(number as u64),
+                Timestamp(number),
+            );
         }
         assert_eq!(dedupe.get(b"17"), Some(Seq(17)));
         dedupe.expire(Timestamp(600), Nanos(100));

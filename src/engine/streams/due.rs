@@ -153,7 +153,13 @@ impl Streams {
     }
 
     /// Whether a consumer that was not used for its time still has users.
-    fn is_in_use(&mut self, engine: &mut Engine, stream: StreamId, id: ConsumerId, now: Time) -> bool {
+    fn is_in_use(
+        &mut self,
+        engine: &mut Engine,
+        stream: StreamId,
+        id: ConsumerId,
+        now: Time,
+    ) -> bool {
         let consumer = self
             .streams
             .get_mut(&stream)
@@ -165,7 +171,10 @@ impl Streams {
             consumer.is_bound = is_bound(engine, consumer);
             consumer.is_bound
         } else {
-            let is_heard = consumer.pulls.iter().any(|pull| engine.is_heard(&pull.reply));
+            let is_heard = consumer
+                .pulls
+                .iter()
+                .any(|pull| engine.is_heard(&pull.reply));
             is_heard || !consumer.cursor.unacked.is_empty()
         };
         if is_used {
@@ -215,7 +224,11 @@ impl Streams {
     pub(super) fn check_interest(&mut self, engine: &mut Engine, now: Time) {
         let mut woken = Vec::new();
         for stream in self.streams.values_mut() {
-            for consumer in stream.consumers.values_mut().filter(|consumer| consumer.is_push()) {
+            for consumer in stream
+                .consumers
+                .values_mut()
+                .filter(|consumer| consumer.is_push())
+            {
                 let was_bound = consumer.is_bound;
                 consumer.is_bound = is_bound(engine, consumer);
                 if was_bound == consumer.is_bound {

@@ -34,12 +34,8 @@ impl<'a> Expectations<'a> {
             let place = match key {
                 _ if key == name::EXPECTED_STREAM => &mut found.stream,
                 _ if key == name::EXPECTED_LAST_SEQ => &mut found.last_seq,
-                _ if key == name::EXPECTED_LAST_SUBJECT_SEQ => {
-                    &mut found.last_subject_seq
-                }
-                _ if key == name::EXPECTED_LAST_SUBJECT_SEQ_SUBJECT => {
-                    &mut found.last_subject
-                }
+                _ if key == name::EXPECTED_LAST_SUBJECT_SEQ => &mut found.last_subject_seq,
+                _ if key == name::EXPECTED_LAST_SUBJECT_SEQ_SUBJECT => &mut found.last_subject,
                 _ if key == name::EXPECTED_LAST_MSG_ID => &mut found.last_msg_id,
                 _ if key == name::MSG_ID => &mut found.msg_id,
                 _ if key == name::ROLLUP => &mut found.rollup,

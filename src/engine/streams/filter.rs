@@ -24,8 +24,8 @@ impl Filter {
         if filters.iter().any(|filter| filter == b">") {
             return Filter::all();
         }
-        let is_literal = !filters.is_empty()
-            && filters.iter().all(|filter| midge_proto::is_literal(filter));
+        let is_literal =
+            !filters.is_empty() && filters.iter().all(|filter| midge_proto::is_literal(filter));
         Filter {
             filters,
             is_literal,
@@ -61,7 +61,11 @@ mod tests {
 
     #[test]
     fn no_filter_and_the_full_wildcard_mean_all() {
-        for all in [Filter::all(), Filter::new([&b">"[..]]), Filter::new([&b""[..]])] {
+        for all in [
+            Filter::all(),
+            Filter::new([&b">"[..]]),
+            Filter::new([&b""[..]]),
+        ] {
             assert!(all.is_all() && all.matches(b"x") && all.literals().is_none());
         }
         let some = Filter::new([&b"a.*"[..], b"b"]);

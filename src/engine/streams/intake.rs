@@ -38,7 +38,11 @@ pub(crate) enum Stored {
 
 impl Stream {
     /// Stores a message if everything it asks for holds.
-    pub(crate) fn store(&mut self, message: Incoming<'_>, wall: Timestamp) -> Result<Stored, ApiError> {
+    pub(crate) fn store(
+        &mut self,
+        message: Incoming<'_>,
+        wall: Timestamp,
+    ) -> Result<Stored, ApiError> {
         if self.config.sealed {
             return Err(ApiError::STREAM_SEALED);
         }
@@ -82,7 +86,9 @@ impl Stream {
         let time = wall.max(self.log.last_time());
         let has_id = msg_id.is_some();
         let (subject, payload) = (message.subject, message.payload);
-        let seq = self.log.append(time, subject, payload, message.header_len, has_id);
+        let seq = self
+            .log
+            .append(time, subject, payload, message.header_len, has_id);
         self.row_dirty = true;
         self.remember(msg_id, seq, wall);
         for consumer in self.consumers.values_mut() {
@@ -103,7 +109,11 @@ impl Stream {
         }
     }
 
-    fn check_expectations(&mut self, asked: &Expectations<'_>, message: Incoming<'_>) -> Result<(), ApiError> {
+    fn check_expectations(
+        &mut self,
+        asked: &Expectations<'_>,
+        message: Incoming<'_>,
+    ) -> Result<(), ApiError> {
         if let Some(stream) = asked.stream
             && stream != self.config.name.as_bytes()
         {
@@ -160,9 +170,9 @@ impl Stream {
         if last == expected {
             return Ok(());
         }
-        Err(ApiError::stream_wrong_last_msg_id(
-            String::from_utf8_lossy(last),
-        ))
+        Err(ApiError::stream_wrong_last_msg_id(String::from_utf8_lossy(
+            last,
+        )))
     }
 
     fn check_size(&self, message: Incoming<'_>) -> Result<(), ApiError> {
@@ -188,14 +198,20 @@ impl Stream {
         if config.discard != Discard::New {
             return Ok(());
         }
-        let size = accounted_len(message.subject.len(), message.payload.len(), message.header_len > 0);
+        let size = accounted_len(
+            message.subject.len(),
+            message.payload.len(),
+            message.header_len > 0,
+        );
         let mut replaced = None;
         if config.max_msgs_per_subject > 0
             && let Some(subject) = self.log.subjects.get(message.subject)
             && subject.count >= config.max_msgs_per_subject as u64
         {
             if config.discard_new_per_subject {
-                return Err(ApiError::stream_store_failed("maximum messages per subject exceeded"));
+                return Err(ApiError::stream_store_failed(
+                    "maximum messages per subject exceeded",
+                ));
             }
             replaced = Some(subject.oldest().map_or(0, |entry| u64::from(entry.size)));
         }

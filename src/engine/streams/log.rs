@@ -128,7 +128,11 @@ impl Log {
 
     /// What may be shown to consumers ends here.
     pub(crate) fn durable(&self) -> Seq {
-        if self.is_volatile { self.last } else { self.durable }
+        if self.is_volatile {
+            self.last
+        } else {
+            self.durable
+        }
     }
 
     /// A batch with everything up to here has become durable.

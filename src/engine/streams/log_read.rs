@@ -31,7 +31,9 @@ impl Log {
     /// The block whose sequences reach up to this one: the last that starts
     /// at or before it.
     pub(super) fn block_of(&self, seq: Seq) -> Option<usize> {
-        self.blocks.partition_point(|meta| meta.first <= seq).checked_sub(1)
+        self.blocks
+            .partition_point(|meta| meta.first <= seq)
+            .checked_sub(1)
     }
 
     /// The first block that holds sequences from this one on.
@@ -208,12 +210,18 @@ impl Log {
         };
         let mut at = meta.first;
         while let Some(seq) = meta.next_live(at) {
-            if self.record(index, seq)?.is_none_or(|record| record.time >= time) {
+            if self
+                .record(index, seq)?
+                .is_none_or(|record| record.time >= time)
+            {
                 return Ok(seq);
             }
             at = seq.next();
         }
-        let next = self.blocks.get(index + 1).and_then(|next| next.next_live(next.first));
+        let next = self
+            .blocks
+            .get(index + 1)
+            .and_then(|next| next.next_live(next.first));
         Ok(next.unwrap_or(self.last.next()))
     }
 

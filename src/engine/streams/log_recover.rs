@@ -20,12 +20,21 @@ struct Tally {
 impl Log {
     /// Takes in a block by its summary; blocks come in the order of their
     /// keys. False if the summary is not what it should be.
-    pub(crate) fn recover_block(&mut self, key: BlockKey, row: &[u8], deletes: Option<Deletes>) -> bool {
+    pub(crate) fn recover_block(
+        &mut self,
+        key: BlockKey,
+        row: &[u8],
+        deletes: Option<Deletes>,
+    ) -> bool {
         let deletes = deletes.unwrap_or_default();
         let Some(mut summary) = Summary::read(key, row) else {
             return false;
         };
-        if self.blocks.back().is_some_and(|before| before.last >= key.first) {
+        if self
+            .blocks
+            .back()
+            .is_some_and(|before| before.last >= key.first)
+        {
             return false;
         }
         let mut names = Vec::new();
@@ -37,7 +46,10 @@ impl Log {
                 name: start..names.len(),
                 count: 0,
                 first: Seq(0),
-                last: Entry { seq: Seq(0), size: 0 },
+                last: Entry {
+                    seq: Seq(0),
+                    size: 0,
+                },
             });
         });
         if told.is_none() {
@@ -83,7 +95,8 @@ impl Log {
         }
         for tally in tallies.iter().filter(|tally| tally.count > 0 && !keeps_all) {
             let name = &names[tally.name.clone()];
-            self.subjects.add_many(name, tally.count, tally.first, tally.last);
+            self.subjects
+                .add_many(name, tally.count, tally.first, tally.last);
         }
         let mut hashes = tallies
             .iter()
@@ -122,16 +135,16 @@ impl Log {
             .collect();
         self.forgotten.extend(empty);
         self.blocks.retain(|meta| meta.live > 0);
-        let first = self.blocks.front().and_then(|meta| meta.next_live(meta.first));
+        let first = self
+            .blocks
+            .front()
+            .and_then(|meta| meta.next_live(meta.first));
         self.first = first.unwrap_or(self.last.next());
         self.durable = self.last;
     }
 
     /// The blocks that hold message ids stored at `time` or later.
-    pub(crate) fn blocks_with_ids_since(
-        &self,
-        time: midge_proto::api::Timestamp,
-    ) -> Vec<BlockKey> {
+    pub(crate) fn blocks_with_ids_since(&self, time: midge_proto::api::Timestamp) -> Vec<BlockKey> {
         self.blocks
             .iter()
             .filter(|meta| meta.has_message_ids && meta.last_time >= time)

@@ -53,8 +53,16 @@ impl Cursor {
 
     /// Takes note of an ack for a message and all before it. What it settled
     /// is told in order.
-    pub(crate) fn settle_all(&mut self, delivery: DeliverySeq, seq: Seq, mut told: impl FnMut(Seq)) -> bool {
-        if delivery <= self.ack_floor.delivery || seq <= self.ack_floor.seq || seq > self.delivered.seq {
+    pub(crate) fn settle_all(
+        &mut self,
+        delivery: DeliverySeq,
+        seq: Seq,
+        mut told: impl FnMut(Seq),
+    ) -> bool {
+        if delivery <= self.ack_floor.delivery
+            || seq <= self.ack_floor.seq
+            || seq > self.delivered.seq
+        {
             return false;
         }
         let above = self.unacked.split_off(&seq.next());

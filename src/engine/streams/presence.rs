@@ -52,7 +52,9 @@ mod tests {
         let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let presence = Presence::new(&mut (0..400).map(spread).collect());
         assert!((0..400).all(|n| presence.may_hold(spread(n))));
-        let wrong = (400..10_400).filter(|n| presence.may_hold(spread(*n))).count();
+        let wrong = (400..10_400)
+            .filter(|n| presence.may_hold(spread(*n)))
+            .count();
         assert!(wrong < 1_500, "{wrong}");
         assert!(Presence::default().may_hold(1));
     }

@@ -34,7 +34,10 @@ impl Streams {
         let Some(reply) = reply else {
             return;
         };
-        let names = message.subject.strip_prefix(NEXT_PREFIX).unwrap_or_default();
+        let names = message
+            .subject
+            .strip_prefix(NEXT_PREFIX)
+            .unwrap_or_default();
         let mut tokens = midge_proto::tokens(names);
         let (Some(stream), Some(consumer)) = (tokens.next(), tokens.next()) else {
             return;
@@ -83,9 +86,15 @@ impl Streams {
         let exceeded = if config.max_batch > 0 && batch > config.max_batch {
             Some(format!("Exceeded MaxRequestBatch of {}", config.max_batch))
         } else if config.max_expires.0 > 0 && request.expires > config.max_expires {
-            Some(format!("Exceeded MaxRequestExpires of {}", config.max_expires))
+            Some(format!(
+                "Exceeded MaxRequestExpires of {}",
+                config.max_expires
+            ))
         } else if config.max_bytes > 0 && request.max_bytes > config.max_bytes {
-            Some(format!("Exceeded MaxRequestMaxBytes of {}", config.max_bytes))
+            Some(format!(
+                "Exceeded MaxRequestMaxBytes of {}",
+                config.max_bytes
+            ))
         } else {
             None
         };
@@ -98,7 +107,8 @@ impl Streams {
         if consumer.pulls.len() as i64 >= config_max_waiting(consumer.config.max_waiting) {
             drop_unheard(engine, consumer);
         }
-        let is_full = consumer.pulls.len() as i64 >= config_max_waiting(consumer.config.max_waiting);
+        let is_full =
+            consumer.pulls.len() as i64 >= config_max_waiting(consumer.config.max_waiting);
         let to_come = consumer.pending + consumer.redeliver_len() as u64;
         let refusal = if request.no_wait && to_come == 0 && request.expires.0 == 0 {
             Some((404, "No Messages"))
@@ -115,7 +125,8 @@ impl Streams {
                 refuse(engine, reply, code, text, out);
             }
         } else {
-            let heartbeat = (request.idle_heartbeat.0 > 0).then(|| duration(request.idle_heartbeat));
+            let heartbeat =
+                (request.idle_heartbeat.0 > 0).then(|| duration(request.idle_heartbeat));
             consumer.pulls.push(Pull {
                 reply: reply.into(),
                 wanted: batch as u64,
@@ -165,7 +176,11 @@ impl Streams {
 }
 
 fn config_max_waiting(max_waiting: i64) -> i64 {
-    if max_waiting > 0 { max_waiting } else { i64::MAX }
+    if max_waiting > 0 {
+        max_waiting
+    } else {
+        i64::MAX
+    }
 }
 
 /// Makes room by dropping requests that nobody would hear the answer to.

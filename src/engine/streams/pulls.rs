@@ -36,7 +36,10 @@ impl Pull {
 
     /// When something is to be done about it, though nothing comes.
     fn due(&self) -> Option<Time> {
-        [self.expires, self.heartbeat_due].into_iter().flatten().min()
+        [self.expires, self.heartbeat_due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

@@ -120,7 +120,8 @@ impl Streams {
 impl Stream {
     fn recall_block(&mut self, key: BlockKey, since: Timestamp) -> Result<(), NeedBlock> {
         let mut at = key.first;
-        while let Ok(Search::Found(seq)) = self.log.next_match(at, self.log.last(), &Filter::all()) {
+        while let Ok(Search::Found(seq)) = self.log.next_match(at, self.log.last(), &Filter::all())
+        {
             let Some(record) = self.log.get(seq)? else {
                 at = seq.next();
                 continue;

@@ -183,7 +183,11 @@ impl Stream {
     pub(crate) fn limit_subjects_again(&mut self) {
         let max = self.config.max_msgs_per_subject;
         if max > 0 {
-            let over = self.log.subjects.iter().filter(|state| state.count > max as u64);
+            let over = self
+                .log
+                .subjects
+                .iter()
+                .filter(|state| state.count > max as u64);
             self.overfull = over.map(|state| state.name.clone()).collect();
         }
     }
@@ -201,7 +205,11 @@ impl Stream {
                     return Ok(());
                 };
                 let subject = record.subject;
-                if !self.consumers.values().any(|consumer| consumer.wants(seq, subject)) {
+                if !self
+                    .consumers
+                    .values()
+                    .any(|consumer| consumer.wants(seq, subject))
+                {
                     self.remove(seq)?;
                 }
             }
@@ -223,7 +231,9 @@ impl Stream {
             if let Some(record) = self.log.get(first)? {
                 let left = max_age.0.saturating_sub(wall.since(record.time).0);
                 if left > 0 {
-                    return Ok(Some(now + super::consumer::duration(midge_proto::api::Nanos(left))));
+                    return Ok(Some(
+                        now + super::consumer::duration(midge_proto::api::Nanos(left)),
+                    ));
                 }
             }
             self.remove(first)?;

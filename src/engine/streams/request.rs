@@ -165,7 +165,9 @@ impl Streams {
             return;
         };
         if when_safe && !self.is_settled() {
-            self.answer(reply, OnFailure::Api, |bytes| bytes.extend_from_slice(&body));
+            self.answer(reply, OnFailure::Api, |bytes| {
+                bytes.extend_from_slice(&body)
+            });
         } else {
             engine.answer(reply, &body, out);
         }
@@ -185,7 +187,12 @@ impl Streams {
     }
 
     /// There is no room, or no way, to find out what was asked.
-    pub(super) fn refuse<O: Outbox>(&mut self, engine: &mut Engine, request: &Request, out: &mut O) {
+    pub(super) fn refuse<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        request: &Request,
+        out: &mut O,
+    ) {
         let Some(reply) = &request.reply else {
             return;
         };
@@ -222,7 +229,9 @@ impl Streams {
             Kind::ConsumerNames => self.consumer_names(stream, request),
             Kind::ConsumerList => self.consumer_list(engine, stream, request),
             Kind::ConsumerInfo => self.consumer_info(engine, stream, consumer, request),
-            Kind::ConsumerDelete => self.delete_consumer_by_request(engine, stream, consumer, request, out),
+            Kind::ConsumerDelete => {
+                self.delete_consumer_by_request(engine, stream, consumer, request, out)
+            }
             Kind::ConsumerPause => self.pause_consumer(engine, stream, consumer, request, now, out),
             Kind::ConsumerUnpin => self.unpin_consumer(stream, consumer, request),
             Kind::StreamStepDown
@@ -350,13 +359,17 @@ mod tests {
     #[test]
     fn subjects_lead_to_what_they_ask_for() {
         let find = |subject: &str| {
-            Route::find(subject.as_bytes()).map(|route| (route.kind, route.stream, route.consumer, route.rest))
+            Route::find(subject.as_bytes())
+                .map(|route| (route.kind, route.stream, route.consumer, route.rest))
         };
         let found = |kind, parts: [&str; 3]| {
             let [a, b, c] = parts.map(str::to_owned);
             Some((kind, a, b, c))
         };
-        assert_eq!(find("$JS.API.INFO"), found(ResponseKind::AccountInfo, ["", "", ""]));
+        assert_eq!(
+            find("$JS.API.INFO"),
+            found(ResponseKind::AccountInfo, ["", "", ""])
+        );
         assert_eq!(
             find("$JS.API.CONSUMER.CREATE.S.c.a.b.>"),
             found(ResponseKind::ConsumerCreate, ["S", "c", "a.b.>"])
@@ -365,7 +378,13 @@ mod tests {
             find("$JS.API.CONSUMER.DURABLE.CREATE.S.c"),
             found(ResponseKind::ConsumerCreate, ["S", "c", ""])
         );
-        for unknown in ["$JS.API.STREAM.INFO", "$JS.API.STREAM.INFO.A.B", "$JS.API.X", "$JS.API.INFOX", "$JS.API.STREAM.INFO."] {
+        for unknown in [
+            "$JS.API.STREAM.INFO",
+            "$JS.API.STREAM.INFO.A.B",
+            "$JS.API.X",
+            "$JS.API.INFOX",
+            "$JS.API.STREAM.INFO.",
+        ] {
             assert_eq!(find(unknown), None, "{unknown}");
         }
     }

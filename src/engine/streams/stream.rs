@@ -2,10 +2,10 @@
 
 use super::consumer::Consumer;
 use super::dedupe::Dedupe;
+use super::effects::Effects;
 use super::log::Log;
 use super::removal::Removal;
 use super::subjects::Subjects;
-use super::effects::Effects;
 use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::storage::BlockKey;
 use midge_proto::api::{Storage, StreamConfig, Timestamp};
@@ -39,7 +39,12 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(id: StreamId, config: StreamConfig, created: Timestamp, hash_seed: u64) -> Self {
+    pub(crate) fn new(
+        id: StreamId,
+        config: StreamConfig,
+        created: Timestamp,
+        hash_seed: u64,
+    ) -> Self {
         let keeps_all = config.max_msgs_per_subject > 1;
         let is_volatile = config.storage == Storage::Memory;
         let mut log = Log::new(id, is_volatile, Subjects::new(hash_seed, keeps_all));

@@ -278,7 +278,10 @@ impl Streams {
             writes.push(Write::RemoveRow(RowKey::Cursor(stream, id)));
         }
         for (stream, id) in self.consumer_rows.drain(..) {
-            let Some(stream) = self.streams.get(&stream).filter(|stream| !stream.is_volatile())
+            let Some(stream) = self
+                .streams
+                .get(&stream)
+                .filter(|stream| !stream.is_volatile())
             else {
                 continue;
             };
@@ -539,7 +542,10 @@ impl Streams {
 
     /// Whether there is work that does not wait for anything.
     pub(crate) fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.advancing.is_empty() || !self.again.is_empty() || self.interest_changed
+        !self.ready.is_empty()
+            || !self.advancing.is_empty()
+            || !self.again.is_empty()
+            || self.interest_changed
     }
 }
 

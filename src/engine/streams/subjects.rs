@@ -102,7 +102,9 @@ impl Subjects {
         }
         let slots = &self.slots;
         self.table
-            .find(self.hash(subject), |id| *slots[id.0 as usize].name == *subject)
+            .find(self.hash(subject), |id| {
+                *slots[id.0 as usize].name == *subject
+            })
             .copied()
     }
 
@@ -178,7 +180,11 @@ impl Subjects {
             if let Some(oldest) = slot.oldest() {
                 slot.first = oldest.seq;
             }
-            if slot.earlier.as_ref().is_some_and(|earlier| earlier.is_empty()) {
+            if slot
+                .earlier
+                .as_ref()
+                .is_some_and(|earlier| earlier.is_empty())
+            {
                 slot.earlier = None;
             }
             return;

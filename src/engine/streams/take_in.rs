@@ -122,5 +122,6 @@ impl Streams {
 /// Whether a subject of the API names a consumer to pull from or a stream to
 /// read.
 fn is_addressed(subject: &[u8]) -> bool {
-    subject.starts_with(b"$JS.API.CONSUMER.MSG.NEXT.") || subject.starts_with(b"$JS.API.DIRECT.GET.")
+    subject.starts_with(b"$JS.API.CONSUMER.MSG.NEXT.")
+        || subject.starts_with(b"$JS.API.DIRECT.GET.")
 }
