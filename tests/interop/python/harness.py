@@ -243,6 +243,16 @@ def refused(err_code, text=None):
         assert caught.value.description == text
 
 
+def needs_consumers_kept(how):
+    """Leaves a test out for a server that promises less than midge.
+
+    The original writes what its consumers did a moment later than it says so: killed, it delivers
+    again what was acknowledged and confirmed.
+    """
+    if how == "kill" and is_reference():
+        pytest.skip("the original forgets acknowledgements when it is killed")
+
+
 async def wait_for(ask, holds, what="what was asked for"):
     """Asks the server until the answer is what it should be, and gives it back."""
     deadline = time.monotonic() + PATIENCE
