@@ -6,9 +6,7 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, State, Stream};
 use async_nats::jetstream::{AckKind, Context};
 
-use super::{
-    consumer, durable, fetch, fetch_now, fill, on, put, refused, started, texts, until,
-};
+use super::{consumer, durable, fetch, fetch_now, fill, on, put, refused, started, texts, until};
 
 async fn state(stream: &Stream) -> State {
     stream.get_info().await.unwrap().state
@@ -18,7 +16,11 @@ async fn empty(stream: &Stream) -> State {
     until(|| state(stream), |state| state.messages == 0).await
 }
 
-async fn try_put(js: &Context, subject: &str, size: usize) -> Result<u64, async_nats::jetstream::context::PublishError> {
+async fn try_put(
+    js: &Context,
+    subject: &str,
+    size: usize,
+) -> Result<u64, async_nats::jetstream::context::PublishError> {
     let ack = js.publish(subject.to_owned(), vec![0; size].into()).await?;
     Ok(ack.await?.sequence)
 }
@@ -26,17 +28,26 @@ async fn try_put(js: &Context, subject: &str, size: usize) -> Result<u64, async_
 #[tokio::test]
 async fn the_oldest_messages_make_room_for_new_ones() {
     let (_server, js) = started().await;
-    let config = Config { max_messages: 10, ..on("CAPPED", &["capped"]) };
+    let config = Config {
+        max_messages: 10,
+        ..on("CAPPED", &["capped"])
+    };
     let stream = js.create_stream(config).await.unwrap();
     fill(&js, "capped", 0..25).await;
     let state = state(&stream).await;
-    assert_eq!((state.messages, state.first_sequence, state.last_sequence), (10, 16, 25));
+    assert_eq!(
+        (state.messages, state.first_sequence, state.last_sequence),
+        (10, 16, 25)
+    );
 }
 
 #[tokio::test]
 async fn bytes_are_limited_too() {
     let (_server, js) = started().await;
-    let config = Config { max_bytes: 10_000, ..on("CAPPED", &["capped"]) };
+    let config = Config {
+        max_bytes: 10_000,
+        ..on("CAPPED", &["capped"])
+    };
     let stream = js.create_stream(config).await.unwrap();
     for _ in 0..20 {
         try_put(&js, "capped", 1000).await.unwrap();
@@ -49,14 +60,22 @@ async fn bytes_are_limited_too() {
 #[tokio::test]
 async fn a_full_stream_may_refuse_new_messages() {
     let (_server, js) = started().await;
-    let config = Config { max_messages: 2, discard: DiscardPolicy::New, ..on("FULL", &["full"]) };
+    let config = Config {
+        max_messages: 2,
+        discard: DiscardPolicy::New,
+        ..on("FULL", &["full"])
+    };
     let stream = js.create_stream(config).await.unwrap();
     fill(&js, "full", 0..2).await;
     refused(try_put(&js, "full", 0).await, 10077);
     stream.delete_message(1).await.unwrap();
     assert_eq!(try_put(&js, "full", 0).await.unwrap(), 3);
 
-    let config = Config { max_bytes: 2000, discard: DiscardPolicy::New, ..on("FAT", &["fat"]) };
+    let config = Config {
+        max_bytes: 2000,
+        discard: DiscardPolicy::New,
+        ..on("FAT", &["fat"])
+    };
     js.create_stream(config).await.unwrap();
     try_put(&js, "fat", 1500).await.unwrap();
     refused(try_put(&js, "fat", 1000).await, 10077);
@@ -66,7 +85,10 @@ async fn a_full_stream_may_refuse_new_messages() {
 #[tokio::test]
 async fn each_subject_has_its_own_limit() {
     let (_server, js) = started().await;
-    let config = Config { max_messages_per_subject: 2, ..on("LAST", &["last.*"]) };
+    let config = Config {
+        max_messages_per_subject: 2,
+        ..on("LAST", &["last.*"])
+    };
     let stream = js.create_stream(config).await.unwrap();
     fill(&js, "last.a", 0..5).await;
     fill(&js, "last.b", 0..1).await;
@@ -88,7 +110,10 @@ async fn each_subject_has_its_own_limit() {
 #[tokio::test]
 async fn large_messages_may_be_refused() {
     let (_server, js) = started().await;
-    let config = Config { max_message_size: 100, ..on("SMALL", &["small"]) };
+    let config = Config {
+        max_message_size: 100,
+        ..on("SMALL", &["small"])
+    };
     js.create_stream(config).await.unwrap();
     try_put(&js, "small", 100).await.unwrap();
     refused(try_put(&js, "small", 101).await, 10054);
@@ -97,7 +122,10 @@ async fn large_messages_may_be_refused() {
 #[tokio::test]
 async fn old_messages_expire() {
     let (_server, js) = started().await;
-    let config = Config { max_age: Duration::from_millis(300), ..on("BRIEF", &["brief"]) };
+    let config = Config {
+        max_age: Duration::from_millis(300),
+        ..on("BRIEF", &["brief"])
+    };
     let stream = js.create_stream(config).await.unwrap();
     fill(&js, "brief", 0..5).await;
     assert_eq!(state(&stream).await.messages, 5);
@@ -108,7 +136,10 @@ async fn old_messages_expire() {
 #[tokio::test]
 async fn a_work_queue_forgets_what_was_acknowledged() {
     let (_server, js) = started().await;
-    let config = Config { retention: RetentionPolicy::WorkQueue, ..on("JOBS", &["jobs"]) };
+    let config = Config {
+        retention: RetentionPolicy::WorkQueue,
+        ..on("JOBS", &["jobs"])
+    };
     let stream = js.create_stream(config).await.unwrap();
     fill(&js, "jobs", 0..5).await;
     let worker = consumer(&stream, durable("worker")).await;
@@ -124,7 +155,10 @@ async fn a_work_queue_forgets_what_was_acknowledged() {
 #[tokio::test]
 async fn a_work_queue_gives_each_subject_to_one_consumer() {
     let (_server, js) = started().await;
-    let config = Config { retention: RetentionPolicy::WorkQueue, ..on("JOBS", &["jobs.*"]) };
+    let config = Config {
+        retention: RetentionPolicy::WorkQueue,
+        ..on("JOBS", &["jobs.*"])
+    };
     let stream = js.create_stream(config).await.unwrap();
     let filtered = |name: &str, filter: &str| pull::Config {
         filter_subject: filter.to_owned(),
@@ -134,14 +168,20 @@ async fn a_work_queue_gives_each_subject_to_one_consumer() {
     consumer(&stream, filtered("b", "jobs.b")).await;
     refused(stream.create_consumer(filtered("c", "jobs.a")).await, 10100);
     refused(stream.create_consumer(durable("all")).await, 10099);
-    let unacknowledged = pull::Config { ack_policy: AckPolicy::None, ..filtered("c", "jobs.c") };
+    let unacknowledged = pull::Config {
+        ack_policy: AckPolicy::None,
+        ..filtered("c", "jobs.c")
+    };
     refused(stream.create_consumer(unacknowledged).await, 10084);
 }
 
 #[tokio::test]
 async fn interest_keeps_a_message_until_all_have_acknowledged_it() {
     let (_server, js) = started().await;
-    let config = Config { retention: RetentionPolicy::Interest, ..on("NEWS", &["news.*"]) };
+    let config = Config {
+        retention: RetentionPolicy::Interest,
+        ..on("NEWS", &["news.*"])
+    };
     let stream = js.create_stream(config).await.unwrap();
     assert_eq!(put(&js, "news.a", "nobody cares").await, 1);
     assert_eq!(state(&stream).await.messages, 0);
@@ -176,7 +216,10 @@ async fn limits_count_for_work_queues_as_well() {
 #[tokio::test]
 async fn the_number_of_consumers_is_limited() {
     let (_server, js) = started().await;
-    let config = Config { max_consumers: 1, ..on("FEW", &["few"]) };
+    let config = Config {
+        max_consumers: 1,
+        ..on("FEW", &["few"])
+    };
     let stream = js.create_stream(config).await.unwrap();
     consumer(&stream, durable("one")).await;
     refused(stream.create_consumer(durable("two")).await, 10026);

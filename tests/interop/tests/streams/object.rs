@@ -14,7 +14,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use super::{How, Restarts, next, refused, started};
 
 async fn files(js: &Context) -> ObjectStore {
-    let config = Config { bucket: "FILES".to_owned(), ..Default::default() };
+    let config = Config {
+        bucket: "FILES".to_owned(),
+        ..Default::default()
+    };
     js.create_object_store(config).await.unwrap()
 }
 
@@ -47,7 +50,10 @@ async fn an_object_is_put_and_got() {
     let (_server, js) = started().await;
     let store = files(&js).await;
     let info = put(&store, "photo", &blob(300_000)).await;
-    assert_eq!((info.name.as_str(), info.bucket.as_str()), ("photo", "FILES"));
+    assert_eq!(
+        (info.name.as_str(), info.bucket.as_str()),
+        ("photo", "FILES")
+    );
     assert_eq!(info.size, 300_000);
     assert!(info.digest.unwrap().starts_with("SHA-256="));
     assert_eq!(get(&store, "photo").await, blob(300_000));
@@ -58,7 +64,10 @@ async fn an_object_is_put_and_got() {
         ..Default::default()
     };
     let data = blob(10_001);
-    store.put(metadata, &mut io::Cursor::new(&data)).await.unwrap();
+    store
+        .put(metadata, &mut io::Cursor::new(&data))
+        .await
+        .unwrap();
     assert_eq!(get(&store, "small chunks").await, data);
     let info = store.info("small chunks").await.unwrap();
     assert_eq!(info.description.as_deref(), Some("a view"));
@@ -74,7 +83,11 @@ async fn an_object_may_be_replaced_and_deleted() {
     put(&store, "photo", b"small").await;
     assert_eq!(get(&store, "photo").await, b"small");
     let stream = js.get_stream("OBJ_FILES").await.unwrap();
-    assert_eq!(stream.cached_info().state.messages, 2, "the old chunks are gone");
+    assert_eq!(
+        stream.cached_info().state.messages,
+        2,
+        "the old chunks are gone"
+    );
     store.delete("photo").await.unwrap();
     assert!(store.info("photo").await.unwrap().deleted);
     let error = store.get("never").await.map(|_| ()).unwrap_err();
@@ -105,7 +118,14 @@ async fn a_link_leads_to_its_object() {
     store.add_link("favourite", &photo).await.unwrap();
     assert_eq!(get(&store, "favourite").await, b"view");
     store.add_bucket_link("shelf", "OTHER").await.unwrap();
-    let link = store.info("shelf").await.unwrap().options.unwrap().link.unwrap();
+    let link = store
+        .info("shelf")
+        .await
+        .unwrap()
+        .options
+        .unwrap()
+        .link
+        .unwrap();
     assert_eq!((link.bucket.as_str(), link.name), ("OTHER", None));
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::Config;
-use async_nats::jetstream::Context;
 use bytes::Bytes;
 use futures::future::join_all;
 
@@ -32,7 +32,10 @@ async fn each_publish_is_acknowledged_with_its_sequence() {
     orders(&js, 0).await;
     for number in 1..4 {
         let ack = send(&js, "orders.a", message()).await.unwrap();
-        assert_eq!((ack.stream.as_str(), ack.sequence, ack.duplicate), ("ORDERS", number, false));
+        assert_eq!(
+            (ack.stream.as_str(), ack.sequence, ack.duplicate),
+            ("ORDERS", number, false)
+        );
     }
 }
 
@@ -44,7 +47,10 @@ async fn thousands_on_their_way_are_all_acknowledged_in_order() {
     assert!(acks.iter().map(|ack| ack.sequence).eq(1..=5000));
     for sequence in [1, 2500, 5000] {
         let text = (sequence - 1).to_string();
-        assert_eq!(stream.get_raw_message(sequence).await.unwrap().payload, text);
+        assert_eq!(
+            stream.get_raw_message(sequence).await.unwrap().payload,
+            text
+        );
     }
 }
 
@@ -62,8 +68,15 @@ async fn subscribers_get_what_a_stream_keeps() {
     let mut live = js.client().subscribe("orders.*").await.unwrap();
     put(&js, "orders.a", "both").await;
     assert_eq!(harness::next_text(&mut live).await, "both");
-    js.client().publish("orders.b", "plain".into()).await.unwrap();
-    until(|| stream.get_info(), |info| info.as_ref().unwrap().state.messages == 2).await;
+    js.client()
+        .publish("orders.b", "plain".into())
+        .await
+        .unwrap();
+    let _ = until(
+        || stream.get_info(),
+        |info| info.as_ref().unwrap().state.messages == 2,
+    )
+    .await;
     assert_eq!(stream.get_raw_message(2).await.unwrap().payload, "plain");
 }
 
@@ -74,7 +87,9 @@ async fn messages_of_the_largest_size_are_kept() {
     let limit = js.client().server_info().max_payload;
     let payload: Bytes = (0..limit).map(|index| (index % 251) as u8).collect();
     for _ in 0..3 {
-        send(&js, "orders.a", message().payload(payload.clone())).await.unwrap();
+        send(&js, "orders.a", message().payload(payload.clone()))
+            .await
+            .unwrap();
     }
     assert_eq!(stream.get_raw_message(2).await.unwrap().payload, payload);
     let reader = consumer(&stream, durable("reader")).await;
@@ -87,8 +102,13 @@ async fn messages_of_the_largest_size_are_kept() {
 async fn headers_are_kept() {
     let (_server, js) = started().await;
     let stream = orders(&js, 0).await;
-    let coloured = message().header("Colour", "red").header("Empty", "").payload("body".into());
-    send(&js, "orders.a", coloured.message_id("one")).await.unwrap();
+    let coloured = message()
+        .header("Colour", "red")
+        .header("Empty", "")
+        .payload("body".into());
+    send(&js, "orders.a", coloured.message_id("one"))
+        .await
+        .unwrap();
     let reader = consumer(&stream, durable("reader")).await;
     let got = fetch(&reader, 1).await.remove(0);
     let headers = got.headers.as_ref().unwrap();
@@ -103,9 +123,15 @@ async fn headers_are_kept() {
 async fn a_duplicate_is_told_and_not_kept() {
     let (_server, js) = started().await;
     let mut stream = orders(&js, 0).await;
-    let first = send(&js, "orders.a", message().message_id("a")).await.unwrap();
-    send(&js, "orders.a", message().message_id("b")).await.unwrap();
-    let again = send(&js, "orders.b", message().message_id("a")).await.unwrap();
+    let first = send(&js, "orders.a", message().message_id("a"))
+        .await
+        .unwrap();
+    send(&js, "orders.a", message().message_id("b"))
+        .await
+        .unwrap();
+    let again = send(&js, "orders.b", message().message_id("a"))
+        .await
+        .unwrap();
     assert_eq!((first.sequence, first.duplicate), (1, false));
     assert_eq!((again.sequence, again.duplicate), (1, true));
     assert_eq!(stream.info().await.unwrap().state.messages, 2);
@@ -115,11 +141,18 @@ async fn a_duplicate_is_told_and_not_kept() {
 async fn duplicates_are_known_for_their_window_only() {
     let (_server, js) = started().await;
     let brief = Duration::from_millis(200);
-    let config = Config { duplicate_window: brief, ..on("ORDERS", &["orders.*"]) };
+    let config = Config {
+        duplicate_window: brief,
+        ..on("ORDERS", &["orders.*"])
+    };
     js.create_stream(config).await.unwrap();
-    send(&js, "orders.a", message().message_id("a")).await.unwrap();
+    send(&js, "orders.a", message().message_id("a"))
+        .await
+        .unwrap();
     let again = || send(&js, "orders.a", message().message_id("a"));
-    let ack = until(again, |ack| !ack.as_ref().unwrap().duplicate).await.unwrap();
+    let ack = until(again, |ack| !ack.as_ref().unwrap().duplicate)
+        .await
+        .unwrap();
     assert_eq!(ack.sequence, 2);
 }
 
@@ -127,18 +160,45 @@ async fn duplicates_are_known_for_their_window_only() {
 async fn a_publish_may_expect_what_it_follows() {
     let (_server, js) = started().await;
     let mut stream = orders(&js, 0).await;
-    send(&js, "orders.a", message().expected_last_sequence(0)).await.unwrap();
-    let second = message().expected_stream("ORDERS").expected_last_sequence(1).message_id("id");
-    send(&js, "orders.b", second).await.unwrap();
-    send(&js, "orders.b", message().expected_last_message_id("id").message_id("other"))
+    send(&js, "orders.a", message().expected_last_sequence(0))
         .await
         .unwrap();
-    send(&js, "orders.a", message().expected_last_subject_sequence(1)).await.unwrap();
+    let second = message()
+        .expected_stream("ORDERS")
+        .expected_last_sequence(1)
+        .message_id("id");
+    send(&js, "orders.b", second).await.unwrap();
+    send(
+        &js,
+        "orders.b",
+        message().expected_last_message_id("id").message_id("other"),
+    )
+    .await
+    .unwrap();
+    send(&js, "orders.a", message().expected_last_subject_sequence(1))
+        .await
+        .unwrap();
     for (wrong, kind, code) in [
-        (message().expected_stream("OTHER"), PublishErrorKind::Other, 10060),
-        (message().expected_last_sequence(3), PublishErrorKind::WrongLastSequence, 10071),
-        (message().expected_last_subject_sequence(1), PublishErrorKind::WrongLastSequence, 10071),
-        (message().expected_last_message_id("id"), PublishErrorKind::WrongLastMessageId, 10070),
+        (
+            message().expected_stream("OTHER"),
+            PublishErrorKind::Other,
+            10060,
+        ),
+        (
+            message().expected_last_sequence(3),
+            PublishErrorKind::WrongLastSequence,
+            10071,
+        ),
+        (
+            message().expected_last_subject_sequence(1),
+            PublishErrorKind::WrongLastSequence,
+            10071,
+        ),
+        (
+            message().expected_last_message_id("id"),
+            PublishErrorKind::WrongLastMessageId,
+            10070,
+        ),
     ] {
         let error = send(&js, "orders.a", wrong).await.unwrap_err();
         assert_eq!(error.kind(), kind);
@@ -162,18 +222,28 @@ async fn of_many_with_the_same_expectation_one_wins() {
 #[tokio::test]
 async fn a_roll_up_replaces_its_subject_or_all() {
     let (_server, js) = started().await;
-    let config = Config { allow_rollup: true, ..on("ORDERS", &["orders.*"]) };
+    let config = Config {
+        allow_rollup: true,
+        ..on("ORDERS", &["orders.*"])
+    };
     let mut stream = js.create_stream(config).await.unwrap();
     fill(&js, "orders.a", 0..3).await;
     fill(&js, "orders.b", 0..3).await;
-    send(&js, "orders.a", message().header("Nats-Rollup", "sub")).await.unwrap();
+    send(&js, "orders.a", message().header("Nats-Rollup", "sub"))
+        .await
+        .unwrap();
     assert_eq!(stream.info().await.unwrap().state.messages, 4);
-    send(&js, "orders.a", message().header("Nats-Rollup", "all")).await.unwrap();
+    send(&js, "orders.a", message().header("Nats-Rollup", "all"))
+        .await
+        .unwrap();
     let state = &stream.info().await.unwrap().state;
     assert_eq!((state.messages, state.first_sequence), (1, 8));
 
     js.create_stream(on("PLAIN", &["plain"])).await.unwrap();
-    refused(send(&js, "plain", message().header("Nats-Rollup", "sub")).await, 10111);
+    refused(
+        send(&js, "plain", message().header("Nats-Rollup", "sub")).await,
+        10111,
+    );
 }
 
 #[tokio::test]
@@ -184,7 +254,10 @@ async fn several_publishers_share_one_sequence() {
     let acks = join_all(others.iter().map(|other| fill(other, "orders.a", 0..500))).await;
     let mut all = Vec::new();
     for own in acks {
-        assert!(own.is_sorted_by_key(|ack| ack.sequence), "each keeps its order");
+        assert!(
+            own.is_sorted_by_key(|ack| ack.sequence),
+            "each keeps its order"
+        );
         all.extend(own.iter().map(|ack| ack.sequence));
     }
     all.sort();

@@ -39,7 +39,10 @@ async fn a_batch_comes_in_order() {
     for (index, message) in (1..).zip(&got) {
         let info = message.info().unwrap();
         assert_eq!((info.stream, info.consumer), ("ORDERS", "reader"));
-        assert_eq!((info.stream_sequence, info.consumer_sequence), (index, index));
+        assert_eq!(
+            (info.stream_sequence, info.consumer_sequence),
+            (index, index)
+        );
         assert_eq!((info.delivered, info.pending), (1, 10 - index));
         assert_eq!(message.subject.as_str(), "orders.a");
     }
@@ -63,12 +66,20 @@ async fn a_batch_waits_for_messages_until_it_expires() {
         let reader = reader.clone();
         async move { fetch(&reader, 1).await }
     });
-    until(|| reader.get_info(), |info| info.as_ref().unwrap().num_waiting == 1).await;
+    let _ = until(
+        || reader.get_info(),
+        |info| info.as_ref().unwrap().num_waiting == 1,
+    )
+    .await;
     put(&js, "orders.a", "late").await;
     assert_eq!(texts(&waiting.await.unwrap()), ["late"]);
 
     nothing(&reader).await;
-    until(|| reader.get_info(), |info| info.as_ref().unwrap().num_waiting == 0).await;
+    let _ = until(
+        || reader.get_info(),
+        |info| info.as_ref().unwrap().num_waiting == 0,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -80,7 +91,11 @@ async fn a_batch_may_limit_its_bytes() {
         ack.await.unwrap();
     }
     let reader = consumer(&stream, durable("reader")).await;
-    let batch = reader.batch().max_messages(5).max_bytes(2500).expires(PATIENCE);
+    let batch = reader
+        .batch()
+        .max_messages(5)
+        .max_bytes(2500)
+        .expires(PATIENCE);
     let mut batch = batch.messages().await.unwrap();
     let mut got = 0;
     while let Some(Ok(_)) = timeout(PATIENCE, batch.next()).await.unwrap() {
@@ -94,7 +109,12 @@ async fn a_stream_of_messages_goes_on_over_many_requests() {
     let (_server, js) = started().await;
     let stream = orders(&js, 1000).await;
     let reader = consumer(&stream, durable("reader")).await;
-    let mut messages = reader.stream().max_messages_per_batch(50).messages().await.unwrap();
+    let mut messages = reader
+        .stream()
+        .max_messages_per_batch(50)
+        .messages()
+        .await
+        .unwrap();
     let mut got = Vec::new();
     for _ in 0..1000 {
         let message = next(&mut messages).await;
@@ -111,7 +131,10 @@ async fn a_stream_of_messages_lives_on_heartbeats() {
     let (_server, js) = started().await;
     let stream = orders(&js, 0).await;
     let reader = consumer(&stream, durable("reader")).await;
-    let messages = reader.stream().expires(Duration::from_millis(1500)).heartbeat(SHORT);
+    let messages = reader
+        .stream()
+        .expires(Duration::from_millis(1500))
+        .heartbeat(SHORT);
     let mut messages = messages.messages().await.unwrap();
     // Missing two, the client would report it.
     assert!(timeout(8 * SHORT, messages.next()).await.is_err());
@@ -126,7 +149,11 @@ async fn a_stream_of_messages_ends_with_its_consumer() {
     let reader = consumer(&stream, durable("reader")).await;
     let mut messages = reader.messages().await.unwrap();
     let first = tokio::spawn(async move { timeout(PATIENCE, messages.next()).await.unwrap() });
-    until(|| reader.get_info(), |info| info.as_ref().unwrap().num_waiting == 1).await;
+    let _ = until(
+        || reader.get_info(),
+        |info| info.as_ref().unwrap().num_waiting == 1,
+    )
+    .await;
     stream.delete_consumer("reader").await.unwrap();
     let error = first.await.unwrap().unwrap().unwrap_err();
     assert_eq!(error.kind(), MessagesErrorKind::ConsumerDeleted);
@@ -136,11 +163,22 @@ async fn a_stream_of_messages_ends_with_its_consumer() {
 async fn requests_beyond_the_caps_of_a_consumer_are_refused() {
     let (_server, js) = started().await;
     let stream = orders(&js, 0).await;
-    let capped = Config { max_batch: 5, ..durable("reader") };
+    let capped = Config {
+        max_batch: 5,
+        ..durable("reader")
+    };
     let reader = consumer(&stream, capped).await;
-    let mut messages =
-        reader.stream().max_messages_per_batch(6).messages().await.unwrap();
-    let error = timeout(PATIENCE, messages.next()).await.unwrap().unwrap().unwrap_err();
+    let mut messages = reader
+        .stream()
+        .max_messages_per_batch(6)
+        .messages()
+        .await
+        .unwrap();
+    let error = timeout(PATIENCE, messages.next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap_err();
     assert_eq!(error.kind(), MessagesErrorKind::RequestLimitExceeded);
 }
 
@@ -154,7 +192,13 @@ async fn workers_on_one_consumer_share_the_messages() {
         let worker: PullConsumer = js.get_consumer_from_stream("crew", "ORDERS").await.unwrap();
         let mut done = Vec::new();
         loop {
-            let batch = worker.batch().max_messages(20).expires(SHORT).messages().await.unwrap();
+            let batch = worker
+                .batch()
+                .max_messages(20)
+                .expires(SHORT)
+                .messages()
+                .await
+                .unwrap();
             let got = rest(batch).await;
             if got.is_empty() {
                 return done;
@@ -184,22 +228,44 @@ async fn the_floor_waits_for_the_first_unacknowledged() {
         got[index].double_ack().await.unwrap();
     }
     let info = reader.get_info().await.unwrap();
-    assert_eq!((info.ack_floor.stream_sequence, info.num_ack_pending), (2, 2));
+    assert_eq!(
+        (info.ack_floor.stream_sequence, info.num_ack_pending),
+        (2, 2)
+    );
     got[2].double_ack().await.unwrap();
     let info = reader.get_info().await.unwrap();
-    assert_eq!((info.ack_floor.stream_sequence, info.num_ack_pending), (4, 1));
-    assert_eq!((info.delivered.stream_sequence, info.delivered.consumer_sequence), (5, 5));
+    assert_eq!(
+        (info.ack_floor.stream_sequence, info.num_ack_pending),
+        (4, 1)
+    );
+    assert_eq!(
+        (
+            info.delivered.stream_sequence,
+            info.delivered.consumer_sequence
+        ),
+        (5, 5)
+    );
 }
 
 #[tokio::test]
 async fn an_unacknowledged_message_comes_again() {
     let (_server, js) = started().await;
     let stream = orders(&js, 2).await;
-    let reader = consumer(&stream, Config { ack_wait: SHORT, ..durable("reader") }).await;
+    let reader = consumer(
+        &stream,
+        Config {
+            ack_wait: SHORT,
+            ..durable("reader")
+        },
+    )
+    .await;
     fetch(&reader, 2).await[1].double_ack().await.unwrap();
     let again = fetch(&reader, 1).await.remove(0);
     let info = again.info().unwrap();
-    assert_eq!((info.stream_sequence, info.consumer_sequence, info.delivered), (1, 3, 2));
+    assert_eq!(
+        (info.stream_sequence, info.consumer_sequence, info.delivered),
+        (1, 3, 2)
+    );
     assert_eq!(reader.get_info().await.unwrap().num_redelivered, 1);
     again.double_ack().await.unwrap();
     nothing(&reader).await;
@@ -212,7 +278,10 @@ async fn a_refused_message_comes_again_at_once_or_later() {
     let reader = consumer(&stream, durable("reader")).await;
     let got = fetch(&reader, 2).await;
     let started = Instant::now();
-    got[0].ack_with(AckKind::Nak(Some(2 * SHORT))).await.unwrap();
+    got[0]
+        .ack_with(AckKind::Nak(Some(2 * SHORT)))
+        .await
+        .unwrap();
     got[1].ack_with(AckKind::Nak(None)).await.unwrap();
     let again = fetch(&reader, 2).await;
     assert_eq!(sequences(&again), [2, 1]);
@@ -225,7 +294,14 @@ async fn work_in_progress_holds_off_the_redelivery() {
     let (_server, js) = started().await;
     let stream = orders(&js, 1).await;
     let wait = Duration::from_millis(500);
-    let reader = consumer(&stream, Config { ack_wait: wait, ..durable("reader") }).await;
+    let reader = consumer(
+        &stream,
+        Config {
+            ack_wait: wait,
+            ..durable("reader")
+        },
+    )
+    .await;
     let message = fetch(&reader, 1).await.remove(0);
     for _ in 0..6 {
         nothing(&reader).await;
@@ -238,8 +314,18 @@ async fn work_in_progress_holds_off_the_redelivery() {
 async fn a_terminated_message_never_comes_again() {
     let (_server, js) = started().await;
     let stream = orders(&js, 2).await;
-    let reader = consumer(&stream, Config { ack_wait: SHORT, ..durable("reader") }).await;
-    fetch(&reader, 2).await[0].double_ack_with(AckKind::Term).await.unwrap();
+    let reader = consumer(
+        &stream,
+        Config {
+            ack_wait: SHORT,
+            ..durable("reader")
+        },
+    )
+    .await;
+    fetch(&reader, 2).await[0]
+        .double_ack_with(AckKind::Term)
+        .await
+        .unwrap();
     assert_eq!(sequences(&fetch(&reader, 1).await), [2]);
 }
 
@@ -253,26 +339,49 @@ async fn an_answer_may_ask_for_the_next_message() {
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.unwrap();
     let reply = first.reply.clone().unwrap();
-    client.publish_with_reply(reply, inbox, "+NXT".into()).await.unwrap();
+    client
+        .publish_with_reply(reply, inbox, "+NXT".into())
+        .await
+        .unwrap();
     assert_eq!(harness::next_text(&mut answers).await, "1");
-    assert_eq!(reader.get_info().await.unwrap().ack_floor.stream_sequence, 1);
+    assert_eq!(
+        reader.get_info().await.unwrap().ack_floor.stream_sequence,
+        1
+    );
 }
 
 #[tokio::test]
 async fn one_acknowledgement_may_cover_all_before() {
     let (_server, js) = started().await;
     let stream = orders(&js, 5).await;
-    let reader = consumer(&stream, Config { ack_policy: AckPolicy::All, ..durable("r") }).await;
+    let reader = consumer(
+        &stream,
+        Config {
+            ack_policy: AckPolicy::All,
+            ..durable("r")
+        },
+    )
+    .await;
     fetch(&reader, 5).await[3].double_ack().await.unwrap();
     let info = reader.get_info().await.unwrap();
-    assert_eq!((info.ack_floor.stream_sequence, info.num_ack_pending), (4, 1));
+    assert_eq!(
+        (info.ack_floor.stream_sequence, info.num_ack_pending),
+        (4, 1)
+    );
 }
 
 #[tokio::test]
 async fn without_acknowledgements_delivered_is_done() {
     let (_server, js) = started().await;
     let stream = orders(&js, 5).await;
-    let reader = consumer(&stream, Config { ack_policy: AckPolicy::None, ..durable("r") }).await;
+    let reader = consumer(
+        &stream,
+        Config {
+            ack_policy: AckPolicy::None,
+            ..durable("r")
+        },
+    )
+    .await;
     assert_eq!(texts(&fetch(&reader, 5).await), numbers(0..5));
     let info = reader.get_info().await.unwrap();
     assert_eq!((info.num_ack_pending, info.num_pending), (0, 0));
@@ -286,7 +395,11 @@ async fn a_message_is_given_up_after_its_last_delivery() {
     let subject = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.ORDERS.reader";
     let mut advisories = js.client().subscribe(subject).await.unwrap();
     let backoff = vec![SHORT / 2, SHORT];
-    let config = Config { backoff, max_deliver: 3, ..durable("reader") };
+    let config = Config {
+        backoff,
+        max_deliver: 3,
+        ..durable("reader")
+    };
     let reader = consumer(&stream, config).await;
     let started = Instant::now();
     for count in 1..=3 {
@@ -303,14 +416,24 @@ async fn a_message_is_given_up_after_its_last_delivery() {
     }
     put(&js, "orders.a", "next").await;
     assert_eq!(texts(&waiting.await.unwrap()), ["next"]);
-    assert!(stream.get_raw_message(1).await.is_ok(), "it stays in the stream");
+    assert!(
+        stream.get_raw_message(1).await.is_ok(),
+        "it stays in the stream"
+    );
 }
 
 #[tokio::test]
 async fn no_more_is_out_than_may_be() {
     let (_server, js) = started().await;
     let stream = orders(&js, 10).await;
-    let reader = consumer(&stream, Config { max_ack_pending: 3, ..durable("reader") }).await;
+    let reader = consumer(
+        &stream,
+        Config {
+            max_ack_pending: 3,
+            ..durable("reader")
+        },
+    )
+    .await;
     let got = fetch(&reader, 3).await;
     nothing(&reader).await;
     let info = reader.get_info().await.unwrap();
@@ -346,6 +469,8 @@ async fn an_ordered_consumer_reads_all_in_order() {
         stream.delete_consumer(&name.unwrap()).await.unwrap();
     }
     fill(&js, "orders.a", 1000..1010).await;
-    let got: BTreeSet<u64> = sequences(&take(&mut messages, 10).await).into_iter().collect();
+    let got: BTreeSet<u64> = sequences(&take(&mut messages, 10).await)
+        .into_iter()
+        .collect();
     assert!(got.into_iter().eq(1001..=1010), "it finds itself another");
 }

@@ -10,8 +10,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use crate::harness::settle;
 
 use super::{
-    context, fill, next, numbers, on, orders, put, refused, sequences, started, take, texts,
-    until,
+    context, fill, next, numbers, on, orders, put, refused, sequences, started, take, texts, until,
 };
 
 fn to(deliver_subject: &str) -> Config {
@@ -51,7 +50,11 @@ async fn a_durable_goes_on_where_it_was() {
         message.double_ack().await.unwrap();
     }
     drop(messages);
-    until(|| reader.get_info(), |info| !info.as_ref().unwrap().push_bound).await;
+    let _ = until(
+        || reader.get_info(),
+        |info| !info.as_ref().unwrap().push_bound,
+    )
+    .await;
     fill(&js, "orders.a", 4..6).await;
     let reader: PushConsumer = stream.get_consumer("reader").await.unwrap();
     let mut messages = reader.messages().await.unwrap();
@@ -62,7 +65,10 @@ async fn a_durable_goes_on_where_it_was() {
 async fn an_unacknowledged_message_comes_again() {
     let (_server, js) = started().await;
     let stream = orders(&js, 1).await;
-    let config = Config { ack_wait: Duration::from_millis(200), ..to("here") };
+    let config = Config {
+        ack_wait: Duration::from_millis(200),
+        ..to("here")
+    };
     let reader = stream.create_consumer(config).await.unwrap();
     let mut messages = reader.messages().await.unwrap();
     for count in 1..=3 {
@@ -74,26 +80,35 @@ async fn an_unacknowledged_message_comes_again() {
 async fn a_group_shares_the_messages() {
     let (server, js) = started().await;
     let stream = orders(&js, 0).await;
-    let config = Config { deliver_group: Some("group".to_owned()), ..to("here") };
+    let config = Config {
+        deliver_group: Some("group".to_owned()),
+        ..to("here")
+    };
     let reader = stream.create_consumer(config).await.unwrap();
     let mut members = Vec::new();
     for _ in 0..3 {
         let js = context(&server).await;
-        let member: PushConsumer = js.get_consumer_from_stream("reader", "ORDERS").await.unwrap();
+        let member: PushConsumer = js
+            .get_consumer_from_stream("reader", "ORDERS")
+            .await
+            .unwrap();
         let messages = member.messages().await.unwrap();
         settle(&js.client()).await;
         members.push((js, messages));
     }
     fill(&js, "orders.a", 0..300).await;
     let sent = |info: &Result<async_nats::jetstream::consumer::Info, _>| {
-        info.as_ref().is_ok_and(|info| info.delivered.stream_sequence == 300)
+        info.as_ref()
+            .is_ok_and(|info| info.delivered.stream_sequence == 300)
     };
-    until(|| reader.get_info(), sent).await;
+    let _ = until(|| reader.get_info(), sent).await;
     let mut all = Vec::new();
     for (js, messages) in &mut members {
         settle(&js.client()).await;
         let waiting = || tokio::task::unconstrained(messages.next()).now_or_never();
-        let share: Vec<_> = std::iter::from_fn(waiting).map(|next| next.unwrap().unwrap()).collect();
+        let share: Vec<_> = std::iter::from_fn(waiting)
+            .map(|next| next.unwrap().unwrap())
+            .collect();
         assert!(!share.is_empty(), "each has its share");
         all.extend(sequences(&share));
     }
@@ -106,7 +121,10 @@ async fn heartbeats_and_flow_control_stay_out_of_sight() {
     let (_server, js) = started().await;
     let stream = orders(&js, 0).await;
     for _ in 0..200 {
-        let ack = js.publish("orders.a", vec![0; 100_000].into()).await.unwrap();
+        let ack = js
+            .publish("orders.a", vec![0; 100_000].into())
+            .await
+            .unwrap();
         ack.await.unwrap();
     }
     let config = Config {
@@ -129,13 +147,26 @@ async fn heartbeats_and_flow_control_stay_out_of_sight() {
 async fn a_rate_limit_paces_the_delivery() {
     let (_server, js) = started().await;
     // As much as the largest message may come at once.
-    let config = stream::Config { max_message_size: 2000, ..on("PACED", &["paced"]) };
+    let config = stream::Config {
+        max_message_size: 2000,
+        ..on("PACED", &["paced"])
+    };
     let stream = js.create_stream(config).await.unwrap();
     for _ in 0..5 {
-        js.publish("paced", vec![0; 1000].into()).await.unwrap().await.unwrap();
+        js.publish("paced", vec![0; 1000].into())
+            .await
+            .unwrap()
+            .await
+            .unwrap();
     }
     // The other three kilobytes at eighty kilobits a second.
-    let reader = stream.create_consumer(Config { rate_limit: 80_000, ..to("here") }).await.unwrap();
+    let reader = stream
+        .create_consumer(Config {
+            rate_limit: 80_000,
+            ..to("here")
+        })
+        .await
+        .unwrap();
     let mut messages = reader.messages().await.unwrap();
     let started = Instant::now();
     take(&mut messages, 5).await;
@@ -146,7 +177,10 @@ async fn a_rate_limit_paces_the_delivery() {
 async fn an_ordered_consumer_reads_all_in_order() {
     let (_server, js) = started().await;
     let stream = orders(&js, 3000).await;
-    let config = OrderedConfig { deliver_subject: js.client().new_inbox(), ..Default::default() };
+    let config = OrderedConfig {
+        deliver_subject: js.client().new_inbox(),
+        ..Default::default()
+    };
     let reader = stream.create_consumer(config).await.unwrap();
     let mut messages = reader.messages().await.unwrap();
     assert_eq!(texts(&take(&mut messages, 3000).await), numbers(0..3000));
@@ -166,7 +200,7 @@ async fn a_consumer_without_a_subscriber_goes_away() {
     next(&mut messages).await;
     drop(messages);
     let names = || stream.consumer_names().try_collect::<Vec<String>>();
-    until(names, |names| names.as_ref().unwrap().is_empty()).await;
+    let _ = until(names, |names| names.as_ref().unwrap().is_empty()).await;
 }
 
 #[tokio::test]
@@ -177,10 +211,35 @@ async fn an_impossible_push_consumer_is_refused() {
     for (config, code) in [
         (to("here.*"), 10079),
         (to("orders.a"), 10081),
-        (Config { max_waiting: 5, ..to("here") }, 10080),
-        (Config { flow_control: true, ..to("here") }, 10108),
-        (Config { idle_heartbeat: beat, ..to("here") }, 10083),
-        (Config { max_deliver: 1, backoff: vec![beat, beat], ..to("here") }, 10116),
+        (
+            Config {
+                max_waiting: 5,
+                ..to("here")
+            },
+            10080,
+        ),
+        (
+            Config {
+                flow_control: true,
+                ..to("here")
+            },
+            10108,
+        ),
+        (
+            Config {
+                idle_heartbeat: beat,
+                ..to("here")
+            },
+            10083,
+        ),
+        (
+            Config {
+                max_deliver: 1,
+                backoff: vec![beat, beat],
+                ..to("here")
+            },
+            10116,
+        ),
     ] {
         refused(stream.create_consumer(config).await, code);
     }
