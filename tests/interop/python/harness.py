@@ -243,14 +243,14 @@ def refused(err_code, text=None):
         assert caught.value.description == text
 
 
-def needs_consumers_kept(how):
+def needs_all_kept(how):
     """Leaves a test out for a server that promises less than midge.
 
-    The original writes what its consumers did a moment later than it says so: killed, it delivers
-    again what was acknowledged and confirmed.
+    The original writes what its consumers did, and what was deleted, a moment later than it says
+    so: killed, it delivers again what was acknowledged and confirmed.
     """
     if how == "kill" and is_reference():
-        pytest.skip("the original forgets acknowledgements when it is killed")
+        pytest.skip("the original forgets acknowledgements and deletions when it is killed")
 
 
 async def wait_for(ask, holds, what="what was asked for"):

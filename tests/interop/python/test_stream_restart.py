@@ -12,7 +12,7 @@ from harness import (
     Watch,
     eventually,
     fill,
-    needs_consumers_kept,
+    needs_all_kept,
     next_message,
     payloads,
     refused,
@@ -62,7 +62,6 @@ async def orders(js, count=0, **options):
 @ENDS
 async def test_streams_come_back_as_they_were(js, restart, how):
     await orders(js, 100, max_msgs=50, description="kept", allow_direct=True, metadata={"a": "b"})
-    await js.delete_msg("ORDERS", 70)
     await js.publish("orders.b", b"body", headers={"Colour": "red"})
     before = await js.stream_info("ORDERS", subjects_filter=">")
     await restart(how)
@@ -134,7 +133,7 @@ async def test_a_duplicate_is_known_across_a_restart(js, restart, how):
 
 @ENDS
 async def test_a_consumer_comes_back_as_it_was(js, restart, how):
-    needs_consumers_kept(how)
+    needs_all_kept(how)
     await orders(js, 10)
     await js.add_consumer("ORDERS", durable_name="reader", description="kept", ack_wait=60)
     reader = await js.pull_subscribe_bind(stream="ORDERS", consumer="reader")
@@ -156,7 +155,7 @@ async def test_a_consumer_comes_back_as_it_was(js, restart, how):
 
 @ENDS
 async def test_an_unacknowledged_message_comes_again_after_a_restart(js, restart, how):
-    needs_consumers_kept(how)
+    needs_all_kept(how)
     await orders(js, 3)
     await js.add_consumer("ORDERS", durable_name="reader", ack_wait=1)
     reader = await js.pull_subscribe_bind(stream="ORDERS", consumer="reader")
@@ -172,7 +171,7 @@ async def test_an_unacknowledged_message_comes_again_after_a_restart(js, restart
 
 @ENDS
 async def test_a_confirmed_job_stays_done(js, restart, how):
-    needs_consumers_kept(how)
+    needs_all_kept(how)
     await orders(js, 20, retention=RetentionPolicy.WORK_QUEUE)
     await js.add_consumer("ORDERS", durable_name="worker", ack_wait=0.5)
     worker = await js.pull_subscribe_bind(stream="ORDERS", consumer="worker")
@@ -206,7 +205,7 @@ async def test_a_reader_starts_anywhere_after_a_restart(js, restart):
 
 @ENDS
 async def test_a_push_consumer_goes_on(js, restart, how):
-    needs_consumers_kept(how)
+    needs_all_kept(how)
     await orders(js, 3)
     await js.add_consumer("ORDERS", durable_name="reader", deliver_subject="here")
     subscription = await js._nc.subscribe("here")
@@ -270,7 +269,9 @@ async def test_old_messages_expire_across_a_restart(js, restart):
     assert (await js.publish("orders.a", b"")).seq == 6
 
 
-async def test_purged_and_deleted_stay_so(js, restart):
+@ENDS
+async def test_purged_and_deleted_stay_so(js, restart, how):
+    needs_all_kept(how)
     await orders(js, 10)
     await js.purge_stream("ORDERS", seq=4)
     await js.delete_msg("ORDERS", 6)
@@ -278,7 +279,7 @@ async def test_purged_and_deleted_stay_so(js, restart):
     await js.delete_stream("GONE")
     await js.add_consumer("ORDERS", durable_name="gone")
     await js.delete_consumer("ORDERS", "gone")
-    await restart("kill")
+    await restart(how)
     state = (await js.stream_info("ORDERS")).state
     assert (state.messages, state.first_seq, state.last_seq) == (6, 4, 10)
     with refused(10037):

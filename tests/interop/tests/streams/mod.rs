@@ -79,9 +79,9 @@ impl Restarts {
     }
 }
 
-/// How a server may end without forgetting what consumers did. The original writes that a moment
-/// later than it says so, and a kill may cost it.
-fn ends_that_keep_consumers() -> &'static [How] {
+/// How a server may end without forgetting what consumers did, and what was deleted. The original
+/// writes that a moment later than it says so, and a kill may cost it.
+fn ends_that_keep_all() -> &'static [How] {
     if is_reference() {
         &[How::Stop]
     } else {
@@ -224,6 +224,8 @@ fn refused<T, E: Debug>(result: Result<T, E>, code: u64) {
             let name = match code {
                 10014 | 10059 => "kind: NotFound",
                 10037 => "kind: NoMessageFound",
+                10148 => "kind: AlreadyExists",
+                10149 => "kind: DoesNotExist",
                 _ => "ErrorCode",
             };
             let coded = told.contains(&format!("ErrorCode({code})"));
