@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { headers, nanos } from "@nats-io/transport-node";
@@ -81,7 +80,7 @@ test("a stream shows its configuration, changes and goes", async (t) => {
   assert.equal((await jsm.streams.list().next()).length, 1);
   assert.ok(await jsm.streams.delete("ORDERS"));
   await assert.rejects(jsm.streams.info("ORDERS"), /stream not found/);
-  await assert.rejects(js.publish("orders.a", ""), /no responders|503/i);
+  await assert.rejects(js.publish("orders.a", ""), /not enabled|no responders/i);
 });
 
 test("messages are read, deleted and purged", async (t) => {
@@ -267,9 +266,9 @@ test("workers on one consumer share the messages", async (t) => {
 test("what is not acknowledged comes again", async (t) => {
   const at = await started(t);
   await orders(at, 4);
-  const reader = await consumer(at, { ack_wait: nanos(400) });
+  const reader = await consumer(at);
   const [late, refused, dropped, done] = await fetch(reader, 4);
-  late.nak(800);
+  late.nak(400);
   refused.nak();
   dropped.term("no good");
   await done.ackAck({ timeout: PATIENCE });
@@ -328,19 +327,18 @@ test("an ordered consumer reads all, over the loss of its consumer", async (t) =
   await orders(at, 500);
   const reader = await at.js.consumers.get("ORDERS");
   const messages = await reader.consume({ idle_heartbeat: 500, expires: 1000 });
-  const iterator = messages[Symbol.asyncIterator]();
-  const take = async (count) => {
-    const got = [];
-    while (got.length < count) {
-      got.push((await inTime(iterator.next(), "a message")).value);
+  const got = [];
+  (async () => {
+    for await (const message of messages) {
+      got.push(message.string());
     }
-    return texts(got);
-  };
-  assert.deepEqual(await take(500), numbers(500));
-  await at.jsm.consumers.delete("ORDERS", (await reader.info(true)).name);
+  })();
+  await eventually(() => got.length === 500, () => `all of ${got.length}`);
+  const [{ name }] = await at.jsm.consumers.list("ORDERS").next();
+  await at.jsm.consumers.delete("ORDERS", name);
   await fill(at.js, "orders.a", numbers(510).slice(500));
-  assert.deepEqual(await take(10), numbers(510).slice(500));
-  await messages.close();
+  await eventually(() => got.length === 510, () => `all of ${got.length}`);
+  assert.deepEqual(got, numbers(510));
 });
 
 test("a push consumer sends, with heartbeats and flow control", async (t) => {
@@ -358,7 +356,7 @@ test("a push consumer sends, with heartbeats and flow control", async (t) => {
   const got = await collect(messages, 300);
   assert.deepEqual(texts(got), numbers(300));
   await got.at(-1).ackAck({ timeout: PATIENCE });
-  assert.ok((await reader.info()).push_bound);
+  assert.equal((await reader.info()).num_ack_pending, 299);
 });
 
 test("a work queue forgets what was acknowledged, and interest what all have", async (t) => {
@@ -410,7 +408,5 @@ for (const how of ["SIGTERM", "SIGKILL"]) {
     assert.equal((await at.jsm.streams.getMessage("ORDERS", { seq: 100 })).string(), "99");
     await fill(at.js, "orders.a", numbers(10));
     await eventually(() => seen.size === 111, () => `all of ${seen.size}`);
-    await messages.close();
-    await delay(0);
   });
 }
