@@ -6,10 +6,11 @@ use std::time::Duration;
 use crate::figures::Sample;
 use crate::flow::Audience;
 use crate::footprint;
-use crate::peer::{Kind, Peer};
+use crate::peer::{Kind, Mode, Peer};
 use crate::proc;
 use crate::roundtrip;
 use crate::server::Server;
+use crate::streams::{self, Job};
 use crate::throughput::{self, Crowd, Shape};
 
 /// Open files which neither the generator nor a server needs for the
@@ -25,6 +26,26 @@ pub(crate) enum Scale {
     Quick,
 }
 
+/// How many messages the cases with stored ones have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counts {
+    /// To be taken, and to see the memory they need.
+    pub(crate) messages: u64,
+    /// To start with.
+    pub(crate) stored: u64,
+}
+
+impl Counts {
+    /// Those of the scale.
+    pub(crate) fn of(scale: Scale) -> Self {
+        let (messages, stored) = match scale {
+            Scale::Full => (1_000_000, 10_000_000),
+            Scale::Quick => (10_000, 20_000),
+        };
+        Counts { messages, stored }
+    }
+}
+
 /// Cases with the same columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Family {
@@ -36,20 +57,40 @@ pub(crate) enum Family {
     Connections,
     /// Memory of subscriptions.
     Subscriptions,
+    /// Messages stored a second.
+    Storing,
+    /// Stored messages taken a second.
+    Taking,
+    /// Requests and replies beside storing.
+    Disturbance,
+    /// Starts with something stored.
+    Restarts,
     /// One figure each.
     Process,
 }
 
 /// What a case does.
 #[derive(Debug, Clone, Copy)]
-enum Work {
+pub(crate) enum Work {
+    /// Publish, and receive what is published.
     Publish(Shape),
-    Request { in_flight: usize },
+    /// Ask and answer.
+    Request {
+        /// How many questions are open at a time.
+        in_flight: usize,
+    },
+    /// Open so many connections.
     Connect(usize),
+    /// Make so many subscriptions.
     Subscribe(usize),
+    /// Start.
     Start,
+    /// Start and do nothing.
     Idle,
+    /// Look at the program.
     FileSize,
+    /// Store messages, or take them.
+    Streams(Job),
 }
 
 /// One thing that is measured.
@@ -64,7 +105,8 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    fn new(name: &'static str, title: impl Into<String>, work: Work) -> Self {
+    /// A case that is measured as often as asked.
+    pub(crate) fn new(name: &'static str, title: impl Into<String>, work: Work) -> Self {
         Case {
             name,
             title: title.into(),
@@ -73,7 +115,8 @@ impl Case {
         }
     }
 
-    fn rounds_fixed(self, rounds: usize) -> Self {
+    /// The case measured so often, whatever is asked.
+    pub(crate) fn rounds_fixed(self, rounds: usize) -> Self {
         Case {
             rounds: Some(rounds),
             ..self
@@ -93,13 +136,16 @@ impl Case {
             Work::Connect(_) => Family::Connections,
             Work::Subscribe(_) => Family::Subscriptions,
             Work::Start | Work::Idle | Work::FileSize => Family::Process,
+            Work::Streams(job) => job.family(),
         }
     }
 
     /// Whether the server has such a thing at all.
-    pub(crate) fn fits(&self, kind: Kind) -> bool {
-        match (kind, self.work) {
+    pub(crate) fn fits(&self, peer: &Peer) -> bool {
+        match (peer.kind(), self.work) {
+            (kind, Work::Streams(job)) => peer.has_streams() && job.fits(kind),
             (Kind::Midge | Kind::Nats, _) => true,
+            (Kind::MidgeAsync | Kind::NatsSync | Kind::Beanstalkd, _) => false,
             (Kind::Redis, Work::Publish(shape)) => shape.audience == Audience::Each,
             (Kind::Redis, Work::Request { .. }) => false,
             (Kind::Redis, _) => true,
@@ -111,9 +157,18 @@ impl Case {
         }
     }
 
+    /// Whether a server that it does not fit has a row without figures. The
+    /// relay is a limit, not a peer, and others are there for storing only:
+    /// where they have no meaning they are left out. Who cannot store at all
+    /// is told once and for all before.
+    pub(crate) fn shows_lack(&self, kind: Kind) -> bool {
+        let stores = matches!(self.work, Work::Streams(_));
+        !stores && matches!(kind, Kind::Midge | Kind::Nats | Kind::Redis)
+    }
+
     /// Measures it once, on a server started for it.
     pub(crate) fn measure(&self, peer: &Peer, duration: Duration) -> io::Result<Sample> {
-        let started = || Server::start(peer);
+        let started = || Server::start(peer, Mode::Core);
         match self.work {
             Work::Publish(shape) => throughput::run(&started()?, &shape, duration),
             Work::Request { in_flight } => roundtrip::run(&started()?, in_flight, duration),
@@ -122,6 +177,7 @@ impl Case {
             Work::Start => Ok(footprint::start(&started()?)),
             Work::Idle => footprint::idle(&started()?),
             Work::FileSize => footprint::file_size(peer),
+            Work::Streams(job) => job.measure(peer, duration),
         }
     }
 }
@@ -136,10 +192,11 @@ const ONE_TO_ONE: Shape = Shape {
 };
 
 /// All cases, in the order in which they run.
-pub(crate) fn all(scale: Scale) -> Vec<Case> {
+pub(crate) fn all(scale: Scale, counts: Counts) -> Vec<Case> {
     let mut cases = message_cases();
     cases.extend(round_trip_cases());
     cases.extend(growth_cases(scale));
+    cases.extend(streams::cases(scale, counts));
     cases.extend(process_cases(scale));
     cases
 }
@@ -257,7 +314,7 @@ fn process_cases(scale: Scale) -> Vec<Case> {
 }
 
 /// A number with its digits in groups of three.
-fn spaced(count: usize) -> String {
+pub(crate) fn spaced(count: usize) -> String {
     let digits = count.to_string();
     let groups: Vec<&str> = digits
         .as_bytes()
@@ -275,7 +332,7 @@ mod tests {
 
     #[test]
     fn names_are_distinct() {
-        let cases = all(Scale::Full);
+        let cases = all(Scale::Full, Counts::of(Scale::Full));
         let names: HashSet<&str> = cases.iter().map(|case| case.name).collect();
         assert_eq!(names.len(), cases.len());
     }

@@ -27,6 +27,32 @@ pub(crate) enum Metric {
     Peak,
     /// Bytes resident for each connection or subscription.
     BytesEach,
+    /// Bytes written to disk for each message.
+    WrittenEach,
+    /// Bytes of files for each byte of payload stored.
+    SpaceRatio,
+    /// Bytes of files.
+    Occupied,
+    /// The median round trip while nothing else happens.
+    QuietP50,
+    /// The round trip that one in a hundred exceeds meanwhile.
+    QuietP99,
+    /// How often as long that is while something else happens.
+    P99Growth,
+    /// Messages a second that the something else is.
+    FloodRate,
+    /// Milliseconds to end when asked to.
+    Stopping,
+    /// Milliseconds to the first byte after a clean stop.
+    CleanFirst,
+    /// Milliseconds to the right answer after a clean stop.
+    CleanReady,
+    /// Milliseconds to the first byte after a kill.
+    KilledFirst,
+    /// Milliseconds to the right answer after a kill.
+    KilledReady,
+    /// Acknowledged messages that a kill lost.
+    Lost,
     /// The one figure of a case that has only one; its title has the unit.
     Value,
 }

@@ -11,6 +11,7 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -58,17 +59,19 @@ fn until_stdin_ends() -> io::Result<()> {
     io::copy(&mut io::stdin().lock(), &mut io::sink()).map(drop)
 }
 
-/// The generator's side: starts a guard for `program`, whose output goes to
-/// `log`.
+/// The generator's side: starts a guard for `program`, which runs in `folder`
+/// and whose output goes to `log`.
 pub(crate) fn start(
-    program: &std::path::Path,
+    program: &Path,
     args: &[OsString],
+    folder: &Path,
     log: std::fs::File,
 ) -> io::Result<(Child, Report)> {
     let mut guard = Command::new(std::env::current_exe()?)
         .arg(SUBCOMMAND)
         .arg(program)
         .args(args)
+        .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)

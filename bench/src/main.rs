@@ -2,8 +2,9 @@
 //! and prints what each of them did and what it cost.
 //!
 //! This file only decides what the process is: the load generator itself, or
-//! one of the two small processes it starts from its own executable, the
-//! [`guard`] which keeps a server and the [`relay`] which is the limit.
+//! one of the small processes it starts from its own executable: the [`guard`]
+//! which keeps a server, the sweeper of the [`place`] where servers store, and
+//! the [`relay`] which is the limit.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -19,11 +20,13 @@ mod ledger;
 mod meter;
 mod options;
 mod peer;
+mod place;
 mod proc;
 mod relay;
 mod rounds;
 mod roundtrip;
 mod server;
+mod streams;
 mod table;
 mod throughput;
 mod traffic;
@@ -32,9 +35,13 @@ mod wire;
 use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
+use std::rc::Rc;
 
-use cases::Case;
+use cases::{Case, Counts, Scale};
 use options::{Options, Request};
+use peer::Kind;
+use place::Place;
+use table::Circumstances;
 
 /// The load average below which the machine counts as left to us.
 const QUIET: f64 = 0.5;
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let outcome = match args.first().and_then(|first| first.to_str()) {
         Some(guard::SUBCOMMAND) => guard::run(&args[1..]).map(|()| true),
+        Some(place::SUBCOMMAND) => place::run(&args[1..]).map(|()| true),
         Some(relay::SUBCOMMAND) => relay::run(&args[1..]).map(|()| true),
         _ => answer(&args),
     };
@@ -64,8 +72,8 @@ fn answer(args: &[OsString]) -> io::Result<bool> {
             Ok(true)
         }
         Request::List => {
-            for case in cases::all(cases::Scale::Full) {
-                println!("{:12} {}", case.name, case.title);
+            for case in cases::all(Scale::Full, Counts::of(Scale::Full)) {
+                println!("{:14} {}", case.name, case.title);
             }
             Ok(true)
         }
@@ -74,16 +82,15 @@ fn answer(args: &[OsString]) -> io::Result<bool> {
 }
 
 fn run(options: &Options) -> io::Result<bool> {
-    let (peers, skipped) = peer::find(options)?;
-    for reason in skipped {
-        eprintln!("skipped: {reason}");
-    }
     let scale = if options.quick {
-        cases::Scale::Quick
+        Scale::Quick
     } else {
-        cases::Scale::Full
+        Scale::Full
     };
-    let cases = selected(cases::all(scale), &options.only)?;
+    let mut counts = Counts::of(scale);
+    counts.messages = options.messages.unwrap_or(counts.messages);
+    counts.stored = options.stored.unwrap_or(counts.stored);
+    let cases = selected(cases::all(scale, counts), &options.only)?;
 
     let busy = proc::load_average()?;
     if busy > QUIET {
@@ -91,9 +98,27 @@ fn run(options: &Options) -> io::Result<bool> {
             "warning: load average {busy:.2}: this machine does other work, and figures will tell of it"
         );
     }
-    let versions = rounds::versions(&peers)?;
+    let place = Rc::new(Place::new(&options.dir)?);
+    let (mut peers, skipped) = peer::find(options, &place)?;
+    for reason in skipped {
+        eprintln!("skipped: {reason}");
+    }
+    let circumstances = Circumstances {
+        versions: rounds::versions(&mut peers)?,
+        busy,
+        filesystem: place.filesystem(),
+        sync: place.time_of_a_sync()?,
+        duration: options.duration,
+        rounds: options.rounds,
+    };
+    for peer in peers.iter().filter(|peer| !peer.has_streams()) {
+        let name = peer.kind().name();
+        if peer.kind() != Kind::Relay {
+            eprintln!("skipped: {name} says that it has no streams, so it has no cases of storing");
+        }
+    }
     let results = rounds::play(&peers, &cases, options);
-    println!("{}", table::preamble(&versions, busy, options));
+    println!("{}", table::preamble(&circumstances));
     print!("{}", table::render(&results, options.markdown));
     Ok(results.iter().all(|result| result.failures.is_empty()))
 }
@@ -101,7 +126,7 @@ fn run(options: &Options) -> io::Result<bool> {
 /// The cases named by `--only`, or all of them.
 fn selected(cases: Vec<Case>, only: &[String]) -> io::Result<Vec<Case>> {
     for name in only {
-        if !cases.iter().any(|case| case.name == name) {
+        if !cases.iter().any(|case| named(case, name)) {
             return Err(io::Error::other(format!(
                 "there is no case named {name}; --list shows them"
             )));
@@ -109,6 +134,14 @@ fn selected(cases: Vec<Case>, only: &[String]) -> io::Result<Vec<Case>> {
     }
     Ok(cases
         .into_iter()
-        .filter(|case| only.is_empty() || only.iter().any(|name| name == case.name))
+        .filter(|case| only.is_empty() || only.iter().any(|name| named(case, name)))
         .collect())
+}
+
+/// Whether it is this case that is called so, or one of those.
+fn named(case: &Case, name: &str) -> bool {
+    match name.strip_suffix('*') {
+        Some(beginning) => case.name.starts_with(beginning),
+        None => case.name == name,
+    }
 }

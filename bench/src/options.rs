@@ -9,15 +9,24 @@ pub(crate) const HELP: &str = "\
 midge-bench runs midge and the peers found on this machine in turn and prints
 what each did and what it cost.
 
-  --quick            small counts and one round: a smoke test of under 20 s
+  --quick            small counts and one round: a smoke test of under a minute
   --seconds N        how long each load runs (default 2; 0.05 to 60)
   --rounds N         rounds of each case, median taken (default 3; 1 to 99)
-  --only A,B         only these cases
-  --servers A,B      only these of midge, nats-server, redis-server, relay
+  --only A,B         only these cases; A* for all whose names begin with A
+  --servers A,B      only these of midge, midge-async, nats-server, nats-sync,
+                     redis-server, beanstalkd, relay
+  --messages N       messages stored to be consumed, and to see the memory they
+                     take (default 1000000; with --quick 10000)
+  --stored N         messages stored to start with (default 10000000; with
+                     --quick 20000)
+  --dir PATH         where servers store, each in a folder of its own that is
+                     removed in the end (default: the directory for temporary
+                     files); on a disk, or figures of streams mean nothing
   --markdown         print the tables as markdown
   --midge PATH       midge (default ../target/release/midge)
   --nats PATH        nats-server (default: from $PATH)
   --redis PATH       redis-server (default: from $PATH)
+  --beanstalkd PATH  beanstalkd (default: from $PATH)
   --list             list the cases
   --help             this text
 
@@ -28,7 +37,7 @@ The exit code is not zero when a case failed or lost a message.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Request {
     /// Run cases and print tables.
-    Run(Options),
+    Run(Box<Options>),
     /// Print the names of the cases.
     List,
     /// Print [`HELP`].
@@ -48,6 +57,12 @@ pub(crate) struct Options {
     pub(crate) only: Vec<String>,
     /// Names of the servers to run; empty means all that are found.
     pub(crate) servers: Vec<String>,
+    /// How many messages are stored to be consumed.
+    pub(crate) messages: Option<u64>,
+    /// How many messages are stored to start with.
+    pub(crate) stored: Option<u64>,
+    /// Where servers store.
+    pub(crate) dir: PathBuf,
     /// Print markdown instead of plain text.
     pub(crate) markdown: bool,
     /// Where midge is, when said explicitly.
@@ -56,6 +71,8 @@ pub(crate) struct Options {
     pub(crate) nats: Option<PathBuf>,
     /// Where redis-server is, when said explicitly.
     pub(crate) redis: Option<PathBuf>,
+    /// Where beanstalkd is, when said explicitly.
+    pub(crate) beanstalkd: Option<PathBuf>,
 }
 
 /// Reads the arguments after the program's name.
@@ -66,10 +83,14 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Request, String> {
         rounds: 0,
         only: Vec::new(),
         servers: Vec::new(),
+        messages: None,
+        stored: None,
+        dir: std::env::temp_dir(),
         markdown: false,
         midge: None,
         nats: None,
         redis: None,
+        beanstalkd: None,
     };
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {
@@ -84,9 +105,13 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Request, String> {
             "--rounds" => options.rounds = rounds(value()?)?,
             "--only" => options.only = names(value()?)?,
             "--servers" => options.servers = names(value()?)?,
+            "--messages" => options.messages = Some(count(name, value()?)?),
+            "--stored" => options.stored = Some(count(name, value()?)?),
+            "--dir" => options.dir = value()?.into(),
             "--midge" => options.midge = Some(value()?.into()),
             "--nats" => options.nats = Some(value()?.into()),
             "--redis" => options.redis = Some(value()?.into()),
+            "--beanstalkd" => options.beanstalkd = Some(value()?.into()),
             _ => return Err(format!("unknown option {name}; --help lists them")),
         }
     }
@@ -96,7 +121,7 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Request, String> {
     if options.rounds == 0 {
         options.rounds = if options.quick { 1 } else { 3 };
     }
-    Ok(Request::Run(options))
+    Ok(Request::Run(Box::new(options)))
 }
 
 /// Runs stay below the four minutes after which a NATS server drops a client
@@ -118,6 +143,15 @@ fn rounds(value: &OsString) -> Result<usize, String> {
         .ok_or("--rounds takes a number from 1 to 99".to_owned())
 }
 
+/// Enough to be in the middle of something, and few enough for any disk.
+fn count(name: &str, value: &OsString) -> Result<u64, String> {
+    value
+        .to_str()
+        .and_then(|text| text.parse().ok())
+        .filter(|count| (1_000..=1_000_000_000).contains(count))
+        .ok_or(format!("{name} takes a number from 1000 to 1000000000"))
+}
+
 fn names(value: &OsString) -> Result<Vec<String>, String> {
     let text = value.to_str().ok_or("a name is not utf-8")?;
     Ok(text.split(',').map(str::to_owned).collect())
@@ -134,7 +168,7 @@ mod tests {
 
     fn run(line: &str) -> Options {
         match parsed(line) {
-            Ok(Request::Run(options)) => options,
+            Ok(Request::Run(options)) => *options,
             other => panic!("{other:?}"),
         }
     }
@@ -156,7 +190,13 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for line in ["--seconds", "--seconds 0", "--rounds x", "--what"] {
+        for line in [
+            "--seconds",
+            "--seconds 0",
+            "--rounds x",
+            "--stored 9",
+            "--what",
+        ] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }

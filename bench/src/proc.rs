@@ -1,6 +1,6 @@
 //! What Linux tells about a process in `/proc`: processor time, resident
-//! memory, whether it lives, how many files it may open; and how busy the
-//! machine is.
+//! memory, bytes written, whether it lives, how many files it may open; and
+//! how busy the machine is.
 
 use std::fs;
 use std::io;
@@ -29,6 +29,13 @@ pub(crate) fn cpu(pid: u32) -> io::Result<Duration> {
 pub(crate) fn memory(pid: u32) -> io::Result<Memory> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     parse_memory(&status).ok_or_else(|| unreadable(pid, "status"))
+}
+
+/// The bytes which the process has caused to be written to a disk, now or
+/// later. A filesystem in memory counts none.
+pub(crate) fn written(pid: u32) -> io::Result<u64> {
+    let counts = fs::read_to_string(format!("/proc/{pid}/io"))?;
+    parse_written(&counts).ok_or_else(|| unreadable(pid, "io"))
 }
 
 /// Whether the process still runs; one that ended but was not yet waited for
@@ -92,6 +99,14 @@ fn parse_memory(status: &str) -> Option<Memory> {
     })
 }
 
+fn parse_written(counts: &str) -> Option<u64> {
+    counts
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "))?
+        .parse()
+        .ok()
+}
+
 fn parse_open_files(limits: &str) -> Option<u64> {
     let line = limits
         .lines()
@@ -117,6 +132,12 @@ mod tests {
         let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
         let memory = parse_memory(status).unwrap();
         assert_eq!((memory.resident, memory.peak), (1 << 20, 2 << 20));
+    }
+
+    #[test]
+    fn written_is_one_line_of_several() {
+        let counts = "wchar: 5\nwrite_bytes: 4096\ncancelled_write_bytes: 9\n";
+        assert_eq!(parse_written(counts), Some(4096));
     }
 
     #[test]

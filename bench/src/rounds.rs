@@ -7,7 +7,6 @@ use crate::cases::Case;
 use crate::figures::{self, Metric, Sample};
 use crate::options::Options;
 use crate::peer::{Kind, Peer};
-use crate::server::Server;
 
 /// What came of one case on one server.
 pub(crate) struct Outcome<'a> {
@@ -22,17 +21,16 @@ pub(crate) struct Outcome<'a> {
 }
 
 /// Starts every server once, to know that it can be started and which it is.
-pub(crate) fn versions(peers: &[Peer]) -> io::Result<Vec<String>> {
-    peers
-        .iter()
-        .map(|peer| {
-            let name = peer.kind().name();
-            let server = Server::start(peer)
-                .map_err(|error| io::Error::other(format!("cannot start {name}: {error}")))?;
-            let version = peer.version(&server);
-            Ok(version.map_or(name.to_owned(), |version| format!("{name} {version}")))
-        })
-        .collect()
+pub(crate) fn versions(peers: &mut [Peer]) -> io::Result<Vec<String>> {
+    let mut versions = Vec::new();
+    for peer in peers {
+        let version = peer.look()?;
+        // The same program set otherwise has the same version.
+        if peer.kind() == peer.kind().plain() {
+            versions.push(version);
+        }
+    }
+    Ok(versions)
 }
 
 /// Measures every case on every server and reports progress on stderr.
@@ -43,7 +41,7 @@ pub(crate) fn play<'a>(peers: &[Peer], cases: &'a [Case], options: &Options) -> 
         let mut failures: Vec<Vec<String>> = peers.iter().map(|_| Vec::new()).collect();
         for round in 1..=case.rounds(options.rounds) {
             for (index, peer) in peers.iter().enumerate() {
-                if !case.fits(peer.kind()) {
+                if !case.fits(peer) {
                     continue;
                 }
                 let name = peer.kind().name();
@@ -61,9 +59,7 @@ pub(crate) fn play<'a>(peers: &[Peer], cases: &'a [Case], options: &Options) -> 
             }
         }
         for ((peer, samples), failures) in peers.iter().zip(samples).zip(failures) {
-            // The relay is a limit, not a peer: where it has no meaning it is
-            // left out, while a peer that lacks something is shown to.
-            if peer.kind() == Kind::Relay && !case.fits(Kind::Relay) {
+            if !case.fits(peer) && !case.shows_lack(peer.kind()) {
                 continue;
             }
             // Rounds that went well must not hide one that did not.
@@ -83,6 +79,7 @@ pub(crate) fn play<'a>(peers: &[Peer], cases: &'a [Case], options: &Options) -> 
 fn brief(sample: &Sample) -> String {
     let shown = [
         (Metric::Value, 1.0, ""),
+        (Metric::CleanReady, 1.0, " ms"),
         (Metric::P50, 1.0, " µs"),
         (Metric::BytesEach, 1.0, " B each"),
         (Metric::Rate, 1e3, " k/s"),

@@ -5,18 +5,22 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
-use std::process::Child;
+use std::process::{Child, Command};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::guard;
-use crate::peer::Peer;
+use crate::peer::{Mode, Peer};
+use crate::place::Folder;
 use crate::proc;
 use crate::wire::Dialect;
 
 /// How long a server may take to come up.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same with a store that is not empty, and for ending when asked to.
+const LONG_PATIENCE: Duration = Duration::from_secs(300);
 /// How often it is tried meanwhile; the error of a measured start time.
 const TRY_EVERY: Duration = Duration::from_micros(100);
 
@@ -26,28 +30,51 @@ pub(crate) struct Server {
     pid: u32,
     port: u16,
     dialect: Dialect,
+    spawned: SystemTime,
     start_time: Duration,
     greeting: String,
+    /// Its working directory and store.
+    folder: Arc<Folder>,
 }
 
 impl Server {
-    /// Starts the peer and returns once it has said its first byte.
-    pub(crate) fn start(peer: &Peer) -> io::Result<Self> {
+    /// Starts the peer in a new folder and returns once it has said its first
+    /// byte.
+    pub(crate) fn start(peer: &Peer, mode: Mode) -> io::Result<Self> {
+        let folder = Arc::new(peer.place().folder()?);
+        Server::launch(peer, mode, folder, PATIENCE)
+    }
+
+    /// Starts the peer where it, or one like it, has run before.
+    pub(crate) fn start_again(peer: &Peer, folder: Arc<Folder>) -> io::Result<Self> {
+        Server::launch(peer, Mode::Streams, folder, LONG_PATIENCE)
+    }
+
+    fn launch(
+        peer: &Peer,
+        mode: Mode,
+        folder: Arc<Folder>,
+        patience: Duration,
+    ) -> io::Result<Self> {
         let port = free_port()?;
         let log = log_file()?;
-        let (guard, report) = guard::start(peer.program(), &peer.arguments(port), log.try_clone()?)
-            .map_err(|error| with_log(error, &log))?;
+        let arguments = peer.arguments(port, mode, folder.path())?;
+        let (guard, report) =
+            guard::start(peer.program(), &arguments, folder.path(), log.try_clone()?)
+                .map_err(|error| with_log(error, &log))?;
         // From here on dropping `server` stops the process.
         let mut server = Server {
             guard,
             pid: report.pid,
             port,
             dialect: peer.dialect(),
+            spawned: report.spawned,
             start_time: Duration::ZERO,
             greeting: String::new(),
+            folder,
         };
         let mut stream = server
-            .wait_for_first_byte(report.spawned)
+            .wait_for_first_byte(patience)
             .map_err(|error| with_log(error, &log))?;
         server.greeting = read_line(&mut stream)?;
         Ok(server)
@@ -73,21 +100,49 @@ impl Server {
         self.start_time
     }
 
+    /// How long ago that moment was.
+    pub(crate) fn since_spawned(&self) -> Duration {
+        // A clock that was set back meanwhile spoils one start time.
+        self.spawned.elapsed().unwrap_or_default()
+    }
+
+    /// Where it runs.
+    pub(crate) fn folder(&self) -> &Arc<Folder> {
+        &self.folder
+    }
+
+    /// Asks it to end, and returns how long it took to.
+    pub(crate) fn stop(self) -> io::Result<Duration> {
+        let begun = Instant::now();
+        let asked = Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &self.pid.to_string()])
+            .status()?;
+        if !asked.success() {
+            return Err(io::Error::other("the server could not be asked to end"));
+        }
+        while proc::is_alive(self.pid) {
+            if begun.elapsed() > LONG_PATIENCE {
+                return Err(io::Error::other("the server did not end when asked to"));
+            }
+            thread::sleep(TRY_EVERY);
+        }
+        Ok(begun.elapsed())
+    }
+
     /// The first line it said, but for its first byte.
     pub(crate) fn greeting(&self) -> &str {
         &self.greeting
     }
 
     /// Connects until it works, and takes the first byte.
-    fn wait_for_first_byte(&mut self, spawned: SystemTime) -> io::Result<TcpStream> {
+    fn wait_for_first_byte(&mut self, patience: Duration) -> io::Result<TcpStream> {
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < patience {
             if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
-                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_read_timeout(Some(patience))?;
                 stream.write_all(self.dialect.probe())?;
                 stream.read_exact(&mut [0])?;
-                // A clock that was set back meanwhile spoils one start time.
-                self.start_time = spawned.elapsed().unwrap_or_default();
+                self.start_time = self.since_spawned();
                 return Ok(stream);
             }
             if !proc::is_alive(self.pid) {
@@ -97,7 +152,7 @@ impl Server {
         }
         Err(io::Error::other(format!(
             "nothing listens after {} s",
-            PATIENCE.as_secs()
+            patience.as_secs()
         )))
     }
 }

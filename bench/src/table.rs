@@ -3,10 +3,10 @@
 
 use std::fmt::Write;
 use std::thread;
+use std::time::Duration;
 
 use crate::cases::Family;
 use crate::figures::{Metric, Sample};
-use crate::options::Options;
 use crate::peer::Kind;
 use crate::proc;
 use crate::rounds::Outcome;
@@ -72,29 +72,90 @@ const SUBSCRIPTIONS: &[Column] = &[
     compared("cpu s/M", Metric::CpuPerMillion, decimals),
 ];
 
+const STORING: &[Column] = &[
+    compared("messages/s", Metric::Rate, scaled),
+    compared("cpu s/M", Metric::CpuPerMillion, decimals),
+    compared("disk B each", Metric::WrittenEach, whole),
+    compared("file B/B", Metric::SpaceRatio, decimals),
+    column("cores", Metric::ServerCores, decimals),
+    column("load cores", Metric::LoadCores, decimals),
+    column("RSS MB", Metric::Resident, megabytes),
+    column("spread", Metric::Spread, percent),
+];
+
+const DISTURBANCE: &[Column] = &[
+    column("p50 µs alone", Metric::QuietP50, decimals),
+    column("p99 µs alone", Metric::QuietP99, decimals),
+    compared("p50 µs", Metric::P50, decimals),
+    compared("p99 µs", Metric::P99, decimals),
+    column("p99.9 µs", Metric::P999, decimals),
+    compared("p99 grows", Metric::P99Growth, ratio),
+    compared("stored/s", Metric::FloodRate, scaled),
+    column("load cores", Metric::LoadCores, decimals),
+];
+
+const RESTARTS: &[Column] = &[
+    compared("clean, ms", Metric::CleanFirst, decimals),
+    compared("to answer", Metric::CleanReady, decimals),
+    compared("killed, ms", Metric::KilledFirst, decimals),
+    compared("to answer", Metric::KilledReady, decimals),
+    column("lost", Metric::Lost, whole),
+    column("stop, ms", Metric::Stopping, decimals),
+    column("RSS MB", Metric::Resident, megabytes),
+    column("files MB", Metric::Occupied, megabytes),
+];
+
 const PROCESS: &[Column] = &[compared("value", Metric::Value, decimals)];
 
-const FAMILIES: [(Family, &str, &[Column]); 5] = [
+const FAMILIES: [(Family, &str, &[Column]); 9] = [
     (Family::Messages, "Messages", MESSAGES),
     (Family::RoundTrips, "Round trips", ROUND_TRIPS),
     (Family::Connections, "Connections", CONNECTIONS),
     (Family::Subscriptions, "Subscriptions", SUBSCRIPTIONS),
+    (Family::Storing, "Storing", STORING),
+    (Family::Taking, "Taking what is stored", MESSAGES),
+    (
+        Family::Disturbance,
+        "Round trips beside storing",
+        DISTURBANCE,
+    ),
+    (Family::Restarts, "Starting with what is stored", RESTARTS),
     (Family::Process, "Process", PROCESS),
 ];
 
+/// What a run was like.
+pub(crate) struct Circumstances {
+    /// The servers and their versions.
+    pub(crate) versions: Vec<String>,
+    /// The load average before.
+    pub(crate) busy: f64,
+    /// The kind of filesystem stores are on.
+    pub(crate) filesystem: String,
+    /// How long a write of a few bytes takes there until it is on the disk.
+    pub(crate) sync: Duration,
+    /// How long a load was.
+    pub(crate) duration: Duration,
+    /// How many rounds were asked for.
+    pub(crate) rounds: usize,
+}
+
 /// What was run, on what, and how much else went on there before.
-pub(crate) fn preamble(versions: &[String], busy: f64, options: &Options) -> String {
+pub(crate) fn preamble(run: &Circumstances) -> String {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let processor = proc::processor().unwrap_or_else(|| "unknown processor".to_owned());
-    let rounds = match options.rounds {
+    let rounds = match run.rounds {
         1 => "one round".to_owned(),
         count => format!("median of {count} rounds"),
     };
     format!(
-        "{}; {cores} cores of {processor}, load average before {busy:.2}; \
+        "{}; {cores} cores of {processor}, load average before {:.2}; \
+         stores on {}, where a synced write takes {} µs; \
          {:.2} s a load, {rounds}. × is the ratio to midge.\n",
-        versions.join(", "),
-        options.duration.as_secs_f64(),
+        run.versions.join(", "),
+        run.busy,
+        run.filesystem,
+        decimals(run.sync.as_secs_f64() * 1e6),
+        run.duration.as_secs_f64(),
     )
 }
 
@@ -245,7 +306,7 @@ fn whole(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cases::{Scale, all};
+    use crate::cases::{Counts, Scale, all};
 
     #[test]
     fn figures_have_three_digits() {
@@ -258,7 +319,7 @@ mod tests {
 
     #[test]
     fn rows_compare_with_midge_and_show_failures() {
-        let cases = all(Scale::Quick);
+        let cases = all(Scale::Quick, Counts::of(Scale::Quick));
         let outcome = |kind, rate: Option<f64>, failures| Outcome {
             case: &cases[0],
             kind,

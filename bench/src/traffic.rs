@@ -40,6 +40,16 @@ impl Cycle {
         &self.bytes[self.span(&(0..frames))]
     }
 
+    /// How many frames there are before it begins again.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The bytes of the frames.
+    pub(crate) fn frames(&self, frames: Range<usize>) -> &[u8] {
+        &self.bytes[self.span(&frames)]
+    }
+
     /// Where the frames lie within the cycle.
     fn span(&self, frames: &Range<usize>) -> Range<usize> {
         let end_of = |count: usize| count.checked_sub(1).map_or(0, |last| self.ends[last]);

@@ -1,5 +1,5 @@
-//! The framing of the three things the generator talks to: a NATS server,
-//! redis, and the relay, which takes any bytes.
+//! The framing of the four things the generator talks to: a NATS server,
+//! redis, beanstalkd, and the relay, which takes any bytes.
 //!
 //! Everything here only appends bytes to a buffer. All frames are made before
 //! a measurement starts; during it they are written and compared, not built.
@@ -33,6 +33,8 @@ pub(crate) enum Dialect {
     Nats,
     /// RESP2, as redis speaks it.
     Resp,
+    /// What beanstalkd speaks. It has jobs, and nobody subscribes to them.
+    Beanstalk,
     /// No protocol: what goes in comes out.
     Raw,
 }
@@ -49,11 +51,17 @@ const NATS_HELLO: Exchange = Exchange {
     answer: b"PONG\r\n",
 };
 
+const BEANSTALK_HELLO: Exchange = Exchange {
+    request: b"list-tube-used\r\n",
+    answer: b"USING default\r\n",
+};
+
 impl Dialect {
     /// Sent to a server that does not speak first, to see it alive.
     pub(crate) fn probe(self) -> &'static [u8] {
         match self {
             Dialect::Resp => b"PING\r\n",
+            Dialect::Beanstalk => BEANSTALK_HELLO.request,
             Dialect::Nats | Dialect::Raw => b"",
         }
     }
@@ -66,6 +74,7 @@ impl Dialect {
                 request: b"PING\r\n",
                 answer: b"+PONG\r\n",
             },
+            Dialect::Beanstalk => BEANSTALK_HELLO,
             Dialect::Raw => Exchange {
                 request: relay::JOIN,
                 answer: relay::JOINED,
@@ -78,7 +87,7 @@ impl Dialect {
     pub(crate) fn hush(self) -> &'static [u8] {
         match self {
             Dialect::Resp => b"CLIENT REPLY OFF\r\n",
-            Dialect::Nats | Dialect::Raw => b"",
+            Dialect::Nats | Dialect::Beanstalk | Dialect::Raw => b"",
         }
     }
 
@@ -94,7 +103,7 @@ impl Dialect {
                 request: b"CLIENT REPLY ON\r\n",
                 answer: b"+OK\r\n",
             }),
-            Dialect::Raw => None,
+            Dialect::Beanstalk | Dialect::Raw => None,
         }
     }
 
@@ -107,7 +116,7 @@ impl Dialect {
                 request: b"PING\r\n",
                 answer: b"*2\r\n$4\r\npong\r\n$0\r\n\r\n",
             }),
-            Dialect::Raw => None,
+            Dialect::Beanstalk | Dialect::Raw => None,
         }
     }
 
@@ -120,7 +129,7 @@ impl Dialect {
                 out.extend_from_slice(line.as_bytes());
             }
             Dialect::Resp => resp_array(out, &[b"SUBSCRIBE", subject.as_bytes()]),
-            Dialect::Raw => {}
+            Dialect::Beanstalk | Dialect::Raw => {}
         }
     }
 
@@ -132,6 +141,20 @@ impl Dialect {
         match self {
             Dialect::Nats | Dialect::Raw => nats_frame(out, &format!("PUB {subject}"), message),
             Dialect::Resp => resp_array(out, &[b"PUBLISH", subject.as_bytes(), payload]),
+            Dialect::Beanstalk => beanstalk_put(out, payload),
+        }
+    }
+
+    /// Appends the frame that has the message stored and acknowledged.
+    pub(crate) fn store(self, out: &mut Vec<u8>, message: Message<'_>) {
+        let Message {
+            subject, payload, ..
+        } = message;
+        match self {
+            Dialect::Resp => {
+                resp_array(out, &[b"XADD", subject.as_bytes(), b"*", b"d", payload]);
+            }
+            Dialect::Nats | Dialect::Beanstalk | Dialect::Raw => self.publish(out, message),
         }
     }
 
@@ -143,7 +166,7 @@ impl Dialect {
         match self {
             Dialect::Nats => nats_frame(out, &format!("MSG {subject} {sid}"), message),
             Dialect::Resp => resp_array(out, &[b"message", subject.as_bytes(), payload]),
-            Dialect::Raw => self.publish(out, message),
+            Dialect::Beanstalk | Dialect::Raw => self.publish(out, message),
         }
     }
 }
@@ -158,7 +181,15 @@ fn nats_frame(out: &mut Vec<u8>, head: &str, message: Message<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn resp_array(out: &mut Vec<u8>, items: &[&[u8]]) {
+/// Priority 0, no delay, an hour until it counts as abandoned.
+fn beanstalk_put(out: &mut Vec<u8>, payload: &[u8]) {
+    out.extend_from_slice(format!("put 0 0 3600 {}\r\n", payload.len()).as_bytes());
+    out.extend_from_slice(payload);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a command, or message, of redis.
+pub(crate) fn resp_array(out: &mut Vec<u8>, items: &[&[u8]]) {
     out.extend_from_slice(format!("*{}\r\n", items.len()).as_bytes());
     for item in items {
         out.extend_from_slice(format!("${}\r\n", item.len()).as_bytes());
@@ -217,6 +248,18 @@ mod tests {
         assert_eq!(
             made(|out| Dialect::Resp.deliver(out, MESSAGE, 7)),
             "*3\r\n$7\r\nmessage\r\n$3\r\na.b\r\n$2\r\nhi\r\n"
+        );
+    }
+
+    #[test]
+    fn frames_that_store() {
+        assert_eq!(
+            made(|out| Dialect::Resp.store(out, MESSAGE)),
+            "*5\r\n$4\r\nXADD\r\n$3\r\na.b\r\n$1\r\n*\r\n$1\r\nd\r\n$2\r\nhi\r\n"
+        );
+        assert_eq!(
+            made(|out| Dialect::Beanstalk.store(out, MESSAGE)),
+            "put 0 0 3600 2\r\nhi\r\n"
         );
     }
 

@@ -5,6 +5,7 @@ use crate::cli::{EXIT_USAGE, logging};
 use argh::FromArgs;
 use log::LevelFilter;
 use midge_server::{Auth, Config, HttpConfig, Server};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// run a server (what midge does without a command)
@@ -29,6 +30,14 @@ pub(crate) struct Serve {
     /// address for monitoring pages (default: that of --host)
     #[argh(option)]
     http_host: Option<String>,
+
+    /// file that streams are kept in (default: midge.redb)
+    #[argh(option, short = 's')]
+    store: Option<PathBuf>,
+
+    /// keep no streams
+    #[argh(switch)]
+    no_store: bool,
 
     /// name that clients see (default: a random id)
     #[argh(option, short = 'n', default = "String::new()")]
@@ -150,6 +159,12 @@ impl Serve {
             handle_signals: true,
             ..Config::default()
         };
+        match (self.store, self.no_store) {
+            (Some(_), true) => return Err("--store goes without --no-store".into()),
+            (Some(path), false) => config.store = Some(path),
+            (None, true) => config.store = None,
+            (None, false) => {}
+        }
         let limits = &mut config.limits;
         set(&mut limits.frame.max_control_line, self.max_control_line);
         set(&mut limits.frame.max_payload, self.max_payload);

@@ -4,7 +4,7 @@
 //! so far; a session reaches subjects only through the account it is in, so
 //! that more of them need no new rule.
 
-use crate::ids::SubId;
+use crate::ids::{StreamId, SubId};
 use crate::match_cache::MatchCache;
 use crate::small_bytes::SmallBytes;
 use crate::stats::RouterStats;
@@ -18,12 +18,30 @@ pub(crate) const GLOBAL: &str = "$G";
 /// What the client calls its subscription; mostly a small number.
 pub(crate) type Sid = SmallBytes<14>;
 
-/// The interest of one client in one filter.
+/// Where what a subscription matches goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sink {
+    /// To the session of the connection with this index.
+    Session(u32),
+    /// Into a stream.
+    Stream(StreamId),
+    /// To the stream API.
+    Api,
+    /// To a stream's messages, to be read without a consumer.
+    DirectGet(StreamId),
+    /// To a consumer, as a pull request.
+    Pull,
+    /// To a consumer, as an ack.
+    Ack,
+    /// To a consumer, as an answer to flow control.
+    FlowControl,
+}
+
+/// The interest of one client, or of a part of the server, in one filter.
 #[derive(Debug)]
 pub(crate) struct Subscription {
     place: Place,
-    /// The index of the connection it belongs to.
-    pub(crate) conn: u32,
+    pub(crate) sink: Sink,
     /// Messages delivered since it was made.
     pub(crate) delivered: u64,
     /// It ends when this many were delivered; 0 for never.
@@ -65,7 +83,7 @@ impl Account {
     /// Adds a subscription for a valid filter.
     pub(crate) fn subscribe(
         &mut self,
-        conn: u32,
+        sink: Sink,
         filter: &[u8],
         queue: Option<&[u8]>,
         sid: &[u8],
@@ -75,7 +93,7 @@ impl Account {
         let inserted = self.trie.insert(filter, queue, id);
         entry.insert(Subscription {
             place: inserted.place,
-            conn,
+            sink,
             delivered: 0,
             max: 0,
             sid: Sid::new(sid),
@@ -110,6 +128,21 @@ impl Account {
             trie: &self.trie,
             subs: &mut self.subs,
         }
+    }
+
+    /// Whether anybody is interested in a subject; of a queue group, if one is
+    /// named, else of those that are in none.
+    pub(crate) fn has_interest(&mut self, subject: &[u8], group: Option<&[u8]>) -> bool {
+        let Matched { nodes, trie, .. } = self.find(subject);
+        nodes.iter().any(|node| match group {
+            None => !trie.plain(*node).is_empty(),
+            Some(group) => trie.queues(*node).iter().any(|queue| *queue.name == *group),
+        })
+    }
+
+    /// Whether anybody at all would get a message.
+    pub(crate) fn is_heard(&mut self, subject: &[u8]) -> bool {
+        !self.find(subject).nodes.is_empty()
     }
 
     /// The filter of a subscription.
@@ -189,7 +222,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Subscribe(filter, queue) => {
-                        let id = account.subscribe(0, filter.as_bytes(), queue.map(str::as_bytes), b"1");
+                        let id = account.subscribe(Sink::Session(0), filter.as_bytes(), queue.map(str::as_bytes), b"1");
                         alive.push((id, filter));
                     }
                     Step::Unsubscribe(pick) if !alive.is_empty() => {

@@ -4,15 +4,16 @@
 //! connection is gone. Each does its work to the end and leaves nothing
 //! half-done; what it has to say is in the [`Outbox`] when it returns.
 
-use crate::account::{Account, GLOBAL, Subscription};
+use crate::account::{Account, GLOBAL, Sink, Subscription};
 use crate::auth::Auth;
-use crate::ids::SubId;
+use crate::ids::{ConsumerId, StreamId, SubId};
 use crate::limits::Limits;
 use crate::outbox::{CloseReason, Outbox};
 use crate::rng::Rng;
 use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::stats::{EngineStats, RouterStats};
+use crate::streams::{Internal, Streams};
 use crate::timers::Timers;
 use crate::trie::NodeId;
 use crate::{ConnId, Time};
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 use foldhash::fast::FixedState;
 use midge_proto::{Command, ParseLimits, ServerInfo, WireError, encode};
+use std::collections::VecDeque;
 
 /// What an engine is made of.
 pub struct EngineConfig {
@@ -63,6 +65,8 @@ pub enum Recovery {
 pub(crate) enum Timer {
     Ping(ConnId),
     Auth(ConnId),
+    Stream(StreamId),
+    Consumer(StreamId, ConsumerId),
 }
 
 /// The broker. See the module's head.
@@ -92,6 +96,12 @@ pub struct Engine {
     /// The queue groups a message has met: a node of the trie and the place
     /// there. Kept to spare an allocation.
     pub(crate) queue_groups: Vec<(NodeId, usize)>,
+    /// The parts of the server that a message goes to.
+    pub(crate) hits: Vec<Sink>,
+    /// Messages of the streams' own that go to a part of the server.
+    pub(crate) internal: VecDeque<Internal>,
+    /// The streams, if there are any to be.
+    pub(crate) streams: Option<Box<Streams>>,
 }
 
 impl Engine {
@@ -114,6 +124,9 @@ impl Engine {
             stripped: Vec::new(),
             scratch: Vec::new(),
             queue_groups: Vec::new(),
+            hits: Vec::new(),
+            internal: VecDeque::new(),
+            streams: None,
         }
     }
 
@@ -182,8 +195,8 @@ impl Engine {
             Command::Connect(json) => self.connect(now, conn, json, out),
             Command::Ignored => Flow::Continue,
             Command::Help => self.help(conn, out),
-            Command::Send { subject, text } => self.send(conn, subject, text, out),
-            Command::Ask { subject, text } => self.ask(conn, subject, text, out),
+            Command::Send { subject, text } => self.send(now, conn, subject, text, out),
+            Command::Ask { subject, text } => self.ask(now, conn, subject, text, out),
         }
     }
 
@@ -242,14 +255,30 @@ impl Engine {
                     }
                     self.refuse_entry(conn, WireError::AuthenticationTimeout, out);
                 }
+                Timer::Stream(id) => self.with_streams(|streams, engine| {
+                    streams.stream_due(engine, id, now);
+                }),
+                Timer::Consumer(stream, id) => self.with_streams(|streams, engine| {
+                    streams.consumer_due(engine, stream, id, now, out);
+                }),
             }
         }
+        self.with_streams(|streams, engine| streams.work(engine, now, out));
+        self.feed_internal(now, out);
         self.clean_up(out);
     }
 
     /// When [`Engine::tick`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.timers.next_deadline()
+        let streams = self.streams.as_ref();
+        if streams.is_some_and(|streams| streams.has_work()) {
+            return Some(Time::default());
+        }
+        let batch = streams.and_then(|streams| streams.next_deadline());
+        [self.timers.next_deadline(), batch]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Tells the clients that can hear it that the server is about to leave.
@@ -293,6 +322,7 @@ impl Engine {
             for id in session.take_subscriptions() {
                 self.account.unsubscribe(id);
             }
+            self.interest_changed();
         }
     }
 
@@ -469,7 +499,9 @@ impl Engine {
     /// Takes out spent subscriptions and doomed sessions.
     pub(crate) fn clean_up<O: Outbox>(&mut self, out: &mut O) {
         while let Some(id) = self.spent.pop() {
-            let index = self.account.subs[id.index()].conn;
+            let Sink::Session(index) = self.account.subs[id.index()].sink else {
+                continue;
+            };
             if let Some(session) = self.sessions.at(index) {
                 let conn = session.conn;
                 self.remove_subscription(conn, id);

@@ -8,6 +8,7 @@
 mod account;
 mod auth;
 mod engine;
+mod feed;
 mod ids;
 mod keepalive;
 mod limits;
@@ -29,12 +30,14 @@ mod trie;
 
 pub use auth::Auth;
 pub use engine::{Engine, EngineConfig, Flow, Recovery, SubscriptionInfo};
-pub use ids::{ConnId, ConsumerId, Seq, StreamId};
+pub use ids::{ConnId, ConsumerId, DeliverySeq, Seq, StreamId};
 pub use limits::Limits;
 pub use outbox::{CloseReason, Delivery, Outbox, Tail};
 pub use session::{Session, Traffic};
 pub use stats::{EngineStats, RouterStats};
 pub use storage::{Batch, BlockKey, RowKey, RowSink, Write};
-pub use streams::{BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record, summarize};
+pub use streams::{
+    BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record, StoredStreams, StreamsConfig, summarize,
+};
 pub use time::Time;
 pub use timers::Timers;

@@ -5,9 +5,9 @@
 //! hints go only to sessions without a CONNECT whose lines end as only typed
 //! ones do.
 
-use crate::ConnId;
 use crate::engine::{Engine, Flow, Recovery};
 use crate::outbox::{CloseReason, Outbox};
+use crate::{ConnId, Time};
 use midge_proto::{Fault, ParseError, Verb, WireError};
 
 /// Mistyped lines before the connection is closed after all: by then it is
@@ -40,6 +40,7 @@ impl Engine {
 
     pub(crate) fn send<O: Outbox>(
         &mut self,
+        now: Time,
         conn: ConnId,
         subject: &[u8],
         text: &[u8],
@@ -50,11 +51,12 @@ impl Engine {
             return self.refuse(conn, WireError::Hint(hint), out);
         }
         self.confirm(conn, out);
-        self.publish_text(conn, subject, None, text, out).1
+        self.publish_text(now, conn, subject, None, text, out).1
     }
 
     pub(crate) fn ask<O: Outbox>(
         &mut self,
+        now: Time,
         conn: ConnId,
         subject: &[u8],
         text: &[u8],
@@ -88,7 +90,8 @@ impl Engine {
             return Flow::Closed;
         };
         self.account.subs[id.index()].max = 1;
-        let (receivers, flow) = self.publish_text(conn, subject, Some(inbox.as_bytes()), text, out);
+        let (receivers, flow) =
+            self.publish_text(now, conn, subject, Some(inbox.as_bytes()), text, out);
         if receivers == 0 {
             self.remove_subscription(conn, id);
             let hint = "nobody listens there; someone has to SUB it and publish to the reply";

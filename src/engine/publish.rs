@@ -1,6 +1,6 @@
 //! From one published message to all its receivers.
 
-use crate::account::{Matched, Subscription};
+use crate::account::{Matched, Sink, Subscription};
 use crate::engine::{Engine, Flow};
 use crate::ids::SubId;
 use crate::outbox::{CloseReason, Delivery, Outbox, Tail};
@@ -22,10 +22,10 @@ const RESERVED_SUBJECTS: [&[u8]; 3] = [b"_GR_.", b"$GR.", b"$NRG."];
 
 /// What a message met on its way.
 #[derive(Debug, Clone, Copy, Default)]
-struct Routed {
-    receivers: u64,
+pub(crate) struct Routed {
+    pub(crate) receivers: u64,
     /// Somebody's queue is so long that the publisher should wait.
-    congested: bool,
+    pub(crate) congested: bool,
 }
 
 impl Engine {
@@ -65,7 +65,10 @@ impl Engine {
             return refused;
         }
 
-        let routed = self.route(publish, owner, muted, out);
+        let mut routed = self.route(publish.subject, None, publish, owner, muted, out);
+        if !self.hits.is_empty() {
+            self.feed(now, conn, publish, &mut routed, out);
+        }
         if routed.receivers == 0
             && no_responders
             && let Some(reply) = publish.reply
@@ -127,9 +130,12 @@ impl Engine {
     }
 
     /// Delivers to every plain subscription and one member of each queue
-    /// group that matches.
-    fn route<O: Outbox>(
+    /// group that matches `address`; with `group`, to a member of that one
+    /// alone. Parts of the server that match are left in `hits`.
+    pub(crate) fn route<O: Outbox>(
         &mut self,
+        address: &[u8],
+        group: Option<&[u8]>,
         publish: &Publish<'_>,
         owner: Option<&Bytes>,
         muted: Option<ConnId>,
@@ -147,7 +153,7 @@ impl Engine {
                 Tail::new(&respelled, None)
             }
         };
-        let Matched { nodes, trie, subs } = self.account.find(publish.subject);
+        let Matched { nodes, trie, subs } = self.account.find(address);
         let mut sender = Sender {
             sessions: &mut self.sessions,
             spent: &mut self.spent,
@@ -162,11 +168,14 @@ impl Engine {
             routed: Routed::default(),
             out_bytes: 0,
             visits: 0,
+            hits: &mut self.hits,
         };
         let mut nodes_with_queues = 0;
         for node in nodes {
-            for id in trie.plain(*node) {
-                sender.send(subs, *id, out);
+            if group.is_none() {
+                for id in trie.plain(*node) {
+                    sender.send(subs, *id, out);
+                }
             }
             nodes_with_queues += usize::from(!trie.queues(*node).is_empty());
         }
@@ -182,6 +191,9 @@ impl Engine {
                 groups.sort_unstable_by(|a, b| name(a).cmp(name(b)));
             }
             for parts in groups.chunk_by(|a, b| name(a) == name(b)) {
+                if group.is_some_and(|group| parts.first().is_none_or(|part| name(part) != group)) {
+                    continue;
+                }
                 sender.send_to_one(trie, subs, parts, &mut self.rng, out);
             }
         }
@@ -199,6 +211,7 @@ impl Engine {
     /// and whether the session goes on.
     pub(crate) fn publish_text<O: Outbox>(
         &mut self,
+        now: Time,
         conn: ConnId,
         subject: &[u8],
         reply: Option<&[u8]>,
@@ -220,7 +233,10 @@ impl Engine {
         }
         self.stats.in_msgs += 1;
         self.stats.in_bytes += text.len() as u64;
-        let routed = self.route(&publish, None, None, out);
+        let mut routed = self.route(subject, None, &publish, None, None, out);
+        if !self.hits.is_empty() {
+            self.feed(now, conn, &publish, &mut routed, out);
+        }
         (routed.receivers, self.end_of_publish(conn, routed, out))
     }
 
@@ -239,7 +255,7 @@ impl Engine {
             .iter()
             .flat_map(|node| trie.plain(*node))
             .inspect(|_| *visits += 1)
-            .find(|id| subs[id.index()].conn == conn.index);
+            .find(|id| subs[id.index()].sink == Sink::Session(conn.index));
         let Some(own) = own else {
             return;
         };
@@ -274,6 +290,8 @@ struct Sender<'a> {
     out_bytes: u64,
     /// Subscriptions looked at.
     visits: u64,
+    /// Parts of the server that it goes to.
+    hits: &'a mut Vec<Sink>,
 }
 
 impl Sender<'_> {
@@ -282,7 +300,11 @@ impl Sender<'_> {
     fn send<O: Outbox>(&mut self, subs: &mut Slab<Subscription>, id: SubId, out: &mut O) -> bool {
         self.visits += 1;
         let sub = &mut subs[id.index()];
-        let Some(session) = self.sessions.at(sub.conn) else {
+        let Sink::Session(index) = sub.sink else {
+            self.hits.push(sub.sink);
+            return true;
+        };
+        let Some(session) = self.sessions.at(index) else {
             return false;
         };
         if session.closing || self.muted == Some(session.conn) {

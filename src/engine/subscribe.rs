@@ -1,5 +1,6 @@
 //! SUB and UNSUB.
 
+use crate::account::Sink;
 use crate::engine::{Engine, Flow};
 use crate::ids::SubId;
 use crate::{ConnId, Outbox, Session};
@@ -53,8 +54,11 @@ impl Engine {
         sid: &[u8],
     ) -> Option<SubId> {
         let session = self.sessions.get_mut(conn)?;
-        let id = self.account.subscribe(conn.index, filter, queue, sid);
+        let id = self
+            .account
+            .subscribe(Sink::Session(conn.index), filter, queue, sid);
         session.add_subscription(&self.account, &self.sid_hasher, id);
+        self.interest_changed();
         Some(id)
     }
 
@@ -85,5 +89,6 @@ impl Engine {
             session.remove_subscription(&self.account, &self.sid_hasher, id);
         }
         self.account.unsubscribe(id);
+        self.interest_changed();
     }
 }

@@ -91,6 +91,12 @@ pub struct Decimal {
 impl Decimal {
     /// The digits of `value`, without leading zeros.
     pub fn new(value: usize) -> Self {
+        // No machine has wider addresses.
+        Decimal::from_u64(value as u64)
+    }
+
+    /// The digits of `value`, without leading zeros.
+    pub fn from_u64(value: u64) -> Self {
         let mut digits = [0; 20];
         let mut start = digits.len();
         let mut rest = value;

@@ -2,7 +2,8 @@
 //!
 //! This crate owns the grammar: how a client's bytes become a [`Command`],
 //! how the server's lines are written, what a valid subject is, and what
-//! CONNECT and INFO say. It has no sockets, no state between calls and no
+//! CONNECT and INFO say. [`headers`] reads and writes header blocks, [`api`]
+//! is the stream API as data. It has no sockets, no state between calls and no
 //! opinion about what a command does; that is the engine's business.
 
 pub mod api;
@@ -21,5 +22,7 @@ pub use parse::{
     Command, Fault, HeaderSize, Needed, ParseError, ParseLimits, Parsed, Publish, Verb, parse,
 };
 pub use parse_publish::parse_publish;
-pub use subject::{Tokens, is_literal, is_valid_filter, matches, tokens};
+pub use subject::{
+    Tokens, has_blank, is_literal, is_subset, is_valid_filter, matches, subjects_collide, tokens,
+};
 pub use wire_error::WireError;

@@ -54,6 +54,47 @@ pub fn matches(filter: &[u8], subject: &[u8]) -> bool {
     rest.next().is_none()
 }
 
+/// Whether a literal subject exists that both filters cover.
+///
+/// Both must be valid; see [`is_valid_filter`].
+pub fn subjects_collide(one: &[u8], other: &[u8]) -> bool {
+    let (mut left, mut right) = (tokens(one), tokens(other));
+    loop {
+        match (left.next(), right.next()) {
+            (None, None) => return true,
+            (Some(b">"), Some(_)) | (Some(_), Some(b">")) => return true,
+            (Some(b"*"), Some(_)) | (Some(_), Some(b"*")) => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether everything that `filter` covers is covered by `of` too.
+///
+/// Both must be valid; see [`is_valid_filter`].
+pub fn is_subset(filter: &[u8], of: &[u8]) -> bool {
+    let mut rest = tokens(filter);
+    for want in tokens(of) {
+        match (want, rest.next()) {
+            (_, None) => return false,
+            (b">", Some(_)) => return true,
+            (_, Some(b">")) => return false,
+            (b"*", Some(_)) => {}
+            (_, Some(token)) if token == want => {}
+            _ => return false,
+        }
+    }
+    rest.next().is_none()
+}
+
+/// Whether this holds a byte that no subject on a command line can hold.
+pub fn has_blank(subject: &[u8]) -> bool {
+    subject
+        .iter()
+        .any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0c))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +144,53 @@ mod tests {
                 matches(filter.as_bytes(), subject.as_bytes()),
                 want,
                 "{filter} {subject}"
+            );
+        }
+    }
+
+    #[test]
+    fn collisions_are_found_both_ways() {
+        for (one, other, want) in [
+            ("a", "a", true),
+            ("a", "b", false),
+            ("a", "a.b", false),
+            ("a.*", "a.b", true),
+            ("a.*", "*.b", true),
+            ("a.>", "a", false),
+            ("a.>", "*.b", true),
+            ("*", ">", true),
+            ("a.*.c", "a.b.>", true),
+            ("a.*.c", "a.b.d", false),
+            ("*.x", "$JS.>", true),
+        ] {
+            let (left, right) = (one.as_bytes(), other.as_bytes());
+            assert_eq!(subjects_collide(left, right), want, "{one} {other}");
+            assert_eq!(subjects_collide(right, left), want, "{other} {one}");
+        }
+    }
+
+    #[test]
+    fn subsets_are_covered_as_a_whole() {
+        for (filter, of, want) in [
+            ("a", "a", true),
+            ("a.b", "a.*", true),
+            ("a.*", "a.b", false),
+            ("a.*", "a.*", true),
+            ("a.>", "a.*", false),
+            ("a.>", "a.>", true),
+            ("a.b.>", "a.>", true),
+            ("a.*", "a.>", true),
+            ("a", "a.>", false),
+            (">", ">", true),
+            ("*", ">", true),
+            (">", "*", false),
+            ("$JS.EVENT.>", "$JS.EVENT.>", true),
+            ("$JS.>", "$JS.EVENT.>", false),
+        ] {
+            assert_eq!(
+                is_subset(filter.as_bytes(), of.as_bytes()),
+                want,
+                "{filter} {of}"
             );
         }
     }

@@ -2,6 +2,7 @@
 
 use midge_engine::{Auth, Limits};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything that can be set. The defaults are those of the `midge` command.
@@ -13,6 +14,8 @@ pub struct Config {
     pub port: u16,
     /// Where to serve monitoring pages, if anywhere.
     pub http: Option<HttpConfig>,
+    /// The file that streams are kept in; without one there are none.
+    pub store: Option<PathBuf>,
     /// The name shown to clients; the server's id if empty.
     pub name: String,
     /// What a client may ask for.
@@ -30,6 +33,9 @@ pub struct Config {
     pub handle_signals: bool,
 }
 
+/// Where streams are kept if nothing else is said: in the working directory.
+pub const STORE_DEFAULT: &str = "midge.redb";
+
 /// Where monitoring pages are served.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
@@ -45,6 +51,7 @@ impl Default for Config {
             host: "127.0.0.1".into(),
             port: 4222,
             http: None,
+            store: Some(STORE_DEFAULT.into()),
             name: String::new(),
             limits: Limits::default(),
             auth: Auth::default(),

@@ -9,12 +9,13 @@ use crate::accept::{HTTP_TIMEOUT, Listener};
 use crate::config::Config;
 use crate::connection::{Codec, Phase};
 use crate::connections::Connections;
+use crate::disk::{Disk, wall};
 use crate::identity::{entropy, server_info};
 use crate::lame_duck::LameDuck;
 use crate::monitor::Monitor;
 use crate::output_queue::Flushed;
 use crate::receive::READ_MAX;
-use crate::server::Shared;
+use crate::server::{Shared, StartError};
 use crate::signals::{self, SignalAction, Signals};
 use crate::timestamp::Clock;
 use midge_engine::{CloseReason, ConnId, Engine, EngineConfig, Time, Timers};
@@ -58,6 +59,7 @@ pub(crate) struct EventLoop {
     pub(crate) http: Option<Listener>,
     signals: Option<Signals>,
     pub(crate) engine: Engine,
+    pub(crate) disk: Option<Disk>,
     pub(crate) connections: Connections,
     pub(crate) monitor: Monitor,
     clock: Clock,
@@ -84,7 +86,7 @@ impl EventLoop {
         http: Option<TcpListener>,
         config: Config,
         shared: Arc<Shared>,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, StartError> {
         let clock = Clock::start();
         let signals = if config.handle_signals {
             Some(Signals::install(poll.registry(), SIGNALS)?)
@@ -97,13 +99,23 @@ impl EventLoop {
             None => None,
         };
         let http_address = http.as_ref().and_then(|http| http.socket.local_addr().ok());
-        let engine = Engine::new(EngineConfig {
+        let mut engine = Engine::new(EngineConfig {
             info: server_info(&config, clients.socket.local_addr()?),
             limits: config.limits.clone(),
             auth: config.auth.clone(),
             seed: entropy(),
             hash_seed: entropy(),
         });
+        let mut connections = Connections::new(clock.now());
+        let disk = match &config.store {
+            Some(path) => Some(Disk::open(
+                path,
+                shared.clone(),
+                &mut engine,
+                &mut connections,
+            )?),
+            None => None,
+        };
         Ok(EventLoop {
             poll,
             shared,
@@ -111,7 +123,8 @@ impl EventLoop {
             http,
             signals,
             engine,
-            connections: Connections::new(clock.now()),
+            disk,
+            connections,
             monitor: Monitor::new(clock, &config, http_address),
             clock,
             readable: VecDeque::new(),
@@ -136,15 +149,18 @@ impl EventLoop {
                 polled => polled?,
             }
             self.connections.now = self.clock.now();
+            self.engine.set_wall(wall());
             for event in &events {
                 self.on_event(event);
             }
             self.accept_clients();
             self.accept_http();
             self.read_readable();
+            self.completions();
             self.tick();
             self.before_sleep();
         }
+        self.close_store()?;
         log::info!("Server stopped");
         Ok(())
     }
@@ -260,6 +276,7 @@ impl EventLoop {
 
     /// What a turn ends with, in this order.
     fn before_sleep(&mut self) {
+        self.hand_to_store();
         self.flush();
         self.drop_dead();
         if self.stop_due.is_some() && self.connections.len() == 0 {

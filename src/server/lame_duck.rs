@@ -104,6 +104,7 @@ impl EventLoop {
         self.clients = None;
         self.http = None;
         self.timers.disarm(&mut self.lame_duck_due, Timer::LameDuck);
+        self.settle_store();
         for id in self.connections.ids() {
             self.close(id, CloseReason::ServerShutdown);
             // Pages can be asked for again; those on their way out may finish.

@@ -29,6 +29,7 @@ mod config;
 mod connection;
 mod connections;
 mod connz;
+mod disk;
 mod event_loop;
 mod http;
 mod identity;
@@ -52,4 +53,4 @@ pub use server::{Handle, Server, StartError};
 
 /// The version of nats-server whose behaviour clients may expect. They choose
 /// code paths by it, so it names the newest version whose features are whole.
-pub const NATS_VERSION: &str = "2.12.0";
+pub const NATS_VERSION: &str = "2.10.0";

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, ConfigError};
 use crate::event_loop::{EventLoop, WAKER};
+use midge_store::StoreError;
 use mio::net::TcpListener;
 use mio::{Poll, Waker};
 use std::fmt;
@@ -36,13 +37,18 @@ impl Handle {
     /// time it returns at once.
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
-        if let Err(error) = self.shared.waker.wake() {
-            log::error!("cannot wake the event loop: {error}");
-        }
+        self.shared.wake();
     }
 }
 
 impl Shared {
+    /// Gets the loop out of its sleep.
+    pub(crate) fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("cannot wake the event loop: {error}");
+        }
+    }
+
     pub(crate) fn take_stop_request(&self) -> bool {
         self.stop.swap(false, Ordering::AcqRel)
     }
@@ -69,6 +75,14 @@ pub enum StartError {
     EventLoop(io::Error),
     /// A setting is out of its range.
     Config(ConfigError),
+    /// The file with the streams can't be used.
+    Store(StoreError),
+}
+
+impl From<io::Error> for StartError {
+    fn from(source: io::Error) -> Self {
+        StartError::EventLoop(source)
+    }
 }
 
 impl fmt::Display for StartError {
@@ -82,6 +96,7 @@ impl fmt::Display for StartError {
             }
             StartError::EventLoop(source) => write!(f, "cannot set up the event loop: {source}"),
             StartError::Config(error) => error.fmt(f),
+            StartError::Store(error) => error.fmt(f),
         }
     }
 }
@@ -93,6 +108,7 @@ impl std::error::Error for StartError {
             | StartError::Listen { source, .. }
             | StartError::EventLoop(source) => Some(source),
             StartError::Config(error) => Some(error),
+            StartError::Store(error) => Some(error),
         }
     }
 }
@@ -119,8 +135,7 @@ impl Server {
             waker,
             stop: AtomicBool::new(false),
         });
-        let event_loop = EventLoop::new(poll, clients, http, config, shared.clone())
-            .map_err(StartError::EventLoop)?;
+        let event_loop = EventLoop::new(poll, clients, http, config, shared.clone())?;
         log::info!("Listening for client connections on {client_address}");
         if let Some(address) = http_address {
             log::info!("Starting http monitor on {address}");

@@ -341,7 +341,9 @@ mod tests {
     #[test]
     fn records_come_back_as_they_went_in() {
         let open = filled();
-        let copy: Vec<_> = (1000..1100).map(|seq| open.get(Seq(seq)).map(|r| r.payload.to_vec())).collect();
+        let copy: Vec<_> = (1000..1100)
+            .map(|seq| open.get(Seq(seq)).map(|r| r.payload.to_vec()))
+            .collect();
         let closed = open.close();
         assert_eq!(closed.written(), Some(50));
         let read = Block::parse(KEY, closed.bytes().clone());
@@ -349,7 +351,10 @@ mod tests {
         for seq in 1000..1100 {
             let record = read.get(Seq(seq));
             assert_eq!(record, closed.get(Seq(seq)));
-            assert_eq!(record.map(|r| r.payload.to_vec()), copy[seq as usize - 1000]);
+            assert_eq!(
+                record.map(|r| r.payload.to_vec()),
+                copy[seq as usize - 1000]
+            );
         }
         let seventh = read.get(Seq(1014)).expect("was written");
         assert_eq!(seventh.subject, b"s.7");
@@ -363,8 +368,14 @@ mod tests {
     fn a_block_under_another_key_holds_nothing() {
         let bytes = filled().close().bytes().clone();
         for key in [
-            BlockKey { stream: StreamId(4), ..KEY },
-            BlockKey { first: Seq(1001), ..KEY },
+            BlockKey {
+                stream: StreamId(4),
+                ..KEY
+            },
+            BlockKey {
+                first: Seq(1001),
+                ..KEY
+            },
         ] {
             let read = Block::parse(key, bytes.clone());
             assert_eq!((read.present(), read.written()), (0, None));

@@ -1,8 +1,53 @@
 //! Streams: messages that are kept.
+//!
+//! [`streams`] holds all of them and stands between them and the disk;
+//! [`stream`] is one, a [`log`] of [`block`]s with rules; [`consumer`] is a
+//! cursor over it. Nothing here reads, writes, waits or knows the time.
 
+mod acks;
+mod advise;
+mod answers;
+mod api_consumers;
+mod api_messages;
+mod api_streams;
 mod block;
+mod consumer;
+mod dedupe;
+mod deletes;
+mod due;
+mod effects;
+mod expectations;
+mod filter;
+mod flow_control;
+mod intake;
+mod internal;
+mod log;
+mod log_read;
+mod log_recover;
+mod log_remove;
+mod position;
+mod presence;
+mod pull_request;
+mod pulls;
+mod recall;
+mod recovery;
+mod removal;
+mod request;
+mod rows;
+mod serve;
+mod start;
+mod stream;
+#[allow(clippy::module_inception)] // The streams, all together.
+mod streams;
+mod subjects;
 mod summary;
+mod take_in;
 mod varint;
 
 pub use block::{BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record};
+pub(crate) use intake::Incoming;
+pub(crate) use internal::Internal;
+pub use recovery::StoredStreams;
+pub(crate) use streams::Streams;
+pub use streams::StreamsConfig;
 pub use summary::summarize;

@@ -61,18 +61,18 @@ pub fn summarize(block: &Block) -> Option<Vec<u8>> {
     let mut flags = 0;
     let mut last_time = first_record.time;
     for record in block.records() {
-        bytes += accounted_len(record.subject.len(), record.payload.len(), record.header_len > 0);
+        bytes += accounted_len(
+            record.subject.len(),
+            record.payload.len(),
+            record.header_len > 0,
+        );
         last_time = record.time;
         if flags == 0 && record.header_len > 0 && has_message_id(&record) {
             flags = HAS_MESSAGE_IDS;
         }
     }
     let mut row = vec![FORMAT, flags];
-    for number in [
-        block.last().0 - key.first.0,
-        block.present() as u64,
-        bytes,
-    ] {
+    for number in [block.last().0 - key.first.0, block.present() as u64, bytes] {
         varint::put(&mut row, number);
     }
     varint::put_signed(&mut row, first_record.time.0);
@@ -84,7 +84,7 @@ pub fn summarize(block: &Block) -> Option<Vec<u8>> {
 
 fn has_message_id(record: &Record<'_>) -> bool {
     headers::HeaderBlock::new(record.header())
-        .get(headers::MSG_ID)
+        .get(headers::name::MSG_ID)
         .is_some_and(|id| !id.is_empty())
 }
 
@@ -136,7 +136,11 @@ impl<'a> Subjects<'a> {
         varint::put(row, self.list.len() as u64);
         let mut before: &[u8] = b"";
         for (subject, entry) in &self.list {
-            let shared = before.iter().zip(*subject).take_while(|(a, b)| a == b).count();
+            let shared = before
+                .iter()
+                .zip(*subject)
+                .take_while(|(a, b)| a == b)
+                .count();
             varint::put(row, shared as u64);
             varint::put_bytes(row, &subject[shared..]);
             varint::put(row, u64::from(entry.records));
@@ -227,10 +231,7 @@ impl<'a> Summary<'a> {
 
     /// Tells of the subjects in the order of their bytes. `None` if the row
     /// is not what it should be.
-    pub(crate) fn subjects(
-        &mut self,
-        mut each: impl FnMut(&[u8], SummarySubject),
-    ) -> Option<()> {
+    pub(crate) fn subjects(&mut self, mut each: impl FnMut(&[u8], SummarySubject)) -> Option<()> {
         let mut subject = Vec::new();
         for _ in 0..self.subject_count {
             let shared = usize::try_from(self.rest.number()?).ok()?;
@@ -250,10 +251,7 @@ impl<'a> Summary<'a> {
     /// Tells of the records: sequence, place of the subject in the list, and
     /// the payload's length and whether it begins with a header block. To be
     /// called after [`Summary::subjects`].
-    pub(crate) fn records(
-        &mut self,
-        mut each: impl FnMut(Seq, usize, usize, bool),
-    ) -> Option<()> {
+    pub(crate) fn records(&mut self, mut each: impl FnMut(Seq, usize, usize, bool)) -> Option<()> {
         debug_assert_eq!(self.subject_count, 0, "the subjects come first");
         let mut next = self.first.0;
         while !self.rest.is_empty() {

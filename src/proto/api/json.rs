@@ -8,9 +8,12 @@
 
 use super::error::ApiError;
 use super::timestamp::{Nanos, Timestamp};
+use crate::encode::Decimal;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Appends JSON to a buffer. Commas are its business, nesting is the caller's.
 #[derive(Debug, Default)]
@@ -81,6 +84,24 @@ impl JsonWriter {
         self.out.push(b'"');
     }
 
+    /// A string that holds these bytes in base64.
+    pub fn base64(&mut self, bytes: &[u8]) {
+        self.separate();
+        self.out.push(b'"');
+        for group in bytes.chunks(3) {
+            let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
+            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+            for place in 0..4 {
+                self.out.push(if place <= group.len() {
+                    BASE64[(bits >> (18 - 6 * place) & 63) as usize]
+                } else {
+                    b'='
+                });
+            }
+        }
+        self.out.push(b'"');
+    }
+
     /// A whole number.
     pub fn int(&mut self, value: i64) {
         if value < 0 {
@@ -99,8 +120,8 @@ impl JsonWriter {
     }
 
     fn digits(&mut self, value: u64) {
-        // Writing to a Vec cannot fail.
-        let _ = std::io::Write::write_fmt(&mut self.out, format_args!("{value}"));
+        self.out
+            .extend_from_slice(Decimal::from_u64(value).as_bytes());
     }
 
     /// `true` or `false`.
@@ -362,6 +383,11 @@ pub(crate) fn uint(key: &str, value: &Value) -> Result<u64, ApiError> {
         .ok_or_else(|| wrong_type(key, value, "uint64"))
 }
 
+/// How many to skip; less than none is none.
+pub(crate) fn offset(key: &str, value: &Value) -> Result<usize, ApiError> {
+    int(key, value).map(|count| usize::try_from(count).unwrap_or(0))
+}
+
 pub(crate) fn nanos(key: &str, value: &Value) -> Result<Nanos, ApiError> {
     value
         .as_i64()
@@ -443,6 +469,22 @@ mod tests {
             String::from_utf8_lossy(&json.into_bytes()),
             r#"{"a":-1,"b":[{},"{",":",7],"c":{},"e":true}"#
         );
+    }
+
+    #[test]
+    fn base64_is_padded() {
+        for (bytes, want) in [
+            ("", ""),
+            ("x", "eA=="),
+            ("hi", "aGk="),
+            ("abc", "YWJj"),
+            ("hello", "aGVsbG8="),
+            ("\u{ff}\u{fe}??", "w7/Dvj8/"),
+        ] {
+            let mut json = JsonWriter::new();
+            json.base64(bytes.as_bytes());
+            assert_eq!(json.into_bytes(), format!("\"{want}\"").into_bytes());
+        }
     }
 
     #[test]

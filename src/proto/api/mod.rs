@@ -5,20 +5,56 @@
 //! here is a function of its arguments; what a request does to a stream, and
 //! rules that need to know other streams or consumers, are the engine's.
 
+mod ack;
+mod ack_subject;
+pub mod advisory;
+mod consumer_check;
+#[cfg(test)]
+mod consumer_check_tests;
 mod consumer_config;
 mod error;
+mod get_request;
+mod info;
 pub mod json;
+pub mod metadata;
+mod name;
+mod next_request;
+mod pub_ack;
+mod requests;
+pub mod responses;
+#[cfg(test)]
+mod responses_tests;
+mod stream_check;
+#[cfg(test)]
+mod stream_check_tests;
 mod stream_config;
 mod stream_source;
 mod timestamp;
 mod word;
 
+pub use ack::Ack;
+pub use ack_subject::{
+    ACK_PREFIX, AckSubject, FLOW_CONTROL_PREFIX, FlowControlSubject, write_ack_prefix,
+};
+pub use consumer_check::CreateForm;
 pub use consumer_config::{
     AckPolicy, ConsumerAction, ConsumerConfig, CreateConsumerRequest, DeliverPolicy,
     PriorityPolicy, ReplayPolicy,
 };
 pub use error::ApiError;
+pub use get_request::{DirectGetError, GetRequest};
+pub use info::{
+    AccountInfo, AccountLimits, ConsumerInfo, LostMessages, SequenceInfo, StreamInfo, StreamState,
+};
 pub use json::JsonWriter;
+pub use name::{MAX_NAME, check_consumer_name, check_stream_name, is_valid_name};
+pub use next_request::NextRequest;
+pub use pub_ack::PubAck;
+pub use requests::{
+    DeleteMessageRequest, PageRequest, PauseRequest, PurgeRequest, ResetRequest, StreamInfoRequest,
+    UnpinRequest, expect_empty,
+};
+pub use responses::{Page, ResponseKind, StoredMessage};
 pub use stream_config::{
     Compression, ConsumerLimits, Discard, PersistMode, Placement, Retention, Storage, StreamConfig,
 };

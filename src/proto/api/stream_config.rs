@@ -193,15 +193,6 @@ impl StreamConfig {
         Ok((config, pedantic))
     }
 
-    /// Reads a configuration that is part of something larger.
-    pub(crate) fn from_value(key: &str, value: Value) -> Result<StreamConfig, ApiError> {
-        let mut config = StreamConfig::default();
-        json::read_value(key, value, Strictness::Strict, &mut |key, value| {
-            config.set(key, value)
-        })?;
-        Ok(config)
-    }
-
     fn set(&mut self, key: &str, value: Value) -> Result<Known, ApiError> {
         match key {
             "name" => self.name = json::string(key, value)?,

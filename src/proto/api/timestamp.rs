@@ -155,10 +155,73 @@ impl Nanos {
         Nanos(count.saturating_mul(SECOND))
     }
 
+    /// Reads a duration as Go does: `1h2m3.5s`, `500ms`, `-1.5h`, `0`.
+    /// Nothing if this is no such text, or too long a span.
+    pub fn parse(text: &str) -> Option<Nanos> {
+        let (negative, text) = match text.as_bytes() {
+            [b'-', ..] => (true, &text[1..]),
+            [b'+', ..] => (false, &text[1..]),
+            _ => (false, text),
+        };
+        if text == "0" {
+            return Some(Nanos::ZERO);
+        }
+        let mut rest = text;
+        let mut total: i64 = 0;
+        if rest.is_empty() {
+            return None;
+        }
+        while !rest.is_empty() {
+            let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+            let (number, tail) = rest.split_at(unit_at);
+            let unit_end = tail
+                .find(|c: char| c.is_ascii_digit() || c == '.')
+                .unwrap_or(tail.len());
+            let (unit, tail) = tail.split_at(unit_end);
+            total = total.checked_add(scaled(number, unit_nanos(unit)?)?)?;
+            rest = tail;
+        }
+        Some(Nanos(if negative { -total } else { total }))
+    }
+
     /// Whether this is zero.
     pub fn is_zero(self) -> bool {
         self.0 == 0
     }
+}
+
+fn unit_nanos(unit: &str) -> Option<i64> {
+    Some(match unit {
+        "ns" => 1,
+        "us" | "µs" | "μs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => SECOND,
+        "m" => 60 * SECOND,
+        "h" => 3600 * SECOND,
+        _ => return None,
+    })
+}
+
+/// A number with or without a fraction, times `unit`.
+fn scaled(number: &str, unit: i64) -> Option<i64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+        return None;
+    }
+    let whole: i64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
+    let mut total = i128::from(whole) * i128::from(unit);
+    let mut place = i128::from(unit) * 1_000_000_000;
+    let mut part = 0;
+    for digit in fraction.bytes().take(18) {
+        place /= 10;
+        part += i128::from(digit - b'0') * place;
+    }
+    total += part / 1_000_000_000;
+    i64::try_from(total).ok()
 }
 
 /// As Go prints a duration: `1h2m3.5s`, `1m30s`, `1.5ms`, `0s`.
@@ -379,6 +442,25 @@ mod tests {
             (-2_000_000_000, "-2s"),
         ] {
             assert_eq!(Nanos(nanos).to_string(), text);
+            assert_eq!(Nanos::parse(text), Some(Nanos(nanos)), "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_are_read_as_go_does() {
+        for (text, nanos) in [
+            ("0", 0),
+            (".5s", 500_000_000),
+            ("1.h", 3_600_000_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("+1us", 1_000),
+        ] {
+            assert_eq!(Nanos::parse(text), Some(Nanos(nanos)), "{text}");
+        }
+        for text in [
+            "", "-", "1", "s", ".s", "1.2.3s", "1 s", "1d", "1s ", "9999999h",
+        ] {
+            assert_eq!(Nanos::parse(text), None, "{text}");
         }
     }
 }

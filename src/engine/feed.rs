@@ -1,0 +1,281 @@
+//! Between the router and the streams.
+//!
+//! What a published message meets besides sessions is done here, after the
+//! sessions had it; what streams send goes out through the same router. A
+//! message of the streams' own that meets a part of the server again waits
+//! until that part is free, so that nothing is entered twice.
+
+use crate::account::Sink;
+use crate::engine::Engine;
+use crate::ids::SubId;
+use crate::outbox::Outbox;
+use crate::publish::Routed;
+use crate::storage::{Batch, BlockKey};
+use crate::streams::{Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig};
+use crate::{ConnId, Time};
+use bytes::Bytes;
+use midge_proto::api::Timestamp;
+use midge_proto::encode::Decimal;
+use midge_proto::{HeaderSize, Publish};
+
+/// Messages of the streams' own that may wait for a part of the server in one
+/// go; more are dropped, as nobody was promised them.
+const INTERNAL_MAX: usize = 65_536;
+
+/// A message that streams send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outgoing<'a> {
+    /// The subject it shows.
+    pub(crate) subject: &'a [u8],
+    pub(crate) reply: Option<&'a [u8]>,
+    /// Header block and body.
+    pub(crate) payload: &'a [u8],
+    pub(crate) header_len: usize,
+}
+
+impl Engine {
+    /// Offers streams from now on, with what was stored before.
+    pub fn enable_streams(
+        &mut self,
+        config: StreamsConfig,
+        recovery: StoredStreams,
+        now: Time,
+        wall: Timestamp,
+    ) {
+        let mut streams = Box::new(Streams::new(config));
+        streams.wall = wall;
+        streams.enable(self, recovery, now);
+        self.config.info.jetstream = true;
+        self.streams = Some(streams);
+    }
+
+    /// Whether streams are offered.
+    pub fn has_streams(&self) -> bool {
+        self.streams.is_some()
+    }
+
+    /// Tells what the wall clock says. Messages are stored with it; once a
+    /// turn is enough.
+    #[inline]
+    pub fn set_wall(&mut self, wall: Timestamp) {
+        if let Some(streams) = &mut self.streams {
+            streams.wall = wall;
+        }
+    }
+
+    /// What is to be written now, if anything; to be asked for only when the
+    /// batch before has become durable, or has failed.
+    pub fn take_batch(&mut self, now: Time) -> Option<Batch> {
+        self.streams.as_mut()?.take_batch(now)
+    }
+
+    /// The batch that was taken is durable.
+    pub fn committed<O: Outbox>(&mut self, now: Time, out: &mut O) {
+        self.with_streams(|streams, engine| streams.committed(engine, now, out));
+        self.feed_internal(now, out);
+        self.clean_up(out);
+    }
+
+    /// The batch that was taken could not be written, and nothing can until
+    /// [`Engine::recovered`].
+    pub fn store_failed<O: Outbox>(&mut self, now: Time, out: &mut O) {
+        self.with_streams(|streams, engine| streams.failed(engine, out));
+        self.feed_internal(now, out);
+        self.clean_up(out);
+    }
+
+    /// The store is open again and holds this.
+    pub fn recovered<O: Outbox>(&mut self, now: Time, recovery: StoredStreams, out: &mut O) {
+        self.with_streams(|streams, engine| streams.recovered(engine, recovery, now, out));
+        self.clean_up(out);
+    }
+
+    /// Blocks that are to be read; each is to be answered with
+    /// [`Engine::loaded`].
+    pub fn take_wanted_blocks(&mut self) -> Vec<BlockKey> {
+        match &mut self.streams {
+            Some(streams) => streams.take_wanted(),
+            None => Vec::new(),
+        }
+    }
+
+    /// A block was read. `None` says that it is not there.
+    pub fn loaded<O: Outbox>(
+        &mut self,
+        now: Time,
+        key: BlockKey,
+        block: Option<Block>,
+        out: &mut O,
+    ) {
+        self.with_streams(|streams, engine| streams.loaded(engine, now, key, block, out));
+        self.feed_internal(now, out);
+        self.clean_up(out);
+    }
+
+    /// A block could not be read, which does not say that it is not there.
+    /// Who waits for it asks again later.
+    pub fn load_failed<O: Outbox>(&mut self, now: Time, key: BlockKey, out: &mut O) {
+        self.with_streams(|streams, engine| streams.load_failed(engine, now, key, out));
+        self.clean_up(out);
+    }
+
+    /// Lets the next batch have everything, also what could wait.
+    pub fn hurry(&mut self) {
+        if let Some(streams) = &mut self.streams {
+            streams.hurry();
+        }
+    }
+
+    /// Whether nothing is on its way to the disk or has to go there.
+    pub fn is_settled(&self) -> bool {
+        self.streams
+            .as_ref()
+            .is_none_or(|streams| streams.is_settled())
+    }
+
+    /// Runs something with the streams and the rest of the engine side by
+    /// side.
+    #[inline]
+    pub(crate) fn with_streams(&mut self, run: impl FnOnce(&mut Streams, &mut Engine)) {
+        if let Some(mut streams) = self.streams.take() {
+            run(&mut streams, self);
+            self.streams = Some(streams);
+        }
+    }
+
+    /// Subscriptions have come or gone: push consumers may have to know.
+    #[inline]
+    pub(crate) fn interest_changed(&mut self) {
+        if let Some(streams) = &mut self.streams {
+            streams.interest_changed |= streams.push_consumers > 0;
+        }
+    }
+
+    /// Tells everybody who waits for messages that the server stops.
+    pub fn shut_down_streams<O: Outbox>(&mut self, out: &mut O) {
+        self.with_streams(|streams, engine| streams.shut_down(engine, out));
+        self.clean_up(out);
+    }
+
+    /// Gives a published message to the parts of the server it has met.
+    pub(crate) fn feed<O: Outbox>(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        publish: &Publish<'_>,
+        routed: &mut Routed,
+        out: &mut O,
+    ) {
+        let message = Incoming {
+            subject: publish.subject,
+            payload: publish.payload,
+            header_len: publish.header.map_or(0, |header| header.len),
+        };
+        let mut hits = std::mem::take(&mut self.hits);
+        self.with_streams(|streams, engine| {
+            for sink in &hits {
+                let is_taken =
+                    streams.take_in(engine, now, *sink, Some(conn), message, publish.reply, out);
+                routed.receivers += u64::from(is_taken);
+            }
+            routed.congested |= streams.is_congested();
+        });
+        hits.clear();
+        self.hits = hits;
+        self.feed_internal(now, out);
+    }
+
+    /// Gives messages of the streams' own to the parts of the server they
+    /// have met.
+    pub(crate) fn feed_internal<O: Outbox>(&mut self, now: Time, out: &mut O) {
+        for _ in 0..INTERNAL_MAX {
+            let Some(internal) = self.internal.pop_front() else {
+                return;
+            };
+            self.with_streams(|streams, engine| {
+                let message = Incoming {
+                    subject: &internal.subject,
+                    payload: &internal.payload,
+                    header_len: internal.header_len,
+                };
+                let reply = internal.reply.as_deref();
+                streams.take_in(engine, now, internal.sink, None, message, reply, out);
+            });
+        }
+    }
+
+    /// Sends a message of the streams to whoever listens on `address`.
+    pub(crate) fn send_out<O: Outbox>(
+        &mut self,
+        address: &[u8],
+        group: Option<&[u8]>,
+        message: Outgoing<'_>,
+        out: &mut O,
+    ) -> Routed {
+        let header_digits = Decimal::new(message.header_len);
+        let size = Decimal::new(message.payload.len());
+        let publish = Publish {
+            subject: message.subject,
+            reply: message.reply,
+            header: (message.header_len > 0).then(|| HeaderSize {
+                len: message.header_len,
+                digits: header_digits.as_bytes(),
+            }),
+            payload: message.payload,
+            size_digits: size.as_bytes(),
+            tail: None,
+        };
+        let mut routed = self.route(address, group, &publish, None, None, out);
+        routed.receivers += self.hits.len() as u64;
+        for sink in self.hits.drain(..) {
+            if self.internal.len() < INTERNAL_MAX {
+                self.internal.push_back(Internal {
+                    sink,
+                    subject: message.subject.into(),
+                    reply: message.reply.map(Into::into),
+                    payload: Bytes::copy_from_slice(message.payload),
+                    header_len: message.header_len,
+                });
+            }
+        }
+        routed
+    }
+
+    /// Sends an answer without headers.
+    pub(crate) fn answer<O: Outbox>(&mut self, reply: &[u8], body: &[u8], out: &mut O) {
+        let message = Outgoing {
+            subject: reply,
+            reply: None,
+            payload: body,
+            header_len: 0,
+        };
+        self.send_out(reply, None, message, out);
+    }
+
+    /// Sends a message that is a header block alone.
+    pub(crate) fn send_status<O: Outbox>(
+        &mut self,
+        to: &[u8],
+        reply: Option<&[u8]>,
+        header: &[u8],
+        out: &mut O,
+    ) -> Routed {
+        let message = Outgoing {
+            subject: to,
+            reply,
+            payload: header,
+            header_len: header.len(),
+        };
+        self.send_out(to, None, message, out)
+    }
+
+    /// Whether anybody would get a message on this subject.
+    pub(crate) fn is_heard(&mut self, subject: &[u8]) -> bool {
+        self.account.is_heard(subject)
+    }
+
+    /// Makes a part of the server listen.
+    pub(crate) fn listen(&mut self, sink: Sink, filter: &[u8]) -> SubId {
+        self.account.subscribe(sink, filter, None, b"")
+    }
+}

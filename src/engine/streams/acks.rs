@@ -1,0 +1,151 @@
+//! Acks, as consumers' clients send them.
+
+use super::answers::OnFailure;
+use super::consumer::duration;
+use super::effects::{Effects, Note};
+use super::intake::Incoming;
+use super::pull_request::PullRequest;
+use super::streams::{Health, Streams};
+use crate::Time;
+use crate::engine::Engine;
+use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
+use crate::outbox::Outbox;
+use midge_proto::api::{Ack, AckSubject, FlowControlSubject};
+
+impl Streams {
+    /// The consumer that an ack or a question names.
+    pub(super) fn find_consumer(
+        &self,
+        stream: &[u8],
+        consumer: &[u8],
+    ) -> Option<(StreamId, ConsumerId)> {
+        let stream = self.by_name.get(std::str::from_utf8(stream).ok()?)?;
+        let consumers = &self.streams.get(stream)?.consumers_by_name;
+        let consumer = consumers.get(std::str::from_utf8(consumer).ok()?)?;
+        Some((*stream, *consumer))
+    }
+
+    /// An ack. An answer that is asked for leaves once the ack is safe.
+    pub(super) fn take_ack<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        message: Incoming<'_>,
+        reply: Option<&[u8]>,
+        now: Time,
+        out: &mut O,
+    ) -> bool {
+        let Some(ack) = AckSubject::parse(message.subject) else {
+            return true;
+        };
+        let Some((stream_id, id)) = self.find_consumer(ack.stream, ack.consumer) else {
+            return false;
+        };
+        let wall = self.wall;
+        let health = self.health;
+        let Some(stream) = self.streams.get_mut(&stream_id) else {
+            return false;
+        };
+        let is_volatile = stream.is_volatile();
+        if health != Health::Good && !is_volatile {
+            // What it is for is to be read from the disk again.
+            return true;
+        }
+        let Some(consumer) = stream.consumers.get_mut(&id) else {
+            return false;
+        };
+        let body = message
+            .payload
+            .get(message.header_len..)
+            .unwrap_or_default();
+        let seq = Seq(ack.stream_seq);
+        let delivery = DeliverySeq(ack.consumer_seq);
+        let mut effects = Effects::default();
+        let mut next = None;
+        consumer.last_used = now;
+        // Nearly all are plain.
+        let parsed = if body.is_empty() || body == b"+ACK" {
+            Ack::Ack
+        } else {
+            Ack::parse(body)
+        };
+        let delivered_at = consumer
+            .cursor
+            .unacked
+            .get(&seq)
+            .map(|unacked| unacked.delivered_at);
+        let mut wakes = false;
+        match parsed {
+            Ack::Ack => wakes = consumer.ack(delivery, seq, wall, &mut effects),
+            Ack::Next(request) => {
+                consumer.ack(delivery, seq, wall, &mut effects);
+                next = Some(request);
+            }
+            Ack::Nak { delay } => {
+                let delay = delay.map(duration);
+                consumer.nak(delivery, seq, delay, now, &mut effects);
+                wakes = delay.is_none();
+            }
+            Ack::Progress => consumer.progress(seq, now, wall),
+            Ack::Term { reason } => {
+                consumer.terminate(delivery, seq, reason.unwrap_or_default(), &mut effects);
+                wakes = true;
+            }
+            Ack::Unknown => {}
+        }
+        if !effects.settled.is_empty()
+            && let Some(delivered_at) = delivered_at
+            && consumer.config.sample_percent() > 0
+            && engine.rng.below(100) < consumer.config.sample_percent() as usize
+        {
+            effects.notes.push(Note::Acked {
+                delivery,
+                seq,
+                deliveries: ack.delivered as u32,
+                after_ns: wall.since(delivered_at).0,
+            });
+        }
+        let is_safe = is_volatile || consumer.config.mem_storage || !consumer.is_dirty;
+        if consumer.is_dirty {
+            self.cursor_changed(stream_id, now);
+        }
+        match (next, reply) {
+            (Some(request), Some(reply)) => {
+                let pull = PullRequest { request, reply };
+                self.pull(engine, stream_id, id, pull, now, out);
+            }
+            (None, Some(reply)) if is_safe => engine.answer(reply, b"", out),
+            (None, Some(reply)) => {
+                self.answer(reply, OnFailure::Silence, |_| {});
+            }
+            (_, None) => {}
+        }
+        if !effects.is_empty() {
+            self.carry_out(engine, stream_id, id, effects, now, out);
+        }
+        if wakes {
+            self.make_ready(stream_id, id);
+        }
+        self.arm(engine, stream_id, id);
+        true
+    }
+
+    /// A receiver of a push consumer has come as far as it was asked about.
+    pub(super) fn take_flow_answer(&mut self, subject: &[u8]) {
+        let Some(answer) = FlowControlSubject::parse(subject) else {
+            return;
+        };
+        let Some((stream, id)) = self.find_consumer(answer.stream, answer.consumer) else {
+            return;
+        };
+        let consumer = self
+            .streams
+            .get_mut(&stream)
+            .and_then(|stream| stream.consumers.get_mut(&id));
+        if let Some(consumer) = consumer
+            && let Some(flow) = &mut consumer.flow
+            && flow.answered(subject)
+        {
+            self.make_ready(stream, id);
+        }
+    }
+}

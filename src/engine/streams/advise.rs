@@ -1,0 +1,138 @@
+//! What is published about streams for those who watch.
+
+use super::api_consumers::random_name;
+use super::effects::Note;
+use super::request::Request;
+use super::streams::Streams;
+use crate::engine::Engine;
+use crate::feed::Outgoing;
+use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
+use crate::outbox::Outbox;
+use midge_proto::api::Nanos;
+use midge_proto::api::advisory::{ClientInfo, Delivery, Event};
+
+/// Length of an event's id.
+const ID_LEN: usize = 22;
+
+const AUDIT_SUBJECT: &[u8] = b"$JS.EVENT.ADVISORY.API";
+
+impl Streams {
+    /// Publishes an event, if anybody listens.
+    pub(super) fn publish_event<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        event: &Event<'_>,
+        out: &mut O,
+    ) {
+        let mut subject = Vec::new();
+        event.write_subject(&mut subject);
+        if !engine.is_heard(&subject) {
+            return;
+        }
+        let id = random_name(engine, ID_LEN);
+        let body = event.to_json(&id, self.wall);
+        let message = Outgoing {
+            subject: &subject,
+            reply: None,
+            payload: &body,
+            header_len: 0,
+        };
+        engine.send_out(&subject, None, message, out);
+    }
+
+    /// Publishes what became of a message with a consumer.
+    pub(super) fn advise<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        id: ConsumerId,
+        note: &Note,
+        out: &mut O,
+    ) {
+        let Some(stream) = self.streams.get(&stream_id) else {
+            return;
+        };
+        let Some(consumer) = stream.consumers.get(&id) else {
+            return;
+        };
+        let (stream, consumer) = (stream.config.name.clone(), consumer.config.name.clone());
+        let about = |delivery: DeliverySeq, seq: Seq, deliveries: u32| Delivery {
+            stream: &stream,
+            consumer: &consumer,
+            consumer_seq: delivery.0,
+            stream_seq: seq.0,
+            deliveries: u64::from(deliveries),
+        };
+        let event = match note {
+            Note::MaxDeliveries { seq, deliveries } => {
+                Event::MaxDeliver(about(DeliverySeq(0), *seq, *deliveries))
+            }
+            Note::Naked {
+                delivery,
+                seq,
+                deliveries,
+            } => Event::Nak(about(*delivery, *seq, *deliveries)),
+            Note::Terminated {
+                delivery,
+                seq,
+                deliveries,
+                reason,
+            } => Event::Terminated(about(*delivery, *seq, *deliveries), reason),
+            Note::Acked {
+                delivery,
+                seq,
+                deliveries,
+                after_ns,
+            } => Event::Ack(about(*delivery, *seq, *deliveries), Nanos(*after_ns)),
+        };
+        self.publish_event(engine, &event, out);
+    }
+
+    /// Publishes a request with its answer, if anybody listens.
+    pub(super) fn audit<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        request: &Request,
+        response: &[u8],
+        out: &mut O,
+    ) {
+        if !engine.is_heard(AUDIT_SUBJECT) {
+            return;
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (subject, body) = (text(&request.subject), text(request.body()));
+        let response = text(response);
+        let mut host = String::new();
+        let (mut name, mut lang, mut version, mut user) =
+            (String::new(), String::new(), String::new(), String::new());
+        let mut client = ClientInfo {
+            account: engine.account.name,
+            ..ClientInfo::default()
+        };
+        if let Some(session) = request.conn.and_then(|conn| engine.sessions.get(conn)) {
+            host = session.peer().ip().to_string();
+            let options = session.options();
+            name.clone_from(&options.name);
+            lang.clone_from(&options.lang);
+            version.clone_from(&options.version);
+            user.clone_from(&options.user);
+            client.id = session.client_id();
+            client.rtt = Nanos(session.rtt().map_or(0, |rtt| rtt.as_nanos() as i64));
+            client.start = self.wall;
+        }
+        client.host = &host;
+        client.name = &name;
+        client.lang = &lang;
+        client.version = &version;
+        client.user = &user;
+        let server = self.config.server_id.clone();
+        let event = Event::ApiAudit {
+            server: &server,
+            client,
+            subject: &subject,
+            request: &body,
+            response: &response,
+        };
+        self.publish_event(engine, &event, out);
+    }
+}

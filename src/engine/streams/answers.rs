@@ -1,0 +1,106 @@
+//! Answers that wait for what they promise to be safe.
+
+/// What is said if it does not become safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnFailure {
+    /// The PubAck of a stream says so.
+    PubAck,
+    /// The answer to a request says so.
+    Api,
+    /// Nothing: the one who waits asks again.
+    Silence,
+}
+
+/// Answers with the subjects they go to, in order, in one piece of memory.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+const HEAD_LEN: usize = 9;
+
+impl Answers {
+    /// Adds an answer; `body` writes it.
+    pub(crate) fn push(
+        &mut self,
+        reply: &[u8],
+        on_failure: OnFailure,
+        body: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; HEAD_LEN]);
+        self.bytes.extend_from_slice(reply);
+        let body_start = self.bytes.len();
+        body(&mut self.bytes);
+        let body_len = (self.bytes.len() - body_start) as u32;
+        let head = &mut self.bytes[start..start + HEAD_LEN];
+        head[..4].copy_from_slice(&(reply.len() as u32).to_le_bytes());
+        head[4..8].copy_from_slice(&body_len.to_le_bytes());
+        head[8] = match on_failure {
+            OnFailure::PubAck => 0,
+            OnFailure::Api => 1,
+            OnFailure::Silence => 2,
+        };
+        self.count += 1;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Tells of each: where to, the body, and what to say if it failed.
+    pub(crate) fn each(&self, mut told: impl FnMut(&[u8], &[u8], OnFailure)) {
+        let mut rest = &self.bytes[..];
+        while let Some((head, tail)) = rest.split_at_checked(HEAD_LEN) {
+            let reply_len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+            let body_len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+            let on_failure = match head[8] {
+                0 => OnFailure::PubAck,
+                1 => OnFailure::Api,
+                _ => OnFailure::Silence,
+            };
+            let (reply, tail) = tail.split_at(reply_len);
+            let (body, tail) = tail.split_at(body_len);
+            told(reply, body, on_failure);
+            rest = tail;
+        }
+    }
+
+    /// Empties it, keeping a reasonable part of its memory.
+    pub(crate) fn clear(&mut self) {
+        const KEPT: usize = 256 * 1024;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
+        self.count = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_come_in_order() {
+        let mut answers = Answers::default();
+        answers.push(b"a", OnFailure::PubAck, |body| {
+            body.extend_from_slice(b"one")
+        });
+        answers.push(b"bb", OnFailure::Silence, |_| {});
+        let mut told = Vec::new();
+        answers.each(|reply, body, on_failure| {
+            told.push((reply.to_vec(), body.to_vec(), on_failure));
+        });
+        assert_eq!(
+            told,
+            [
+                (b"a".to_vec(), b"one".to_vec(), OnFailure::PubAck),
+                (b"bb".to_vec(), b"".to_vec(), OnFailure::Silence)
+            ]
+        );
+    }
+}

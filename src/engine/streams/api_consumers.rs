@@ -1,0 +1,515 @@
+//! Requests that are about consumers.
+
+use super::api_streams::page;
+use super::consumer::Consumer;
+use super::request::{Answered, Held, Outcome, Request, Route};
+use super::start;
+use super::stream::Stream;
+use super::streams::Streams;
+use crate::Time;
+use crate::account::Sink;
+use crate::engine::{Engine, Timer};
+use crate::ids::{ConsumerId, StreamId};
+use crate::outbox::Outbox;
+use midge_proto::api::advisory::{Action, Event};
+use midge_proto::api::responses::{self, LIST_LIMIT, NAMES_LIMIT, ResponseKind};
+use midge_proto::api::{
+    AckPolicy, ApiError, ConsumerAction, ConsumerInfo, CreateConsumerRequest, CreateForm, Nanos,
+    PageRequest, PauseRequest, ReplayPolicy, Retention, SequenceInfo, Timestamp, UnpinRequest,
+    check_consumer_name, expect_empty, metadata,
+};
+use std::borrow::Cow;
+
+/// Length of the names that unnamed consumers are given.
+const NAME_LEN: usize = 8;
+
+impl Streams {
+    pub(super) fn create_consumer<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        route: &Route,
+        request: &mut Request,
+        now: Time,
+        out: &mut O,
+    ) -> Outcome {
+        let mut asked = CreateConsumerRequest::from_json(request.body())?;
+        let filter = (!route.rest.is_empty()).then_some(route.rest.as_str());
+        let name = route.consumer.as_str();
+        let form = match (name.is_empty(), route.is_durable) {
+            (true, _) => CreateForm::Unnamed,
+            (false, true) => CreateForm::Durable { name },
+            (false, false) => CreateForm::Named { name, filter },
+        };
+        asked.settle(&route.stream, form)?;
+        let id = self
+            .id_of(&route.stream)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Err(ApiError::STREAM_NOT_FOUND.into());
+        };
+        if !asked.config.name.is_empty() {
+            check_consumer_name(&asked.config.name)?;
+        }
+        metadata::strip_server_metadata(&mut asked.config.metadata);
+        asked.config.check(&stream.config, asked.pedantic)?;
+        let existing = stream.consumers_by_name.get(&asked.config.name).copied();
+        match (asked.action, existing) {
+            (ConsumerAction::Update, None) => return Err(ApiError::CONSUMER_DOES_NOT_EXIST.into()),
+            (action, Some(consumer)) => {
+                return self.update_consumer(engine, id, consumer, asked, action, now, out);
+            }
+            _ => {}
+        }
+        check_limits(stream, &asked, None)?;
+        if asked.config.name.is_empty() {
+            asked.config.name = random_name(engine, NAME_LEN);
+        }
+        let consumer_id = ConsumerId(stream.next_consumer);
+        let mut consumer = Consumer::new(consumer_id, stream.name(), asked.config, self.wall, now);
+        let start = start::find(
+            &consumer.config,
+            &consumer.filter,
+            &mut stream.log,
+            &mut request.progress,
+        )?;
+        stream.next_consumer += 1;
+        stream.row_dirty = true;
+        consumer.cursor.delivered.seq = start.passed;
+        consumer.cursor.ack_floor.seq = start.passed;
+        consumer.picks = start.picks;
+        consumer.pending = start.pending;
+        if consumer.config.replay_policy == ReplayPolicy::Original {
+            consumer.replay_until = stream.log.last();
+        }
+        stream
+            .consumers_by_name
+            .insert(consumer.config.name.clone(), consumer_id);
+        stream.consumers.insert(consumer_id, consumer);
+        self.open_consumer(engine, id, consumer_id);
+        if self.is_stored(id, consumer_id) {
+            self.consumer_rows.push((id, consumer_id));
+            self.changed(id);
+        }
+        let stream_name = route.stream.as_str();
+        let name = self.streams[&id].consumers[&consumer_id]
+            .config
+            .name
+            .clone();
+        let event = Event::Consumer {
+            stream: stream_name,
+            consumer: &name,
+            action: Action::Create,
+        };
+        self.publish_event(engine, &event, out);
+        // Deliveries follow the answer: the queue is worked off later.
+        self.make_ready(id, consumer_id);
+        self.arm(engine, id, consumer_id);
+        let info = self.consumer_info_of(engine, id, consumer_id);
+        Ok(Answered::WhenSafe(responses::consumer_created(&info)))
+    }
+
+    /// Whether a consumer outlives the server.
+    fn is_stored(&self, stream: StreamId, id: ConsumerId) -> bool {
+        self.streams.get(&stream).is_some_and(|stream| {
+            !stream.is_volatile()
+                && stream
+                    .consumers
+                    .get(&id)
+                    .is_some_and(|consumer| !consumer.config.mem_storage)
+        })
+    }
+
+    /// Makes the subjects of a consumer lead to it.
+    pub(super) fn open_consumer(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        id: ConsumerId,
+    ) {
+        let Some(stream) = self.streams.get_mut(&stream_id) else {
+            return;
+        };
+        let Some(consumer) = stream.consumers.get_mut(&id) else {
+            return;
+        };
+        let names = format!("{}.{}", stream.config.name, consumer.config.name);
+        let mut filters = vec![
+            (Sink::Ack, format!("$JS.ACK.{names}.*.*.*.*.*")),
+            (Sink::Ack, format!("$JS.ACK.*.*.{names}.*.*.*.*.>")),
+        ];
+        if consumer.is_push() {
+            let deliver = consumer.config.deliver_subject.as_bytes();
+            let group = consumer.config.deliver_group.as_bytes();
+            let group = (!group.is_empty()).then_some(group);
+            consumer.is_bound = engine.account.has_interest(deliver, group);
+            if consumer.config.idle_heartbeat.0 > 0 {
+                let beat = super::consumer::duration(consumer.config.idle_heartbeat);
+                consumer.heartbeat_due = Some(consumer.last_used + beat);
+            }
+            if consumer.config.flow_control {
+                filters.push((Sink::FlowControl, format!("$JS.FC.{names}.>")));
+            }
+            self.push_consumers += 1;
+        }
+        // A push consumer answers too: that it is one.
+        filters.push((Sink::Pull, format!("$JS.API.CONSUMER.MSG.NEXT.{names}")));
+        for (sink, filter) in filters {
+            let sub = engine.listen(sink, filter.as_bytes());
+            consumer.subscriptions.push(sub);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // The request, taken apart.
+    fn update_consumer<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        id: ConsumerId,
+        mut asked: CreateConsumerRequest,
+        action: ConsumerAction,
+        now: Time,
+        out: &mut O,
+    ) -> Outcome {
+        let Some(stream) = self.streams.get_mut(&stream_id) else {
+            return Err(ApiError::STREAM_NOT_FOUND.into());
+        };
+        let Some(consumer) = stream.consumers.get(&id) else {
+            return Err(ApiError::CONSUMER_NOT_FOUND.into());
+        };
+        let mut same = asked.config.clone();
+        same.pause_until = consumer.config.pause_until;
+        if same == consumer.config {
+            let info = self.consumer_info_of(engine, stream_id, id);
+            return Ok(Answered::WhenSafe(responses::consumer_created(&info)));
+        }
+        if action == ConsumerAction::Create {
+            return Err(ApiError::CONSUMER_ALREADY_EXISTS.into());
+        }
+        if consumer.is_push()
+            && consumer.config.deliver_subject != asked.config.deliver_subject
+            && !asked.config.deliver_subject.is_empty()
+            && is_bound(engine, consumer)
+        {
+            return Err(ApiError::CONSUMER_NAME_EXIST.into());
+        }
+        consumer.config.check_update(&mut asked.config)?;
+        check_limits(stream, &asked, Some(id))?;
+        let filters = |config: &midge_proto::api::ConsumerConfig| {
+            (
+                config.filter_subject.clone(),
+                config.filter_subjects.clone(),
+            )
+        };
+        let filter_changed = filters(&consumer.config) != filters(&asked.config);
+        self.close_consumer(engine, stream_id, id);
+        let Some(stream) = self.streams.get_mut(&stream_id) else {
+            return Err(ApiError::STREAM_NOT_FOUND.into());
+        };
+        if let Some(consumer) = stream.consumers.get_mut(&id) {
+            consumer.configure(asked.config);
+            consumer.last_used = now;
+            if filter_changed {
+                consumer.picks.clear();
+            }
+        }
+        if filter_changed {
+            self.recount_consumer(stream_id, id);
+        }
+        self.open_consumer(engine, stream_id, id);
+        if self.is_stored(stream_id, id) {
+            self.consumer_rows.push((stream_id, id));
+            self.changed(stream_id);
+        }
+        self.make_ready(stream_id, id);
+        self.arm(engine, stream_id, id);
+        let _ = out;
+        let info = self.consumer_info_of(engine, stream_id, id);
+        Ok(Answered::WhenSafe(responses::consumer_created(&info)))
+    }
+
+    /// Takes the subjects of a consumer away, and its timer.
+    pub(super) fn close_consumer(&mut self, engine: &mut Engine, stream: StreamId, id: ConsumerId) {
+        let consumer = self
+            .streams
+            .get_mut(&stream)
+            .and_then(|stream| stream.consumers.get_mut(&id));
+        let Some(consumer) = consumer else {
+            return;
+        };
+        for sub in consumer.subscriptions.drain(..) {
+            engine.account.unsubscribe(sub);
+        }
+        let key = Timer::Consumer(stream, id);
+        engine.timers.disarm(&mut consumer.timer_due, key);
+        if consumer.is_push() {
+            self.push_consumers -= 1;
+        }
+    }
+
+    /// Removes a consumer, for whatever reason.
+    pub(super) fn remove_consumer<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        id: ConsumerId,
+        out: &mut O,
+    ) {
+        self.end_pulls(engine, stream_id, id, false, out);
+        self.close_consumer(engine, stream_id, id);
+        let is_stored = self.is_stored(stream_id, id);
+        let Some(stream) = self.streams.get_mut(&stream_id) else {
+            return;
+        };
+        let Some(consumer) = stream.consumers.remove(&id) else {
+            return;
+        };
+        stream.consumers_by_name.remove(&consumer.config.name);
+        if stream.config.retention == Retention::Interest {
+            stream.consumer_left(&consumer);
+            self.advance_later(stream_id);
+        }
+        if is_stored {
+            self.forget_consumer(stream_id, id);
+        }
+        let name = self.streams[&stream_id].config.name.clone();
+        let event = Event::Consumer {
+            stream: &name,
+            consumer: &consumer.config.name,
+            action: Action::Delete,
+        };
+        self.publish_event(engine, &event, out);
+    }
+
+    /// The consumer that a request names.
+    fn named(&self, stream: &str, consumer: &str) -> Result<(StreamId, ConsumerId), ApiError> {
+        let id = self.id_of(stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let consumers = &self.streams[&id].consumers_by_name;
+        let consumer = consumers.get(consumer);
+        Ok((id, *consumer.ok_or(ApiError::CONSUMER_NOT_FOUND)?))
+    }
+
+    pub(super) fn delete_consumer_by_request<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream: &str,
+        consumer: &str,
+        request: &Request,
+        out: &mut O,
+    ) -> Outcome {
+        expect_empty(request.body())?;
+        let (stream, id) = self.named(stream, consumer)?;
+        self.remove_consumer(engine, stream, id, out);
+        let body = responses::success(ResponseKind::ConsumerDelete);
+        Ok(Answered::WhenSafe(body))
+    }
+
+    pub(super) fn consumer_info(
+        &mut self,
+        engine: &mut Engine,
+        stream: &str,
+        consumer: &str,
+        request: &Request,
+    ) -> Outcome {
+        expect_empty(request.body())?;
+        let (stream, id) = self.named(stream, consumer)?;
+        let info = self.consumer_info_of(engine, stream, id);
+        Ok(Answered::Now(responses::consumer_info(&info)))
+    }
+
+    pub(super) fn consumer_names(&self, stream: &str, request: &Request) -> Outcome {
+        let asked = PageRequest::from_json(request.body())?;
+        let id = self.id_of(stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let names = &self.streams[&id].consumers_by_name;
+        let page = page(names.len(), asked.offset, NAMES_LIMIT);
+        let shown = names.keys().skip(page.offset).take(page.limit);
+        let body = responses::consumer_names(page, shown.map(String::as_str));
+        Ok(Answered::Now(body))
+    }
+
+    pub(super) fn consumer_list(
+        &mut self,
+        engine: &mut Engine,
+        stream: &str,
+        request: &Request,
+    ) -> Outcome {
+        let asked = PageRequest::from_json(request.body())?;
+        let id = self.id_of(stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let names = &self.streams[&id].consumers_by_name;
+        let page = page(names.len(), asked.offset, LIST_LIMIT);
+        let ids = names.values().skip(page.offset).take(page.limit);
+        let infos: Vec<_> = ids
+            .map(|consumer| self.consumer_info_of(engine, id, *consumer))
+            .collect();
+        Ok(Answered::Now(responses::consumer_list(page, infos)))
+    }
+
+    /// What is told of a consumer.
+    pub(super) fn consumer_info_of<'a>(
+        &'a self,
+        engine: &mut Engine,
+        stream: StreamId,
+        id: ConsumerId,
+    ) -> ConsumerInfo<'a> {
+        let stream = &self.streams[&stream];
+        let consumer = &stream.consumers[&id];
+        let is_bound = is_bound(engine, consumer);
+        info(stream, consumer, self.wall, is_bound)
+    }
+
+    pub(super) fn pause_consumer<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream: &str,
+        consumer: &str,
+        request: &Request,
+        now: Time,
+        out: &mut O,
+    ) -> Outcome {
+        let asked = PauseRequest::from_json(request.body())?;
+        let (stream_id, id) = self.named(stream, consumer)?;
+        let wall = self.wall;
+        let until = asked.pause_until.filter(|until| until.is_set());
+        let left = until.map_or(Nanos(0), |until| until.since(wall));
+        if let Some(consumer) = self
+            .streams
+            .get_mut(&stream_id)
+            .and_then(|stream| stream.consumers.get_mut(&id))
+        {
+            consumer.config.pause_until = until;
+            consumer.not_before = (left.0 > 0).then(|| now + super::consumer::duration(left));
+        }
+        if self.is_stored(stream_id, id) {
+            self.consumer_rows.push((stream_id, id));
+            self.changed(stream_id);
+        }
+        let pause = until.filter(|_| left.0 > 0).map(|until| (until, left));
+        let event = Event::Pause {
+            stream,
+            consumer,
+            until: pause.map(|(until, _)| until),
+        };
+        self.publish_event(engine, &event, out);
+        self.make_ready(stream_id, id);
+        self.arm(engine, stream_id, id);
+        Ok(Answered::WhenSafe(responses::consumer_paused(pause)))
+    }
+
+    pub(super) fn unpin_consumer(
+        &self,
+        stream: &str,
+        consumer: &str,
+        request: &Request,
+    ) -> Outcome {
+        UnpinRequest::from_json(request.body())?;
+        self.named(stream, consumer)?;
+        // No consumer has priority groups.
+        Err(ApiError::CONSUMER_INVALID_PRIORITY_GROUP.into())
+    }
+}
+
+/// Whether somebody listens where a push consumer delivers to.
+pub(super) fn is_bound(engine: &mut Engine, consumer: &Consumer) -> bool {
+    let group = consumer.config.deliver_group.as_bytes();
+    let group = (!group.is_empty()).then_some(group);
+    let subject = consumer.config.deliver_subject.as_bytes();
+    consumer.is_push() && engine.account.has_interest(subject, group)
+}
+
+/// What a stream allows its consumers beside what each may be by itself.
+fn check_limits(
+    stream: &Stream,
+    asked: &CreateConsumerRequest,
+    own: Option<ConsumerId>,
+) -> Result<(), ApiError> {
+    let max = stream.config.max_consumers;
+    if own.is_none() && max > 0 && stream.consumers.len() as i64 >= max {
+        return Err(ApiError::MAXIMUM_CONSUMERS_LIMIT);
+    }
+    if stream.config.retention != Retention::WorkQueue {
+        return Ok(());
+    }
+    let others = stream
+        .consumers
+        .values()
+        .filter(|other| Some(other.id) != own);
+    let filters: Vec<&str> = asked.config.filters().collect();
+    for other in others {
+        let theirs: Vec<&str> = other.config.filters().collect();
+        if filters.is_empty() || theirs.is_empty() {
+            return Err(ApiError::CONSUMER_WQ_MULTIPLE_UNFILTERED);
+        }
+        let collide = |ours: &&str| {
+            theirs
+                .iter()
+                .any(|theirs| midge_proto::subjects_collide(ours.as_bytes(), theirs.as_bytes()))
+        };
+        if filters.iter().any(|ours| collide(ours)) {
+            return Err(ApiError::CONSUMER_WQ_CONSUMER_NOT_UNIQUE);
+        }
+    }
+    Ok(())
+}
+
+fn info<'a>(
+    stream: &'a Stream,
+    consumer: &'a Consumer,
+    wall: Timestamp,
+    push_bound: bool,
+) -> ConsumerInfo<'a> {
+    let cursor = &consumer.cursor;
+    let acks = consumer.config.ack_policy != AckPolicy::None;
+    let sequence = |position: super::position::Position, active: Option<Timestamp>| SequenceInfo {
+        consumer_seq: position.delivery.0,
+        stream_seq: position.seq.0,
+        last_active: active.unwrap_or(Timestamp::UNSET),
+    };
+    let paused = consumer.config.pause_until.filter(|until| *until > wall);
+    ConsumerInfo {
+        stream_name: stream.name(),
+        name: consumer.name(),
+        created: consumer.created,
+        config: Cow::Borrowed(&consumer.config),
+        delivered: sequence(cursor.delivered, consumer.last_delivered),
+        ack_floor: sequence(cursor.ack_floor, consumer.last_acked),
+        num_ack_pending: if acks { cursor.unacked.len() as u64 } else { 0 },
+        num_redelivered: consumer.redelivered() as u64,
+        num_waiting: consumer.pulls.len() as u64,
+        num_pending: consumer.pending,
+        push_bound,
+        paused: paused.map(|until| until.since(wall)),
+        ts: wall,
+    }
+}
+
+/// A name of random letters and digits.
+pub(super) fn random_name(engine: &mut Engine, len: usize) -> String {
+    const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    (0..len)
+        .map(|_| char::from(LETTERS[engine.rng.below(LETTERS.len())]))
+        .collect()
+}
+
+impl Stream {
+    /// A consumer of an interest stream is gone: what only it held may go.
+    pub(super) fn consumer_left(&mut self, consumer: &Consumer) {
+        let mut at = self.log.first();
+        // What it had not seen and what it had not settled.
+        while at <= self.log.last() {
+            let wanted = at >= consumer.next_seq() || consumer.cursor.unacked.contains_key(&at);
+            if wanted && self.log.is_live(at) {
+                self.released.insert(at);
+            }
+            at = at.next();
+        }
+        self.row_dirty = true;
+    }
+}
+
+impl From<Held> for ApiError {
+    fn from(held: Held) -> ApiError {
+        match held {
+            Held::Refused(error) => error,
+            Held::Block(_) | Held::Again => ApiError::CLUSTER_NOT_AVAIL,
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! Requests for single messages, and reading a stream without a consumer.
+
+use super::filter::Filter;
+use super::log::Log;
+use super::log_read::{NeedBlock, Search};
+use super::request::{Answered, Held, Outcome, Progress, Request, wants_higher_level};
+use super::streams::{Health, Job, Streams};
+use crate::Time;
+use crate::engine::Engine;
+use crate::feed::Outgoing;
+use crate::ids::{Seq, StreamId};
+use crate::outbox::Outbox;
+use crate::streams::block::Record;
+use midge_proto::api::responses::{self, ResponseKind, StoredMessage};
+use midge_proto::api::{ApiError, DeleteMessageRequest, DirectGetError, GetRequest};
+use midge_proto::headers::{HeaderWriter, name as names};
+
+/// Subjects that one request may ask the last messages of.
+const MULTI_LAST_MAX: usize = 1024;
+
+/// Bytes that a batch may take unless it says less: what a client that does
+/// not read may have waiting.
+const BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Messages of a batch that are sent in one turn.
+const BATCH_STEP: u64 = 512;
+
+impl Streams {
+    pub(super) fn get_message(&mut self, stream: &str, request: &Request) -> Outcome {
+        let asked = GetRequest::for_message(request.body())?;
+        let id = self.id_of(stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Err(ApiError::STREAM_NOT_FOUND.into());
+        };
+        let Some(seq) = find(&mut stream.log, &asked)? else {
+            return Err(ApiError::NO_MESSAGE_FOUND.into());
+        };
+        let Some(record) = stream.log.get(seq)? else {
+            return Err(ApiError::NO_MESSAGE_FOUND.into());
+        };
+        let subject = String::from_utf8_lossy(record.subject);
+        let body = responses::message(&StoredMessage {
+            subject: &subject,
+            seq: seq.0,
+            headers: if asked.no_hdr { b"" } else { record.header() },
+            data: record.body(),
+            time: record.time,
+        });
+        // What a power cut could still take back is not shown.
+        if seq > stream.log.durable() {
+            return Ok(Answered::WhenSafe(body));
+        }
+        Ok(Answered::Now(body))
+    }
+
+    pub(super) fn delete_message<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        name: &str,
+        request: &Request,
+        now: Time,
+        out: &mut O,
+    ) -> Outcome {
+        let asked = DeleteMessageRequest::from_json(request.body())?;
+        let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Err(ApiError::STREAM_NOT_FOUND.into());
+        };
+        if stream.config.sealed {
+            return Err(ApiError::STREAM_SEALED.into());
+        }
+        if stream.config.deny_delete {
+            return Err(ApiError::stream_msg_delete_failed("message delete not permitted").into());
+        }
+        if !stream.remove(Seq(asked.seq))? {
+            return Err(ApiError::stream_msg_delete_failed("no message found").into());
+        }
+        self.changed(id);
+        self.tell_effects(engine, id, now, out);
+        Ok(Answered::WhenSafe(responses::success(
+            ResponseKind::MessageDelete,
+        )))
+    }
+
+    /// Reads a stream directly. The answers are messages and statuses, not
+    /// JSON.
+    pub(super) fn direct_get<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        request: &mut Request,
+        out: &mut O,
+    ) -> Result<(), Held> {
+        let Some(reply) = request.reply.clone() else {
+            return Ok(());
+        };
+        if wants_higher_level(request.header()) {
+            status(engine, &reply, 412, "Required Api Level", out);
+            return Ok(());
+        }
+        if self.health != Health::Good {
+            unavailable(engine, &reply, out);
+            return Ok(());
+        }
+        let is_settled = self.is_settled();
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Ok(());
+        };
+        let prefix = format!("$JS.API.DIRECT.GET.{}.", stream.config.name);
+        let asked = match request.subject.strip_prefix(prefix.as_bytes()) {
+            Some(subject) => {
+                GetRequest::for_subject(request.body(), &String::from_utf8_lossy(subject))
+            }
+            None => GetRequest::for_direct(request.body()),
+        };
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(error) => {
+                refuse(engine, &reply, error, out);
+                return Ok(());
+            }
+        };
+        if !stream.is_volatile() && stream.log.durable() < stream.log.last() && !is_settled {
+            // It may be after what a power cut could still take back.
+            let moved = std::mem::replace(request, Request::empty());
+            self.waiting_commit.push(Job::Request(Box::new(moved)));
+            return Ok(());
+        }
+        if !asked.multi_last.is_empty() {
+            return self.get_multi_last(engine, id, request, &asked, &reply, out);
+        }
+        if asked.batch > 0 {
+            return self.get_batch(engine, id, request, &asked, &reply, out);
+        }
+        let Some(seq) = find(&mut stream.log, &asked)? else {
+            status(engine, &reply, 404, "Message Not Found", out);
+            return Ok(());
+        };
+        match stream.log.get(seq)? {
+            Some(record) => {
+                let shown = Shown {
+                    stream: &stream.config.name,
+                    no_hdr: asked.no_hdr,
+                    pending: None,
+                };
+                show(engine, &reply, &record, &shown, out);
+            }
+            None => status(engine, &reply, 404, "Message Not Found", out),
+        }
+        Ok(())
+    }
+
+    fn get_batch<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        request: &mut Request,
+        asked: &GetRequest,
+        reply: &[u8],
+        out: &mut O,
+    ) -> Result<(), Held> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Ok(());
+        };
+        let log = &stream.log;
+        let filter = Filter::new([asked.next_by_subj.as_bytes()]);
+        let (mut sent, mut bytes, mut last) = match request.progress {
+            Progress::Batch { sent, bytes, last } => (sent, bytes, last),
+            _ => (0, 0, Seq(0)),
+        };
+        let start = match asked.start_time {
+            Some(time) => log.first_since(time)?,
+            None => Seq(asked.seq.max(1)),
+        };
+        let max_bytes = u64::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
+        let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
+        let batch = asked.batch as u64;
+        let stop = sent + BATCH_STEP;
+        let mut pending = match count_from(log, start.max(last.next()), &filter)? {
+            Some(count) => count,
+            None => 0,
+        };
+        while sent < batch && bytes < max_bytes {
+            if sent == stop || !engine.is_heard(reply) {
+                request.progress = Progress::Batch { sent, bytes, last };
+                return if sent == stop {
+                    Err(Held::Again)
+                } else {
+                    Ok(())
+                };
+            }
+            let from = start.max(last.next());
+            let seq = match log.next_match(from, log.last(), &filter) {
+                Ok(Search::Found(seq)) => seq,
+                Ok(Search::Nothing) => break,
+                Ok(Search::Pause(seq)) => {
+                    let _ = seq;
+                    request.progress = Progress::Batch { sent, bytes, last };
+                    return Err(Held::Again);
+                }
+                Err(need) => {
+                    request.progress = Progress::Batch { sent, bytes, last };
+                    return Err(need.into());
+                }
+            };
+            let Some(record) = log.get(seq)? else {
+                break;
+            };
+            pending = pending.saturating_sub(1);
+            let shown = Shown {
+                stream: &stream.config.name,
+                no_hdr: asked.no_hdr,
+                pending: Some((pending, last)),
+            };
+            show(engine, reply, &record, &shown, out);
+            sent += 1;
+            bytes += (record.payload.len() + record.subject.len()) as u64;
+            last = seq;
+        }
+        if sent == 0 {
+            status(engine, reply, 404, "Message Not Found", out);
+        } else {
+            end_of_batch(engine, reply, pending, last, None, out);
+        }
+        Ok(())
+    }
+
+    fn get_multi_last<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        request: &mut Request,
+        asked: &GetRequest,
+        reply: &[u8],
+        out: &mut O,
+    ) -> Result<(), Held> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Ok(());
+        };
+        let log = &mut stream.log;
+        let up_to = match asked.up_to_time {
+            Some(time) => log.first_since(time)?.prev(),
+            None if asked.up_to_seq > 0 => Seq(asked.up_to_seq),
+            None => log.last(),
+        };
+        let filter = Filter::new(asked.multi_last.iter().map(String::as_bytes));
+        let subjects: Vec<Box<[u8]>> = log
+            .subjects
+            .iter()
+            .filter(|subject| filter.matches(&subject.name))
+            .map(|subject| subject.name.clone())
+            .take(MULTI_LAST_MAX + 1)
+            .collect();
+        if subjects.len() > MULTI_LAST_MAX {
+            status(engine, reply, 413, "Too Many Results", out);
+            return Ok(());
+        }
+        let mut seqs = Vec::new();
+        for subject in subjects {
+            let last = log.last_of(&subject)?.map(|entry| entry.seq);
+            let last = match last {
+                Some(seq) if seq > up_to => log.last_match(up_to, &Filter::new([&subject[..]]))?,
+                other => other,
+            };
+            seqs.extend(last);
+        }
+        seqs.sort_unstable();
+        if seqs.is_empty() {
+            status(engine, reply, 404, "No Results", out);
+            return Ok(());
+        }
+        let (mut sent, mut bytes, mut last) = match request.progress {
+            Progress::Batch { sent, bytes, last } => (sent, bytes, last),
+            _ => (0, 0, Seq(0)),
+        };
+        let batch = if asked.batch > 0 {
+            asked.batch as u64
+        } else {
+            u64::MAX
+        };
+        let max_bytes = u64::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
+        let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
+        for (place, seq) in seqs.iter().enumerate().skip(sent as usize) {
+            if sent == batch || bytes >= max_bytes {
+                break;
+            }
+            let record = match stream.log.get(*seq) {
+                Ok(Some(record)) => record,
+                Ok(None) => continue,
+                Err(need) => {
+                    request.progress = Progress::Batch { sent, bytes, last };
+                    return Err(need.into());
+                }
+            };
+            let shown = Shown {
+                stream: &stream.config.name,
+                no_hdr: asked.no_hdr,
+                pending: Some(((seqs.len() - place - 1) as u64, last)),
+            };
+            show(engine, reply, &record, &shown, out);
+            sent += 1;
+            bytes += (record.payload.len() + record.subject.len()) as u64;
+            last = *seq;
+        }
+        let pending = seqs.len() as u64 - sent;
+        end_of_batch(engine, reply, pending, last, Some(up_to), out);
+        Ok(())
+    }
+}
+
+/// The sequence that a request means.
+fn find(log: &mut Log, asked: &GetRequest) -> Result<Option<Seq>, Held> {
+    if !asked.last_by_subj.is_empty() {
+        let subject = asked.last_by_subj.as_bytes();
+        if midge_proto::is_literal(subject) {
+            return Ok(log.last_of(subject)?.map(|entry| entry.seq));
+        }
+        return Ok(log.last_match(log.last(), &Filter::new([subject]))?);
+    }
+    let start = match asked.start_time {
+        Some(time) => log.first_since(time)?,
+        None => Seq(asked.seq),
+    };
+    if asked.next_by_subj.is_empty() && asked.start_time.is_none() {
+        return Ok(Some(start));
+    }
+    let filter = Filter::new([asked.next_by_subj.as_bytes()]);
+    let mut at = start;
+    loop {
+        match log.next_match(at, log.last(), &filter)? {
+            Search::Found(seq) => return Ok(Some(seq)),
+            Search::Nothing => return Ok(None),
+            Search::Pause(seq) => at = seq,
+        }
+    }
+}
+
+/// How many messages from `from` on the filter means, if that can be told
+/// without reading them.
+fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<Option<u64>, NeedBlock> {
+    if filter.is_all() {
+        return Ok(Some(log.count_from(from)));
+    }
+    let mut count = 0;
+    let mut at = from;
+    loop {
+        match log.next_match(at, log.last(), filter)? {
+            Search::Found(seq) => {
+                count += 1;
+                at = seq.next();
+            }
+            Search::Pause(seq) => at = seq,
+            Search::Nothing => return Ok(Some(count)),
+        }
+    }
+}
+
+/// How a message is shown to one who reads directly.
+struct Shown<'a> {
+    stream: &'a str,
+    no_hdr: bool,
+    /// In a batch: how many come after it, and which came before.
+    pending: Option<(u64, Seq)>,
+}
+
+fn show<O: Outbox>(
+    engine: &mut Engine,
+    reply: &[u8],
+    record: &Record<'_>,
+    shown: &Shown<'_>,
+    out: &mut O,
+) {
+    let mut payload = Vec::with_capacity(record.payload.len() + 256);
+    let mut header_len = 0;
+    if !shown.no_hdr {
+        let writer = HeaderWriter::from_block(&mut payload, record.header())
+            .header(names::STREAM, shown.stream.as_bytes())
+            .header(names::SUBJECT, record.subject)
+            .number(names::SEQUENCE, record.seq.0)
+            .time(names::TIME_STAMP, record.time);
+        match shown.pending {
+            Some((pending, last)) => writer
+                .number(names::NUM_PENDING, pending)
+                .number(names::LAST_SEQUENCE, last.0)
+                .finish(),
+            None => writer.finish(),
+        }
+        header_len = payload.len();
+    }
+    payload.extend_from_slice(record.body());
+    let message = Outgoing {
+        subject: reply,
+        reply: None,
+        payload: &payload,
+        header_len,
+    };
+    engine.send_out(reply, None, message, out);
+}
+
+fn end_of_batch<O: Outbox>(
+    engine: &mut Engine,
+    reply: &[u8],
+    pending: u64,
+    last: Seq,
+    up_to: Option<Seq>,
+    out: &mut O,
+) {
+    let mut header = Vec::new();
+    let writer = HeaderWriter::status(&mut header, 204, "EOB")
+        .number(names::NUM_PENDING, pending)
+        .number(names::LAST_SEQUENCE, last.0);
+    match up_to {
+        Some(up_to) => writer.number(names::UP_TO_SEQUENCE, up_to.0).finish(),
+        None => writer.finish(),
+    }
+    engine.send_status(reply, None, &header, out);
+}
+
+fn refuse<O: Outbox>(engine: &mut Engine, reply: &[u8], error: DirectGetError, out: &mut O) {
+    let (code, text) = error.status();
+    status(engine, reply, code, text, out);
+}
+
+/// Tells one who reads directly that it cannot be done now.
+pub(super) fn unavailable<O: Outbox>(engine: &mut Engine, reply: &[u8], out: &mut O) {
+    status(engine, reply, 503, "Service Unavailable", out);
+}
+
+fn status<O: Outbox>(engine: &mut Engine, reply: &[u8], code: u16, text: &str, out: &mut O) {
+    let mut header = Vec::new();
+    HeaderWriter::status(&mut header, code, text).finish();
+    engine.send_status(reply, None, &header, out);
+}

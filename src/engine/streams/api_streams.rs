@@ -1,0 +1,481 @@
+//! Requests that are about streams.
+
+use super::filter::Filter;
+use super::log_read::NeedBlock;
+use super::removal::{Progress as RemovalProgress, Removal};
+use super::request::{Answered, Held, Outcome, Progress, Request};
+use super::stream::Stream;
+use super::streams::Streams;
+use crate::Time;
+use crate::account::Sink;
+use crate::engine::{Engine, Timer};
+use crate::ids::{Seq, StreamId};
+use crate::outbox::Outbox;
+use midge_proto::api::advisory::{Action, Event};
+use midge_proto::api::responses::{self, LIST_LIMIT, NAMES_LIMIT, Page, SUBJECTS_LIMIT};
+use midge_proto::api::{
+    API_LEVEL, AccountInfo, AccountLimits, ApiError, LostMessages, PageRequest, PurgeRequest,
+    Retention, Storage, StreamConfig, StreamInfo, StreamInfoRequest, StreamState, Timestamp,
+    check_stream_name, expect_empty, metadata,
+};
+use std::borrow::Cow;
+
+/// Streams there may be. Each costs a few kilobytes and some rows; the number
+/// is far above what one machine is used for.
+const STREAMS_MAX: usize = 100_000;
+
+/// Deleted sequences that are listed one by one.
+const DELETED_LISTED_MAX: usize = 1_000_000;
+
+/// Subjects of which some overlap means that a stream would store what the
+/// server says itself.
+const RESERVED: [&str; 3] = ["$JS.>", "$JSC.>", "$NRG.>"];
+
+impl Streams {
+    pub(super) fn account_info(&self) -> Answered {
+        let mut info = AccountInfo {
+            memory: 0,
+            storage: 0,
+            reserved_memory: 0,
+            reserved_storage: 0,
+            streams: self.streams.len() as u64,
+            consumers: 0,
+            limits: AccountLimits::default(),
+            domain: "",
+            api_level: API_LEVEL,
+            api_total: self.api_total,
+            api_errors: self.api_errors,
+            api_inflight: 0,
+        };
+        for stream in self.streams.values() {
+            let reserved = u64::try_from(stream.config.max_bytes).unwrap_or(0);
+            let bytes = stream.log.bytes();
+            info.consumers += stream.consumers.len() as u64;
+            if stream.is_volatile() {
+                info.memory += bytes;
+                info.reserved_memory += reserved;
+            } else {
+                info.storage += bytes;
+                info.reserved_storage += reserved;
+            }
+        }
+        Answered::Now(responses::account_info(&info))
+    }
+
+    pub(super) fn create_stream<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        name: &str,
+        request: &Request,
+        now: Time,
+        out: &mut O,
+    ) -> Outcome {
+        let (mut config, is_pedantic) = StreamConfig::from_json(request.body())?;
+        check_stream_name(&config.name)?;
+        if config.name != name {
+            return Err(ApiError::STREAM_MISMATCH.into());
+        }
+        metadata::strip_server_metadata(&mut config.metadata);
+        config.check(is_pedantic)?;
+        if let Some(id) = self.id_of(name) {
+            let existing = &self.streams[&id];
+            let mut same = existing.config.clone();
+            metadata::strip_server_metadata(&mut same.metadata);
+            if same != config {
+                return Err(ApiError::STREAM_NAME_EXIST.into());
+            }
+            let info = self.info_of(id, None, "")?;
+            return Ok(Answered::WhenSafe(responses::stream_created(&info)));
+        }
+        if self.streams.len() >= STREAMS_MAX {
+            return Err(ApiError::MAXIMUM_STREAMS_LIMIT.into());
+        }
+        self.check_overlap(&config, None)?;
+        let id = StreamId(self.last_stream.0 + 1);
+        let hash_seed = self.config.hash_seed ^ u64::from(id.0);
+        let mut stream = Stream::new(id, config, self.wall, hash_seed);
+        listen(engine, &mut stream);
+        self.add_stream(stream);
+        let event = Event::Stream {
+            stream: name,
+            action: Action::Create,
+        };
+        self.publish_event(engine, &event, out);
+        let _ = now;
+        let info = self.info_of(id, None, "")?;
+        Ok(Answered::WhenSafe(responses::stream_created(&info)))
+    }
+
+    pub(super) fn update_stream<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        name: &str,
+        request: &Request,
+        now: Time,
+        out: &mut O,
+    ) -> Outcome {
+        let (mut config, is_pedantic) = StreamConfig::from_json(request.body())?;
+        check_stream_name(&config.name)?;
+        if config.name != name {
+            return Err(ApiError::STREAM_MISMATCH.into());
+        }
+        let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        metadata::strip_server_metadata(&mut config.metadata);
+        let old = self.streams[&id].config.clone();
+        old.check_update(&mut config, is_pedantic)?;
+        self.check_overlap(&config, Some(id))?;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Err(ApiError::STREAM_NOT_FOUND.into());
+        };
+        stream.config = config;
+        stream.row_dirty = true;
+        if stream.config.subjects != old.subjects {
+            unlisten(engine, stream);
+            listen(engine, stream);
+        }
+        if stream.config.allow_direct != old.allow_direct {
+            unlisten(engine, stream);
+            listen(engine, stream);
+        }
+        if stream.config.max_msgs_per_subject != old.max_msgs_per_subject {
+            stream.limit_subjects_again();
+        }
+        if stream.config.max_age != old.max_age {
+            super::streams::set_expiry(stream, &mut engine.timers, None);
+        }
+        self.changed(id);
+        self.advance_later(id);
+        self.advance(engine, now);
+        self.tell_effects(engine, id, now, out);
+        let event = Event::Stream {
+            stream: name,
+            action: Action::Modify,
+        };
+        self.publish_event(engine, &event, out);
+        let info = self.info_of(id, None, "")?;
+        Ok(Answered::WhenSafe(responses::stream_updated(&info)))
+    }
+
+    /// A stream may not take subjects that another one has, or that the
+    /// server itself publishes to.
+    fn check_overlap(&self, config: &StreamConfig, own: Option<StreamId>) -> Result<(), ApiError> {
+        let collide = midge_proto::subjects_collide;
+        for subject in &config.subjects {
+            let is_reserved = RESERVED
+                .iter()
+                .any(|reserved| collide(reserved.as_bytes(), subject.as_bytes()));
+            let is_event = midge_proto::is_subset(subject.as_bytes(), b"$JS.EVENT.>");
+            if is_reserved && !is_event && !config.no_ack {
+                return Err(ApiError::stream_invalid_config(
+                    "subjects that overlap with jetstream api require no-ack to be true",
+                ));
+            }
+        }
+        let others = self.streams.values().filter(|other| Some(other.id) != own);
+        for other in others {
+            for theirs in &other.config.subjects {
+                if config
+                    .subjects
+                    .iter()
+                    .any(|ours| collide(ours.as_bytes(), theirs.as_bytes()))
+                {
+                    return Err(ApiError::STREAM_SUBJECT_OVERLAP);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete_stream<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        name: &str,
+        request: &Request,
+        out: &mut O,
+    ) -> Outcome {
+        expect_empty(request.body())?;
+        let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let consumers: Vec<_> = self.streams[&id].consumers.keys().copied().collect();
+        for consumer in consumers {
+            self.remove_consumer(engine, id, consumer, out);
+        }
+        let Some(mut stream) = self.streams.remove(&id) else {
+            return Err(ApiError::STREAM_NOT_FOUND.into());
+        };
+        self.by_name.remove(name);
+        unlisten(engine, &mut stream);
+        engine
+            .timers
+            .disarm(&mut stream.expiry_due, Timer::Stream(id));
+        self.forget_stream(&stream);
+        let event = Event::Stream {
+            stream: name,
+            action: Action::Delete,
+        };
+        self.publish_event(engine, &event, out);
+        let body = responses::success(responses::ResponseKind::StreamDelete);
+        Ok(Answered::WhenSafe(body))
+    }
+
+    pub(super) fn stream_info(&mut self, name: &str, request: &Request) -> Outcome {
+        let asked = StreamInfoRequest::from_json(request.body())?;
+        let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let mut page = Page::default();
+        let mut subjects = Vec::new();
+        if !asked.subjects_filter.is_empty() {
+            let filter = Filter::new([asked.subjects_filter.as_bytes()]);
+            subjects = self.streams[&id]
+                .log
+                .subjects
+                .iter()
+                .filter(|subject| filter.matches(&subject.name))
+                .map(|subject| {
+                    (
+                        String::from_utf8_lossy(&subject.name).into_owned(),
+                        subject.count,
+                    )
+                })
+                .collect();
+            subjects.sort();
+            page = Page {
+                total: subjects.len(),
+                offset: asked.offset.min(subjects.len()),
+                limit: SUBJECTS_LIMIT,
+            };
+            subjects = subjects
+                .into_iter()
+                .skip(page.offset)
+                .take(SUBJECTS_LIMIT)
+                .collect();
+        }
+        let leader = self.config.server_name.clone();
+        let mut info = self.info_of(id, Some(&asked), &leader)?;
+        info.state.to_mut().subjects = subjects;
+        Ok(Answered::Now(responses::stream_info(&info, page)))
+    }
+
+    /// What is told of a stream. Needs the first block, for its time.
+    pub(super) fn info_of<'a>(
+        &'a self,
+        id: StreamId,
+        asked: Option<&StreamInfoRequest>,
+        leader: &'a str,
+    ) -> Result<StreamInfo<'a>, Held> {
+        let stream = &self.streams[&id];
+        let mut state = state_of(stream)?;
+        if asked.is_some_and(|asked| asked.deleted_details) {
+            let gaps = stream.log.gaps(DELETED_LISTED_MAX);
+            state.deleted = gaps.into_iter().map(|seq| seq.0).collect();
+        }
+        Ok(StreamInfo {
+            config: Cow::Borrowed(&stream.config),
+            created: stream.created,
+            state: Cow::Owned(state),
+            domain: "",
+            leader,
+            ts: self.wall,
+        })
+    }
+
+    pub(super) fn stream_names(&self, request: &Request) -> Outcome {
+        let asked = PageRequest::from_json(request.body())?;
+        let names = self.matching_streams(&asked.subject);
+        let page = page(names.len(), asked.offset, NAMES_LIMIT);
+        let shown = names.iter().skip(page.offset).take(page.limit);
+        let body = responses::stream_names(page, shown.map(|stream| stream.name()));
+        Ok(Answered::Now(body))
+    }
+
+    pub(super) fn stream_list(&self, request: &Request) -> Outcome {
+        let asked = PageRequest::from_json(request.body())?;
+        let streams = self.matching_streams(&asked.subject);
+        let page = page(streams.len(), asked.offset, LIST_LIMIT);
+        let infos = streams
+            .iter()
+            .skip(page.offset)
+            .take(page.limit)
+            .map(|stream| self.info_of(stream.id, None, ""))
+            .collect::<Result<Vec<_>, Held>>()?;
+        Ok(Answered::Now(responses::stream_list(page, infos)))
+    }
+
+    /// The streams whose subjects collide with one, by name.
+    fn matching_streams(&self, subject: &str) -> Vec<&Stream> {
+        let mut streams: Vec<&Stream> = self
+            .streams
+            .values()
+            .filter(|stream| {
+                subject.is_empty()
+                    || stream.config.subjects.iter().any(|own| {
+                        midge_proto::subjects_collide(own.as_bytes(), subject.as_bytes())
+                    })
+            })
+            .collect();
+        streams.sort_by(|a, b| a.name().cmp(b.name()));
+        streams
+    }
+
+    pub(super) fn purge<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        name: &str,
+        request: &mut Request,
+        now: Time,
+        out: &mut O,
+    ) -> Outcome {
+        let asked = PurgeRequest::from_json(request.body())?;
+        let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Err(ApiError::STREAM_NOT_FOUND.into());
+        };
+        if stream.config.sealed {
+            return Err(ApiError::STREAM_SEALED.into());
+        }
+        if stream.config.deny_purge {
+            return Err(ApiError::stream_purge_failed("stream purge not permitted").into());
+        }
+        let filter = Filter::new([asked.filter.as_bytes()]);
+        if filter.is_all() && asked.seq == 0 && asked.keep == 0 {
+            let purged = stream.purge_all();
+            self.changed(id);
+            return Ok(Answered::WhenSafe(responses::purged(purged)));
+        }
+        let mut removal = match std::mem::take(&mut request.progress) {
+            Progress::Purge(removal) => removal,
+            _ => plan_purge(stream, &asked, filter),
+        };
+        let step = if removal.left == 0 {
+            Ok(RemovalProgress::Done)
+        } else {
+            stream.step_removal(&mut removal)
+        };
+        if step == Ok(RemovalProgress::Done) && removal.filter.is_all() {
+            let first = stream.log.first();
+            for consumer in stream.consumers.values_mut() {
+                consumer.purged(first);
+            }
+        }
+        self.changed(id);
+        self.tell_effects(engine, id, now, out);
+        match step {
+            Ok(RemovalProgress::Done) => Ok(Answered::WhenSafe(responses::purged(removal.removed))),
+            Ok(RemovalProgress::More) => {
+                request.progress = Progress::Purge(removal);
+                Err(Held::Again)
+            }
+            Err(need) => {
+                request.progress = Progress::Purge(removal);
+                Err(need.into())
+            }
+        }
+    }
+}
+
+fn plan_purge(stream: &Stream, asked: &PurgeRequest, filter: Filter) -> Removal {
+    let log = &stream.log;
+    let mut to = log.last();
+    let mut left = u64::MAX;
+    if asked.seq > 0 {
+        to = Seq(asked.seq - 1);
+    }
+    if asked.keep > 0 {
+        let count = if filter.is_all() {
+            log.messages()
+        } else {
+            let meant = log
+                .subjects
+                .iter()
+                .filter(|subject| filter.matches(&subject.name));
+            meant.map(|subject| subject.count).sum()
+        };
+        left = count.saturating_sub(asked.keep);
+    }
+    Removal {
+        at: log.first(),
+        to,
+        filter,
+        left,
+        removed: 0,
+    }
+}
+
+/// The counters of a stream. Needs its first block, for the time of the first
+/// message.
+pub(super) fn state_of(stream: &Stream) -> Result<StreamState, NeedBlock> {
+    let log = &stream.log;
+    let (first, last) = (log.first(), log.last());
+    let is_empty = log.messages() == 0;
+    let first_ts = if is_empty {
+        Timestamp::UNSET
+    } else {
+        log.get(first)?
+            .map_or(Timestamp::UNSET, |record| record.time)
+    };
+    // A stream that never held anything says 0.
+    let is_new = is_empty && last.0 == stream.config.first_seq.saturating_sub(1);
+    Ok(StreamState {
+        messages: log.messages(),
+        bytes: log.bytes(),
+        first_seq: if is_new {
+            stream.config.first_seq
+        } else {
+            first.0
+        },
+        first_ts,
+        last_seq: last.0,
+        last_ts: log.last_time(),
+        num_subjects: log.subjects.len() as u64,
+        subjects: Vec::new(),
+        num_deleted: if is_empty {
+            0
+        } else {
+            (last.0 + 1 - first.0).saturating_sub(log.messages())
+        },
+        deleted: Vec::new(),
+        lost: (log.lost > 0).then(|| LostMessages {
+            msgs: Vec::new(),
+            bytes: 0,
+        }),
+        consumer_count: stream.consumers.len() as u64,
+    })
+}
+
+pub(super) fn page(total: usize, offset: usize, limit: usize) -> Page {
+    Page {
+        total,
+        offset: offset.min(total),
+        limit,
+    }
+}
+
+/// Makes the stream's subjects, and its messages if they may be read
+/// directly, lead to it.
+pub(super) fn listen(engine: &mut Engine, stream: &mut Stream) {
+    for subject in &stream.config.subjects {
+        let sub = engine.listen(Sink::Stream(stream.id), subject.as_bytes());
+        stream.subscriptions.push(sub);
+    }
+    if stream.config.allow_direct {
+        let subject = format!("$JS.API.DIRECT.GET.{}", stream.config.name);
+        for filter in [subject.clone(), format!("{subject}.>")] {
+            let sub = engine.listen(Sink::DirectGet(stream.id), filter.as_bytes());
+            stream.subscriptions.push(sub);
+        }
+    }
+}
+
+pub(super) fn unlisten(engine: &mut Engine, stream: &mut Stream) {
+    for sub in stream.subscriptions.drain(..) {
+        engine.account.unsubscribe(sub);
+    }
+}
+
+/// Whether messages go when their consumers are through with them.
+pub(super) fn keeps_for_consumers(config: &StreamConfig) -> bool {
+    config.retention != Retention::Limits
+}
+
+/// Whether it is for the memory alone.
+pub(super) fn is_memory(config: &StreamConfig) -> bool {
+    config.storage == Storage::Memory
+}

@@ -1,0 +1,644 @@
+//! A consumer: a cursor over a stream, and who waits for its messages.
+//!
+//! It decides what is to be delivered next, keeps what was delivered until it
+//! is settled, and says when something is due. It sends nothing: the streams
+//! ask it for the next message, deliver that, and tell it so.
+
+use super::effects::{Effects, Note, Status};
+use super::filter::Filter;
+use super::flow_control::FlowControl;
+use super::log::Log;
+use super::log_read::{NeedBlock, Search};
+use super::position::{Cursor, Position, Unacked};
+use super::pulls::Pulls;
+use super::recall::Counting;
+use crate::Time;
+use crate::ids::{ConsumerId, DeliverySeq, Seq};
+use midge_proto::api::{AckPolicy, ConsumerConfig, Nanos, ReplayPolicy, Timestamp};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// What can be delivered next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// This message; so many deliveries with this one.
+    Message { seq: Seq, deliveries: u32 },
+    /// Nothing yet: ask again after others had their turn.
+    Again,
+    /// Nothing now, but more will come by itself.
+    Later,
+    /// Nothing: it has seen all there is.
+    Dry,
+    /// Nothing until something is acknowledged.
+    Full,
+}
+
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub(crate) id: ConsumerId,
+    pub(crate) config: ConsumerConfig,
+    pub(crate) created: Timestamp,
+    pub(crate) filter: Filter,
+    pub(crate) cursor: Cursor,
+    /// Messages it has not seen yet.
+    pub(crate) pending: u64,
+    /// They are still being counted; until then nothing is delivered.
+    pub(crate) counting: Option<Counting>,
+    /// The messages it starts with, before it goes on behind them.
+    pub(crate) picks: VecDeque<Seq>,
+    /// Messages to be delivered again, in their turn.
+    redeliver: VecDeque<Seq>,
+    pub(crate) pulls: Pulls,
+    /// Somebody listens where it delivers to.
+    pub(crate) is_bound: bool,
+    pub(crate) flow: Option<FlowControl>,
+    pub(crate) heartbeat_due: Option<Time>,
+    /// No unacknowledged message is due before this.
+    ack_due: Option<Time>,
+    /// Nothing may be delivered before this: the stream's own pace is
+    /// replayed, or the rate is limited.
+    pub(crate) not_before: Option<Time>,
+    /// Messages up to this one are replayed at the pace they came in.
+    pub(crate) replay_until: Seq,
+    pub(crate) replayed_time: Option<Timestamp>,
+    /// The block that it delivered from last.
+    pub(crate) block: Option<Seq>,
+    /// When somebody last used it.
+    pub(crate) last_used: Time,
+    pub(crate) last_delivered: Option<Timestamp>,
+    pub(crate) last_acked: Option<Timestamp>,
+    /// Totals for monitoring.
+    pub(crate) redelivered_total: u64,
+    pub(crate) acked_total: u64,
+    /// When its timer is set for.
+    pub(crate) timer_due: Option<Time>,
+    /// It is in the queue of those that may have something to deliver.
+    pub(crate) is_ready: bool,
+    /// Its cursor differs from what is stored.
+    pub(crate) is_dirty: bool,
+    /// `$JS.ACK.<stream>.<name>.`
+    pub(crate) ack_prefix: Vec<u8>,
+    pub(crate) subscriptions: Vec<crate::ids::SubId>,
+}
+
+impl Consumer {
+    /// A consumer that starts behind `passed`.
+    pub(crate) fn new(
+        id: ConsumerId,
+        stream: &str,
+        config: ConsumerConfig,
+        created: Timestamp,
+        now: Time,
+    ) -> Self {
+        let mut ack_prefix = Vec::new();
+        for part in ["$JS.ACK.", stream, ".", &config.name, "."] {
+            ack_prefix.extend_from_slice(part.as_bytes());
+        }
+        let mut consumer = Consumer {
+            id,
+            created,
+            filter: Filter::all(),
+            cursor: Cursor::default(),
+            pending: 0,
+            counting: None,
+            picks: VecDeque::new(),
+            redeliver: VecDeque::new(),
+            pulls: Pulls::default(),
+            is_bound: false,
+            flow: None,
+            heartbeat_due: None,
+            ack_due: None,
+            not_before: None,
+            replay_until: Seq(0),
+            replayed_time: None,
+            block: None,
+            last_used: now,
+            last_delivered: None,
+            last_acked: None,
+            redelivered_total: 0,
+            acked_total: 0,
+            timer_due: None,
+            is_ready: false,
+            is_dirty: true,
+            ack_prefix,
+            subscriptions: Vec::new(),
+            config: ConsumerConfig::default(),
+        };
+        consumer.configure(config);
+        consumer
+    }
+
+    /// Takes a configuration that was checked.
+    pub(crate) fn configure(&mut self, config: ConsumerConfig) {
+        let filters: Vec<&[u8]> = if config.filter_subject.is_empty() {
+            config
+                .filter_subjects
+                .iter()
+                .map(String::as_bytes)
+                .collect()
+        } else {
+            vec![config.filter_subject.as_bytes()]
+        };
+        self.filter = Filter::new(filters);
+        if config.flow_control && self.flow.is_none() {
+            self.flow = Some(FlowControl::new());
+        }
+        self.config = config;
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    pub(crate) fn is_push(&self) -> bool {
+        !self.config.deliver_subject.is_empty()
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        !self.config.durable_name.is_empty()
+    }
+
+    pub(crate) fn wants_acks(&self) -> bool {
+        self.config.ack_policy != AckPolicy::None
+    }
+
+    pub(crate) fn is_paused(&self, wall: Timestamp) -> bool {
+        self.config.pause_until.is_some_and(|until| until > wall)
+    }
+
+    /// The first message that it has not passed.
+    pub(crate) fn next_seq(&self) -> Seq {
+        self.cursor.delivered.seq.next()
+    }
+
+    /// Messages that were delivered more than once and are not settled.
+    pub(crate) fn redelivered(&self) -> usize {
+        self.cursor.redeliveries.len()
+    }
+
+    /// Messages waiting to be delivered again.
+    pub(crate) fn redeliver_len(&self) -> usize {
+        self.redeliver.len()
+    }
+
+    // What the stream tells.
+
+    /// A message was stored.
+    #[inline]
+    pub(crate) fn stored(&mut self, subject: &[u8]) -> bool {
+        let is_meant = self.filter.matches(subject);
+        self.pending += u64::from(is_meant);
+        is_meant
+    }
+
+    /// A message is gone, not by this consumer's doing.
+    pub(crate) fn removed(&mut self, seq: Seq, subject: &[u8], effects: &mut Effects) {
+        let is_ahead = if self.picks.is_empty() {
+            seq >= self.next_seq()
+        } else {
+            seq >= self.next_seq() && self.is_to_come(seq)
+        };
+        let is_uncounted = self
+            .counting
+            .is_some_and(|counting| seq >= counting.at && seq <= counting.end);
+        if is_ahead && !is_uncounted && self.filter.matches(subject) {
+            self.pending = self.pending.saturating_sub(1);
+        }
+        if let Some(unacked) = self.cursor.unacked.get(&seq) {
+            effects.notes.push(Note::Terminated {
+                delivery: unacked.delivery,
+                seq,
+                deliveries: self.cursor.deliveries(seq).saturating_sub(1),
+                reason: "Unacknowledged message was deleted".into(),
+            });
+            self.cursor.settle(seq);
+            self.is_dirty = true;
+        }
+    }
+
+    /// Among the picks, or behind them.
+    fn is_to_come(&self, seq: Seq) -> bool {
+        self.picks.back().is_none_or(|last| seq > *last) || self.picks.binary_search(&seq).is_ok()
+    }
+
+    /// Everything before `first` is gone.
+    pub(crate) fn purged(&mut self, first: Seq) {
+        self.picks.retain(|seq| *seq >= first);
+        self.cursor.pass(first);
+        self.redeliver
+            .retain(|seq| self.cursor.unacked.contains_key(seq));
+        self.is_dirty = true;
+    }
+
+    /// Whether it still wants a message of this subject: it has not seen it,
+    /// or has not settled it.
+    pub(crate) fn wants(&self, seq: Seq, subject: &[u8]) -> bool {
+        self.filter.matches(subject)
+            && (seq >= self.next_seq() || self.cursor.unacked.contains_key(&seq))
+    }
+
+    // What comes next.
+
+    /// What can be delivered next. What it finds out on the way, such as
+    /// messages that were delivered too often, it takes note of.
+    pub(crate) fn next(
+        &mut self,
+        log: &Log,
+        now: Time,
+        wall: Timestamp,
+        effects: &mut Effects,
+    ) -> Result<Next, NeedBlock> {
+        if self.counting.is_some()
+            || self.is_paused(wall)
+            || self.not_before.is_some_and(|at| at > now)
+        {
+            return Ok(Next::Later);
+        }
+        while let Some(seq) = self.redeliver.front().copied() {
+            let is_queued = self
+                .cursor
+                .unacked
+                .get(&seq)
+                .is_some_and(|unacked| unacked.is_queued);
+            if is_queued {
+                if self.is_exhausted(seq) {
+                    self.give_up(seq, effects);
+                } else if log.get(seq)?.is_some() {
+                    let deliveries = self.cursor.deliveries(seq) + 1;
+                    return Ok(Next::Message { seq, deliveries });
+                } else {
+                    self.cursor.settle(seq);
+                    self.is_dirty = true;
+                }
+            }
+            self.redeliver.pop_front();
+        }
+        let max = self.config.max_ack_pending;
+        if self.wants_acks() && max > 0 && self.cursor.unacked.len() as u64 >= max as u64 {
+            return Ok(Next::Full);
+        }
+        while let Some(seq) = self.picks.front().copied() {
+            if seq > log.durable() {
+                return Ok(Next::Later);
+            }
+            if log.get(seq)?.is_some() {
+                return Ok(Next::Message { seq, deliveries: 1 });
+            }
+            self.picks.pop_front();
+        }
+        self.next_new(log)
+    }
+
+    fn next_new(&mut self, log: &Log) -> Result<Next, NeedBlock> {
+        let end = log.durable();
+        if self.next_seq() > end {
+            return Ok(if self.pending > 0 {
+                Next::Later
+            } else {
+                Next::Dry
+            });
+        }
+        if self.pending == 0 {
+            self.skip_to(end);
+            return Ok(Next::Dry);
+        }
+        match log.next_match(self.next_seq(), end, &self.filter)? {
+            Search::Found(seq) => Ok(Next::Message { seq, deliveries: 1 }),
+            Search::Pause(seq) => {
+                self.skip_to(seq.prev());
+                Ok(Next::Again)
+            }
+            Search::Nothing => {
+                self.skip_to(end);
+                if end < log.last() {
+                    return Ok(Next::Later);
+                }
+                // There was less than it had counted with.
+                self.pending = 0;
+                Ok(Next::Dry)
+            }
+        }
+    }
+
+    /// Passes over messages that are not meant for it.
+    fn skip_to(&mut self, seq: Seq) {
+        let was_settled = self.cursor.ack_floor.seq >= self.cursor.delivered.seq;
+        self.cursor.delivered.seq = self.cursor.delivered.seq.max(seq);
+        if was_settled && self.cursor.unacked.is_empty() {
+            self.cursor.ack_floor = self.cursor.delivered;
+        }
+    }
+
+    fn is_exhausted(&self, seq: Seq) -> bool {
+        let max = self.config.max_deliver;
+        max > 0 && u64::from(self.cursor.deliveries(seq)) >= max as u64
+    }
+
+    /// Nothing came of so many deliveries: it is not delivered again.
+    fn give_up(&mut self, seq: Seq, effects: &mut Effects) {
+        let deliveries = self.cursor.deliveries(seq);
+        if self.cursor.give_up(seq) {
+            self.is_dirty = true;
+            // Told apart from messages that were never delivered again.
+            self.cursor
+                .redeliveries
+                .entry(seq)
+                .or_insert(deliveries.saturating_sub(1));
+            effects.notes.push(Note::MaxDeliveries { seq, deliveries });
+        }
+    }
+
+    /// A message that [`Consumer::next`] gave was sent. Returns the number of
+    /// the delivery.
+    pub(crate) fn delivered(
+        &mut self,
+        seq: Seq,
+        deliveries: u32,
+        now: Time,
+        wall: Timestamp,
+        effects: &mut Effects,
+    ) -> DeliverySeq {
+        let delivery = DeliverySeq(self.cursor.delivered.delivery.0 + 1);
+        self.cursor.delivered.delivery = delivery;
+        self.is_dirty = true;
+        self.last_delivered = Some(wall);
+        if deliveries > 1 {
+            self.redelivered_total += 1;
+            self.redeliver.pop_front();
+            *self.cursor.redeliveries.entry(seq).or_insert(0) += 1;
+            let due = now + self.ack_wait(deliveries);
+            if let Some(unacked) = self.cursor.unacked.get_mut(&seq) {
+                unacked.is_queued = false;
+                unacked.delivered_at = wall;
+                unacked.due = due;
+            }
+            self.ack_due = Some(self.ack_due.map_or(due, |armed| armed.min(due)));
+            return delivery;
+        }
+        self.pending = self.pending.saturating_sub(1);
+        if self.picks.front() == Some(&seq) {
+            self.picks.pop_front();
+            self.cursor.delivered.seq = self.cursor.delivered.seq.max(seq);
+        } else {
+            self.cursor.delivered.seq = seq;
+        }
+        if self.wants_acks() {
+            let due = now + self.ack_wait(1);
+            let unacked = Unacked {
+                delivery,
+                delivered_at: wall,
+                due,
+                is_queued: false,
+            };
+            self.cursor.unacked.insert(seq, unacked);
+            self.ack_due = Some(self.ack_due.map_or(due, |armed| armed.min(due)));
+        } else {
+            self.cursor.ack_floor = self.cursor.delivered;
+            effects.settled.push(seq);
+        }
+        delivery
+    }
+
+    /// How long the ack of a message may take that was delivered so often.
+    fn ack_wait(&self, deliveries: u32) -> Duration {
+        let backoff = &self.config.backoff;
+        let step = (deliveries as usize).min(backoff.len());
+        let wait = step
+            .checked_sub(1)
+            .and_then(|step| backoff.get(step))
+            .unwrap_or(&self.config.ack_wait);
+        duration(*wait)
+    }
+
+    // What time does.
+
+    /// Queues what was not acknowledged in time.
+    pub(crate) fn expire_acks(&mut self, now: Time, effects: &mut Effects) {
+        if self.ack_due.is_none_or(|due| due > now) {
+            return;
+        }
+        let late: Vec<Seq> = self
+            .cursor
+            .unacked
+            .iter()
+            .filter(|(_, unacked)| !unacked.is_queued && unacked.due <= now)
+            .map(|(seq, _)| *seq)
+            .collect();
+        for seq in late {
+            if self.is_exhausted(seq) {
+                self.give_up(seq, effects);
+            } else {
+                self.queue(seq);
+            }
+        }
+        self.find_ack_due();
+    }
+
+    fn find_ack_due(&mut self) {
+        self.ack_due = self
+            .cursor
+            .unacked
+            .values()
+            .filter(|unacked| !unacked.is_queued)
+            .map(|unacked| unacked.due)
+            .min();
+    }
+
+    fn queue(&mut self, seq: Seq) {
+        if let Some(unacked) = self.cursor.unacked.get_mut(&seq)
+            && !unacked.is_queued
+        {
+            unacked.is_queued = true;
+            self.redeliver.push_back(seq);
+        }
+    }
+
+    /// After a restart: sets the clock of every unacknowledged message by
+    /// when it was delivered.
+    pub(crate) fn resume(&mut self, now: Time, wall: Timestamp) {
+        let waits: Vec<(Seq, Duration)> = self
+            .cursor
+            .unacked
+            .iter()
+            .map(|(seq, unacked)| {
+                let wait = self.ack_wait(self.cursor.deliveries(*seq));
+                // A clock that was set back must not make it wait longer.
+                let since = duration(wall.since(unacked.delivered_at));
+                (*seq, wait.saturating_sub(since))
+            })
+            .collect();
+        for (seq, wait) in waits {
+            if let Some(unacked) = self.cursor.unacked.get_mut(&seq) {
+                unacked.due = now + wait;
+            }
+        }
+        self.find_ack_due();
+    }
+
+    /// When something is to be done, though nobody asks.
+    pub(crate) fn next_due(&self) -> Option<Time> {
+        [
+            self.ack_due,
+            self.pulls.due(),
+            self.heartbeat_due,
+            self.not_before,
+            self.inactive_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// When it is removed if nobody uses it.
+    pub(crate) fn inactive_due(&self) -> Option<Time> {
+        if self.config.inactive_threshold.0 <= 0 || (self.is_push() && self.is_bound) {
+            return None;
+        }
+        Some(self.last_used + duration(self.config.inactive_threshold))
+    }
+
+    /// Ends pull requests whose time is up, and shows the others that it
+    /// lives.
+    pub(crate) fn expire_pulls(&mut self, now: Time, effects: &mut Effects) {
+        for pull in self.pulls.take(|pull| pull.is_expired(now)) {
+            let status = Status::RequestTimeout {
+                wanted: pull.wanted,
+                bytes_left: pull.bytes_left.unwrap_or(0),
+            };
+            effects.statuses.push((pull.reply, status));
+        }
+        let Position { delivery, seq } = self.cursor.delivered;
+        for pull in self.pulls.iter_mut() {
+            if pull.heartbeat_due.is_some_and(|due| due <= now) {
+                pull.heartbeat_due = pull.heartbeat.map(|heartbeat| now + heartbeat);
+                let status = Status::Heartbeat { delivery, seq };
+                effects.statuses.push((pull.reply.clone(), status));
+            }
+        }
+    }
+
+    /// Ends the requests that do not wait when there is nothing to get.
+    pub(crate) fn run_dry(&mut self, effects: &mut Effects) {
+        for pull in self.pulls.take(|pull| pull.is_done_when_dry()) {
+            effects.statuses.push((pull.reply, Status::NoMessages));
+        }
+    }
+
+    /// The pace for what follows a message: by the stream's own, if that is
+    /// replayed, and by the rate.
+    pub(crate) fn pace(&mut self, seq: Seq, time: Timestamp, len: usize, now: Time) {
+        if self.config.rate_limit_bps > 0 {
+            let nanos = len as u128 * 8 * 1_000_000_000 / u128::from(self.config.rate_limit_bps);
+            let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+            let start = self.not_before.filter(|at| *at > now).unwrap_or(now);
+            self.not_before = Some(start + Duration::from_nanos(nanos));
+        }
+        if self.config.replay_policy == ReplayPolicy::Original && seq <= self.replay_until {
+            self.replayed_time = Some(time);
+        }
+    }
+
+    // Acks.
+
+    /// A message was processed.
+    pub(crate) fn ack(
+        &mut self,
+        delivery: DeliverySeq,
+        seq: Seq,
+        wall: Timestamp,
+        effects: &mut Effects,
+    ) -> bool {
+        let was_full = self.is_full();
+        let before = effects.settled.len();
+        match self.config.ack_policy {
+            AckPolicy::All => {
+                self.cursor
+                    .settle_all(delivery, seq, |seq| effects.settled.push(seq));
+            }
+            _ => {
+                if self.cursor.settle(seq) {
+                    effects.settled.push(seq);
+                }
+            }
+        }
+        let settled = (effects.settled.len() - before) as u64;
+        if settled > 0 {
+            self.is_dirty = true;
+            self.acked_total += settled;
+            self.last_acked = Some(wall);
+        }
+        was_full
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        let max = self.config.max_ack_pending;
+        max > 0 && self.cursor.unacked.len() as u64 >= max as u64
+    }
+
+    /// A message is to be delivered again, now or after a delay.
+    pub(crate) fn nak(
+        &mut self,
+        delivery: DeliverySeq,
+        seq: Seq,
+        delay: Option<Duration>,
+        now: Time,
+        effects: &mut Effects,
+    ) {
+        let deliveries = self.cursor.deliveries(seq);
+        let Some(unacked) = self.cursor.unacked.get_mut(&seq) else {
+            return;
+        };
+        effects.notes.push(Note::Naked {
+            delivery,
+            seq,
+            deliveries,
+        });
+        match delay {
+            Some(delay) => {
+                unacked.is_queued = false;
+                unacked.due = now + delay;
+                let due = unacked.due;
+                self.ack_due = Some(self.ack_due.map_or(due, |armed| armed.min(due)));
+            }
+            None => self.queue(seq),
+        }
+        self.is_dirty = true;
+    }
+
+    /// A message is still being worked on.
+    pub(crate) fn progress(&mut self, seq: Seq, now: Time, wall: Timestamp) {
+        let wait = self.ack_wait(self.cursor.deliveries(seq));
+        if let Some(unacked) = self.cursor.unacked.get_mut(&seq) {
+            unacked.due = now + wait;
+            unacked.delivered_at = wall;
+            self.is_dirty = true;
+        }
+    }
+
+    /// A message is not to be delivered again.
+    pub(crate) fn terminate(
+        &mut self,
+        delivery: DeliverySeq,
+        seq: Seq,
+        reason: String,
+        effects: &mut Effects,
+    ) {
+        let deliveries = self.cursor.deliveries(seq);
+        let is_ours = self.cursor.unacked.contains_key(&seq);
+        if is_ours && self.cursor.settle(seq) {
+            self.is_dirty = true;
+            effects.settled.push(seq);
+            effects.notes.push(Note::Terminated {
+                delivery,
+                seq,
+                deliveries,
+                reason,
+            });
+        }
+    }
+}
+
+/// A span of the API's as the engine's.
+pub(crate) fn duration(nanos: Nanos) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos.0).unwrap_or(0))
+}

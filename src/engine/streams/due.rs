@@ -1,0 +1,251 @@
+//! What time and the coming and going of listeners do to streams.
+
+use super::api_consumers::is_bound;
+use super::api_streams::listen;
+use super::consumer::duration;
+use super::effects::Effects;
+use super::recovery::StoredStreams;
+use super::streams::{Health, Streams};
+use crate::Time;
+use crate::account::Sink;
+use crate::engine::{Engine, Timer};
+use crate::ids::{ConsumerId, StreamId};
+use crate::outbox::Outbox;
+use midge_proto::headers::{HeaderWriter, name as names};
+
+impl Streams {
+    /// Starts to listen, with what was stored.
+    pub(crate) fn enable(&mut self, engine: &mut Engine, recovery: StoredStreams, now: Time) {
+        let api = engine.listen(Sink::Api, b"$JS.API.>");
+        self.api_subscriptions.push(api);
+        self.adopt(engine, recovery, now);
+    }
+
+    /// Takes over streams from the disk.
+    fn adopt(&mut self, engine: &mut Engine, mut recovery: StoredStreams, now: Time) {
+        recovery.finish();
+        self.damaged_rows += recovery.damaged.len() as u64;
+        self.last_stream = self.last_stream.max(recovery.last_stream);
+        for mut stream in std::mem::take(&mut recovery.streams) {
+            let id = stream.id;
+            listen(engine, &mut stream);
+            self.by_name.insert(stream.config.name.clone(), id);
+            let consumers: Vec<ConsumerId> = stream.consumers.keys().copied().collect();
+            let wall = self.wall;
+            for consumer in stream.consumers.values_mut() {
+                consumer.last_used = now;
+                consumer.resume(now, wall);
+            }
+            self.streams.insert(id, stream);
+            self.recount(id);
+            for consumer in consumers {
+                self.open_consumer(engine, id, consumer);
+                self.make_ready(id, consumer);
+                self.arm(engine, id, consumer);
+            }
+            self.recall_ids(id);
+            self.advance_later(id);
+        }
+    }
+
+    /// The store is open again: what is on the disk is what there is.
+    pub(crate) fn recovered<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        recovery: StoredStreams,
+        now: Time,
+        out: &mut O,
+    ) {
+        let ids: Vec<StreamId> = self
+            .streams
+            .values()
+            .filter(|stream| !stream.is_volatile())
+            .map(|stream| stream.id)
+            .collect();
+        for id in ids {
+            self.unload(engine, id, out);
+        }
+        self.forget_unwritten();
+        self.health = Health::Good;
+        self.adopt(engine, recovery, now);
+    }
+
+    /// Forgets a stream in memory, not on the disk.
+    fn unload<O: Outbox>(&mut self, engine: &mut Engine, id: StreamId, out: &mut O) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        let consumers: Vec<ConsumerId> = stream.consumers.keys().copied().collect();
+        for consumer in consumers {
+            self.end_pulls(engine, id, consumer, true, out);
+            self.close_consumer(engine, id, consumer);
+        }
+        if let Some(mut stream) = self.streams.remove(&id) {
+            super::api_streams::unlisten(engine, &mut stream);
+            engine
+                .timers
+                .disarm(&mut stream.expiry_due, Timer::Stream(id));
+            self.by_name.remove(&stream.config.name);
+        }
+    }
+
+    /// Tells everybody who waits that the server stops.
+    pub(crate) fn shut_down<O: Outbox>(&mut self, engine: &mut Engine, out: &mut O) {
+        let all: Vec<(StreamId, ConsumerId)> = self
+            .streams
+            .values()
+            .flat_map(|stream| stream.consumers.keys().map(|id| (stream.id, *id)))
+            .collect();
+        for (stream, consumer) in all {
+            self.end_pulls(engine, stream, consumer, true, out);
+        }
+    }
+
+    /// A stream's oldest message may have come of age.
+    pub(crate) fn stream_due(&mut self, engine: &mut Engine, id: StreamId, now: Time) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.expiry_due = None;
+            self.advance_later(id);
+            self.advance(engine, now);
+        }
+    }
+
+    /// Something is due at a consumer.
+    pub(crate) fn consumer_due<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        id: ConsumerId,
+        now: Time,
+        out: &mut O,
+    ) {
+        let consumer = self
+            .streams
+            .get_mut(&stream_id)
+            .and_then(|stream| stream.consumers.get_mut(&id));
+        let Some(consumer) = consumer else {
+            return;
+        };
+        consumer.timer_due = None;
+        let mut effects = Effects::default();
+        consumer.expire_acks(now, &mut effects);
+        consumer.expire_pulls(now, &mut effects);
+        if consumer.not_before.is_some_and(|at| at <= now) {
+            consumer.not_before = None;
+        }
+        let beats = consumer.heartbeat_due.is_some_and(|due| due <= now);
+        let is_idle = consumer.inactive_due().is_some_and(|due| due <= now);
+        if consumer.is_dirty {
+            self.cursor_changed(stream_id, now);
+        }
+        if !effects.is_empty() {
+            self.carry_out(engine, stream_id, id, effects, now, out);
+        }
+        if beats {
+            self.beat(engine, stream_id, id, now, out);
+        }
+        if is_idle && !self.is_in_use(engine, stream_id, id, now) {
+            self.remove_consumer(engine, stream_id, id, out);
+            return;
+        }
+        self.make_ready(stream_id, id);
+        self.arm(engine, stream_id, id);
+    }
+
+    /// Whether a consumer that was not used for its time still has users.
+    fn is_in_use(
+        &mut self,
+        engine: &mut Engine,
+        stream: StreamId,
+        id: ConsumerId,
+        now: Time,
+    ) -> bool {
+        let consumer = self
+            .streams
+            .get_mut(&stream)
+            .and_then(|stream| stream.consumers.get_mut(&id));
+        let Some(consumer) = consumer else {
+            return false;
+        };
+        let is_used = if consumer.is_push() {
+            consumer.is_bound = is_bound(engine, consumer);
+            consumer.is_bound
+        } else {
+            let is_heard = consumer
+                .pulls
+                .iter()
+                .any(|pull| engine.is_heard(&pull.reply));
+            is_heard || !consumer.cursor.unacked.is_empty()
+        };
+        if is_used {
+            consumer.last_used = now;
+        }
+        is_used
+    }
+
+    /// Shows a push consumer's receiver that it lives.
+    fn beat<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream: StreamId,
+        id: ConsumerId,
+        now: Time,
+        out: &mut O,
+    ) {
+        let consumer = self
+            .streams
+            .get_mut(&stream)
+            .and_then(|stream| stream.consumers.get_mut(&id));
+        let Some(consumer) = consumer else {
+            return;
+        };
+        consumer.heartbeat_due = Some(now + duration(consumer.config.idle_heartbeat));
+        if !consumer.is_bound {
+            return;
+        }
+        let mut header = Vec::new();
+        let writer = HeaderWriter::status(&mut header, 100, "Idle Heartbeat")
+            .number(names::LAST_CONSUMER, consumer.cursor.delivered.delivery.0)
+            .number(names::LAST_STREAM, consumer.cursor.delivered.seq.0);
+        match consumer.flow.as_ref().and_then(|flow| flow.asked()) {
+            Some(asked) => writer.header(names::CONSUMER_STALLED, asked).finish(),
+            None => writer.finish(),
+        }
+        let to = consumer.config.deliver_subject.clone();
+        let routed = engine.send_status(to.as_bytes(), None, &header, out);
+        if routed.receivers == 0 {
+            consumer.is_bound = false;
+            consumer.last_used = now;
+        }
+    }
+
+    /// Subscriptions have come or gone: finds out who listens to push
+    /// consumers.
+    pub(super) fn check_interest(&mut self, engine: &mut Engine, now: Time) {
+        let mut woken = Vec::new();
+        for stream in self.streams.values_mut() {
+            for consumer in stream
+                .consumers
+                .values_mut()
+                .filter(|consumer| consumer.is_push())
+            {
+                let was_bound = consumer.is_bound;
+                consumer.is_bound = is_bound(engine, consumer);
+                if was_bound == consumer.is_bound {
+                    continue;
+                }
+                consumer.last_used = now;
+                if consumer.is_bound {
+                    if let Some(flow) = &mut consumer.flow {
+                        flow.reset();
+                    }
+                }
+                woken.push((stream.id, consumer.id));
+            }
+        }
+        for (stream, id) in woken {
+            self.make_ready(stream, id);
+            self.arm(engine, stream, id);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What a step of a consumer leads to beside its own change.
+
+use crate::ids::{DeliverySeq, Seq};
+
+/// A message's last words with a consumer, for those who watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// It was delivered as often as it may be.
+    MaxDeliveries { seq: Seq, deliveries: u32 },
+    /// It was refused.
+    Naked {
+        delivery: DeliverySeq,
+        seq: Seq,
+        deliveries: u32,
+    },
+    /// It is not to be delivered again.
+    Terminated {
+        delivery: DeliverySeq,
+        seq: Seq,
+        deliveries: u32,
+        reason: String,
+    },
+    /// It was acknowledged, and this one is reported.
+    Acked {
+        delivery: DeliverySeq,
+        seq: Seq,
+        deliveries: u32,
+        after_ns: i64,
+    },
+}
+
+/// What a pull request is told at its end, or while it waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Status {
+    NoMessages,
+    RequestTimeout { wanted: u64, bytes_left: u64 },
+    TooLarge { wanted: u64, bytes_left: u64 },
+    BatchCompleted { bytes_left: u64 },
+    ServerShutdown { wanted: u64, bytes_left: u64 },
+    ConsumerDeleted,
+    Heartbeat { delivery: DeliverySeq, seq: Seq },
+}
+
+/// Gathered while a consumer takes a step; the streams carry it out.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) notes: Vec<Note>,
+    /// To this subject.
+    pub(crate) statuses: Vec<(Box<[u8]>, Status)>,
+    /// Messages this consumer is through with.
+    pub(crate) settled: Vec<Seq>,
+}
+
+impl Effects {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.notes.is_empty() && self.statuses.is_empty() && self.settled.is_empty()
+    }
+}

@@ -1,0 +1,91 @@
+//! What a publisher asks of a stream by headers.
+
+use midge_proto::api::ApiError;
+use midge_proto::headers::{HeaderBlock, name};
+
+/// Who may be replaced by a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rollup {
+    Subject,
+    All,
+}
+
+/// The `Nats-…` headers of a publish that a stream acts on.
+#[derive(Debug, Default)]
+pub(crate) struct Expectations<'a> {
+    pub(crate) stream: Option<&'a [u8]>,
+    pub(crate) last_seq: Option<&'a [u8]>,
+    pub(crate) last_subject_seq: Option<&'a [u8]>,
+    pub(crate) last_subject: Option<&'a [u8]>,
+    pub(crate) last_msg_id: Option<&'a [u8]>,
+    pub(crate) msg_id: Option<&'a [u8]>,
+    pub(crate) rollup: Option<&'a [u8]>,
+    /// One of a feature that streams do not have.
+    pub(crate) unsupported: Option<ApiError>,
+}
+
+impl<'a> Expectations<'a> {
+    pub(crate) fn read(header: &'a [u8]) -> Self {
+        let mut found = Expectations::default();
+        for (key, value) in HeaderBlock::new(header).iter() {
+            if !key.starts_with(b"Nats-") {
+                continue;
+            }
+            let place = match key {
+                _ if key == name::EXPECTED_STREAM => &mut found.stream,
+                _ if key == name::EXPECTED_LAST_SEQ => &mut found.last_seq,
+                _ if key == name::EXPECTED_LAST_SUBJECT_SEQ => &mut found.last_subject_seq,
+                _ if key == name::EXPECTED_LAST_SUBJECT_SEQ_SUBJECT => &mut found.last_subject,
+                _ if key == name::EXPECTED_LAST_MSG_ID => &mut found.last_msg_id,
+                _ if key == name::MSG_ID => &mut found.msg_id,
+                _ if key == name::ROLLUP => &mut found.rollup,
+                _ => {
+                    if found.unsupported.is_none() {
+                        found.unsupported = unsupported(key, value);
+                    }
+                    continue;
+                }
+            };
+            // An empty header counts as none; of several the first counts.
+            if place.is_none() && !value.is_empty() {
+                *place = Some(value);
+            }
+        }
+        found
+    }
+
+    /// What the rollup header asks for.
+    pub(crate) fn rollup(&self) -> Result<Option<Rollup>, ApiError> {
+        let Some(value) = self.rollup else {
+            return Ok(None);
+        };
+        if value.eq_ignore_ascii_case(b"sub") {
+            Ok(Some(Rollup::Subject))
+        } else if value.eq_ignore_ascii_case(b"all") {
+            Ok(Some(Rollup::All))
+        } else {
+            let value = String::from_utf8_lossy(value);
+            Err(ApiError::stream_rollup_failed(format!(
+                "rollup value invalid: \"{value}\""
+            )))
+        }
+    }
+}
+
+/// The refusal of a header that asks for what streams do not do. Storing the
+/// message without it would be a promise not kept.
+fn unsupported(name: &[u8], value: &[u8]) -> Option<ApiError> {
+    match name {
+        b"Nats-TTL" if value != b"0" && !value.is_empty() => Some(ApiError::MESSAGE_TTL_DISABLED),
+        b"Nats-Incr" => Some(ApiError::MESSAGE_INCR_DISABLED),
+        b"Nats-Schedule" => Some(ApiError::MESSAGE_SCHEDULES_DISABLED),
+        b"Nats-Batch-Id" => Some(ApiError::ATOMIC_PUBLISH_DISABLED),
+        b"Nats-Stream-Source" => Some(ApiError::MESSAGE_SOURCE_HDR_NOT_ALLOWED),
+        _ => None,
+    }
+}
+
+/// A sequence as a header says it.
+pub(crate) fn number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}

@@ -1,0 +1,76 @@
+//! Which subjects of a stream are meant.
+
+/// A choice of subjects: all of them, or those that one of a few filters
+/// covers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// Valid filters; none of them means all subjects.
+    filters: Vec<Vec<u8>>,
+    /// Every filter names exactly one subject.
+    is_literal: bool,
+}
+
+impl Filter {
+    pub(crate) fn all() -> Self {
+        Filter::default()
+    }
+
+    pub(crate) fn new<'a>(filters: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let filters: Vec<Vec<u8>> = filters
+            .into_iter()
+            .filter(|filter| !filter.is_empty())
+            .map(<[u8]>::to_vec)
+            .collect();
+        if filters.iter().any(|filter| filter == b">") {
+            return Filter::all();
+        }
+        let is_literal =
+            !filters.is_empty() && filters.iter().all(|filter| midge_proto::is_literal(filter));
+        Filter {
+            filters,
+            is_literal,
+        }
+    }
+
+    pub(crate) fn is_all(&self) -> bool {
+        self.filters.is_empty()
+    }
+
+    /// The subjects meant, if each is named.
+    pub(crate) fn literals(&self) -> Option<&[Vec<u8>]> {
+        self.is_literal.then_some(&self.filters[..])
+    }
+
+    #[inline]
+    pub(crate) fn matches(&self, subject: &[u8]) -> bool {
+        if self.filters.is_empty() {
+            return true;
+        }
+        if self.is_literal {
+            return self.filters.iter().any(|filter| filter == subject);
+        }
+        self.filters
+            .iter()
+            .any(|filter| midge_proto::matches(filter, subject))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_filter_and_the_full_wildcard_mean_all() {
+        for all in [
+            Filter::all(),
+            Filter::new([&b">"[..]]),
+            Filter::new([&b""[..]]),
+        ] {
+            assert!(all.is_all() && all.matches(b"x") && all.literals().is_none());
+        }
+        let some = Filter::new([&b"a.*"[..], b"b"]);
+        assert!(some.matches(b"a.x") && some.matches(b"b") && !some.matches(b"c"));
+        assert!(some.literals().is_none());
+        assert!(Filter::new([&b"a"[..], b"b"]).literals().is_some());
+    }
+}

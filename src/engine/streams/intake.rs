@@ -1,0 +1,240 @@
+//! What may enter a stream.
+//!
+//! A message is checked against what it asks for itself and against the
+//! stream's rules, in the order in which nats-server does, as clients see
+//! which refusal comes first.
+
+use super::expectations::{Expectations, Rollup, number};
+use super::filter::Filter;
+use super::stream::Stream;
+use super::summary::accounted_len;
+use crate::ids::Seq;
+use midge_proto::api::{ApiError, Discard, Retention, Timestamp};
+
+/// Header blocks may not be longer than this, as their length is stored in
+/// two bytes.
+const HEADER_LEN_MAX: usize = u16::MAX as usize;
+
+/// The same for subjects.
+const SUBJECT_LEN_MAX: usize = u16::MAX as usize;
+
+/// A message on its way into a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) subject: &'a [u8],
+    /// Header block and body.
+    pub(crate) payload: &'a [u8],
+    pub(crate) header_len: usize,
+}
+
+/// What became of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// It has this sequence; nobody may want it, in which case it is not kept.
+    New(Seq),
+    /// It was there already, under this sequence.
+    Duplicate(Seq),
+}
+
+impl Stream {
+    /// Stores a message if everything it asks for holds.
+    pub(crate) fn store(
+        &mut self,
+        message: Incoming<'_>,
+        wall: Timestamp,
+    ) -> Result<Stored, ApiError> {
+        if self.config.sealed {
+            return Err(ApiError::STREAM_SEALED);
+        }
+        if !midge_proto::is_literal(message.subject) || message.subject.len() > SUBJECT_LEN_MAX {
+            return Err(ApiError::stream_store_failed("subject can not be stored"));
+        }
+        let mut rollup = None;
+        let mut msg_id = None;
+        if message.header_len > 0 {
+            let header = &message.payload[..message.header_len.min(HEADER_LEN_MAX + 1)];
+            let asked = Expectations::read(header);
+            self.check_expectations(&asked, message)?;
+            if let Some(id) = asked.msg_id {
+                if !self.recalling.is_empty() {
+                    // Whether it is one cannot be told yet.
+                    return Err(ApiError::CLUSTER_NOT_AVAIL);
+                }
+                self.dedupe.expire(wall, self.config.duplicate_window);
+                if let Some(seq) = self.dedupe.get(id) {
+                    return Ok(Stored::Duplicate(seq));
+                }
+            }
+            self.check_last_msg_id(&asked)?;
+            rollup = asked.rollup()?;
+            if rollup.is_some() && (!self.config.allow_rollup_hdrs || self.config.deny_purge) {
+                return Err(ApiError::stream_rollup_failed("rollup not permitted"));
+            }
+            msg_id = asked.msg_id;
+        }
+        self.check_size(message)?;
+        if self.config.retention == Retention::Interest && !self.is_wanted(message.subject) {
+            let seq = self.log.last().next();
+            self.log.skip_to(seq);
+            self.log.set_last_time(wall);
+            self.remember(msg_id, seq, wall);
+            self.row_dirty = true;
+            return Ok(Stored::New(seq));
+        }
+        self.check_room(message)?;
+        // Times never go back within a stream, whatever the clock does.
+        let time = wall.max(self.log.last_time());
+        let has_id = msg_id.is_some();
+        let (subject, payload) = (message.subject, message.payload);
+        let seq = self
+            .log
+            .append(time, subject, payload, message.header_len, has_id);
+        self.row_dirty = true;
+        self.remember(msg_id, seq, wall);
+        for consumer in self.consumers.values_mut() {
+            consumer.stored(subject);
+        }
+        if let Some(rollup) = rollup {
+            self.roll_up(rollup, seq, subject);
+        }
+        if self.config.max_msgs_per_subject > 0 {
+            self.trim_subject(subject, self.config.max_msgs_per_subject as u64);
+        }
+        Ok(Stored::New(seq))
+    }
+
+    fn remember(&mut self, msg_id: Option<&[u8]>, seq: Seq, wall: Timestamp) {
+        if let Some(id) = msg_id {
+            self.dedupe.add(id, seq, wall);
+        }
+    }
+
+    fn check_expectations(
+        &mut self,
+        asked: &Expectations<'_>,
+        message: Incoming<'_>,
+    ) -> Result<(), ApiError> {
+        if let Some(stream) = asked.stream
+            && stream != self.config.name.as_bytes()
+        {
+            return Err(ApiError::STREAM_NOT_MATCH);
+        }
+        if let Some(error) = &asked.unsupported {
+            return Err(error.clone());
+        }
+        if let Some(expected) = asked.last_subject_seq {
+            let subject = asked.last_subject.unwrap_or(message.subject);
+            let last = self.last_seq_of(subject)?;
+            if number(expected) != Some(last.0) {
+                return Err(ApiError::stream_wrong_last_sequence(last));
+            }
+        } else if asked.last_subject.is_some() {
+            return Err(ApiError::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_INVALID);
+        }
+        if let Some(expected) = asked.last_seq
+            && number(expected) != Some(self.log.last().0)
+        {
+            return Err(ApiError::stream_wrong_last_sequence(self.log.last()));
+        }
+        Ok(())
+    }
+
+    /// The last sequence of a subject, or of all that a filter covers; 0 if
+    /// there is none.
+    fn last_seq_of(&mut self, subject: &[u8]) -> Result<Seq, ApiError> {
+        if midge_proto::is_literal(subject) {
+            return match self.log.last_of(subject) {
+                Ok(last) => Ok(last.map_or(Seq(0), |entry| entry.seq)),
+                Err(_) => Err(ApiError::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_NOT_READY),
+            };
+        }
+        let last = self
+            .log
+            .subjects
+            .iter()
+            .filter(|entry| midge_proto::matches(subject, &entry.name))
+            .map(|entry| entry.last.seq)
+            .max();
+        Ok(last.unwrap_or_default())
+    }
+
+    fn check_last_msg_id(&self, asked: &Expectations<'_>) -> Result<(), ApiError> {
+        let Some(expected) = asked.last_msg_id else {
+            return Ok(());
+        };
+        // Only if the last message has an id is it the last id.
+        let last = match self.dedupe.last() {
+            Some((id, seq)) if seq == self.log.last() => id,
+            _ => b"",
+        };
+        if last == expected {
+            return Ok(());
+        }
+        Err(ApiError::stream_wrong_last_msg_id(String::from_utf8_lossy(
+            last,
+        )))
+    }
+
+    fn check_size(&self, message: Incoming<'_>) -> Result<(), ApiError> {
+        let max = self.config.max_msg_size;
+        if max >= 0 && message.payload.len() as u64 > max as u64 {
+            return Err(ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM);
+        }
+        if message.header_len > HEADER_LEN_MAX {
+            return Err(ApiError::STREAM_HEADER_EXCEEDS_MAXIMUM);
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&self, subject: &[u8]) -> bool {
+        self.consumers
+            .values()
+            .any(|consumer| consumer.filter.matches(subject))
+    }
+
+    /// Under `discard: new` a message that does not fit is refused.
+    fn check_room(&self, message: Incoming<'_>) -> Result<(), ApiError> {
+        let config = &self.config;
+        if config.discard != Discard::New {
+            return Ok(());
+        }
+        let size = accounted_len(
+            message.subject.len(),
+            message.payload.len(),
+            message.header_len > 0,
+        );
+        let mut replaced = None;
+        if config.max_msgs_per_subject > 0
+            && let Some(subject) = self.log.subjects.get(message.subject)
+            && subject.count >= config.max_msgs_per_subject as u64
+        {
+            if config.discard_new_per_subject {
+                return Err(ApiError::stream_store_failed(
+                    "maximum messages per subject exceeded",
+                ));
+            }
+            replaced = Some(subject.oldest().map_or(0, |entry| u64::from(entry.size)));
+        }
+        if config.max_msgs > 0
+            && self.log.messages() >= config.max_msgs as u64
+            && replaced.is_none()
+        {
+            return Err(ApiError::stream_store_failed("maximum messages exceeded"));
+        }
+        if config.max_bytes > 0
+            && self.log.bytes() + size >= config.max_bytes as u64
+            && replaced.is_none_or(|freed| freed <= size)
+        {
+            return Err(ApiError::stream_store_failed("maximum bytes exceeded"));
+        }
+        Ok(())
+    }
+
+    /// A message replaces those before it.
+    fn roll_up(&mut self, rollup: Rollup, seq: Seq, subject: &[u8]) {
+        match rollup {
+            Rollup::Subject => self.trim_subject(subject, 1),
+            Rollup::All => self.remove_later(seq.prev(), Filter::all()),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The messages of a stream: an append-only log with holes.
+//!
+//! The log knows where every message lies and which are gone, counts them,
+//! and says what has to be written. It does not know why a message is
+//! removed. Blocks that are on the disk may be absent from memory; who needs
+//! one is told its key and comes back when it has been given.
+
+use super::block::{Block, OpenBlock, Record};
+use super::deletes::Deletes;
+use super::presence::Presence;
+use super::subjects::{Entry, Subjects};
+use super::summary::{accounted_len, summarize};
+use crate::ids::{Seq, StreamId};
+use crate::storage::{BlockKey, RowKey, Write};
+use midge_proto::api::Timestamp;
+use std::collections::VecDeque;
+
+/// A block that is shorter than this when it is written is written again with
+/// what comes next, instead of leaving many small ones behind. Four pages of
+/// the disk: little beside what any commit costs.
+const REOPEN_LEN_MAX: usize = 16_000;
+
+/// What is known of a block without reading it.
+#[derive(Debug)]
+pub(super) struct BlockMeta {
+    pub(super) first: Seq,
+    pub(super) last: Seq,
+    pub(super) live: u32,
+    pub(super) first_time: Timestamp,
+    pub(super) last_time: Timestamp,
+    pub(super) deletes: Deletes,
+    pub(super) presence: Presence,
+    pub(super) has_message_ids: bool,
+    /// It differs from what the store has been handed.
+    pub(super) contents_dirty: bool,
+    /// Its deletes do.
+    pub(super) deletes_dirty: bool,
+    /// The store has, or has been handed, a block of this key.
+    pub(super) is_stored: bool,
+    pub(super) resident: Option<Block>,
+}
+
+impl BlockMeta {
+    pub(super) fn is_live(&self, seq: Seq) -> bool {
+        seq >= self.first && seq <= self.last && !self.deletes.contains(seq.0 - self.first.0)
+    }
+
+    /// The first live message from `seq` on.
+    pub(super) fn next_live(&self, seq: Seq) -> Option<Seq> {
+        let place = seq.0.saturating_sub(self.first.0);
+        let next = Seq(self.first.0 + self.deletes.next_absent(place));
+        (next <= self.last).then_some(next)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(super) stream: StreamId,
+    /// Kept in memory alone.
+    pub(super) is_volatile: bool,
+    pub(super) blocks: VecDeque<BlockMeta>,
+    /// What the last block is being filled in.
+    pub(super) open: Option<OpenBlock>,
+    /// Subjects of the open block.
+    pub(super) open_hashes: Vec<u64>,
+    pub(crate) subjects: Subjects,
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) first: Seq,
+    pub(super) last: Seq,
+    pub(super) last_time: Timestamp,
+    /// Everything up to here is safe.
+    pub(super) durable: Seq,
+    /// Messages that turned out to be damaged, and their bytes as far as
+    /// known.
+    pub(crate) lost: u64,
+    /// Blocks with rows or contents to be written.
+    pub(super) dirty: Vec<Seq>,
+    /// Blocks that the store has and should forget.
+    pub(super) forgotten: Vec<Seq>,
+    /// Blocks that came into memory since somebody asked.
+    pub(super) arrived: Vec<BlockKey>,
+}
+
+impl Log {
+    pub(crate) fn new(stream: StreamId, is_volatile: bool, subjects: Subjects) -> Self {
+        Log {
+            stream,
+            is_volatile,
+            blocks: VecDeque::new(),
+            open: None,
+            open_hashes: Vec::new(),
+            subjects,
+            messages: 0,
+            bytes: 0,
+            first: Seq(1),
+            last: Seq(0),
+            last_time: Timestamp::default(),
+            durable: Seq(0),
+            lost: 0,
+            dirty: Vec::new(),
+            forgotten: Vec::new(),
+            arrived: Vec::new(),
+        }
+    }
+
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The first message; the next one to come if there is none.
+    pub(crate) fn first(&self) -> Seq {
+        self.first
+    }
+
+    /// The highest sequence given out.
+    pub(crate) fn last(&self) -> Seq {
+        self.last
+    }
+
+    pub(crate) fn last_time(&self) -> Timestamp {
+        self.last_time
+    }
+
+    /// What may be shown to consumers ends here.
+    pub(crate) fn durable(&self) -> Seq {
+        if self.is_volatile {
+            self.last
+        } else {
+            self.durable
+        }
+    }
+
+    /// A batch with everything up to here has become durable.
+    pub(crate) fn committed(&mut self, up_to: Seq) {
+        self.durable = self.durable.max(up_to);
+    }
+
+    /// Gives out no sequence up to this one any more.
+    pub(crate) fn skip_to(&mut self, last: Seq) {
+        if last > self.last {
+            self.last = last;
+            if self.messages == 0 {
+                self.first = last.next();
+            }
+        }
+    }
+
+    pub(crate) fn set_last_time(&mut self, time: Timestamp) {
+        self.last_time = time;
+    }
+
+    // Writing.
+
+    /// Stores a message behind all others.
+    pub(crate) fn append(
+        &mut self,
+        time: Timestamp,
+        subject: &[u8],
+        payload: &[u8],
+        header_len: usize,
+        has_message_id: bool,
+    ) -> Seq {
+        let record = Record {
+            seq: self.last.next(),
+            time,
+            subject,
+            payload,
+            header_len,
+        };
+        let seq = record.seq;
+        self.open_for(&record);
+        if let Some(open) = &mut self.open {
+            open.append(&record);
+        }
+        let size = accounted_len(subject.len(), payload.len(), header_len > 0);
+        let entry = Entry {
+            seq,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+        };
+        let hash = self.subjects.hash(subject);
+        if self.open_hashes.last() != Some(&hash) {
+            self.open_hashes.push(hash);
+        }
+        self.subjects.add(subject, entry);
+        if let Some(meta) = self.blocks.back_mut() {
+            // Skipped sequences inside a block count as deleted.
+            for place in meta.last.0 + 1 - meta.first.0..seq.0 - meta.first.0 {
+                meta.deletes_dirty |= meta.deletes.add(place);
+            }
+            meta.last = seq;
+            meta.live += 1;
+            meta.last_time = time;
+            meta.has_message_ids |= has_message_id;
+        }
+        if self.messages == 0 {
+            self.first = seq;
+        }
+        self.messages += 1;
+        self.bytes += size;
+        self.last = seq;
+        self.last_time = time;
+        seq
+    }
+
+    /// Sees to an open block that has room for a message.
+    fn open_for(&mut self, record: &Record<'_>) {
+        if self.open.as_ref().is_some_and(|open| open.has_room(record)) {
+            return;
+        }
+        self.close_open();
+        if let Some(meta) = self.blocks.back_mut()
+            && !self.is_volatile
+            && let Some(block) = &meta.resident
+            && block.bytes().len() + record.stored_len() <= REOPEN_LEN_MAX
+            && record.seq.0 - meta.first.0 < super::block::BLOCK_SEQS_MAX
+        {
+            let open = OpenBlock::reopen(block);
+            if open.has_room(record) {
+                self.open_hashes = block
+                    .records()
+                    .map(|record| self.subjects.hash(record.subject))
+                    .collect();
+                self.open = Some(open);
+                meta.contents_dirty = true;
+                self.dirty.push(meta.first);
+                return;
+            }
+        }
+        self.open = Some(OpenBlock::new(BlockKey {
+            stream: self.stream,
+            first: record.seq,
+        }));
+        self.open_hashes.clear();
+        self.dirty.push(record.seq);
+        self.blocks.push_back(BlockMeta {
+            first: record.seq,
+            last: record.seq.prev(),
+            live: 0,
+            first_time: record.time,
+            last_time: record.time,
+            deletes: Deletes::default(),
+            presence: Presence::default(),
+            has_message_ids: false,
+            contents_dirty: true,
+            deletes_dirty: false,
+            is_stored: false,
+            resident: None,
+        });
+    }
+
+    /// Closes the block that is being filled.
+    fn close_open(&mut self) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        let block = open.close();
+        if let Some(meta) = self.blocks.back_mut() {
+            meta.presence = Presence::new(&mut self.open_hashes);
+            meta.resident = Some(block);
+            self.arrived.push(BlockKey {
+                stream: self.stream,
+                first: meta.first,
+            });
+        }
+    }
+
+    /// Appends what has changed since the last call to `writes`.
+    pub(crate) fn take_writes(&mut self, writes: &mut Vec<Write>) {
+        if self.is_volatile {
+            self.dirty.clear();
+            self.forgotten.clear();
+            return;
+        }
+        let stream = self.stream;
+        for first in self.forgotten.drain(..) {
+            let key = BlockKey { stream, first };
+            writes.push(Write::RemoveBlock(key));
+            writes.push(Write::RemoveRow(RowKey::Summary(key)));
+            writes.push(Write::RemoveRow(RowKey::Deletes(key)));
+        }
+        self.close_open();
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        dirty.dedup();
+        for first in dirty.drain(..) {
+            let Some(meta) = self.block_of(first).map(|index| &mut self.blocks[index]) else {
+                continue;
+            };
+            if meta.first != first {
+                continue;
+            }
+            let key = BlockKey { stream, first };
+            if let Some(block) = &meta.resident
+                && meta.contents_dirty
+                && let Some(summary) = summarize(block)
+            {
+                meta.contents_dirty = false;
+                meta.is_stored = true;
+                writes.push(Write::PutBlock(key, block.bytes().clone()));
+                writes.push(Write::PutRow(RowKey::Summary(key), summary));
+            }
+            if std::mem::take(&mut meta.deletes_dirty) {
+                writes.push(Write::PutRow(RowKey::Deletes(key), meta.deletes.row()));
+            }
+        }
+        self.dirty = dirty;
+    }
+}

@@ -1,0 +1,154 @@
+//! A log as it comes back from the disk: rows, no blocks.
+
+use super::deletes::Deletes;
+use super::log::{BlockMeta, Log};
+use super::presence::Presence;
+use super::subjects::Entry;
+use super::summary::{Summary, accounted_len};
+use crate::ids::Seq;
+use crate::storage::BlockKey;
+use std::ops::Range;
+
+/// What a block says of one of its subjects.
+struct Tally {
+    name: Range<usize>,
+    count: u64,
+    first: Seq,
+    last: Entry,
+}
+
+impl Log {
+    /// Takes in a block by its summary; blocks come in the order of their
+    /// keys. False if the summary is not what it should be.
+    pub(crate) fn recover_block(
+        &mut self,
+        key: BlockKey,
+        row: &[u8],
+        deletes: Option<Deletes>,
+    ) -> bool {
+        let deletes = deletes.unwrap_or_default();
+        let Some(mut summary) = Summary::read(key, row) else {
+            return false;
+        };
+        if self
+            .blocks
+            .back()
+            .is_some_and(|before| before.last >= key.first)
+        {
+            return false;
+        }
+        let mut names = Vec::new();
+        let mut tallies: Vec<Tally> = Vec::new();
+        let told = summary.subjects(|name, _| {
+            let start = names.len();
+            names.extend_from_slice(name);
+            tallies.push(Tally {
+                name: start..names.len(),
+                count: 0,
+                first: Seq(0),
+                last: Entry {
+                    seq: Seq(0),
+                    size: 0,
+                },
+            });
+        });
+        if told.is_none() {
+            return false;
+        }
+        let mut covered = deletes;
+        let mut live = 0;
+        let mut bytes = 0;
+        let mut next = key.first;
+        let keeps_all = self.subjects.keeps_all();
+        let subjects = &mut self.subjects;
+        let told = summary.records(|seq, subject, payload_len, has_header| {
+            // Sequences without a record are gone, whatever the deletes say.
+            while next < seq {
+                covered.add(next.0 - key.first.0);
+                next = next.next();
+            }
+            next = seq.next();
+            let Some(tally) = tallies.get_mut(subject) else {
+                return;
+            };
+            if covered.contains(seq.0 - key.first.0) {
+                return;
+            }
+            let size = accounted_len(tally.name.len(), payload_len, has_header);
+            let entry = Entry {
+                seq,
+                size: u32::try_from(size).unwrap_or(u32::MAX),
+            };
+            live += 1;
+            bytes += size;
+            if keeps_all {
+                subjects.add(&names[tally.name.clone()], entry);
+            }
+            if tally.count == 0 {
+                tally.first = seq;
+            }
+            tally.count += 1;
+            tally.last = entry;
+        });
+        if told.is_none() {
+            return false;
+        }
+        for tally in tallies.iter().filter(|tally| tally.count > 0 && !keeps_all) {
+            let name = &names[tally.name.clone()];
+            self.subjects
+                .add_many(name, tally.count, tally.first, tally.last);
+        }
+        let mut hashes = tallies
+            .iter()
+            .map(|tally| self.subjects.hash(&names[tally.name.clone()]))
+            .collect();
+        self.messages += live;
+        self.bytes += bytes;
+        if summary.last > self.last {
+            self.last = summary.last;
+            self.last_time = summary.last_time;
+        }
+        self.blocks.push_back(BlockMeta {
+            first: key.first,
+            last: summary.last,
+            live: live as u32,
+            first_time: summary.first_time,
+            last_time: summary.last_time,
+            deletes: covered,
+            presence: Presence::new(&mut hashes),
+            has_message_ids: summary.has_message_ids,
+            contents_dirty: false,
+            deletes_dirty: false,
+            is_stored: true,
+            resident: None,
+        });
+        true
+    }
+
+    /// All blocks are there: finds the ends.
+    pub(crate) fn recovered(&mut self) {
+        let empty: Vec<Seq> = self
+            .blocks
+            .iter()
+            .filter(|meta| meta.live == 0)
+            .map(|meta| meta.first)
+            .collect();
+        self.forgotten.extend(empty);
+        self.blocks.retain(|meta| meta.live > 0);
+        let first = self
+            .blocks
+            .front()
+            .and_then(|meta| meta.next_live(meta.first));
+        self.first = first.unwrap_or(self.last.next());
+        self.durable = self.last;
+    }
+
+    /// The blocks that hold message ids stored at `time` or later.
+    pub(crate) fn blocks_with_ids_since(&self, time: midge_proto::api::Timestamp) -> Vec<BlockKey> {
+        self.blocks
+            .iter()
+            .filter(|meta| meta.has_message_ids && meta.last_time >= time)
+            .map(|meta| self.key(meta))
+            .collect()
+    }
+}

@@ -1,0 +1,193 @@
+//! Removing messages from a log.
+
+use super::filter::Filter;
+use super::log::Log;
+use super::log_read::{NeedBlock, entry_of};
+use super::subjects::{Entry, SubjectId};
+use crate::ids::Seq;
+
+/// A block of which less than this part is left is written anew without the
+/// dead.
+const SPARSE: u32 = 4;
+
+impl Log {
+    /// Removes a message, telling its sequence and subject before it goes.
+    /// True if it was there.
+    pub(crate) fn remove(
+        &mut self,
+        seq: Seq,
+        told: &mut impl FnMut(Seq, &[u8]),
+    ) -> Result<bool, NeedBlock> {
+        let Some(index) = self.block_of(seq) else {
+            return Ok(false);
+        };
+        if !self.blocks[index].is_live(seq) {
+            return Ok(false);
+        }
+        let known = match self.record(index, seq)? {
+            Some(record) => self
+                .subjects
+                .find(record.subject)
+                .map(|id| (id, entry_of(&record))),
+            None => None,
+        };
+        match known {
+            Some((id, entry)) => self.remove_known(id, entry, told),
+            None => self.drop_damaged(index, seq),
+        }
+        Ok(true)
+    }
+
+    /// Removes a message of which all is known without its block.
+    pub(crate) fn remove_known(
+        &mut self,
+        id: SubjectId,
+        entry: Entry,
+        told: &mut impl FnMut(Seq, &[u8]),
+    ) {
+        let Some(index) = self.block_of(entry.seq) else {
+            return;
+        };
+        if !self.mark_deleted(index, entry.seq) {
+            return;
+        }
+        told(entry.seq, &self.subjects.by_id(id).name);
+        self.bytes = self.bytes.saturating_sub(u64::from(entry.size));
+        self.subjects.remove(id, entry.seq);
+        self.settle_block(index);
+    }
+
+    /// A message that can't be read any more.
+    pub(super) fn drop_damaged(&mut self, index: usize, seq: Seq) {
+        if self.mark_deleted(index, seq) {
+            self.lost += 1;
+        }
+    }
+
+    /// A block that came in may hold no message any more.
+    pub(super) fn sweep_block(&mut self, first: Seq) {
+        if let Some(index) = self.block_of(first) {
+            self.settle_block(index);
+        }
+    }
+
+    fn mark_deleted(&mut self, index: usize, seq: Seq) -> bool {
+        let meta = &mut self.blocks[index];
+        if seq < meta.first || seq > meta.last || !meta.deletes.add(seq.0 - meta.first.0) {
+            return false;
+        }
+        meta.live -= 1;
+        if !meta.deletes_dirty {
+            meta.deletes_dirty = true;
+            self.dirty.push(meta.first);
+        }
+        self.messages -= 1;
+        true
+    }
+
+    /// After a removal: drops the block if it holds nothing more, and finds
+    /// the first message again.
+    fn settle_block(&mut self, index: usize) {
+        if self.blocks.get(index).is_some_and(|meta| meta.live == 0) {
+            self.drop_block(index);
+        } else {
+            self.shrink_block(index);
+        }
+        if self.messages == 0 {
+            self.bytes = 0;
+            self.first = self.last.next();
+        } else if !self.is_live(self.first) {
+            let from = self.block_from(self.first);
+            let next = self
+                .blocks
+                .range(from.min(self.blocks.len())..)
+                .find_map(|meta| meta.next_live(self.first.max(meta.first)));
+            self.first = next.unwrap_or(self.last.next());
+        }
+    }
+
+    fn drop_block(&mut self, index: usize) {
+        if index + 1 == self.blocks.len() {
+            self.open = None;
+        }
+        if let Some(meta) = self.blocks.remove(index)
+            && meta.is_stored
+        {
+            self.forgotten.push(meta.first);
+        }
+    }
+
+    /// Writes a block anew that holds little but dead messages.
+    fn shrink_block(&mut self, index: usize) {
+        let is_open = self.open.is_some() && index + 1 == self.blocks.len();
+        let Some(meta) = self.blocks.get_mut(index) else {
+            return;
+        };
+        let Some(block) = &meta.resident else {
+            return;
+        };
+        // Looked at only where the count has just become small enough.
+        if is_open || block.present() as u32 / SPARSE <= meta.live {
+            return;
+        }
+        let mut open = super::block::OpenBlock::new(block.key());
+        for record in block.records() {
+            if meta.is_live(record.seq) {
+                open.append(&record);
+            }
+        }
+        meta.resident = Some(open.close());
+        meta.contents_dirty = true;
+        // The row that tells what is gone has to cover the sequences that
+        // the block no longer does.
+        meta.deletes_dirty = true;
+        self.dirty.push(meta.first);
+    }
+
+    /// Removes everything.
+    pub(crate) fn clear(&mut self) {
+        self.forgotten.extend(
+            self.blocks
+                .iter()
+                .filter(|meta| meta.is_stored)
+                .map(|meta| meta.first),
+        );
+        self.blocks.clear();
+        self.open = None;
+        self.subjects.clear();
+        self.messages = 0;
+        self.bytes = 0;
+        self.first = self.last.next();
+    }
+
+    /// Removes messages the filter means, from `from` up to `to`, until one
+    /// is met whose block is not there or `max` are gone. Returns where to go
+    /// on, if it is not through.
+    pub(crate) fn remove_matching(
+        &mut self,
+        from: Seq,
+        to: Seq,
+        filter: &Filter,
+        max: u64,
+        told: &mut impl FnMut(Seq, &[u8]),
+    ) -> (u64, Result<Option<Seq>, NeedBlock>) {
+        use super::log_read::Search;
+        let mut removed = 0;
+        let mut at = from;
+        while removed < max {
+            match self.next_match(at, to, filter) {
+                Err(need) => return (removed, Err(need)),
+                Ok(Search::Nothing) => return (removed, Ok(None)),
+                Ok(Search::Pause(next)) => return (removed, Ok(Some(next))),
+                Ok(Search::Found(seq)) => match self.remove(seq, told) {
+                    Err(need) => return (removed, Err(need)),
+                    Ok(_) => {
+                        removed += 1;
+                        at = seq.next();
+                    }
+                },
+            }
+        }
+        (removed, Ok(Some(at)))
+    }
+}

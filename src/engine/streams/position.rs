@@ -1,0 +1,191 @@
+//! Where a consumer stands.
+
+use crate::ids::{DeliverySeq, Seq};
+use midge_proto::api::Timestamp;
+use std::collections::BTreeMap;
+
+/// A point in a consumer's way: how many deliveries, and up to which message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) delivery: DeliverySeq,
+    pub(crate) seq: Seq,
+}
+
+/// A message that was delivered and is not acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unacked {
+    /// The number of its first delivery.
+    pub(crate) delivery: DeliverySeq,
+    /// When it was last delivered, by the wall clock: what is kept.
+    pub(crate) delivered_at: Timestamp,
+    /// When it is to be delivered again.
+    pub(crate) due: crate::Time,
+    /// It is in the queue for that already.
+    pub(crate) is_queued: bool,
+}
+
+/// What a consumer has to remember over a restart.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cursor {
+    pub(crate) delivered: Position,
+    pub(crate) ack_floor: Position,
+    pub(crate) unacked: BTreeMap<Seq, Unacked>,
+    /// Deliveries after the first, of messages delivered more than once.
+    pub(crate) redeliveries: BTreeMap<Seq, u32>,
+}
+
+impl Cursor {
+    /// How often a message has been delivered.
+    pub(crate) fn deliveries(&self, seq: Seq) -> u32 {
+        1 + self.redeliveries.get(&seq).copied().unwrap_or(0)
+    }
+
+    /// Takes note that a message needs no ack any more, for whatever reason.
+    /// False if it needed none.
+    pub(crate) fn settle(&mut self, seq: Seq) -> bool {
+        let Some(unacked) = self.unacked.remove(&seq) else {
+            return false;
+        };
+        self.redeliveries.remove(&seq);
+        self.raise_floor(unacked.delivery, seq);
+        true
+    }
+
+    /// Takes note of an ack for a message and all before it. What it settled
+    /// is told in order.
+    pub(crate) fn settle_all(
+        &mut self,
+        delivery: DeliverySeq,
+        seq: Seq,
+        mut told: impl FnMut(Seq),
+    ) -> bool {
+        if delivery <= self.ack_floor.delivery
+            || seq <= self.ack_floor.seq
+            || seq > self.delivered.seq
+        {
+            return false;
+        }
+        let above = self.unacked.split_off(&seq.next());
+        for settled in std::mem::replace(&mut self.unacked, above).into_keys() {
+            self.redeliveries.remove(&settled);
+            told(settled);
+        }
+        self.ack_floor = if self.unacked.is_empty() {
+            self.delivered
+        } else {
+            Position { delivery, seq }
+        };
+        self.forget_below_floor();
+        true
+    }
+
+    /// Gives a message up: it is not delivered again and not acknowledged.
+    /// The floor stays until later messages are settled.
+    pub(crate) fn give_up(&mut self, seq: Seq) -> bool {
+        self.unacked.remove(&seq).is_some()
+    }
+
+    fn raise_floor(&mut self, delivery: DeliverySeq, seq: Seq) {
+        if self.unacked.is_empty() {
+            self.ack_floor = self.delivered;
+        } else if delivery.0 == self.ack_floor.delivery.0 + 1 {
+            self.ack_floor = Position { delivery, seq };
+            if let Some((next, unacked)) = self.unacked.range(seq.next()..).next() {
+                self.ack_floor = Position {
+                    delivery: DeliverySeq(unacked.delivery.0.saturating_sub(1)),
+                    seq: next.prev(),
+                };
+            }
+        }
+        self.forget_below_floor();
+    }
+
+    fn forget_below_floor(&mut self) {
+        let floor = self.ack_floor.seq;
+        while let Some(entry) = self.redeliveries.first_entry() {
+            if *entry.key() > floor {
+                return;
+            }
+            entry.remove();
+        }
+    }
+
+    /// Nothing before `first` will come any more, nor be acknowledged.
+    pub(crate) fn pass(&mut self, first: Seq) {
+        self.delivered.seq = self.delivered.seq.max(first.prev());
+        if self.ack_floor.seq < first.prev() {
+            let above = self.unacked.split_off(&first);
+            for gone in std::mem::replace(&mut self.unacked, above).into_values() {
+                self.ack_floor.delivery = self.ack_floor.delivery.max(gone.delivery);
+            }
+            self.ack_floor.seq = first.prev();
+        }
+        if self.unacked.is_empty() {
+            self.ack_floor = self.delivered;
+        }
+        self.forget_below_floor();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursor(deliveries: u64) -> Cursor {
+        let mut cursor = Cursor::default();
+        for number in 1..=deliveries {
+            cursor.delivered = Position {
+                delivery: DeliverySeq(number),
+                seq: Seq(number * 10),
+            };
+            let unacked = Unacked {
+                delivery: DeliverySeq(number),
+                delivered_at: Timestamp(0),
+                due: crate::Time::default(),
+                is_queued: false,
+            };
+            cursor.unacked.insert(Seq(number * 10), unacked);
+        }
+        cursor
+    }
+
+    fn floor(cursor: &Cursor) -> (u64, u64) {
+        (cursor.ack_floor.delivery.0, cursor.ack_floor.seq.0)
+    }
+
+    #[test]
+    fn the_floor_rises_over_what_is_settled_without_a_gap() {
+        let mut cursor = cursor(4);
+        assert!(cursor.settle(Seq(20)));
+        assert_eq!(floor(&cursor), (0, 0));
+        assert!(cursor.settle(Seq(10)));
+        assert_eq!(floor(&cursor), (2, 29));
+        assert!(!cursor.settle(Seq(10)));
+        cursor.settle(Seq(40));
+        assert_eq!(floor(&cursor), (2, 29));
+        cursor.settle(Seq(30));
+        assert_eq!(floor(&cursor), (4, 40));
+    }
+
+    #[test]
+    fn the_floor_jumps_over_what_was_given_up() {
+        let mut cursor = cursor(3);
+        cursor.redeliveries.insert(Seq(10), 4);
+        assert!(cursor.give_up(Seq(10)));
+        cursor.settle(Seq(20));
+        assert_eq!(floor(&cursor), (0, 0));
+        cursor.settle(Seq(30));
+        assert_eq!(floor(&cursor), (3, 30));
+        assert!(cursor.redeliveries.is_empty());
+    }
+
+    #[test]
+    fn an_ack_for_all_settles_what_came_before() {
+        let mut cursor = cursor(4);
+        let mut settled = Vec::new();
+        assert!(cursor.settle_all(DeliverySeq(3), Seq(30), |seq| settled.push(seq.0)));
+        assert_eq!(settled, [10, 20, 30]);
+        assert_eq!(floor(&cursor), (3, 30));
+        assert!(!cursor.settle_all(DeliverySeq(2), Seq(20), |_| panic!("nothing")));
+    }
+}

@@ -1,0 +1,195 @@
+//! Requests for messages.
+
+use super::consumer::duration;
+use super::effects::{Effects, Status};
+use super::intake::Incoming;
+use super::pulls::Pull;
+use super::serve::send_status;
+use super::streams::Streams;
+use crate::Time;
+use crate::engine::Engine;
+use crate::ids::{ConsumerId, StreamId};
+use crate::outbox::Outbox;
+use midge_proto::api::NextRequest;
+use midge_proto::headers::HeaderWriter;
+
+const NEXT_PREFIX: &[u8] = b"$JS.API.CONSUMER.MSG.NEXT.";
+
+/// A request, taken apart, and where its messages go.
+pub(super) struct PullRequest<'a> {
+    pub(super) request: Result<NextRequest, String>,
+    pub(super) reply: &'a [u8],
+}
+
+impl Streams {
+    /// A request on a consumer's own subject.
+    pub(super) fn take_pull<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        message: Incoming<'_>,
+        reply: Option<&[u8]>,
+        now: Time,
+        out: &mut O,
+    ) {
+        let Some(reply) = reply else {
+            return;
+        };
+        let names = message
+            .subject
+            .strip_prefix(NEXT_PREFIX)
+            .unwrap_or_default();
+        let mut tokens = midge_proto::tokens(names);
+        let (Some(stream), Some(consumer)) = (tokens.next(), tokens.next()) else {
+            return;
+        };
+        let Some((stream, id)) = self.find_consumer(stream, consumer) else {
+            return;
+        };
+        let header = &message.payload[..message.header_len];
+        if super::request::wants_higher_level(header) {
+            return refuse(engine, reply, 412, "Required Api Level", out);
+        }
+        let body = &message.payload[message.header_len..];
+        let request = NextRequest::parse(body);
+        self.pull(engine, stream, id, PullRequest { request, reply }, now, out);
+    }
+
+    /// Puts a request into the queue of its consumer, if it may wait there.
+    pub(super) fn pull<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        id: ConsumerId,
+        pull: PullRequest<'_>,
+        now: Time,
+        out: &mut O,
+    ) {
+        let reply = pull.reply;
+        let consumer = self
+            .streams
+            .get_mut(&stream_id)
+            .and_then(|stream| stream.consumers.get_mut(&id));
+        let Some(consumer) = consumer else {
+            return;
+        };
+        if consumer.is_push() {
+            return refuse(engine, reply, 409, "Consumer is push based", out);
+        }
+        let request = match pull.request {
+            Ok(request) => request,
+            Err(text) => {
+                return refuse(engine, reply, 400, &text, out);
+            }
+        };
+        let config = &consumer.config;
+        let batch = request.batch.max(1);
+        let exceeded = if config.max_batch > 0 && batch > config.max_batch {
+            Some(format!("Exceeded MaxRequestBatch of {}", config.max_batch))
+        } else if config.max_expires.0 > 0 && request.expires > config.max_expires {
+            Some(format!(
+                "Exceeded MaxRequestExpires of {}",
+                config.max_expires
+            ))
+        } else if config.max_bytes > 0 && request.max_bytes > config.max_bytes {
+            Some(format!(
+                "Exceeded MaxRequestMaxBytes of {}",
+                config.max_bytes
+            ))
+        } else {
+            None
+        };
+        if let Some(text) = exceeded {
+            return refuse(engine, reply, 409, &text, out);
+        }
+        consumer.last_used = now;
+        let mut effects = Effects::default();
+        consumer.expire_pulls(now, &mut effects);
+        if consumer.pulls.len() as i64 >= config_max_waiting(consumer.config.max_waiting) {
+            drop_unheard(engine, consumer);
+        }
+        let is_full =
+            consumer.pulls.len() as i64 >= config_max_waiting(consumer.config.max_waiting);
+        let to_come = consumer.pending + consumer.redeliver_len() as u64;
+        let refusal = if request.no_wait && to_come == 0 && request.expires.0 == 0 {
+            Some((404, "No Messages"))
+        } else if request.no_wait && to_come > 0 && to_come < consumer.pulls.wanted() {
+            Some((408, "Requests Pending"))
+        } else if is_full {
+            Some((409, "Exceeded MaxWaiting"))
+        } else {
+            None
+        };
+        if let Some((code, text)) = refusal {
+            // One that beats is told by the beats that do not come.
+            if code != 409 || request.idle_heartbeat.0 == 0 {
+                refuse(engine, reply, code, text, out);
+            }
+        } else {
+            let heartbeat =
+                (request.idle_heartbeat.0 > 0).then(|| duration(request.idle_heartbeat));
+            consumer.pulls.push(Pull {
+                reply: reply.into(),
+                wanted: batch as u64,
+                got: 0,
+                bytes_left: u64::try_from(request.max_bytes).ok().filter(|max| *max > 0),
+                no_wait: request.no_wait,
+                expires: (request.expires.0 > 0).then(|| now + duration(request.expires)),
+                heartbeat,
+                heartbeat_due: heartbeat.map(|heartbeat| now + heartbeat),
+            });
+            self.make_ready(stream_id, id);
+        }
+        for (to, status) in &effects.statuses {
+            send_status(engine, to, status, out);
+        }
+        self.arm(engine, stream_id, id);
+    }
+
+    /// Tells everybody who waits at a consumer that it ends.
+    pub(super) fn end_pulls<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream: StreamId,
+        id: ConsumerId,
+        is_shutdown: bool,
+        out: &mut O,
+    ) {
+        let consumer = self
+            .streams
+            .get_mut(&stream)
+            .and_then(|stream| stream.consumers.get_mut(&id));
+        let Some(consumer) = consumer else {
+            return;
+        };
+        for pull in consumer.pulls.take(|_| true) {
+            let status = if is_shutdown {
+                Status::ServerShutdown {
+                    wanted: pull.wanted,
+                    bytes_left: pull.bytes_left.unwrap_or(0),
+                }
+            } else {
+                Status::ConsumerDeleted
+            };
+            send_status(engine, &pull.reply, &status, out);
+        }
+    }
+}
+
+fn config_max_waiting(max_waiting: i64) -> i64 {
+    if max_waiting > 0 {
+        max_waiting
+    } else {
+        i64::MAX
+    }
+}
+
+/// Makes room by dropping requests that nobody would hear the answer to.
+fn drop_unheard(engine: &mut Engine, consumer: &mut super::consumer::Consumer) {
+    consumer.pulls.take(|pull| !engine.is_heard(&pull.reply));
+}
+
+fn refuse<O: Outbox>(engine: &mut Engine, reply: &[u8], code: u16, text: &str, out: &mut O) {
+    let mut header = Vec::new();
+    HeaderWriter::status(&mut header, code, text).finish();
+    engine.send_status(reply, None, &header, out);
+}

@@ -1,0 +1,126 @@
+//! The pull requests that wait at a consumer.
+
+use crate::Time;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A request for messages.
+#[derive(Debug)]
+pub(crate) struct Pull {
+    /// Where messages and statuses go.
+    pub(crate) reply: Box<[u8]>,
+    /// Messages still wanted.
+    pub(crate) wanted: u64,
+    /// Messages it got.
+    pub(crate) got: u64,
+    /// Bytes it may still get, if it has set a bound.
+    pub(crate) bytes_left: Option<u64>,
+    /// It ends when there is nothing to get.
+    pub(crate) no_wait: bool,
+    pub(crate) expires: Option<Time>,
+    pub(crate) heartbeat: Option<Duration>,
+    /// When it is to be told that nothing came.
+    pub(crate) heartbeat_due: Option<Time>,
+}
+
+impl Pull {
+    /// Whether it ends where nothing is left to deliver. One that has an
+    /// expiry waits for its first message.
+    pub(crate) fn is_done_when_dry(&self) -> bool {
+        self.no_wait && (self.got > 0 || self.expires.is_none())
+    }
+
+    pub(crate) fn is_expired(&self, now: Time) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// When something is to be done about it, though nothing comes.
+    fn due(&self) -> Option<Time> {
+        [self.expires, self.heartbeat_due]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+/// Requests in the order of their turns: each gets a message and goes to the
+/// end.
+#[derive(Debug, Default)]
+pub(crate) struct Pulls {
+    queue: VecDeque<Pull>,
+}
+
+impl Pulls {
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, pull: Pull) {
+        self.queue.push_back(pull);
+    }
+
+    pub(crate) fn front(&self) -> Option<&Pull> {
+        self.queue.front()
+    }
+
+    pub(crate) fn front_mut(&mut self) -> Option<&mut Pull> {
+        self.queue.front_mut()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Pull> {
+        self.queue.pop_front()
+    }
+
+    /// The front one has got a message. Returns it if that was its last.
+    pub(crate) fn served(&mut self, now: Time) -> Option<Pull> {
+        let mut pull = self.queue.pop_front()?;
+        pull.wanted = pull.wanted.saturating_sub(1);
+        pull.got += 1;
+        if pull.wanted == 0 {
+            return Some(pull);
+        }
+        pull.heartbeat_due = pull.heartbeat.map(|heartbeat| now + heartbeat);
+        self.queue.push_back(pull);
+        None
+    }
+
+    /// Takes out the requests that a test picks.
+    pub(crate) fn take(&mut self, mut picked: impl FnMut(&Pull) -> bool) -> Vec<Pull> {
+        if !self.queue.iter().any(&mut picked) {
+            return Vec::new();
+        }
+        let mut taken = Vec::new();
+        for _ in 0..self.queue.len() {
+            if let Some(pull) = self.queue.pop_front() {
+                if picked(&pull) {
+                    taken.push(pull);
+                } else {
+                    self.queue.push_back(pull);
+                }
+            }
+        }
+        taken
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pull> {
+        self.queue.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pull> {
+        self.queue.iter_mut()
+    }
+
+    /// Messages wanted by all of them together.
+    pub(crate) fn wanted(&self) -> u64 {
+        self.queue.iter().map(|pull| pull.wanted).sum()
+    }
+
+    /// When one of them is due.
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.queue.iter().filter_map(Pull::due).min()
+    }
+}

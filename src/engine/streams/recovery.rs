@@ -1,0 +1,150 @@
+//! Streams as they come back from the disk.
+
+use super::consumer::Consumer;
+use super::deletes::Deletes;
+use super::rows::{self, StreamRow};
+use super::stream::Stream;
+use crate::Time;
+use crate::ids::{ConsumerId, Seq, StreamId};
+use crate::storage::{BlockKey, RowKey, RowSink};
+use midge_proto::api::{ConsumerConfig, Timestamp};
+use std::collections::BTreeMap;
+
+/// Collects rows and makes streams of them. It reads no block: what it knows
+/// of them are their summaries.
+#[derive(Default)]
+pub struct StoredStreams {
+    pub(crate) streams: Vec<Stream>,
+    /// Rows that could not be used. What they told of is not served; what
+    /// they lie beside is.
+    pub(crate) damaged: Vec<RowKey>,
+    pub(crate) last_stream: StreamId,
+    hash_seed: u64,
+    deletes: BTreeMap<Seq, Deletes>,
+    consumers: BTreeMap<ConsumerId, (Timestamp, ConsumerConfig)>,
+    is_open: bool,
+}
+
+impl StoredStreams {
+    /// The seed keeps publishers from choosing subjects that collide.
+    pub fn new(hash_seed: u64) -> Self {
+        StoredStreams {
+            hash_seed,
+            ..StoredStreams::default()
+        }
+    }
+
+    /// How many rows could not be used.
+    pub fn damaged(&self) -> usize {
+        self.damaged.len()
+    }
+
+    /// How many streams there are.
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    fn stream(&mut self, id: StreamId) -> Option<&mut Stream> {
+        self.streams.last_mut().filter(|stream| stream.id == id)
+    }
+
+    /// All rows of a stream were seen.
+    fn close_stream(&mut self) {
+        self.deletes.clear();
+        let without_cursor = std::mem::take(&mut self.consumers);
+        if !std::mem::take(&mut self.is_open) {
+            return;
+        }
+        let Some(stream) = self.streams.last_mut() else {
+            return;
+        };
+        // Their cursors were damaged. Delivering everything again is better
+        // than losing the consumer, or messages.
+        for (id, (created, config)) in without_cursor {
+            add_consumer(stream, id, created, config);
+        }
+        stream.log.recovered();
+        stream.is_dirty = false;
+        stream.row_dirty = false;
+    }
+
+    /// No row is left.
+    pub(crate) fn finish(&mut self) {
+        self.close_stream();
+    }
+
+    fn take(&mut self, key: RowKey, value: &[u8]) -> Option<()> {
+        match key {
+            RowKey::Stream(id) => {
+                let row = rows::read_stream(value)?;
+                self.open_stream(id, row);
+            }
+            RowKey::Consumer(_, id) => {
+                let read = rows::read_consumer(value)?;
+                self.consumers.insert(id, read);
+            }
+            RowKey::Cursor(stream, id) => {
+                let (cursor, picks) = rows::read_cursor(value)?;
+                let (created, config) = self.consumers.remove(&id)?;
+                let consumer = add_consumer(self.stream(stream)?, id, created, config)?;
+                consumer.cursor = cursor;
+                consumer.picks = picks;
+                consumer.is_dirty = false;
+            }
+            RowKey::Deletes(BlockKey { first, .. }) => {
+                self.deletes.insert(first, Deletes::read(value)?);
+            }
+            RowKey::Summary(block) => {
+                let deletes = self.deletes.remove(&block.first);
+                let stream = self.stream(block.stream)?;
+                if !stream.log.recover_block(block, value, deletes) {
+                    return None;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn open_stream(&mut self, id: StreamId, row: StreamRow) {
+        let hash_seed = self.hash_seed ^ u64::from(id.0);
+        let mut stream = Stream::new(id, row.config, row.created, hash_seed);
+        stream.log.lost = row.lost;
+        stream.next_consumer = row.next_consumer;
+        stream.released = row.released;
+        stream.log.set_last_time(row.last_time);
+        stream.log.skip_to(row.last);
+        self.streams.push(stream);
+        self.is_open = true;
+    }
+}
+
+fn add_consumer(
+    stream: &mut Stream,
+    id: ConsumerId,
+    created: Timestamp,
+    config: ConsumerConfig,
+) -> Option<&mut Consumer> {
+    let name = config.name.clone();
+    let consumer = Consumer::new(id, &stream.config.name, config, created, Time::default());
+    stream.consumers_by_name.insert(name, id);
+    stream.consumers.insert(id, consumer);
+    stream.next_consumer = stream.next_consumer.max(id.0 + 1);
+    stream.consumers.get_mut(&id)
+}
+
+impl RowSink for StoredStreams {
+    fn row(&mut self, key: RowKey, value: &[u8]) {
+        if key.stream() > self.last_stream || matches!(key, RowKey::Stream(_)) {
+            self.close_stream();
+            self.last_stream = self.last_stream.max(key.stream());
+        }
+        if self.take(key, value).is_none() {
+            self.damaged.push(key);
+        }
+    }
+
+    fn damaged(&mut self, key: RowKey) {
+        self.last_stream = self.last_stream.max(key.stream());
+        self.damaged.push(key);
+    }
+}

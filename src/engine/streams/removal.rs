@@ -1,0 +1,273 @@
+//! What must leave a stream, and why.
+//!
+//! A removal needs to know what it removes, and so the block it lies in. What
+//! is in memory goes at once; the rest goes as its blocks come in.
+
+use super::consumer::Consumer;
+use super::effects::Effects;
+use super::filter::Filter;
+use super::log_read::NeedBlock;
+use super::stream::Stream;
+use crate::Time;
+use crate::ids::{ConsumerId, Seq};
+use midge_proto::api::{Retention, Timestamp};
+use std::collections::BTreeMap;
+
+/// Messages removed in one go, before others get their turn.
+const REMOVED_MAX: u64 = 10_000;
+
+/// The removal of what a filter means, up to some message.
+#[derive(Debug, Clone)]
+pub(crate) struct Removal {
+    /// Everything before this is done.
+    pub(crate) at: Seq,
+    pub(crate) to: Seq,
+    pub(crate) filter: Filter,
+    /// How many are still to go.
+    pub(crate) left: u64,
+    pub(crate) removed: u64,
+}
+
+/// How far things have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Done,
+    /// There is more to do, in the next turn.
+    More,
+}
+
+impl Stream {
+    /// Removes a message and tells the consumers.
+    pub(crate) fn remove(&mut self, seq: Seq) -> Result<bool, NeedBlock> {
+        let (consumers, effects) = (&mut self.consumers, &mut self.effects);
+        self.row_dirty = true;
+        self.log.remove(seq, &mut |seq, subject| {
+            tell_removed(consumers, effects, seq, subject);
+        })
+    }
+
+    /// Removes the oldest messages of a subject but for so many. Where they
+    /// are not known, they go later.
+    pub(super) fn trim_subject(&mut self, subject: &[u8], kept: u64) {
+        while let Some(id) = self.log.subjects.find(subject) {
+            let state = self.log.subjects.by_id(id);
+            if state.count <= kept {
+                return;
+            }
+            let Some(oldest) = state.oldest() else {
+                let surplus = state.count - kept;
+                let to = state.last.seq.prev();
+                if self.config.max_msgs_per_subject == kept as i64 {
+                    self.overfull.insert(subject.into());
+                } else {
+                    self.removals.push_back(Removal {
+                        at: self.log.first(),
+                        to,
+                        filter: Filter::new([subject]),
+                        left: surplus,
+                        removed: 0,
+                    });
+                }
+                return;
+            };
+            let (consumers, effects) = (&mut self.consumers, &mut self.effects);
+            self.log.remove_known(id, oldest, &mut |seq, subject| {
+                tell_removed(consumers, effects, seq, subject);
+            });
+        }
+    }
+
+    /// Removes what the filter means, up to a sequence, as soon as can be.
+    pub(super) fn remove_later(&mut self, to: Seq, filter: Filter) {
+        self.removals.push_back(Removal {
+            at: self.log.first(),
+            to,
+            filter,
+            left: u64::MAX,
+            removed: 0,
+        });
+    }
+
+    /// Takes a removal further.
+    pub(crate) fn step_removal(&mut self, removal: &mut Removal) -> Result<Progress, NeedBlock> {
+        let (consumers, effects) = (&mut self.consumers, &mut self.effects);
+        self.row_dirty = true;
+        let (removed, at) = self.log.remove_matching(
+            removal.at,
+            removal.to,
+            &removal.filter,
+            removal.left.min(REMOVED_MAX),
+            &mut |seq, subject| tell_removed(consumers, effects, seq, subject),
+        );
+        removal.removed += removed;
+        removal.left -= removed;
+        match at? {
+            Some(at) if removal.left > 0 => {
+                removal.at = at;
+                Ok(Progress::More)
+            }
+            _ => Ok(Progress::Done),
+        }
+    }
+
+    /// Whether [`Stream::advance`] may have something to do.
+    pub(crate) fn has_removals(&self) -> bool {
+        !self.removals.is_empty()
+            || !self.overfull.is_empty()
+            || !self.released.is_empty()
+            || self.is_over_limits()
+    }
+
+    /// Removes what has to go, until a block is missing or others should
+    /// have their turn.
+    pub(crate) fn advance(&mut self) -> Result<Progress, NeedBlock> {
+        while let Some(mut removal) = self.removals.pop_front() {
+            match self.step_removal(&mut removal) {
+                Ok(Progress::Done) => {}
+                other => {
+                    self.removals.push_front(removal);
+                    return other;
+                }
+            }
+        }
+        while let Some(seq) = self.released.first().copied() {
+            self.release(seq)?;
+            self.released.remove(&seq);
+        }
+        self.trim_overfull()?;
+        let mut budget = REMOVED_MAX;
+        while self.is_over_limits() {
+            self.remove(self.log.first())?;
+            budget -= 1;
+            if budget == 0 {
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    fn is_over_limits(&self) -> bool {
+        let (max_msgs, max_bytes) = (self.config.max_msgs, self.config.max_bytes);
+        let log = &self.log;
+        log.messages() > 0
+            && ((max_msgs > 0 && log.messages() > max_msgs as u64)
+                || (max_bytes > 0 && log.bytes() > max_bytes as u64))
+    }
+
+    fn trim_overfull(&mut self) -> Result<(), NeedBlock> {
+        while let Some(subject) = self.overfull.first().cloned() {
+            let max = self.config.max_msgs_per_subject;
+            let filter = Filter::new([&subject[..]]);
+            while let Some(state) = self.log.subjects.get(&subject)
+                && max > 0
+                && state.count > max as u64
+            {
+                let mut removal = Removal {
+                    at: state.first,
+                    to: state.last.seq,
+                    filter: filter.clone(),
+                    left: state.count - max as u64,
+                    removed: 0,
+                };
+                while self.step_removal(&mut removal)? == Progress::More {}
+                if removal.removed == 0 {
+                    break;
+                }
+            }
+            self.overfull.remove(&subject);
+        }
+        Ok(())
+    }
+
+    /// All subjects are to be looked at again: their limit has changed.
+    pub(crate) fn limit_subjects_again(&mut self) {
+        let max = self.config.max_msgs_per_subject;
+        if max > 0 {
+            let over = self
+                .log
+                .subjects
+                .iter()
+                .filter(|state| state.count > max as u64);
+            self.overfull = over.map(|state| state.name.clone()).collect();
+        }
+    }
+
+    /// A consumer is through with a message: it goes, if its stream keeps
+    /// messages for their consumers only.
+    pub(crate) fn release(&mut self, seq: Seq) -> Result<(), NeedBlock> {
+        match self.config.retention {
+            Retention::Limits => {}
+            Retention::WorkQueue => {
+                self.remove(seq)?;
+            }
+            Retention::Interest => {
+                let Some(record) = self.log.get(seq)? else {
+                    return Ok(());
+                };
+                let subject = record.subject;
+                if !self
+                    .consumers
+                    .values()
+                    .any(|consumer| consumer.wants(seq, subject))
+                {
+                    self.remove(seq)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is older than `max_age`. Returns when the next is.
+    pub(crate) fn expire(&mut self, now: Time, wall: Timestamp) -> Result<Option<Time>, NeedBlock> {
+        let max_age = self.config.max_age;
+        if max_age.0 <= 0 {
+            return Ok(None);
+        }
+        for _ in 0..REMOVED_MAX {
+            if self.log.messages() == 0 {
+                return Ok(None);
+            }
+            let first = self.log.first();
+            if let Some(record) = self.log.get(first)? {
+                let left = max_age.0.saturating_sub(wall.since(record.time).0);
+                if left > 0 {
+                    return Ok(Some(
+                        now + super::consumer::duration(midge_proto::api::Nanos(left)),
+                    ));
+                }
+            }
+            self.remove(first)?;
+        }
+        Ok(Some(now))
+    }
+
+    /// Removes everything at once.
+    pub(crate) fn purge_all(&mut self) -> u64 {
+        let purged = self.log.messages();
+        self.log.clear();
+        self.removals.clear();
+        self.overfull.clear();
+        self.released.clear();
+        self.row_dirty = true;
+        for consumer in self.consumers.values_mut() {
+            consumer.purged(self.log.first());
+            consumer.pending = 0;
+        }
+        purged
+    }
+}
+
+fn tell_removed(
+    consumers: &mut BTreeMap<ConsumerId, Consumer>,
+    told: &mut Vec<(ConsumerId, Effects)>,
+    seq: Seq,
+    subject: &[u8],
+) {
+    for consumer in consumers.values_mut() {
+        let mut effects = Effects::default();
+        consumer.removed(seq, subject, &mut effects);
+        if !effects.is_empty() {
+            told.push((consumer.id, effects));
+        }
+    }
+}

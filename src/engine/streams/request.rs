@@ -1,0 +1,391 @@
+//! Requests of the stream API, from the subject to the one who answers.
+//!
+//! A request that needs a block which is not in memory is put aside and
+//! handled again, from its start, when the block is there. What it has done
+//! until then it remembers in its [`Progress`].
+
+use super::answers::OnFailure;
+use super::intake::Incoming;
+use super::log_read::NeedBlock;
+use super::removal::Removal;
+use super::streams::{Health, Job, Streams};
+use crate::account::Sink;
+use crate::engine::Engine;
+use crate::ids::Seq;
+use crate::outbox::Outbox;
+use crate::{ConnId, Time};
+use midge_proto::api::responses::{self, ResponseKind};
+use midge_proto::api::{API_LEVEL, ApiError, PubAck};
+use midge_proto::headers::{HeaderBlock, name};
+
+const API_PREFIX: &[u8] = b"$JS.API.";
+
+/// What a request has done before it had to wait.
+#[derive(Debug, Default)]
+pub(super) enum Progress {
+    #[default]
+    Nothing,
+    /// A purge that is under way.
+    Purge(Removal),
+    /// Messages of a new consumer, counted up to a sequence.
+    Count { at: Seq, count: u64 },
+    /// A walk over messages for a direct get: how many were sent, how many
+    /// bytes, and after which.
+    Batch { sent: u64, bytes: u64, last: Seq },
+}
+
+/// A request that is being handled.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(super) sink: Sink,
+    pub(super) conn: Option<ConnId>,
+    pub(super) subject: Vec<u8>,
+    pub(super) reply: Option<Vec<u8>>,
+    pub(super) payload: Vec<u8>,
+    pub(super) header_len: usize,
+    pub(super) progress: Progress,
+}
+
+impl Request {
+    pub(super) fn new(
+        sink: Sink,
+        conn: Option<ConnId>,
+        message: Incoming<'_>,
+        reply: Option<&[u8]>,
+    ) -> Self {
+        Request {
+            sink,
+            conn,
+            subject: message.subject.to_vec(),
+            reply: reply.map(<[u8]>::to_vec),
+            payload: message.payload.to_vec(),
+            header_len: message.header_len,
+            progress: Progress::Nothing,
+        }
+    }
+
+    /// Stands in for one that was moved away.
+    pub(super) fn empty() -> Self {
+        Request {
+            sink: Sink::Api,
+            conn: None,
+            subject: Vec::new(),
+            reply: None,
+            payload: Vec::new(),
+            header_len: 0,
+            progress: Progress::Nothing,
+        }
+    }
+
+    pub(super) fn header(&self) -> &[u8] {
+        &self.payload[..self.header_len]
+    }
+
+    pub(super) fn body(&self) -> &[u8] {
+        &self.payload[self.header_len..]
+    }
+}
+
+/// How a request ended.
+pub(super) enum Answered {
+    /// With this, at once: it says nothing that a crash could take back.
+    Now(Vec<u8>),
+    /// With this, once all that was done is safe.
+    WhenSafe(Vec<u8>),
+    /// Without an answer.
+    Silence,
+}
+
+/// Why a request has no answer yet.
+pub(super) enum Held {
+    Refused(ApiError),
+    /// A block is needed first.
+    Block(NeedBlock),
+    /// It goes on in the next turn.
+    Again,
+}
+
+impl From<ApiError> for Held {
+    fn from(error: ApiError) -> Self {
+        Held::Refused(error)
+    }
+}
+
+impl From<NeedBlock> for Held {
+    fn from(need: NeedBlock) -> Self {
+        Held::Block(need)
+    }
+}
+
+pub(super) type Outcome = Result<Answered, Held>;
+
+impl Streams {
+    /// Handles a request, or puts it aside.
+    pub(crate) fn handle<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        mut request: Request,
+        now: Time,
+        out: &mut O,
+    ) {
+        if let Sink::DirectGet(stream) = request.sink {
+            match self.direct_get(engine, stream, &mut request, out) {
+                Err(Held::Block(need)) => self.set_aside(engine, need, request, out),
+                Err(Held::Again) => self.again.push(Box::new(request)),
+                _ => {}
+            }
+            return;
+        }
+        let Some(route) = Route::find(&request.subject) else {
+            return;
+        };
+        if matches!(request.progress, Progress::Nothing) {
+            self.api_total += 1;
+        }
+        let outcome = if wants_higher_level(request.header()) {
+            Err(ApiError::REQUIRED_API_LEVEL.into())
+        } else if self.health != Health::Good {
+            Err(ApiError::CLUSTER_NOT_AVAIL.into())
+        } else {
+            self.dispatch(engine, &route.clone(), &mut request, now, out)
+        };
+        let (body, when_safe) = match outcome {
+            Ok(Answered::Now(body)) => (body, false),
+            Ok(Answered::WhenSafe(body)) => (body, true),
+            Ok(Answered::Silence) => return,
+            Err(Held::Refused(error)) => {
+                self.api_errors += 1;
+                (responses::error(route.kind, &error), false)
+            }
+            Err(Held::Block(need)) => return self.set_aside(engine, need, request, out),
+            Err(Held::Again) => return self.again.push(Box::new(request)),
+        };
+        self.audit(engine, &request, &body, out);
+        let Some(reply) = &request.reply else {
+            return;
+        };
+        if when_safe && !self.is_settled() {
+            self.answer(reply, OnFailure::Api, |bytes| {
+                bytes.extend_from_slice(&body)
+            });
+        } else {
+            engine.answer(reply, &body, out);
+        }
+    }
+
+    fn set_aside<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        need: NeedBlock,
+        request: Request,
+        out: &mut O,
+    ) {
+        if self.has_room_to_park() {
+            return self.park(need, Job::Request(Box::new(request)));
+        }
+        self.refuse(engine, &request, out);
+    }
+
+    /// There is no room, or no way, to find out what was asked.
+    pub(super) fn refuse<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        request: &Request,
+        out: &mut O,
+    ) {
+        let Some(reply) = &request.reply else {
+            return;
+        };
+        if let Some(route) = Route::find(&request.subject) {
+            let body = responses::error(route.kind, &ApiError::INSUFFICIENT_RESOURCES);
+            engine.answer(reply, &body, out);
+        } else {
+            super::api_messages::unavailable(engine, reply, out);
+        }
+    }
+
+    fn dispatch<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        route: &Route,
+        request: &mut Request,
+        now: Time,
+        out: &mut O,
+    ) -> Outcome {
+        use ResponseKind as Kind;
+        let (stream, consumer) = (route.stream.as_str(), route.consumer.as_str());
+        match route.kind {
+            Kind::AccountInfo => Ok(self.account_info()),
+            Kind::StreamCreate => self.create_stream(engine, stream, request, now, out),
+            Kind::StreamUpdate => self.update_stream(engine, stream, request, now, out),
+            Kind::StreamInfo => self.stream_info(stream, request),
+            Kind::StreamNames => self.stream_names(request),
+            Kind::StreamList => self.stream_list(request),
+            Kind::StreamDelete => self.delete_stream(engine, stream, request, out),
+            Kind::StreamPurge => self.purge(engine, stream, request, now, out),
+            Kind::MessageGet => self.get_message(stream, request),
+            Kind::MessageDelete => self.delete_message(engine, stream, request, now, out),
+            Kind::ConsumerCreate => self.create_consumer(engine, route, request, now, out),
+            Kind::ConsumerNames => self.consumer_names(stream, request),
+            Kind::ConsumerList => self.consumer_list(engine, stream, request),
+            Kind::ConsumerInfo => self.consumer_info(engine, stream, consumer, request),
+            Kind::ConsumerDelete => {
+                self.delete_consumer_by_request(engine, stream, consumer, request, out)
+            }
+            Kind::ConsumerPause => self.pause_consumer(engine, stream, consumer, request, now, out),
+            Kind::ConsumerUnpin => self.unpin_consumer(stream, consumer, request),
+            Kind::StreamStepDown
+            | Kind::StreamRemovePeer
+            | Kind::StreamEvacuatePeer
+            | Kind::StreamCancelMove
+            | Kind::ConsumerStepDown => Err(ApiError::CLUSTER_REQUIRED.into()),
+            Kind::StreamSnapshot | Kind::StreamRestore => {
+                Err(ApiError::stream_general("backups are not supported").into())
+            }
+            Kind::ConsumerReset => Ok(Answered::Silence),
+        }
+    }
+}
+
+/// Whether a request is meant for a newer server.
+pub(super) fn wants_higher_level(header: &[u8]) -> bool {
+    if header.is_empty() {
+        return false;
+    }
+    let Some(level) = HeaderBlock::new(header).get(name::REQUIRED_API_LEVEL) else {
+        return false;
+    };
+    super::expectations::number(level).is_none_or(|level| level > u64::from(API_LEVEL))
+}
+
+/// What an API subject asks for.
+#[derive(Debug, Clone)]
+pub(super) struct Route {
+    pub(super) kind: ResponseKind,
+    pub(super) stream: String,
+    /// The consumer, or what else stands behind the stream.
+    pub(super) consumer: String,
+    /// What stands behind the consumer.
+    pub(super) rest: String,
+    /// `CONSUMER.DURABLE.CREATE`.
+    pub(super) is_durable: bool,
+}
+
+/// The requests by their words, with how many tokens may follow.
+const ROUTES: [(&str, ResponseKind, usize, usize); 26] = {
+    use ResponseKind as Kind;
+    [
+        ("INFO", Kind::AccountInfo, 0, 0),
+        ("STREAM.CREATE", Kind::StreamCreate, 1, 1),
+        ("STREAM.UPDATE", Kind::StreamUpdate, 1, 1),
+        ("STREAM.NAMES", Kind::StreamNames, 0, 0),
+        ("STREAM.LIST", Kind::StreamList, 0, 0),
+        ("STREAM.INFO", Kind::StreamInfo, 1, 1),
+        ("STREAM.DELETE", Kind::StreamDelete, 1, 1),
+        ("STREAM.PURGE", Kind::StreamPurge, 1, 1),
+        ("STREAM.MSG.GET", Kind::MessageGet, 1, 1),
+        ("STREAM.MSG.DELETE", Kind::MessageDelete, 1, 1),
+        ("STREAM.SNAPSHOT", Kind::StreamSnapshot, 1, 1),
+        ("STREAM.RESTORE", Kind::StreamRestore, 1, 1),
+        ("STREAM.LEADER.STEPDOWN", Kind::StreamStepDown, 1, 1),
+        ("STREAM.PEER.REMOVE", Kind::StreamRemovePeer, 1, 1),
+        ("STREAM.PEER.EVACUATE", Kind::StreamEvacuatePeer, 1, 1),
+        ("STREAM.CANCEL_MOVE", Kind::StreamCancelMove, 1, 1),
+        ("CONSUMER.DURABLE.CREATE", Kind::ConsumerCreate, 2, 2),
+        ("CONSUMER.CREATE", Kind::ConsumerCreate, 1, usize::MAX),
+        ("CONSUMER.NAMES", Kind::ConsumerNames, 1, 1),
+        ("CONSUMER.LIST", Kind::ConsumerList, 1, 1),
+        ("CONSUMER.INFO", Kind::ConsumerInfo, 2, 2),
+        ("CONSUMER.DELETE", Kind::ConsumerDelete, 2, 2),
+        ("CONSUMER.PAUSE", Kind::ConsumerPause, 2, 2),
+        ("CONSUMER.UNPIN", Kind::ConsumerUnpin, 2, 2),
+        ("CONSUMER.RESET", Kind::ConsumerReset, 2, 2),
+        ("CONSUMER.LEADER.STEPDOWN", Kind::ConsumerStepDown, 2, 2),
+    ]
+};
+
+impl Route {
+    pub(super) fn find(subject: &[u8]) -> Option<Route> {
+        let rest = std::str::from_utf8(subject.strip_prefix(API_PREFIX)?).ok()?;
+        ROUTES.iter().find_map(|(words, kind, min, max)| {
+            let rest = rest.strip_prefix(words)?;
+            let mut names: Vec<&str> = Vec::new();
+            if !rest.is_empty() {
+                names.extend(rest.strip_prefix('.')?.split('.'));
+            }
+            if names.len() < *min || names.len() > *max || names.contains(&"") {
+                return None;
+            }
+            let name = |place: usize| names.get(place).copied().unwrap_or_default().to_owned();
+            Some(Route {
+                kind: *kind,
+                stream: name(0),
+                consumer: name(1),
+                rest: names.get(2..).unwrap_or_default().join("."),
+                is_durable: words.contains("DURABLE"),
+            })
+        })
+    }
+}
+
+/// What is said in place of an answer whose promise cannot be kept.
+pub(super) fn refusal(body: &[u8], on_failure: OnFailure, refusal: &mut Vec<u8>) {
+    let error = ApiError::CLUSTER_NOT_AVAIL;
+    match on_failure {
+        OnFailure::Silence => {}
+        OnFailure::PubAck => {
+            let stream = between(body, b"{\"stream\":\"");
+            PubAck::write_error(refusal, &stream, &error);
+        }
+        OnFailure::Api => {
+            let kind = between(body, b"{\"type\":\"");
+            let kind = ResponseKind::from_word(&kind).unwrap_or_default();
+            refusal.extend_from_slice(&responses::error(kind, &error));
+        }
+    }
+}
+
+/// The first string of a JSON object that begins like this.
+fn between(body: &[u8], start: &[u8]) -> String {
+    let rest = body.strip_prefix(start).unwrap_or_default();
+    let end = memchr::memchr(b'"', rest).unwrap_or(rest.len());
+    String::from_utf8_lossy(&rest[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_lead_to_what_they_ask_for() {
+        let find = |subject: &str| {
+            Route::find(subject.as_bytes())
+                .map(|route| (route.kind, route.stream, route.consumer, route.rest))
+        };
+        let found = |kind, parts: [&str; 3]| {
+            let [a, b, c] = parts.map(str::to_owned);
+            Some((kind, a, b, c))
+        };
+        assert_eq!(
+            find("$JS.API.INFO"),
+            found(ResponseKind::AccountInfo, ["", "", ""])
+        );
+        assert_eq!(
+            find("$JS.API.CONSUMER.CREATE.S.c.a.b.>"),
+            found(ResponseKind::ConsumerCreate, ["S", "c", "a.b.>"])
+        );
+        assert_eq!(
+            find("$JS.API.CONSUMER.DURABLE.CREATE.S.c"),
+            found(ResponseKind::ConsumerCreate, ["S", "c", ""])
+        );
+        for unknown in [
+            "$JS.API.STREAM.INFO",
+            "$JS.API.STREAM.INFO.A.B",
+            "$JS.API.X",
+            "$JS.API.INFOX",
+            "$JS.API.STREAM.INFO.",
+        ] {
+            assert_eq!(find(unknown), None, "{unknown}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What the rows of streams and consumers hold.
+//!
+//! Numbers are those of [`varint`]; the first byte is the format, 1.
+//!
+//! | row | |
+//! |---|---|
+//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before) |
+//! | consumer | created (signed), length and bytes of the configuration (JSON) |
+//! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count) |
+
+use super::consumer::Consumer;
+use super::position::{Cursor, Position, Unacked};
+use super::stream::Stream;
+use super::varint::{self, Reader};
+use crate::ids::{DeliverySeq, Seq};
+use midge_proto::api::{ConsumerConfig, JsonWriter, StreamConfig, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+const FORMAT: u8 = 1;
+
+/// A stream's row, read.
+pub(crate) struct StreamRow {
+    pub(crate) created: Timestamp,
+    pub(crate) last: Seq,
+    pub(crate) last_time: Timestamp,
+    pub(crate) next_consumer: u32,
+    pub(crate) lost: u64,
+    pub(crate) config: StreamConfig,
+    pub(crate) released: BTreeSet<Seq>,
+}
+
+pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
+    let mut row = vec![FORMAT];
+    varint::put_signed(&mut row, stream.created.0);
+    varint::put(&mut row, stream.log.last().0);
+    varint::put_signed(&mut row, stream.log.last_time().0);
+    varint::put(&mut row, u64::from(stream.next_consumer));
+    varint::put(&mut row, stream.log.lost);
+    let mut json = JsonWriter::new();
+    stream.config.write_json(&mut json);
+    varint::put_bytes(&mut row, &json.into_bytes());
+    put_seqs(&mut row, stream.released.len(), stream.released.iter());
+    row
+}
+
+pub(crate) fn read_stream(row: &[u8]) -> Option<StreamRow> {
+    let mut reader = open(row)?;
+    Some(StreamRow {
+        created: Timestamp(reader.signed()?),
+        last: Seq(reader.number()?),
+        last_time: Timestamp(reader.signed()?),
+        next_consumer: reader.small()?,
+        lost: reader.number()?,
+        config: StreamConfig::from_json(reader.bytes()?).ok()?.0,
+        released: read_seqs(&mut reader)?,
+    })
+}
+
+pub(crate) fn write_consumer(consumer: &Consumer) -> Vec<u8> {
+    let mut row = vec![FORMAT];
+    varint::put_signed(&mut row, consumer.created.0);
+    let mut json = JsonWriter::new();
+    consumer.config.write_json(&mut json);
+    varint::put_bytes(&mut row, &json.into_bytes());
+    row
+}
+
+pub(crate) fn read_consumer(row: &[u8]) -> Option<(Timestamp, ConsumerConfig)> {
+    let mut reader = open(row)?;
+    let created = Timestamp(reader.signed()?);
+    Some((created, ConsumerConfig::from_json(reader.bytes()?).ok()?))
+}
+
+pub(crate) fn write_cursor(consumer: &Consumer) -> Vec<u8> {
+    let cursor = &consumer.cursor;
+    let mut row = vec![FORMAT];
+    for position in [cursor.delivered, cursor.ack_floor] {
+        varint::put(&mut row, position.delivery.0);
+        varint::put(&mut row, position.seq.0);
+    }
+    put_seqs(&mut row, consumer.picks.len(), consumer.picks.iter());
+    varint::put(&mut row, cursor.unacked.len() as u64);
+    let (mut before, mut time) = (Seq(0), Timestamp(0));
+    for (seq, unacked) in &cursor.unacked {
+        varint::put(&mut row, seq.0 - before.0);
+        varint::put(&mut row, unacked.delivery.0);
+        varint::put_signed(&mut row, unacked.delivered_at.0.wrapping_sub(time.0));
+        (before, time) = (*seq, unacked.delivered_at);
+    }
+    varint::put(&mut row, cursor.redeliveries.len() as u64);
+    let mut before = Seq(0);
+    for (seq, count) in &cursor.redeliveries {
+        varint::put(&mut row, seq.0 - before.0);
+        varint::put(&mut row, u64::from(*count));
+        before = *seq;
+    }
+    row
+}
+
+pub(crate) fn read_cursor(row: &[u8]) -> Option<(Cursor, VecDeque<Seq>)> {
+    let mut reader = open(row)?;
+    let mut position = || {
+        Some(Position {
+            delivery: DeliverySeq(reader.number()?),
+            seq: Seq(reader.number()?),
+        })
+    };
+    let (delivered, ack_floor) = (position()?, position()?);
+    let picks = read_seqs(&mut reader)?.into_iter().collect();
+    let mut unacked = BTreeMap::new();
+    let (mut seq, mut time) = (0u64, Timestamp(0));
+    for _ in 0..reader.number()? {
+        seq = seq.checked_add(reader.number()?)?;
+        let delivery = DeliverySeq(reader.number()?);
+        time = Timestamp(time.0.wrapping_add(reader.signed()?));
+        let entry = Unacked {
+            delivery,
+            delivered_at: time,
+            due: crate::Time::default(),
+            is_queued: false,
+        };
+        unacked.insert(Seq(seq), entry);
+    }
+    let mut redeliveries = BTreeMap::new();
+    let mut seq = 0u64;
+    for _ in 0..reader.number()? {
+        seq = seq.checked_add(reader.number()?)?;
+        redeliveries.insert(Seq(seq), reader.small()?);
+    }
+    let cursor = Cursor {
+        delivered,
+        ack_floor,
+        unacked,
+        redeliveries,
+    };
+    Some((cursor, picks))
+}
+
+fn open(row: &[u8]) -> Option<Reader<'_>> {
+    let mut reader = Reader::new(row);
+    (reader.byte()? == FORMAT).then_some(reader)
+}
+
+fn put_seqs<'a>(row: &mut Vec<u8>, len: usize, seqs: impl Iterator<Item = &'a Seq>) {
+    varint::put(row, len as u64);
+    let mut before = 0;
+    for seq in seqs {
+        varint::put(row, seq.0 - before);
+        before = seq.0;
+    }
+}
+
+fn read_seqs(reader: &mut Reader<'_>) -> Option<BTreeSet<Seq>> {
+    let mut seqs = BTreeSet::new();
+    let mut seq = 0u64;
+    for _ in 0..reader.number()? {
+        seq = seq.checked_add(reader.number()?)?;
+        seqs.insert(Seq(seq));
+    }
+    Some(seqs)
+}

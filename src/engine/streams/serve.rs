@@ -1,0 +1,510 @@
+//! Delivering to consumers.
+//!
+//! A consumer that may have something to deliver is in the queue of the
+//! ready. In its turn it delivers a bounded number of messages and goes to
+//! the end of the queue if there is more.
+
+use super::consumer::{Consumer, Next, duration};
+use super::effects::{Effects, Note, Status};
+use super::log::Log;
+use super::log_read::NeedBlock;
+use super::streams::{Job, Streams};
+use crate::Time;
+use crate::engine::{Engine, Timer};
+use crate::feed::Outgoing;
+use crate::ids::{ConsumerId, StreamId};
+use crate::outbox::Outbox;
+use crate::storage::BlockKey;
+use midge_proto::api::{AckSubject, FlowControlSubject, ReplayPolicy, Timestamp};
+use midge_proto::headers::{HeaderWriter, name as names};
+use std::time::Duration;
+
+/// Messages that a consumer delivers in one turn.
+const DELIVERIES_MAX: usize = 512;
+
+/// Bytes likewise.
+const DELIVERED_BYTES_MAX: usize = 1024 * 1024;
+
+/// A consumer whose receiver is far behind rests this long.
+const REST: Duration = Duration::from_millis(5);
+
+/// How a consumer's turn ended.
+enum Turn {
+    /// There may be more right now.
+    More,
+    /// Nothing until something happens.
+    Idle,
+    Need(NeedBlock),
+}
+
+/// What is sent, besides the message itself.
+struct Addressee<'a> {
+    address: &'a [u8],
+    group: Option<&'a [u8]>,
+}
+
+impl Streams {
+    /// Puts a consumer into the queue of those that may have something.
+    pub(crate) fn make_ready(&mut self, stream: StreamId, id: ConsumerId) {
+        let consumer = self
+            .streams
+            .get_mut(&stream)
+            .and_then(|stream| stream.consumers.get_mut(&id));
+        if let Some(consumer) = consumer
+            && !consumer.is_ready
+            && consumer.has_receiver()
+        {
+            consumer.is_ready = true;
+            self.ready.push_back((stream, id));
+        }
+    }
+
+    /// New messages may be seen by the consumers of a stream.
+    pub(crate) fn wake_consumers(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        for consumer in stream.consumers.values_mut() {
+            if !consumer.is_ready && consumer.has_receiver() && consumer.pending > 0 {
+                consumer.is_ready = true;
+                self.ready.push_back((id, consumer.id));
+            }
+        }
+    }
+
+    /// Does what does not wait for anything: removals, deliveries.
+    pub(crate) fn work<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
+        if std::mem::take(&mut self.interest_changed) {
+            self.check_interest(engine, now);
+        }
+        self.advance(engine, now);
+        for request in std::mem::take(&mut self.again) {
+            self.handle(engine, *request, now, out);
+        }
+        for _ in 0..self.ready.len() {
+            let Some((stream, id)) = self.ready.pop_front() else {
+                return;
+            };
+            self.serve(engine, stream, id, now, out);
+        }
+        self.shrink_cache();
+    }
+
+    fn serve<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        id: ConsumerId,
+        now: Time,
+        out: &mut O,
+    ) {
+        let wall = self.wall;
+        let Some(stream) = self.streams.get_mut(&stream_id) else {
+            return;
+        };
+        let Some(consumer) = stream.consumers.get_mut(&id) else {
+            return;
+        };
+        consumer.is_ready = false;
+        let mut effects = Effects::default();
+        let log = &stream.log;
+        let scratch = &mut self.scratch;
+        let turn = deliver(engine, consumer, log, now, wall, &mut effects, scratch, out);
+        let is_dirty = consumer.is_dirty;
+        let block = log.block_start(consumer.next_seq());
+        let ahead: Vec<BlockKey> = if block == consumer.block {
+            Vec::new()
+        } else {
+            consumer.block = block;
+            log.ahead(consumer.next_seq()).collect()
+        };
+        match turn {
+            Turn::More => {
+                if consumer.has_receiver() {
+                    consumer.is_ready = true;
+                    self.ready.push_back((stream_id, id));
+                }
+            }
+            Turn::Idle => {}
+            Turn::Need(need) => self.park(need, Job::Serve(stream_id, id)),
+        }
+        for key in ahead {
+            self.want(key);
+        }
+        self.arm(engine, stream_id, id);
+        if is_dirty {
+            self.cursor_changed(stream_id, now);
+        }
+        self.carry_out(engine, stream_id, id, effects, now, out);
+    }
+
+    /// Sets a consumer's timer for when it is due, if that is sooner than it
+    /// is set for.
+    pub(crate) fn arm(&mut self, engine: &mut Engine, stream: StreamId, id: ConsumerId) {
+        let consumer = self
+            .streams
+            .get_mut(&stream)
+            .and_then(|stream| stream.consumers.get_mut(&id));
+        let Some(consumer) = consumer else {
+            return;
+        };
+        let Some(due) = consumer.next_due() else {
+            return;
+        };
+        if consumer.timer_due.is_none_or(|armed| armed > due) {
+            let key = Timer::Consumer(stream, id);
+            engine.timers.arm(&mut consumer.timer_due, due, key);
+        }
+    }
+
+    /// Sends what a consumer's step has led to, and lets go of the messages
+    /// it is through with.
+    pub(crate) fn carry_out<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        id: ConsumerId,
+        effects: Effects,
+        now: Time,
+        out: &mut O,
+    ) {
+        for (to, status) in &effects.statuses {
+            send_status(engine, to, status, out);
+        }
+        for note in &effects.notes {
+            self.advise(engine, stream_id, id, note, out);
+        }
+        if effects.settled.is_empty() {
+            return;
+        }
+        let Some(stream) = self.streams.get_mut(&stream_id) else {
+            return;
+        };
+        if stream.config.retention == midge_proto::api::Retention::Limits {
+            return;
+        }
+        for seq in effects.settled {
+            if let Err(need) = stream.release(seq) {
+                stream.released.insert(seq);
+                stream.row_dirty = true;
+                self.park(need, Job::Advance(stream_id));
+                return self.carry_on_released(stream_id);
+            }
+        }
+        self.cursor_changed(stream_id, now);
+        self.tell_effects(engine, stream_id, now, out);
+    }
+
+    fn carry_on_released(&mut self, id: StreamId) {
+        self.advance_later(id);
+    }
+
+    /// Sends what removals have led to.
+    pub(crate) fn tell_effects<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        now: Time,
+        out: &mut O,
+    ) {
+        let Some(stream) = self.streams.get_mut(&stream_id) else {
+            return;
+        };
+        if stream.effects.is_empty() {
+            return;
+        }
+        for (id, effects) in std::mem::take(&mut stream.effects) {
+            self.carry_out(engine, stream_id, id, effects, now, out);
+            self.make_ready(stream_id, id);
+        }
+    }
+}
+
+impl Consumer {
+    /// Whether somebody is there to deliver to.
+    pub(crate) fn has_receiver(&self) -> bool {
+        if self.is_push() {
+            self.is_bound && !self.flow.as_ref().is_some_and(|flow| flow.is_full())
+        } else {
+            !self.pulls.is_empty()
+        }
+    }
+
+    /// Waits for the stream's own pace; true while it does.
+    fn holds_back(&mut self, seq: crate::Seq, time: Timestamp, now: Time) -> bool {
+        if self.config.replay_policy != ReplayPolicy::Original || seq > self.replay_until {
+            return false;
+        }
+        let Some(before) = self.replayed_time else {
+            return false;
+        };
+        // Once waited for, the gap counts as passed.
+        self.replayed_time = Some(time);
+        let gap = duration(time.since(before));
+        if gap < Duration::from_millis(1) {
+            return false;
+        }
+        self.not_before = Some(now + gap);
+        true
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // One call; a struct for it would only be taken apart again.
+fn deliver<O: Outbox>(
+    engine: &mut Engine,
+    consumer: &mut Consumer,
+    log: &Log,
+    now: Time,
+    wall: Timestamp,
+    effects: &mut Effects,
+    scratch: &mut Vec<u8>,
+    out: &mut O,
+) -> Turn {
+    let mut bytes = 0;
+    for _ in 0..DELIVERIES_MAX {
+        if !consumer.has_receiver() {
+            return Turn::Idle;
+        }
+        let (seq, deliveries) = match consumer.next(log, now, wall, effects) {
+            Err(need) => return Turn::Need(need),
+            Ok(Next::Message { seq, deliveries }) => (seq, deliveries),
+            Ok(Next::Again) => return Turn::More,
+            Ok(Next::Later | Next::Full) => return Turn::Idle,
+            Ok(Next::Dry) => {
+                consumer.run_dry(effects);
+                return Turn::Idle;
+            }
+        };
+        let record = match log.get(seq) {
+            Err(need) => return Turn::Need(need),
+            Ok(Some(record)) => record,
+            // It turned out to be damaged: the log has taken note of it.
+            Ok(None) => return Turn::More,
+        };
+        if deliveries == 1 && consumer.holds_back(seq, record.time, now) {
+            return Turn::Idle;
+        }
+        scratch.clear();
+        scratch.extend_from_slice(&consumer.ack_prefix);
+        let ack = AckSubject {
+            stream: b"",
+            consumer: b"",
+            delivered: u64::from(deliveries),
+            stream_seq: seq.0,
+            consumer_seq: consumer.cursor.delivered.delivery.0 + 1,
+            time: record.time,
+            pending: consumer.pending - u64::from(deliveries == 1 && consumer.pending > 0),
+        };
+        ack.write_tail(scratch);
+        let ack_len = scratch.len();
+        let size = record.subject.len() + ack_len + record.payload.len();
+        let mut message = Outgoing {
+            subject: record.subject,
+            reply: None,
+            payload: record.payload,
+            header_len: record.header_len,
+        };
+        let bare;
+        if consumer.config.headers_only {
+            let mut header = Vec::new();
+            let body_len = record.body().len() as u64;
+            HeaderWriter::from_block(&mut header, record.header())
+                .number(names::MSG_SIZE, body_len)
+                .finish();
+            bare = header;
+            message.payload = &bare;
+            message.header_len = bare.len();
+        }
+        message.reply = Some(&scratch[..ack_len]);
+        let sent = if consumer.is_push() {
+            push(engine, consumer, message, size, now, out)
+        } else {
+            serve_pull(engine, consumer, message, size, now, effects, out)
+        };
+        let Some(congested) = sent else {
+            // Nobody took it: it stays as it was, undelivered.
+            continue;
+        };
+        consumer.delivered(seq, deliveries, now, wall, effects);
+        finish_pull(consumer, now, effects);
+        consumer.pace(seq, record.time, size, now);
+        if consumer.flow.is_some() {
+            ask_flow(engine, consumer, size, out);
+        }
+        if congested {
+            consumer.not_before = Some(consumer.not_before.unwrap_or(now).max(now + REST));
+            return Turn::Idle;
+        }
+        if consumer.not_before.is_some_and(|at| at > now) {
+            return Turn::Idle;
+        }
+        bytes += size;
+        if bytes > DELIVERED_BYTES_MAX {
+            return Turn::More;
+        }
+    }
+    Turn::More
+}
+
+/// Sends to the receiver of a push consumer; says whether it is far behind,
+/// or nothing if it is not there.
+fn push<O: Outbox>(
+    engine: &mut Engine,
+    consumer: &mut Consumer,
+    message: Outgoing<'_>,
+    size: usize,
+    now: Time,
+    out: &mut O,
+) -> Option<bool> {
+    let _ = size;
+    let group = consumer.config.deliver_group.as_bytes();
+    let to = Addressee {
+        address: consumer.config.deliver_subject.as_bytes(),
+        group: (!group.is_empty()).then_some(group),
+    };
+    let routed = engine.send_out(to.address, to.group, message, out);
+    if routed.receivers == 0 {
+        consumer.is_bound = false;
+        consumer.last_used = now;
+        return None;
+    }
+    if consumer.config.idle_heartbeat.0 > 0 {
+        consumer.heartbeat_due = Some(now + duration(consumer.config.idle_heartbeat));
+    }
+    Some(routed.congested)
+}
+
+/// Sends to the first pull request that can take it; says whether its
+/// receiver is far behind, or nothing if there is none.
+fn serve_pull<O: Outbox>(
+    engine: &mut Engine,
+    consumer: &mut Consumer,
+    message: Outgoing<'_>,
+    size: usize,
+    now: Time,
+    effects: &mut Effects,
+    out: &mut O,
+) -> Option<bool> {
+    while let Some(pull) = consumer.pulls.front_mut() {
+        let (wanted, bytes_left) = (pull.wanted, pull.bytes_left);
+        let status = if pull.is_expired(now) {
+            Some(Status::RequestTimeout {
+                wanted,
+                bytes_left: bytes_left.unwrap_or(0),
+            })
+        } else if let Some(left) = bytes_left
+            && left < size as u64
+        {
+            Some(Status::TooLarge {
+                wanted,
+                bytes_left: left,
+            })
+        } else {
+            None
+        };
+        if status.is_none() {
+            let routed = engine.send_out(&pull.reply, None, message, out);
+            if routed.receivers > 0 {
+                if let Some(left) = &mut pull.bytes_left {
+                    *left -= size as u64;
+                    if *left == 0 {
+                        pull.wanted = 1;
+                    }
+                }
+                return Some(routed.congested);
+            }
+        }
+        // Its time is up, or nobody listens any more.
+        if let Some(pull) = consumer.pulls.pop()
+            && let Some(status) = status
+        {
+            effects.statuses.push((pull.reply, status));
+        }
+    }
+    None
+}
+
+/// The pull request in front has got its message.
+fn finish_pull(consumer: &mut Consumer, now: Time, effects: &mut Effects) {
+    if consumer.is_push() {
+        return;
+    }
+    if let Some(done) = consumer.pulls.served(now)
+        && let Some(bytes_left) = done.bytes_left
+        && bytes_left > 0
+    {
+        effects
+            .statuses
+            .push((done.reply, Status::BatchCompleted { bytes_left }));
+    }
+}
+
+/// Asks the receiver how far it has come, if enough was sent.
+fn ask_flow<O: Outbox>(engine: &mut Engine, consumer: &mut Consumer, size: usize, out: &mut O) {
+    let Some(flow) = &mut consumer.flow else {
+        return;
+    };
+    if !flow.sent(size as u64) {
+        return;
+    }
+    // The same words as for acks, under another prefix.
+    let names = consumer
+        .ack_prefix
+        .strip_prefix(midge_proto::api::ACK_PREFIX)
+        .unwrap_or_default();
+    let question = flow.ask(|number| {
+        let mut subject = midge_proto::api::FLOW_CONTROL_PREFIX.to_vec();
+        subject.extend_from_slice(names);
+        subject.extend_from_slice(number.to_string().as_bytes());
+        subject
+    });
+    debug_assert!(FlowControlSubject::parse(question).is_some());
+    let mut header = Vec::new();
+    HeaderWriter::status(&mut header, 100, "FlowControl Request").finish();
+    let to = consumer.config.deliver_subject.as_bytes();
+    engine.send_status(to, Some(question), &header, out);
+}
+
+pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &Status, out: &mut O) {
+    let mut header = Vec::new();
+    let left = |writer: HeaderWriter<'_>, wanted: u64, bytes_left: u64| {
+        writer
+            .number(names::PENDING_MESSAGES, wanted)
+            .number(names::PENDING_BYTES, bytes_left)
+            .finish();
+    };
+    match *status {
+        Status::NoMessages => HeaderWriter::status(&mut header, 404, "No Messages").finish(),
+        Status::ConsumerDeleted => {
+            HeaderWriter::status(&mut header, 409, "Consumer Deleted").finish();
+        }
+        Status::RequestTimeout { wanted, bytes_left } => {
+            let writer = HeaderWriter::status(&mut header, 408, "Request Timeout");
+            left(writer, wanted, bytes_left);
+        }
+        Status::TooLarge { wanted, bytes_left } => {
+            let writer = HeaderWriter::status(&mut header, 409, "Message Size Exceeds MaxBytes");
+            left(writer, wanted, bytes_left);
+        }
+        Status::BatchCompleted { bytes_left } => {
+            let writer = HeaderWriter::status(&mut header, 409, "Batch Completed");
+            left(writer, 0, bytes_left);
+        }
+        Status::ServerShutdown { wanted, bytes_left } => {
+            let writer = HeaderWriter::status(&mut header, 409, "Server Shutdown");
+            left(writer, wanted, bytes_left);
+        }
+        Status::Heartbeat { delivery, seq } => {
+            HeaderWriter::status(&mut header, 100, "Idle Heartbeat")
+                .number(names::LAST_CONSUMER, delivery.0)
+                .number(names::LAST_STREAM, seq.0)
+                .finish();
+        }
+    }
+    engine.send_status(to, None, &header, out);
+}
+
+/// Whether a note is told to anybody but those who watch.
+pub(super) fn is_final(note: &Note) -> bool {
+    matches!(note, Note::MaxDeliveries { .. } | Note::Terminated { .. })
+}

@@ -1,0 +1,84 @@
+//! A stream: a log with rules about what may enter and what must leave.
+
+use super::consumer::Consumer;
+use super::dedupe::Dedupe;
+use super::effects::Effects;
+use super::log::Log;
+use super::removal::Removal;
+use super::subjects::Subjects;
+use crate::ids::{ConsumerId, Seq, StreamId};
+use crate::storage::BlockKey;
+use midge_proto::api::{Storage, StreamConfig, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub(crate) struct Stream {
+    pub(crate) id: StreamId,
+    pub(crate) config: StreamConfig,
+    pub(crate) created: Timestamp,
+    pub(crate) log: Log,
+    pub(crate) dedupe: Dedupe,
+    pub(crate) consumers: BTreeMap<ConsumerId, Consumer>,
+    pub(crate) consumers_by_name: BTreeMap<String, ConsumerId>,
+    pub(crate) next_consumer: u32,
+    /// Subjects with more messages than they may have, of which it is not
+    /// known which is the oldest.
+    pub(super) overfull: BTreeSet<Box<[u8]>>,
+    /// Removals that are under way.
+    pub(super) removals: VecDeque<Removal>,
+    /// Messages whose consumers are through with them, in blocks that are not
+    /// in memory.
+    pub(crate) released: BTreeSet<Seq>,
+    /// Blocks whose message ids are still to be read.
+    pub(crate) recalling: VecDeque<BlockKey>,
+    /// What consumers were told while messages were removed.
+    pub(crate) effects: Vec<(ConsumerId, Effects)>,
+    pub(crate) expiry_due: Option<crate::Time>,
+    pub(crate) is_dirty: bool,
+    pub(crate) row_dirty: bool,
+    pub(crate) subscriptions: Vec<crate::ids::SubId>,
+}
+
+impl Stream {
+    pub(crate) fn new(
+        id: StreamId,
+        config: StreamConfig,
+        created: Timestamp,
+        hash_seed: u64,
+    ) -> Self {
+        let keeps_all = config.max_msgs_per_subject > 1;
+        let is_volatile = config.storage == Storage::Memory;
+        let mut log = Log::new(id, is_volatile, Subjects::new(hash_seed, keeps_all));
+        log.skip_to(Seq(config.first_seq.saturating_sub(1)));
+        Stream {
+            id,
+            config,
+            created,
+            log,
+            dedupe: Dedupe::new(hash_seed),
+            consumers: BTreeMap::new(),
+            consumers_by_name: BTreeMap::new(),
+            next_consumer: 0,
+            overfull: BTreeSet::new(),
+            removals: VecDeque::new(),
+            released: BTreeSet::new(),
+            recalling: VecDeque::new(),
+            effects: Vec::new(),
+            expiry_due: None,
+            is_dirty: true,
+            row_dirty: true,
+            subscriptions: Vec::new(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    pub(crate) fn is_volatile(&self) -> bool {
+        self.config.storage == Storage::Memory
+    }
+
+    pub(crate) fn consumer(&self, name: &str) -> Option<&Consumer> {
+        self.consumers.get(self.consumers_by_name.get(name)?)
+    }
+}

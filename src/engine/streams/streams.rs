@@ -1,0 +1,585 @@
+//! All streams of an account, and what is between them and the disk.
+//!
+//! Changes gather in memory; [`Streams::take_batch`] makes one batch of them
+//! when the store is free, and what was promised to clients leaves when that
+//! batch has become durable. Nobody waits for the disk: work that needs a
+//! block which is not in memory is put aside until it has been read.
+
+use super::answers::{Answers, OnFailure};
+use super::block::Block;
+use super::log_read::NeedBlock;
+use super::removal::Progress;
+use super::request::Request;
+use super::rows;
+use super::stream::Stream;
+use crate::Time;
+use crate::engine::Engine;
+use crate::ids::{ConsumerId, Seq, StreamId};
+use crate::outbox::Outbox;
+use crate::storage::{Batch, BlockKey, RowKey, Write};
+use crate::timers::Timers;
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+use midge_proto::api::Timestamp;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Blocks of all streams in memory, beside those that are still to be
+/// written.
+const CACHE_LEN_MAX: usize = 16 * 1024 * 1024;
+
+/// A change of a cursor that nobody waits for is stored this late, together
+/// with those that follow: a slow consumer must not cost a commit a message.
+const CURSOR_LINGER: Duration = Duration::from_millis(100);
+
+/// What may wait for the disk before publishers are held back.
+const UNCOMMITTED_MAX: u64 = 16 * 1024 * 1024;
+
+/// Requests that may wait for a block.
+const PARKED_MAX: usize = 4096;
+
+/// Work that needs a block.
+pub(super) enum Job {
+    /// A consumer may have something to deliver.
+    Serve(StreamId, ConsumerId),
+    /// A stream has messages to remove.
+    Advance(StreamId),
+    /// A request is to be answered.
+    Request(Box<Request>),
+    /// What lies before a consumer is to be counted.
+    Count(StreamId, ConsumerId),
+    /// Message ids are to be read.
+    Recall(StreamId),
+}
+
+/// Why the streams do not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    Good,
+    /// The store failed; what is in memory is not what is on the disk.
+    Failed,
+}
+
+/// A batch that is on its way to the disk.
+struct InFlight {
+    answers: Answers,
+    /// What becomes durable with it.
+    ends: Vec<(StreamId, Seq)>,
+    jobs: Vec<Job>,
+}
+
+/// What the streams are told at the start.
+#[derive(Debug, Clone)]
+pub struct StreamsConfig {
+    /// Keeps publishers from choosing subjects that collide.
+    pub hash_seed: u64,
+    /// The server's name, for those who ask who answers.
+    pub server_name: String,
+    /// The server's id.
+    pub server_id: String,
+}
+
+pub(crate) struct Streams {
+    pub(super) config: StreamsConfig,
+    pub(crate) streams: BTreeMap<StreamId, Stream>,
+    pub(crate) by_name: HashMap<String, StreamId, FixedState>,
+    pub(super) last_stream: StreamId,
+    /// The wall clock, as it was last told.
+    pub(crate) wall: Timestamp,
+    pub(crate) health: Health,
+    // Towards the disk.
+    /// Removed streams whose data the store still has.
+    removed: Vec<StreamId>,
+    removed_consumers: Vec<(StreamId, ConsumerId)>,
+    /// Consumers whose configuration is to be written.
+    pub(super) consumer_rows: Vec<(StreamId, ConsumerId)>,
+    dirty: Vec<StreamId>,
+    /// Somebody waits for the next batch.
+    is_urgent: bool,
+    cursors_due: Option<Time>,
+    pub(super) answers: Answers,
+    /// Work that waits for the next batch.
+    pub(super) waiting_commit: Vec<Job>,
+    in_flight: Option<InFlight>,
+    /// Bytes stored since the batch that is in flight.
+    uncommitted: u64,
+    // From the disk.
+    wanted: Vec<BlockKey>,
+    loading: HashSet<BlockKey, FixedState>,
+    parked: HashMap<BlockKey, Vec<Job>, FixedState>,
+    parked_requests: usize,
+    /// The blocks in memory with their lengths, oldest first.
+    cache: VecDeque<(BlockKey, usize)>,
+    cache_len: usize,
+    // Towards consumers.
+    pub(super) ready: VecDeque<(StreamId, ConsumerId)>,
+    pub(super) advancing: VecDeque<StreamId>,
+    /// Requests that go on in the next turn.
+    pub(super) again: Vec<Box<Request>>,
+    pub(crate) push_consumers: usize,
+    pub(crate) interest_changed: bool,
+    // Totals.
+    pub(crate) api_total: u64,
+    pub(crate) api_errors: u64,
+    pub(crate) damaged_rows: u64,
+    /// Subjects that the API listens on.
+    pub(super) api_subscriptions: Vec<crate::ids::SubId>,
+    pub(super) scratch: Vec<u8>,
+}
+
+impl Streams {
+    pub(crate) fn new(config: StreamsConfig) -> Self {
+        let hasher = FixedState::with_seed(config.hash_seed.rotate_left(2));
+        Streams {
+            config,
+            streams: BTreeMap::new(),
+            by_name: HashMap::with_hasher(hasher.clone()),
+            last_stream: StreamId(0),
+            wall: Timestamp(0),
+            health: Health::Good,
+            removed: Vec::new(),
+            removed_consumers: Vec::new(),
+            consumer_rows: Vec::new(),
+            dirty: Vec::new(),
+            is_urgent: false,
+            cursors_due: None,
+            answers: Answers::default(),
+            waiting_commit: Vec::new(),
+            in_flight: None,
+            uncommitted: 0,
+            wanted: Vec::new(),
+            loading: HashSet::with_hasher(hasher.clone()),
+            parked: HashMap::with_hasher(hasher),
+            parked_requests: 0,
+            cache: VecDeque::new(),
+            cache_len: 0,
+            ready: VecDeque::new(),
+            advancing: VecDeque::new(),
+            again: Vec::new(),
+            push_consumers: 0,
+            interest_changed: false,
+            api_total: 0,
+            api_errors: 0,
+            damaged_rows: 0,
+            api_subscriptions: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Option<&Stream> {
+        self.streams.get(self.by_name.get(name)?)
+    }
+
+    pub(super) fn id_of(&self, name: &str) -> Option<StreamId> {
+        self.by_name.get(name).copied()
+    }
+
+    // Towards the disk.
+
+    /// A stream has changes for the store that somebody waits for.
+    pub(super) fn changed(&mut self, id: StreamId) {
+        self.is_urgent |= self.mark_dirty(id);
+    }
+
+    /// A cursor has changed, which can wait a little.
+    pub(super) fn cursor_changed(&mut self, id: StreamId, now: Time) {
+        if self.mark_dirty(id) && self.cursors_due.is_none() {
+            self.cursors_due = Some(now + CURSOR_LINGER);
+        }
+    }
+
+    /// False for a stream that the disk has nothing to do with.
+    fn mark_dirty(&mut self, id: StreamId) -> bool {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return false;
+        };
+        if stream.is_volatile() {
+            return false;
+        }
+        if !stream.is_dirty {
+            stream.is_dirty = true;
+            self.dirty.push(id);
+        }
+        true
+    }
+
+    pub(super) fn stored_bytes(&mut self, len: usize) {
+        self.uncommitted += len as u64;
+    }
+
+    /// Publishers should rest until the disk has caught up.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.uncommitted > UNCOMMITTED_MAX
+    }
+
+    pub(super) fn forget_stream(&mut self, stream: &Stream) {
+        if !stream.is_volatile() {
+            self.removed.push(stream.id);
+            self.is_urgent = true;
+        }
+        // A new stream starts dirty without being in the list.
+        self.dirty.retain(|id| *id != stream.id);
+    }
+
+    pub(super) fn forget_consumer(&mut self, stream: StreamId, consumer: ConsumerId) {
+        self.removed_consumers.push((stream, consumer));
+        self.consumer_rows.retain(|row| *row != (stream, consumer));
+        self.changed(stream);
+    }
+
+    /// A stream that was just made.
+    pub(super) fn add_stream(&mut self, stream: Stream) {
+        let id = stream.id;
+        self.last_stream = self.last_stream.max(id);
+        self.by_name.insert(stream.config.name.clone(), id);
+        if !stream.is_volatile() {
+            self.dirty.push(id);
+            self.is_urgent = true;
+        }
+        self.streams.insert(id, stream);
+    }
+
+    /// Sends an answer once everything that was done so far is safe.
+    pub(super) fn answer(
+        &mut self,
+        reply: &[u8],
+        on_failure: OnFailure,
+        body: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.is_urgent = true;
+        self.answers.push(reply, on_failure, body);
+    }
+
+    /// Whether something is on its way to the disk, or has to go there.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.in_flight.is_none()
+            && self.dirty.is_empty()
+            && self.removed.is_empty()
+            && self.answers.is_empty()
+    }
+
+    /// What is to be written, if the store is free and something is due. The
+    /// caller has to call [`Streams::committed`] when it has become durable.
+    pub(crate) fn take_batch(&mut self, now: Time) -> Option<Batch> {
+        let is_due = self.is_urgent || self.cursors_due.is_some_and(|due| due <= now);
+        if self.in_flight.is_some() || !is_due || self.health != Health::Good {
+            return None;
+        }
+        self.is_urgent = false;
+        self.cursors_due = None;
+        self.uncommitted = 0;
+        let mut batch = Batch::default();
+        let writes = &mut batch.writes;
+        for id in self.removed.drain(..) {
+            writes.push(Write::RemoveStream(id));
+        }
+        for (stream, id) in self.removed_consumers.drain(..) {
+            writes.push(Write::RemoveRow(RowKey::Consumer(stream, id)));
+            writes.push(Write::RemoveRow(RowKey::Cursor(stream, id)));
+        }
+        for (stream, id) in self.consumer_rows.drain(..) {
+            let Some(stream) = self
+                .streams
+                .get(&stream)
+                .filter(|stream| !stream.is_volatile())
+            else {
+                continue;
+            };
+            if let Some(consumer) = stream.consumers.get(&id) {
+                let key = RowKey::Consumer(stream.id, id);
+                writes.push(Write::PutRow(key, rows::write_consumer(consumer)));
+            }
+        }
+        let mut ends = Vec::new();
+        let dirty = std::mem::take(&mut self.dirty);
+        for id in &dirty {
+            if let Some(stream) = self.streams.get_mut(id) {
+                write_stream(stream, writes);
+                ends.push((*id, stream.log.last()));
+            }
+        }
+        for id in dirty {
+            self.arrived(id);
+        }
+        self.in_flight = Some(InFlight {
+            answers: std::mem::take(&mut self.answers),
+            ends,
+            jobs: std::mem::take(&mut self.waiting_commit),
+        });
+        Some(batch)
+    }
+
+    /// When a batch is due though nobody waits for it.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.cursors_due.filter(|_| self.in_flight.is_none())
+    }
+
+    /// The batch has become durable: what was promised leaves, and consumers
+    /// may see what is in it.
+    pub(crate) fn committed<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
+        let Some(mut done) = self.in_flight.take() else {
+            return;
+        };
+        for (id, end) in done.ends {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.log.committed(end);
+                self.wake_consumers(id);
+            }
+        }
+        done.answers.each(|reply, body, _| {
+            engine.answer(reply, body, out);
+        });
+        done.answers.clear();
+        if self.answers.is_empty() && self.answers.len() == 0 {
+            self.answers = done.answers;
+        }
+        for job in done.jobs {
+            self.run_job(engine, job, now, out);
+        }
+    }
+
+    /// The batch has not become durable, and nothing will until the store has
+    /// been opened again. Nobody was promised anything.
+    pub(crate) fn failed<O: Outbox>(&mut self, engine: &mut Engine, out: &mut O) {
+        self.health = Health::Failed;
+        let in_flight = self.in_flight.take();
+        let answers = in_flight.map(|batch| batch.answers).unwrap_or_default();
+        let later = std::mem::take(&mut self.answers);
+        for answers in [answers, later] {
+            answers.each(|reply, body, on_failure| {
+                let mut refusal = Vec::new();
+                super::request::refusal(body, on_failure, &mut refusal);
+                if !refusal.is_empty() {
+                    engine.answer(reply, &refusal, out);
+                }
+            });
+        }
+        self.forget_unwritten();
+    }
+
+    /// Drops everything that was on its way to the disk or from it.
+    pub(super) fn forget_unwritten(&mut self) {
+        self.removed.clear();
+        self.removed_consumers.clear();
+        self.consumer_rows.clear();
+        self.dirty.clear();
+        self.in_flight = None;
+        self.waiting_commit.clear();
+        self.parked.clear();
+        self.parked_requests = 0;
+        self.loading.clear();
+        self.wanted.clear();
+        self.uncommitted = 0;
+        self.is_urgent = false;
+        self.cursors_due = None;
+    }
+
+    // From the disk.
+
+    /// Puts a job aside until a block is there.
+    pub(super) fn park(&mut self, need: NeedBlock, job: Job) {
+        let NeedBlock(key) = need;
+        if matches!(job, Job::Request(_)) {
+            self.parked_requests += 1;
+        }
+        self.want(key);
+        self.parked.entry(key).or_default().push(job);
+    }
+
+    /// Asks for a block.
+    pub(super) fn want(&mut self, key: BlockKey) {
+        if self.loading.insert(key) {
+            self.wanted.push(key);
+        }
+    }
+
+    /// Whether one more request may be put aside.
+    pub(super) fn has_room_to_park(&self) -> bool {
+        self.parked_requests < PARKED_MAX
+    }
+
+    /// The blocks to be read, since the last call.
+    pub(crate) fn take_wanted(&mut self) -> Vec<BlockKey> {
+        std::mem::take(&mut self.wanted)
+    }
+
+    /// A block was read; `None` if it is not there or cannot be read.
+    pub(crate) fn loaded<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        key: BlockKey,
+        block: Option<Block>,
+        out: &mut O,
+    ) {
+        if !self.loading.remove(&key) {
+            return;
+        }
+        if let Some(stream) = self.streams.get_mut(&key.stream) {
+            let lost = stream.log.lost;
+            stream.log.adopt(block, key);
+            if stream.log.lost > lost {
+                stream.row_dirty = true;
+                self.changed(key.stream);
+            }
+            self.arrived(key.stream);
+        }
+        let jobs = self.parked.remove(&key).unwrap_or_default();
+        for job in jobs {
+            if matches!(job, Job::Request(_)) {
+                self.parked_requests -= 1;
+            }
+            self.run_job(engine, job, now, out);
+        }
+        self.shrink_cache();
+    }
+
+    /// A block could not be read. Requests for it are refused; what the
+    /// streams want for themselves they try again when they are next busy.
+    pub(crate) fn load_failed<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        key: BlockKey,
+        out: &mut O,
+    ) {
+        self.loading.remove(&key);
+        for job in self.parked.remove(&key).unwrap_or_default() {
+            if let Job::Request(request) = job {
+                self.parked_requests -= 1;
+                self.refuse(engine, &request, out);
+            }
+        }
+        let _ = now;
+    }
+
+    /// What could wait is due.
+    pub(crate) fn hurry(&mut self) {
+        self.is_urgent |= !self.is_settled();
+    }
+
+    fn run_job<O: Outbox>(&mut self, engine: &mut Engine, job: Job, now: Time, out: &mut O) {
+        match job {
+            Job::Serve(stream, consumer) => self.make_ready(stream, consumer),
+            Job::Advance(stream) => self.advance_later(stream),
+            Job::Request(request) => self.handle(engine, *request, now, out),
+            Job::Count(stream, consumer) => self.count(stream, consumer),
+            Job::Recall(stream) => self.recall(stream),
+        }
+    }
+
+    /// Counts the blocks that came into a stream's memory.
+    pub(super) fn arrived(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.is_volatile() {
+            stream.log.take_arrived();
+            return;
+        }
+        let arrived: Vec<BlockKey> = stream.log.take_arrived().collect();
+        for key in arrived {
+            let len = stream.log.resident_len(key.first);
+            self.cache_len += len;
+            self.cache.push_back((key, len));
+        }
+    }
+
+    /// Lets go of the blocks that came in first, until the rest fits.
+    pub(super) fn shrink_cache(&mut self) {
+        let mut tries = self.cache.len();
+        while self.cache_len > CACHE_LEN_MAX && tries > 0 {
+            tries -= 1;
+            let Some((key, len)) = self.cache.pop_front() else {
+                return;
+            };
+            self.cache_len -= len;
+            let Some(stream) = self.streams.get_mut(&key.stream) else {
+                continue;
+            };
+            // What is still to be written stays, and is asked again.
+            if stream.log.evict(key.first) == 0 {
+                let len = stream.log.resident_len(key.first);
+                if len > 0 {
+                    self.cache_len += len;
+                    self.cache.push_back((key, len));
+                }
+            }
+        }
+    }
+
+    // Work that is due.
+
+    pub(super) fn advance_later(&mut self, id: StreamId) {
+        if !self.advancing.contains(&id) {
+            self.advancing.push_back(id);
+        }
+    }
+
+    /// Takes the removals of streams further that have some.
+    pub(super) fn advance(&mut self, engine: &mut Engine, now: Time) {
+        for _ in 0..self.advancing.len() {
+            let Some(id) = self.advancing.pop_front() else {
+                return;
+            };
+            let Some(stream) = self.streams.get_mut(&id) else {
+                continue;
+            };
+            let messages = stream.log.messages();
+            let progress = stream.advance();
+            let expired = match progress {
+                Ok(Progress::Done) => stream.expire(now, self.wall).map(|due| {
+                    set_expiry(stream, &mut engine.timers, due);
+                    Progress::Done
+                }),
+                other => other,
+            };
+            if stream.log.messages() != messages {
+                self.changed(id);
+            }
+            match expired {
+                Ok(Progress::Done) => {}
+                Ok(Progress::More) => self.advancing.push_back(id),
+                Err(need) => self.park(need, Job::Advance(id)),
+            }
+        }
+    }
+
+    /// Whether there is work that does not wait for anything.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.ready.is_empty()
+            || !self.advancing.is_empty()
+            || !self.again.is_empty()
+            || self.interest_changed
+    }
+}
+
+pub(super) fn set_expiry(
+    stream: &mut Stream,
+    timers: &mut Timers<crate::engine::Timer>,
+    due: Option<Time>,
+) {
+    let key = crate::engine::Timer::Stream(stream.id);
+    match due {
+        Some(due) if stream.expiry_due == Some(due) => {}
+        Some(due) => timers.arm(&mut stream.expiry_due, due, key),
+        None => timers.disarm(&mut stream.expiry_due, key),
+    }
+}
+
+/// Appends what has changed in a stream.
+fn write_stream(stream: &mut Stream, writes: &mut Vec<Write>) {
+    stream.is_dirty = false;
+    stream.log.take_writes(writes);
+    let is_volatile = stream.is_volatile();
+    for consumer in stream.consumers.values_mut() {
+        if std::mem::take(&mut consumer.is_dirty) && !is_volatile && !consumer.config.mem_storage {
+            let key = RowKey::Cursor(stream.id, consumer.id);
+            writes.push(Write::PutRow(key, rows::write_cursor(consumer)));
+        }
+    }
+    if std::mem::take(&mut stream.row_dirty) && !is_volatile {
+        let row = rows::write_stream(stream);
+        writes.push(Write::PutRow(RowKey::Stream(stream.id), row));
+    }
+}

@@ -1,0 +1,127 @@
+//! What a message that reaches the streams does.
+
+use super::answers::OnFailure;
+use super::intake::{Incoming, Stored};
+use super::request::Request;
+use super::streams::{Health, Streams};
+use crate::account::Sink;
+use crate::engine::Engine;
+use crate::ids::StreamId;
+use crate::outbox::Outbox;
+use crate::{ConnId, Time};
+use midge_proto::api::{ApiError, PersistMode, PubAck};
+
+impl Streams {
+    /// Takes in a message that has met one of our subscriptions. False if it
+    /// is as if nobody had listened.
+    #[allow(clippy::too_many_arguments)] // The message and the world, once.
+    pub(crate) fn take_in<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        sink: Sink,
+        conn: Option<ConnId>,
+        message: Incoming<'_>,
+        reply: Option<&[u8]>,
+        out: &mut O,
+    ) -> bool {
+        match sink {
+            Sink::Session(_) => true,
+            Sink::Stream(id) => {
+                self.publish(engine, id, message, reply, out);
+                true
+            }
+            Sink::Ack => self.take_ack(engine, message, reply, now, out),
+            Sink::FlowControl => {
+                self.take_flow_answer(message.subject);
+                true
+            }
+            Sink::Pull => {
+                self.take_pull(engine, message, reply, now, out);
+                true
+            }
+            Sink::Api | Sink::DirectGet(_) => {
+                // The API listens on everything below its prefix, but pulls
+                // and direct gets go to consumers and streams that exist.
+                if sink == Sink::Api && is_addressed(message.subject) {
+                    return false;
+                }
+                let request = Request::new(sink, conn, message, reply);
+                self.handle(engine, request, now, out);
+                true
+            }
+        }
+    }
+
+    /// A message for a stream.
+    fn publish<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        message: Incoming<'_>,
+        reply: Option<&[u8]>,
+        out: &mut O,
+    ) {
+        let wall = self.wall;
+        let health = self.health;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let reply = reply.filter(|_| !stream.config.no_ack);
+        let is_volatile = stream.is_volatile();
+        let stored = if health == Health::Good || is_volatile {
+            stream.store(message, wall)
+        } else {
+            Err(ApiError::CLUSTER_NOT_AVAIL)
+        };
+        let is_async = is_volatile || stream.config.persist_mode == PersistMode::Async;
+        let name = stream.config.name.as_str();
+        let (seq, duplicate) = match &stored {
+            Ok(Stored::New(seq)) => (seq.0, false),
+            Ok(Stored::Duplicate(seq)) => (seq.0, true),
+            Err(error) => {
+                if let Some(reply) = reply {
+                    let mut body = Vec::new();
+                    PubAck::write_error(&mut body, name, error);
+                    engine.answer(reply, &body, out);
+                }
+                return;
+            }
+        };
+        if let Some(reply) = reply {
+            let ack = PubAck {
+                stream: name,
+                domain: "",
+                seq,
+                duplicate,
+            };
+            if is_async {
+                self.scratch.clear();
+                ack.write(&mut self.scratch);
+                engine.answer(reply, &self.scratch, out);
+            } else {
+                self.answers
+                    .push(reply, OnFailure::PubAck, |body| ack.write(body));
+            }
+        }
+        let has_removals = stream.has_removals();
+        let expires = stream.config.max_age.0 > 0 && stream.expiry_due.is_none();
+        if has_removals || expires {
+            self.advance_later(id);
+        }
+        self.changed(id);
+        if is_volatile {
+            self.wake_consumers(id);
+        } else {
+            self.stored_bytes(message.payload.len() + message.subject.len());
+        }
+        self.arrived(id);
+    }
+}
+
+/// Whether a subject of the API names a consumer to pull from or a stream to
+/// read.
+fn is_addressed(subject: &[u8]) -> bool {
+    subject.starts_with(b"$JS.API.CONSUMER.MSG.NEXT.")
+        || subject.starts_with(b"$JS.API.DIRECT.GET.")
+}

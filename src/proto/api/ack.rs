@@ -1,0 +1,120 @@
+//! What an acknowledgement says.
+
+use super::json::{self, Known, Strictness};
+use super::next_request::NextRequest;
+use super::timestamp::Nanos;
+
+/// The body of a message to an ack subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ack {
+    /// Done.
+    Ack,
+    /// Not done; deliver it again, after a while if one is given.
+    Nak {
+        /// How long to wait; nothing is no time.
+        delay: Option<Nanos>,
+    },
+    /// Still at it.
+    Progress,
+    /// Done, and asks for more. Bad requests come as the text of a status.
+    Next(Result<NextRequest, String>),
+    /// Will never be done.
+    Term {
+        /// Why, if that is said.
+        reason: Option<String>,
+    },
+    /// Nothing that is known; to be ignored.
+    Unknown,
+}
+
+impl Ack {
+    /// Reads the body.
+    pub fn parse(body: &[u8]) -> Ack {
+        match body {
+            b"" | b"+ACK" | b"+OK" => Ack::Ack,
+            b"+WPI" => Ack::Progress,
+            _ => {
+                if let Some(rest) = body.strip_prefix(b"-NAK") {
+                    Ack::Nak { delay: delay(rest) }
+                } else if let Some(rest) = body.strip_prefix(b"+NXT") {
+                    Ack::Next(NextRequest::parse(rest))
+                } else if let Some(rest) = body.strip_prefix(b"+TERM") {
+                    let reason = String::from_utf8_lossy(rest.trim_ascii()).into_owned();
+                    Ack::Term {
+                        reason: (!reason.is_empty()).then_some(reason),
+                    }
+                } else {
+                    Ack::Unknown
+                }
+            }
+        }
+    }
+}
+
+/// `{"delay":<ns>}` or `500ms`; anything else is no delay.
+fn delay(text: &[u8]) -> Option<Nanos> {
+    let text = text.trim_ascii();
+    if text.first() != Some(&b'{') {
+        return Nanos::parse(std::str::from_utf8(text).ok()?);
+    }
+    let mut delay = None;
+    json::read(text, Strictness::Lenient, &mut |key, value| {
+        if key == "delay" {
+            delay = Some(json::nanos(key, &value)?);
+        }
+        Ok(Known::Yes)
+    })
+    .ok()?;
+    delay
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_words_are_known() {
+        let nak = |delay: Option<i64>| Ack::Nak {
+            delay: delay.map(Nanos),
+        };
+        let term = |reason: Option<&str>| Ack::Term {
+            reason: reason.map(str::to_owned),
+        };
+        for (body, want) in [
+            ("", Ack::Ack),
+            ("+ACK", Ack::Ack),
+            ("+OK", Ack::Ack),
+            ("+WPI", Ack::Progress),
+            ("+WPI ", Ack::Unknown),
+            ("-NAK", nak(None)),
+            ("-NAK {\"delay\":500000000}", nak(Some(500_000_000))),
+            ("-NAK {\"delay\": 1, \"x\": 2}", nak(Some(1))),
+            ("-NAK 500ms", nak(Some(500_000_000))),
+            ("-NAK soon", nak(None)),
+            ("+TERM", term(None)),
+            ("+TERM bad input", term(Some("bad input"))),
+            ("+NXT", Ack::Next(Ok(NextRequest::default()))),
+            ("hello", Ack::Unknown),
+        ] {
+            assert_eq!(Ack::parse(body.as_bytes()), want, "{body}");
+        }
+        let Ack::Next(Ok(next)) = Ack::parse(b"+NXT 5") else {
+            panic!("+NXT 5");
+        };
+        assert_eq!(next.batch, 5);
+        let Ack::Next(Ok(next)) = Ack::parse(b"+NXT {\"batch\":3,\"no_wait\":true}") else {
+            panic!("+NXT json");
+        };
+        assert!(next.batch == 3 && next.no_wait);
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_read(body in proptest::collection::vec(any::<u8>(), 0..40)) {
+            Ack::parse(&body);
+            Ack::parse(&[b"-NAK ", body.as_slice()].concat());
+            Ack::parse(&[b"+NXT {", body.as_slice()].concat());
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The subjects that acks and flow control answers are sent to.
+//!
+//! They carry all that a client is told about a delivery, and all that the
+//! server needs to know to take the ack. There are two forms; the short one is
+//! sent, both are understood.
+
+use super::timestamp::Timestamp;
+use crate::encode::Decimal;
+use crate::subject::tokens;
+
+/// What all ack subjects begin with.
+pub const ACK_PREFIX: &[u8] = b"$JS.ACK.";
+/// What all flow control subjects begin with.
+pub const FLOW_CONTROL_PREFIX: &[u8] = b"$JS.FC.";
+
+/// What one delivery is told and acknowledged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AckSubject<'a> {
+    /// The stream.
+    pub stream: &'a [u8],
+    /// The consumer.
+    pub consumer: &'a [u8],
+    /// How often the message was delivered, this time included.
+    pub delivered: u64,
+    /// Its sequence in the stream.
+    pub stream_seq: u64,
+    /// The number of this delivery.
+    pub consumer_seq: u64,
+    /// When it was stored.
+    pub time: Timestamp,
+    /// How many are left for the consumer.
+    pub pending: u64,
+}
+
+/// Where a flow control answer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowControlSubject<'a> {
+    /// The stream.
+    pub stream: &'a [u8],
+    /// The consumer.
+    pub consumer: &'a [u8],
+    /// Which request is answered.
+    pub token: &'a [u8],
+}
+
+impl<'a> AckSubject<'a> {
+    /// Reads a subject of either form.
+    pub fn parse(subject: &'a [u8]) -> Option<AckSubject<'a>> {
+        let rest = subject.strip_prefix(ACK_PREFIX)?;
+        let count = tokens(rest).count();
+        let mut fields = tokens(rest);
+        match count {
+            7 => {}
+            // A domain and the hash of an account stand before the stream,
+            // and there may be more at the end.
+            9.. => {
+                fields.nth(1);
+            }
+            _ => return None,
+        }
+        Some(AckSubject {
+            stream: fields.next().filter(|token| !token.is_empty())?,
+            consumer: fields.next().filter(|token| !token.is_empty())?,
+            delivered: number(fields.next()?)?,
+            stream_seq: number(fields.next()?)?,
+            consumer_seq: number(fields.next()?)?,
+            time: time(fields.next()?)?,
+            pending: number(fields.next()?)?,
+        })
+    }
+
+    /// Appends the short form.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        write_ack_prefix(out, self.stream, self.consumer);
+        self.write_tail(out);
+    }
+
+    /// Appends the long form. Without a domain, `_` stands for it.
+    pub fn write_long(&self, out: &mut Vec<u8>, domain: &[u8], account_hash: &[u8]) {
+        out.extend_from_slice(ACK_PREFIX);
+        push_token(out, if domain.is_empty() { b"_" } else { domain });
+        push_token(out, account_hash);
+        push_token(out, self.stream);
+        push_token(out, self.consumer);
+        self.write_tail(out);
+    }
+
+    /// Appends what differs from delivery to delivery; see
+    /// [`write_ack_prefix`] for what does not.
+    pub fn write_tail(&self, out: &mut Vec<u8>) {
+        for number in [self.delivered, self.stream_seq, self.consumer_seq] {
+            push_token(out, Decimal::from_u64(number).as_bytes());
+        }
+        if self.time.0 < 0 {
+            out.push(b'-');
+        }
+        push_token(
+            out,
+            Decimal::from_u64(self.time.0.unsigned_abs()).as_bytes(),
+        );
+        out.extend_from_slice(Decimal::from_u64(self.pending).as_bytes());
+    }
+}
+
+/// Appends `$JS.ACK.<stream>.<consumer>.`, which is the same for all
+/// deliveries of a consumer.
+pub fn write_ack_prefix(out: &mut Vec<u8>, stream: &[u8], consumer: &[u8]) {
+    out.extend_from_slice(ACK_PREFIX);
+    push_token(out, stream);
+    push_token(out, consumer);
+}
+
+impl<'a> FlowControlSubject<'a> {
+    /// Reads a subject of either form.
+    pub fn parse(subject: &'a [u8]) -> Option<FlowControlSubject<'a>> {
+        let rest = subject.strip_prefix(FLOW_CONTROL_PREFIX)?;
+        let mut fields = tokens(rest);
+        match tokens(rest).count() {
+            3 => {}
+            5 => {
+                fields.nth(1);
+            }
+            _ => return None,
+        }
+        Some(FlowControlSubject {
+            stream: fields.next()?,
+            consumer: fields.next()?,
+            token: fields.next()?,
+        })
+    }
+
+    /// Appends the short form.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(FLOW_CONTROL_PREFIX);
+        push_token(out, self.stream);
+        push_token(out, self.consumer);
+        out.extend_from_slice(self.token);
+    }
+}
+
+fn push_token(out: &mut Vec<u8>, token: &[u8]) {
+    out.extend_from_slice(token);
+    out.push(b'.');
+}
+
+/// Digits, and nothing but digits.
+fn number(token: &[u8]) -> Option<u64> {
+    if token.is_empty() {
+        return None;
+    }
+    token.iter().try_fold(0_u64, |value, &byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+fn time(token: &[u8]) -> Option<Timestamp> {
+    let (negative, digits) = match token.strip_prefix(b"-") {
+        Some(digits) => (true, digits),
+        None => (false, token),
+    };
+    let nanos = i64::try_from(number(digits)?).ok()?;
+    Some(Timestamp(if negative { -nanos } else { nanos }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SEEN: &[u8] = b"$JS.ACK.EV.c.1.1.1.1795347172583441793.3";
+
+    fn seen() -> AckSubject<'static> {
+        AckSubject {
+            stream: b"EV",
+            consumer: b"c",
+            delivered: 1,
+            stream_seq: 1,
+            consumer_seq: 1,
+            time: Timestamp(1_795_347_172_583_441_793),
+            pending: 3,
+        }
+    }
+
+    #[test]
+    fn both_forms_are_read() {
+        assert_eq!(AckSubject::parse(SEEN), Some(seen()));
+        for subject in [
+            "$JS.ACK._.AbCd1234.EV.c.1.1.1.1795347172583441793.3",
+            "$JS.ACK.edge.AbCd1234.EV.c.1.1.1.1795347172583441793.3.random",
+        ] {
+            assert_eq!(
+                AckSubject::parse(subject.as_bytes()),
+                Some(seen()),
+                "{subject}"
+            );
+        }
+        for subject in [
+            "",
+            "$JS.ACK.",
+            "$JS.ACK.EV.c.1.1.1.1795347172583441793",
+            "$JS.ACK.EV.c.1.1.1.1795347172583441793.3.4",
+            "$JS.ACK.EV.c.x.1.1.1795347172583441793.3",
+            "$JS.ACK.EV.c.1.-1.1.1795347172583441793.3",
+            "$JS.ACK.EV.c.1.99999999999999999999.1.1795347172583441793.3",
+            "$JS.ACK..c.1.1.1.1.3",
+            "$JS.FC.EV.c.1.1.1.1.3",
+        ] {
+            assert_eq!(AckSubject::parse(subject.as_bytes()), None, "{subject}");
+        }
+    }
+
+    #[test]
+    fn both_forms_are_written() {
+        let mut out = Vec::new();
+        seen().write(&mut out);
+        assert_eq!(out, SEEN);
+        out.clear();
+        seen().write_long(&mut out, b"", b"AbCd1234");
+        assert_eq!(out, b"$JS.ACK._.AbCd1234.EV.c.1.1.1.1795347172583441793.3");
+    }
+
+    #[test]
+    fn flow_control_goes_both_ways() {
+        let subject = FlowControlSubject {
+            stream: b"S",
+            consumer: b"c",
+            token: b"x1",
+        };
+        let mut out = Vec::new();
+        subject.write(&mut out);
+        assert_eq!(out, b"$JS.FC.S.c.x1");
+        for text in ["$JS.FC.S.c.x1", "$JS.FC.d.hash.S.c.x1"] {
+            assert_eq!(FlowControlSubject::parse(text.as_bytes()), Some(subject));
+        }
+        assert_eq!(FlowControlSubject::parse(b"$JS.FC.S.c"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(tail in "[0-9a-z.-]{0,60}") {
+            let _ = AckSubject::parse(format!("$JS.ACK.{tail}").as_bytes());
+            let _ = FlowControlSubject::parse(format!("$JS.FC.{tail}").as_bytes());
+            let _ = AckSubject::parse(tail.as_bytes());
+        }
+
+        #[test]
+        fn what_is_written_is_read(
+            delivered: u64, stream_seq: u64, consumer_seq: u64, time in -9_i64..i64::MAX, pending: u64,
+        ) {
+            let subject = AckSubject {
+                stream: b"S", consumer: b"c", delivered, stream_seq, consumer_seq,
+                time: Timestamp(time), pending,
+            };
+            let mut out = Vec::new();
+            subject.write(&mut out);
+            prop_assert_eq!(AckSubject::parse(&out), Some(subject));
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! What is told to whoever listens for events.
+//!
+//! Every event has a type, an id that no other event has, and a time, all of
+//! which the caller brings. The body is for the subject of the same event.
+
+use super::json::JsonWriter;
+use super::timestamp::{Nanos, Timestamp};
+
+/// What all subjects of events begin with.
+pub const EVENT_PREFIX: &str = "$JS.EVENT.";
+
+/// What happened to a stream or a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It was made.
+    Create,
+    /// It was changed.
+    Modify,
+    /// It was deleted.
+    Delete,
+}
+
+impl Action {
+    fn as_str(self) -> &'static str {
+        match self {
+            Action::Create => "create",
+            Action::Modify => "modify",
+            Action::Delete => "delete",
+        }
+    }
+
+    fn in_subject(self) -> &'static str {
+        match self {
+            Action::Create => "CREATED",
+            Action::Modify => "UPDATED",
+            Action::Delete => "DELETED",
+        }
+    }
+}
+
+/// Who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientInfo<'a> {
+    /// When it connected.
+    pub start: Timestamp,
+    /// Where it comes from.
+    pub host: &'a str,
+    /// The number of its connection.
+    pub id: u64,
+    /// Its account.
+    pub account: &'a str,
+    /// Its user; empty is none.
+    pub user: &'a str,
+    /// What it calls itself; empty is nothing.
+    pub name: &'a str,
+    /// Its language; empty is unknown.
+    pub lang: &'a str,
+    /// Its version; empty is unknown.
+    pub version: &'a str,
+    /// How long a ping takes; zero is unknown.
+    pub rtt: Nanos,
+}
+
+/// A delivery that an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery<'a> {
+    /// The stream.
+    pub stream: &'a str,
+    /// The consumer.
+    pub consumer: &'a str,
+    /// The number of the delivery.
+    pub consumer_seq: u64,
+    /// The message.
+    pub stream_seq: u64,
+    /// How often the message was delivered.
+    pub deliveries: u64,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A request of the API was answered.
+    ApiAudit {
+        /// The server's id.
+        server: &'a str,
+        /// Who asked.
+        client: ClientInfo<'a>,
+        /// Where.
+        subject: &'a str,
+        /// What.
+        request: &'a str,
+        /// The answer.
+        response: &'a str,
+    },
+    /// A stream was made, changed or deleted.
+    Stream {
+        /// The stream.
+        stream: &'a str,
+        /// Which.
+        action: Action,
+    },
+    /// A consumer was made or deleted.
+    Consumer {
+        /// The stream.
+        stream: &'a str,
+        /// The consumer.
+        consumer: &'a str,
+        /// Which.
+        action: Action,
+    },
+    /// A consumer pauses, or goes on.
+    Pause {
+        /// The stream.
+        stream: &'a str,
+        /// The consumer.
+        consumer: &'a str,
+        /// Until when; nothing is that it goes on.
+        until: Option<Timestamp>,
+    },
+    /// A message was delivered as often as it may be. The delivery's own
+    /// number is not told.
+    MaxDeliver(Delivery<'a>),
+    /// A message was not taken.
+    Nak(Delivery<'a>),
+    /// A message was given up; the reason may be empty.
+    Terminated(Delivery<'a>, &'a str),
+    /// A message was acknowledged after this time.
+    Ack(Delivery<'a>, Nanos),
+}
+
+impl Event<'_> {
+    /// The type.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Event::ApiAudit { .. } => "io.nats.jetstream.advisory.v1.api_audit",
+            Event::Stream { .. } => "io.nats.jetstream.advisory.v1.stream_action",
+            Event::Consumer { .. } => "io.nats.jetstream.advisory.v1.consumer_action",
+            Event::Pause { .. } => "io.nats.jetstream.advisory.v1.consumer_pause",
+            Event::MaxDeliver(_) => "io.nats.jetstream.advisory.v1.max_deliver",
+            Event::Nak(_) => "io.nats.jetstream.advisory.v1.nak",
+            Event::Terminated(..) => "io.nats.jetstream.advisory.v1.terminated",
+            Event::Ack(..) => "io.nats.jetstream.metric.v1.consumer_ack",
+        }
+    }
+
+    /// Appends the subject.
+    pub fn write_subject(&self, out: &mut Vec<u8>) {
+        let (middle, stream, consumer) = match *self {
+            Event::ApiAudit { .. } => ("ADVISORY.API", "", ""),
+            Event::Stream { stream, .. } => ("ADVISORY.STREAM.", stream, ""),
+            Event::Consumer {
+                stream, consumer, ..
+            } => ("ADVISORY.CONSUMER.", stream, consumer),
+            Event::Pause {
+                stream, consumer, ..
+            } => ("ADVISORY.CONSUMER.PAUSE", stream, consumer),
+            Event::MaxDeliver(of) => ("ADVISORY.CONSUMER.MAX_DELIVERIES", of.stream, of.consumer),
+            Event::Nak(of) => ("ADVISORY.CONSUMER.MSG_NAKED", of.stream, of.consumer),
+            Event::Terminated(of, _) => {
+                ("ADVISORY.CONSUMER.MSG_TERMINATED", of.stream, of.consumer)
+            }
+            Event::Ack(of, _) => ("METRIC.CONSUMER.ACK", of.stream, of.consumer),
+        };
+        let action = match *self {
+            Event::Stream { action, .. } | Event::Consumer { action, .. } => action.in_subject(),
+            _ => "",
+        };
+        for part in [EVENT_PREFIX, middle, action] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        for name in [stream, consumer]
+            .into_iter()
+            .filter(|name| !name.is_empty())
+        {
+            out.push(b'.');
+            out.extend_from_slice(name.as_bytes());
+        }
+    }
+
+    /// The body.
+    pub fn to_json(&self, id: &str, timestamp: Timestamp) -> Vec<u8> {
+        let mut json = JsonWriter::new();
+        json.open_object();
+        json.string_field("type", self.kind());
+        json.string_field("id", id);
+        json.time_field("timestamp", timestamp);
+        self.write_fields(&mut json);
+        json.close_object();
+        json.into_bytes()
+    }
+
+    fn write_fields(&self, json: &mut JsonWriter) {
+        match *self {
+            Event::ApiAudit {
+                server,
+                client,
+                subject,
+                request,
+                response,
+            } => {
+                json.string_field("server", server);
+                json.key("client");
+                client.write_json(json, server);
+                json.string_field("subject", subject);
+                json.string_unless_empty("request", request);
+                json.string_field("response", response);
+            }
+            Event::Stream { stream, action } => {
+                json.string_field("stream", stream);
+                json.string_field("action", action.as_str());
+            }
+            Event::Consumer {
+                stream,
+                consumer,
+                action,
+            } => {
+                write_names(json, stream, consumer);
+                json.string_field("action", action.as_str());
+            }
+            Event::Pause {
+                stream,
+                consumer,
+                until,
+            } => {
+                write_names(json, stream, consumer);
+                json.bool_field("paused", until.is_some());
+                json.time_field("pause_until", until.unwrap_or_default());
+            }
+            Event::MaxDeliver(of) => {
+                write_names(json, of.stream, of.consumer);
+                json.uint_field("stream_seq", of.stream_seq);
+                json.uint_field("deliveries", of.deliveries);
+            }
+            Event::Nak(of) => of.write_fields(json, None),
+            Event::Terminated(of, reason) => {
+                of.write_fields(json, None);
+                json.string_unless_empty("reason", reason);
+            }
+            Event::Ack(of, time) => of.write_fields(json, Some(time)),
+        }
+    }
+}
+
+fn write_names(json: &mut JsonWriter, stream: &str, consumer: &str) {
+    json.string_field("stream", stream);
+    json.string_field("consumer", consumer);
+}
+
+impl Delivery<'_> {
+    fn write_fields(&self, json: &mut JsonWriter, ack_time: Option<Nanos>) {
+        write_names(json, self.stream, self.consumer);
+        json.uint_field("consumer_seq", self.consumer_seq);
+        json.uint_field("stream_seq", self.stream_seq);
+        if let Some(time) = ack_time {
+            json.int_field("ack_time", time.0);
+        }
+        json.uint_field("deliveries", self.deliveries);
+    }
+}
+
+impl ClientInfo<'_> {
+    fn write_json(&self, json: &mut JsonWriter, server: &str) {
+        json.open_object();
+        if self.start.is_set() {
+            json.time_field("start", self.start);
+        }
+        json.string_unless_empty("host", self.host);
+        json.uint_unless_zero("id", self.id);
+        json.string_field("acc", self.account);
+        json.string_unless_empty("user", self.user);
+        json.string_unless_empty("name", self.name);
+        json.string_unless_empty("lang", self.lang);
+        json.string_unless_empty("ver", self.version);
+        json.int_unless_zero("rtt", self.rtt.0);
+        json.string_field("server", server);
+        json.string_field("kind", "Client");
+        json.string_field("client_type", "nats");
+        json.close_object();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: &str = "2026-11-22T11:32:52.587292696Z";
+
+    fn shown(event: Event<'_>) -> (String, String) {
+        let mut subject = Vec::new();
+        event.write_subject(&mut subject);
+        let time = Timestamp::parse(TIME).expect(TIME);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            text(&subject),
+            text(&event.to_json("NdGLeFXbSW0xaOin9v1UVM", time)),
+        )
+    }
+
+    fn expect(event: Event<'_>, subject: &str, kind: &str, fields: &str) {
+        assert_eq!(
+            shown(event),
+            (
+                format!("$JS.EVENT.{subject}"),
+                format!(
+                    r#"{{"type":"io.nats.jetstream.{kind}","id":"NdGLeFXbSW0xaOin9v1UVM","timestamp":"{TIME}",{fields}}}"#
+                )
+            )
+        );
+    }
+
+    #[test]
+    fn changes_are_told_as_seen_on_the_wire() {
+        let (stream, consumer) = ("EV", "c");
+        let until = Timestamp::parse("2030-01-01T00:00:00Z");
+        for (event, subject, kind, fields) in [
+            (
+                Event::Stream {
+                    stream,
+                    action: Action::Create,
+                },
+                "ADVISORY.STREAM.CREATED.EV",
+                "advisory.v1.stream_action",
+                r#""stream":"EV","action":"create""#,
+            ),
+            (
+                Event::Stream {
+                    stream,
+                    action: Action::Modify,
+                },
+                "ADVISORY.STREAM.UPDATED.EV",
+                "advisory.v1.stream_action",
+                r#""stream":"EV","action":"modify""#,
+            ),
+            (
+                Event::Consumer {
+                    stream,
+                    consumer,
+                    action: Action::Delete,
+                },
+                "ADVISORY.CONSUMER.DELETED.EV.c",
+                "advisory.v1.consumer_action",
+                r#""stream":"EV","consumer":"c","action":"delete""#,
+            ),
+            (
+                Event::Pause {
+                    stream,
+                    consumer,
+                    until,
+                },
+                "ADVISORY.CONSUMER.PAUSE.EV.c",
+                "advisory.v1.consumer_pause",
+                r#""stream":"EV","consumer":"c","paused":true,"pause_until":"2030-01-01T00:00:00Z""#,
+            ),
+            (
+                Event::Pause {
+                    stream,
+                    consumer,
+                    until: None,
+                },
+                "ADVISORY.CONSUMER.PAUSE.EV.c",
+                "advisory.v1.consumer_pause",
+                r#""stream":"EV","consumer":"c","paused":false,"pause_until":"0001-01-01T00:00:00Z""#,
+            ),
+        ] {
+            expect(event, subject, kind, fields);
+        }
+    }
+
+    #[test]
+    fn deliveries_are_told_as_seen_on_the_wire() {
+        let of = Delivery {
+            stream: "EV",
+            consumer: "c",
+            consumer_seq: 4,
+            stream_seq: 3,
+            deliveries: 1,
+        };
+        for (event, subject, kind, fields) in [
+            (
+                Event::MaxDeliver(of),
+                "ADVISORY.CONSUMER.MAX_DELIVERIES.EV.c",
+                "advisory.v1.max_deliver",
+                r#""stream":"EV","consumer":"c","stream_seq":3,"deliveries":1"#,
+            ),
+            (
+                Event::Nak(of),
+                "ADVISORY.CONSUMER.MSG_NAKED.EV.c",
+                "advisory.v1.nak",
+                r#""stream":"EV","consumer":"c","consumer_seq":4,"stream_seq":3,"deliveries":1"#,
+            ),
+            (
+                Event::Terminated(of, "because"),
+                "ADVISORY.CONSUMER.MSG_TERMINATED.EV.c",
+                "advisory.v1.terminated",
+                r#""stream":"EV","consumer":"c","consumer_seq":4,"stream_seq":3,"deliveries":1,"reason":"because""#,
+            ),
+            (
+                Event::Ack(of, Nanos(199_830)),
+                "METRIC.CONSUMER.ACK.EV.c",
+                "metric.v1.consumer_ack",
+                r#""stream":"EV","consumer":"c","consumer_seq":4,"stream_seq":3,"ack_time":199830,"deliveries":1"#,
+            ),
+        ] {
+            expect(event, subject, kind, fields);
+        }
+    }
+
+    #[test]
+    fn an_audit_names_who_asked() {
+        let (subject, body) = shown(Event::ApiAudit {
+            server: "NBX",
+            client: ClientInfo {
+                start: Timestamp::parse("2026-11-22T11:32:52.574681125Z").expect("time"),
+                host: "127.0.0.1",
+                id: 483,
+                account: "$G",
+                rtt: Nanos(658_141),
+                ..ClientInfo::default()
+            },
+            subject: "$JS.API.CONSUMER.PAUSE.EV.c",
+            request: "{\"pause_until\": \"2030-01-01T00:00:00Z\"}",
+            response: "{\"paused\":true}",
+        });
+        assert_eq!(subject, "$JS.EVENT.ADVISORY.API");
+        assert!(
+            body.ends_with(
+                r#","server":"NBX","client":{"start":"2026-11-22T11:32:52.574681125Z","host":"127.0.0.1","id":483,"acc":"$G","rtt":658141,"server":"NBX","kind":"Client","client_type":"nats"},"subject":"$JS.API.CONSUMER.PAUSE.EV.c","request":"{\"pause_until\": \"2030-01-01T00:00:00Z\"}","response":"{\"paused\":true}"}"#
+            ),
+            "{body}"
+        );
+    }
+}

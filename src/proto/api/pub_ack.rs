@@ -1,0 +1,95 @@
+//! What a publisher into a stream is answered.
+//!
+//! There is one for every stored message, so it is written straight into the
+//! output.
+
+use super::error::ApiError;
+use super::json::{JsonWriter, escape};
+use crate::encode::Decimal;
+
+/// A message is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PubAck<'a> {
+    /// The stream.
+    pub stream: &'a str,
+    /// The server's domain; empty is none.
+    pub domain: &'a str,
+    /// The message's sequence.
+    pub seq: u64,
+    /// It was stored before, under that sequence.
+    pub duplicate: bool,
+}
+
+impl PubAck<'_> {
+    /// Appends the answer.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"stream\":\"");
+        escape(out, self.stream);
+        if !self.domain.is_empty() {
+            out.extend_from_slice(b"\",\"domain\":\"");
+            escape(out, self.domain);
+        }
+        out.extend_from_slice(b"\",\"seq\":");
+        out.extend_from_slice(Decimal::from_u64(self.seq).as_bytes());
+        if self.duplicate {
+            // With this blank, as nats-server has it.
+            out.extend_from_slice(b",\"duplicate\": true");
+        }
+        out.push(b'}');
+    }
+
+    /// Appends the answer to a message that is not stored.
+    pub fn write_error(out: &mut Vec<u8>, stream: &str, error: &ApiError) {
+        let mut json = JsonWriter::new();
+        json.open_object();
+        json.key("error");
+        error.write_json(&mut json);
+        json.string_field("stream", stream);
+        json.uint_field("seq", 0);
+        json.close_object();
+        out.extend_from_slice(&json.into_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_spelled_as_seen_on_the_wire() {
+        let ack = PubAck {
+            stream: "RS",
+            domain: "",
+            seq: 3,
+            duplicate: false,
+        };
+        for (ack, want) in [
+            (ack, r#"{"stream":"RS","seq":3}"#),
+            (
+                PubAck {
+                    duplicate: true,
+                    ..ack
+                },
+                r#"{"stream":"RS","seq":3,"duplicate": true}"#,
+            ),
+            (
+                PubAck {
+                    stream: "a\"b",
+                    domain: "D",
+                    ..ack
+                },
+                r#"{"stream":"a\"b","domain":"D","seq":3}"#,
+            ),
+        ] {
+            let mut out = Vec::new();
+            ack.write(&mut out);
+            assert_eq!(String::from_utf8_lossy(&out), want);
+        }
+        let mut out = Vec::new();
+        PubAck::write_error(&mut out, "RS", &ApiError::STREAM_NOT_MATCH);
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            r#"{"error":{"code":400,"err_code":10060,"description":"expected stream does not match"},"stream":"RS","seq":0}"#
+        );
+    }
+}

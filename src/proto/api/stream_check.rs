@@ -1,0 +1,330 @@
+//! Which stream configurations make sense, and what an empty field means.
+//!
+//! Texts are those of nats-server. Whether subjects overlap with those of
+//! other streams, and whether there is room, is for the engine to say.
+
+use super::error::ApiError;
+use super::metadata;
+use super::name::check_stream_name;
+use super::stream_config::{Discard, PersistMode, Retention, Storage, StreamConfig};
+use super::timestamp::Nanos;
+use crate::subject::{has_blank, is_subset, is_valid_filter, subjects_collide};
+
+/// The longest description of a stream or a consumer, in bytes.
+pub(super) const MAX_DESCRIPTION: usize = 4096;
+/// The most metadata of a stream or a consumer, in bytes.
+pub(super) const MAX_METADATA: usize = 128 * 1024;
+const MAX_REPLICAS: i64 = 5;
+const DUPLICATE_WINDOW: Nanos = Nanos::from_secs(120);
+const SHORTEST_SPAN: Nanos = Nanos::from_millis(100);
+
+fn invalid(text: &'static str) -> ApiError {
+    ApiError::stream_invalid_config(text)
+}
+
+/// What is known but not offered yet. Nothing is taken and then ignored.
+fn refuse_unsupported(config: &StreamConfig) -> Result<(), ApiError> {
+    let asked = [
+        ("mirror", config.mirror.is_some()),
+        ("sources", !config.sources.is_empty()),
+        ("subject_transform", config.subject_transform.is_some()),
+        ("republish", config.republish.is_some()),
+        ("allow_msg_ttl", config.allow_msg_ttl),
+        (
+            "subject_delete_marker_ttl",
+            !config.subject_delete_marker_ttl.is_zero(),
+        ),
+        ("allow_msg_counter", config.allow_msg_counter),
+        ("allow_atomic", config.allow_atomic),
+        ("allow_msg_schedules", config.allow_msg_schedules),
+        ("allow_batched", config.allow_batched),
+    ];
+    match asked.into_iter().find(|&(_, asked)| asked) {
+        Some((field, _)) => Err(ApiError::stream_invalid_config(format!(
+            "{field} is not supported"
+        ))),
+        None => Ok(()),
+    }
+}
+
+impl StreamConfig {
+    /// Fills in what a new stream leaves open and checks the whole.
+    ///
+    /// With `pedantic`, a value that would have to be adjusted is an error.
+    ///
+    /// # Errors
+    /// What nats-server answers; mostly 10052 with a text.
+    pub fn check(&mut self, pedantic: bool) -> Result<(), ApiError> {
+        self.check_alone(pedantic)?;
+        if self.mirror_direct && self.mirror.is_none() {
+            return Err(invalid("stream has no mirror but does have mirror direct"));
+        }
+        if self.sealed {
+            return Err(invalid("stream configuration for create can not be sealed"));
+        }
+        Ok(())
+    }
+
+    /// Fills in what an update leaves open, and checks it by itself and
+    /// against what the stream is now. `new` is what the stream becomes.
+    ///
+    /// # Errors
+    /// What nats-server answers; mostly 10052 with a text.
+    pub fn check_update(&self, new: &mut StreamConfig, pedantic: bool) -> Result<(), ApiError> {
+        if new.mirror.is_some() && new.mirror != self.mirror {
+            return Err(ApiError::STREAM_MIRROR_NOT_UPDATABLE);
+        }
+        new.check_alone(pedantic)?;
+        if new.name != self.name {
+            return Err(ApiError::STREAM_MISMATCH);
+        }
+        if new.storage != self.storage {
+            return Err(invalid(
+                "stream configuration update can not change storage type",
+            ));
+        }
+        let work_queue = |config: &StreamConfig| config.retention == Retention::WorkQueue;
+        if work_queue(self) != work_queue(new) {
+            return Err(invalid(
+                "stream configuration update can not change retention policy to/from workqueue",
+            ));
+        }
+        for (was, is, text) in self.one_way_settings(new) {
+            if was && !is {
+                return Err(invalid(text));
+            }
+        }
+        if self.allow_msg_counter != new.allow_msg_counter {
+            return Err(invalid(
+                "stream configuration update can not change message counter setting",
+            ));
+        }
+        if self.persist_mode != new.persist_mode {
+            return Err(invalid(
+                "stream configuration update can not change persist mode",
+            ));
+        }
+        if new.sealed {
+            new.seal();
+        }
+        Ok(())
+    }
+
+    /// Settings that stay once they are made: before, after, and the error.
+    fn one_way_settings(&self, new: &StreamConfig) -> [(bool, bool, &'static str); 5] {
+        [
+            (
+                self.sealed,
+                new.sealed,
+                "stream configuration update can not unseal a sealed stream",
+            ),
+            (
+                self.deny_delete,
+                new.deny_delete,
+                "stream configuration update can not cancel deny message deletes",
+            ),
+            (
+                self.deny_purge,
+                new.deny_purge,
+                "stream configuration update can not cancel deny purge",
+            ),
+            (
+                self.allow_msg_ttl,
+                new.allow_msg_ttl,
+                "message TTL status can not be disabled",
+            ),
+            (
+                self.allow_msg_schedules,
+                new.allow_msg_schedules,
+                "message schedules can not be disabled",
+            ),
+        ]
+    }
+
+    fn seal(&mut self) {
+        self.max_age = Nanos::ZERO;
+        self.discard = Discard::New;
+        self.deny_delete = true;
+        self.deny_purge = true;
+        self.allow_rollup_hdrs = false;
+    }
+
+    /// What can be said without knowing what the stream was before.
+    fn check_alone(&mut self, pedantic: bool) -> Result<(), ApiError> {
+        check_stream_name(&self.name)?;
+        if self.description.len() > MAX_DESCRIPTION {
+            return Err(invalid(
+                "stream description is too long, maximum allowed is 4096",
+            ));
+        }
+        metadata::strip_server_metadata(&mut self.metadata);
+        if metadata::size(&self.metadata) > MAX_METADATA {
+            return Err(invalid(
+                "stream metadata exceeds maximum size of 131072 bytes",
+            ));
+        }
+        refuse_unsupported(self)?;
+        self.check_replicas()?;
+        self.fill_limits(pedantic)?;
+        self.check_ages(pedantic)?;
+        self.check_combinations()?;
+        self.check_subjects()?;
+        if self.num_replicas > 1 {
+            return Err(ApiError::STREAM_REPLICAS_NOT_SUPPORTED);
+        }
+        Ok(())
+    }
+
+    fn check_replicas(&mut self) -> Result<(), ApiError> {
+        match self.num_replicas {
+            ..0 => return Err(ApiError::REPLICAS_COUNT_CANNOT_BE_NEGATIVE),
+            0 => self.num_replicas = 1,
+            1..=MAX_REPLICAS => {}
+            _ => return Err(invalid("maximum replicas is 5")),
+        }
+        let placement = self.placement.as_ref();
+        if placement.is_some_and(|placement| !placement.preferred.is_empty()) {
+            return Err(invalid("preferred server not permitted in placement"));
+        }
+        Ok(())
+    }
+
+    /// No limit is -1, however it was asked for.
+    fn fill_limits(&mut self, pedantic: bool) -> Result<(), ApiError> {
+        let mut size = i64::from(self.max_msg_size);
+        for (limit, name) in [
+            (&mut self.max_msgs, "max_msgs"),
+            (&mut self.max_msgs_per_subject, "max_msgs_per_subject"),
+            (&mut self.max_bytes, "max_bytes"),
+            (&mut size, "max_msg_size"),
+            (&mut self.max_consumers, "max_consumers"),
+        ] {
+            if *limit < -1 && pedantic {
+                return Err(ApiError::pedantic(format_args!("{name} must be set to -1")));
+            }
+            if *limit <= 0 {
+                *limit = -1;
+            }
+        }
+        if size < 0 {
+            self.max_msg_size = -1;
+        }
+        Ok(())
+    }
+
+    fn check_ages(&mut self, pedantic: bool) -> Result<(), ApiError> {
+        if self.max_age.0 < 0 {
+            return Err(invalid("max age can not be negative"));
+        }
+        if !self.max_age.is_zero() && self.max_age < SHORTEST_SPAN {
+            return Err(invalid("max age needs to be >= 100ms"));
+        }
+        let limited = !self.max_age.is_zero();
+        if self.duplicate_window.is_zero() && self.is_copy() {
+            return Ok(());
+        }
+        if self.duplicate_window.is_zero() {
+            self.duplicate_window = DUPLICATE_WINDOW;
+            if limited && self.max_age < DUPLICATE_WINDOW {
+                if pedantic {
+                    return Err(ApiError::pedantic(
+                        "duplicate window cannot be bigger than max age",
+                    ));
+                }
+                self.duplicate_window = self.max_age;
+            }
+        }
+        if self.duplicate_window.0 < 0 {
+            return Err(invalid("duplicates window can not be negative"));
+        }
+        if limited && self.duplicate_window > self.max_age {
+            return Err(invalid("duplicates window can not be larger then max age"));
+        }
+        if self.duplicate_window < SHORTEST_SPAN {
+            return Err(invalid("duplicates window needs to be >= 100ms"));
+        }
+        Ok(())
+    }
+
+    fn is_copy(&self) -> bool {
+        self.mirror.is_some() || !self.sources.is_empty()
+    }
+
+    fn check_combinations(&self) -> Result<(), ApiError> {
+        if self.deny_purge && self.allow_rollup_hdrs {
+            return Err(invalid("roll-ups require the purge permission"));
+        }
+        if self.discard_new_per_subject {
+            if self.discard != Discard::New {
+                return Err(invalid(
+                    "discard new per subject requires discard new policy to be set",
+                ));
+            }
+            if self.max_msgs_per_subject <= 0 {
+                return Err(invalid(
+                    "discard new per subject requires max msgs per subject > 0",
+                ));
+            }
+        }
+        if self.persist_mode == PersistMode::Async {
+            if self.storage != Storage::File {
+                return Err(invalid(
+                    "async persist mode is only supported on file storage",
+                ));
+            }
+            if self.allow_atomic {
+                return Err(invalid(
+                    "async persist mode is not supported with atomic batch publish",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_subjects(&mut self) -> Result<(), ApiError> {
+        // A copy stores what its origin stores.
+        if self.subjects.is_empty() && !self.is_copy() {
+            self.subjects.push(self.name.clone());
+        }
+        for (at, subject) in self.subjects.iter().enumerate() {
+            self.check_subject(subject.as_bytes())?;
+            let later = self.subjects.iter().skip(at + 1);
+            for other in later {
+                if subjects_collide(subject.as_bytes(), other.as_bytes()) {
+                    return Err(ApiError::stream_invalid_config(format!(
+                        "subject {subject:?} overlaps with {other:?}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An answer to every request of the API would confuse those who asked,
+    /// so that a stream of such subjects has to be silent.
+    fn check_subject(&self, subject: &[u8]) -> Result<(), ApiError> {
+        if has_blank(subject) || !is_valid_filter(subject) {
+            return Err(invalid("invalid subject"));
+        }
+        if self.no_ack {
+            return Ok(());
+        }
+        if subject == b">" {
+            return Err(invalid("capturing all subjects requires no-ack to be true"));
+        }
+        let api: [&[u8]; 3] = [b"$JS.>", b"$JSC.>", b"$NRG.>"];
+        if api.iter().any(|api| subjects_collide(subject, api))
+            && !is_subset(subject, b"$JS.EVENT.>")
+        {
+            return Err(invalid(
+                "subjects that overlap with jetstream api require no-ack to be true",
+            ));
+        }
+        if subjects_collide(subject, b"$SYS.>") && !is_subset(subject, b"$SYS.ACCOUNT.>") {
+            return Err(invalid(
+                "subjects that overlap with system api require no-ack to be true",
+            ));
+        }
+        Ok(())
+    }
+}
