@@ -133,6 +133,12 @@ impl Engine {
             .is_none_or(|streams| streams.is_settled())
     }
 
+    /// Work of the streams that waits: for a block, for a commit, or for its
+    /// turn. None is left when nothing happens any more.
+    pub fn streams_backlog(&self) -> usize {
+        self.streams.as_ref().map_or(0, |streams| streams.backlog())
+    }
+
     /// Runs something with the streams and the rest of the engine side by
     /// side.
     #[inline]

@@ -22,9 +22,6 @@ const MULTI_LAST_MAX: usize = 1024;
 /// not read may have waiting.
 const BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Messages of a batch that are sent in one turn.
-const BATCH_STEP: u64 = 512;
-
 impl Streams {
     pub(super) fn get_message(&mut self, stream: &str, request: &Request) -> Outcome {
         let asked = GetRequest::for_message(request.body())?;
@@ -175,7 +172,7 @@ impl Streams {
         let max_bytes = u64::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
         let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
         let batch = asked.batch as u64;
-        let stop = sent + BATCH_STEP;
+        let stop = sent + log.tuning.batch;
         let mut pending = match count_from(log, start.max(last.next()), &filter)? {
             Some(count) => count,
             None => 0,

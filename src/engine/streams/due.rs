@@ -28,6 +28,7 @@ impl Streams {
         self.last_stream = self.last_stream.max(recovery.last_stream);
         for mut stream in std::mem::take(&mut recovery.streams) {
             let id = stream.id;
+            stream.log.tuning = self.config.tuning;
             listen(engine, &mut stream);
             self.by_name.insert(stream.config.name.clone(), id);
             let consumers: Vec<ConsumerId> = stream.consumers.keys().copied().collect();

@@ -9,9 +9,6 @@ use crate::ids::Seq;
 use crate::storage::BlockKey;
 use midge_proto::api::Timestamp;
 
-/// Messages looked at in one search before others get their turn.
-pub(crate) const SEARCH_MAX: u32 = 10_000;
-
 /// The block is not in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NeedBlock(pub(crate) BlockKey);
@@ -101,7 +98,7 @@ impl Log {
             let hashes = literals.iter().map(|literal| self.subjects.hash(literal));
             hashes.collect::<Vec<_>>()
         });
-        let mut budget = SEARCH_MAX;
+        let mut budget = self.tuning.search;
         let mut index = self.block_from(at);
         while let Some(meta) = self.blocks.get(index) {
             if meta.first > to {

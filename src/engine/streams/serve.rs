@@ -18,10 +18,7 @@ use midge_proto::api::{AckSubject, FlowControlSubject, ReplayPolicy, Timestamp};
 use midge_proto::headers::{HeaderWriter, name as names};
 use std::time::Duration;
 
-/// Messages that a consumer delivers in one turn.
-const DELIVERIES_MAX: usize = 512;
-
-/// Bytes likewise.
+/// Bytes that a consumer delivers in one turn.
 const DELIVERED_BYTES_MAX: usize = 1024 * 1024;
 
 /// A consumer whose receiver is far behind rests this long.
@@ -250,7 +247,7 @@ fn deliver<O: Outbox>(
     out: &mut O,
 ) -> Turn {
     let mut bytes = 0;
-    for _ in 0..DELIVERIES_MAX {
+    for _ in 0..log.tuning.deliveries {
         if !consumer.has_receiver() {
             return Turn::Idle;
         }

@@ -12,6 +12,7 @@ use super::removal::Progress;
 use super::request::Request;
 use super::rows;
 use super::stream::Stream;
+use super::tuning::StreamsTuning;
 use crate::Time;
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, Seq, StreamId};
@@ -23,10 +24,6 @@ use hashbrown::{HashMap, HashSet};
 use midge_proto::api::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-
-/// Blocks of all streams in memory, beside those that are still to be
-/// written.
-const CACHE_LEN_MAX: usize = 16 * 1024 * 1024;
 
 /// A change of a cursor that nobody waits for is stored this late, together
 /// with those that follow: a slow consumer must not cost a commit a message.
@@ -77,6 +74,8 @@ pub struct StreamsConfig {
     pub server_name: String,
     /// The server's id.
     pub server_id: String,
+    /// How much is kept and done at a time.
+    pub tuning: StreamsTuning,
 }
 
 pub(crate) struct Streams {
@@ -483,7 +482,7 @@ impl Streams {
     /// Lets go of the blocks that came in first, until the rest fits.
     pub(super) fn shrink_cache(&mut self) {
         let mut tries = self.cache.len();
-        while self.cache_len > CACHE_LEN_MAX && tries > 0 {
+        while self.cache_len > self.config.tuning.cache_len && tries > 0 {
             tries -= 1;
             let Some((key, len)) = self.cache.pop_front() else {
                 return;
@@ -538,6 +537,13 @@ impl Streams {
                 Err(need) => self.park(need, Job::Advance(id)),
             }
         }
+    }
+
+    /// How much waits for something, or for its turn.
+    pub(crate) fn backlog(&self) -> usize {
+        let parked: usize = self.parked.values().map(Vec::len).sum();
+        let waiting = self.waiting_commit.len() + self.again.len() + self.answers.len();
+        parked + waiting + self.loading.len() + self.ready.len() + self.advancing.len()
     }
 
     /// Whether there is work that does not wait for anything.
