@@ -85,6 +85,12 @@ fn try_run(seed: u64) -> Result<(), String> {
 fn run(seed: u64) {
     let mut world = World::new(seed);
     let steps = 50 + world.rng.below(350);
+    for _ in 0..3 {
+        world.create_or_update_stream();
+    }
+    for _ in 0..5 {
+        world.create_consumer();
+    }
     for _ in 0..steps {
         step(&mut world);
     }

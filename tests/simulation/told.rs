@@ -63,9 +63,21 @@ impl Told {
 }
 
 impl Outbox for Told {
-    fn line(&mut self, _: ConnId, line: &[u8]) -> usize {
+    fn line(&mut self, conn: ConnId, line: &[u8]) -> usize {
         let text = String::from_utf8_lossy(line);
         assert!(!text.starts_with("-ERR"), "{text}");
+        // That nobody listens is told by a message that comes as a line.
+        if let Some(rest) = text.strip_prefix("HMSG ") {
+            let mut parts = rest.split([' ', '\r']);
+            self.words.push(Word {
+                conn: conn.index as usize,
+                subject: parts.next().unwrap_or_default().to_owned(),
+                sid: parts.next().unwrap_or_default().to_owned(),
+                reply: String::new(),
+                header: "NATS/1.0 503\r\n\r\n".to_owned(),
+                body: String::new(),
+            });
+        }
         0
     }
 

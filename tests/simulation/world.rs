@@ -100,9 +100,11 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64) -> World {
         let mut rng = Rng::new(seed);
+        // A cache has to hold the blocks that are worked on.
+        let (cache_len, block_len) = rng.pick(&[(3000, 200), (8000, 600), (1 << 20, 65_000)]);
         let tuning = StreamsTuning {
-            cache_len: rng.pick(&[0, 500, 3000, 1 << 20]),
-            block_len: rng.pick(&[200, 600, 2000, 65_000]),
+            cache_len,
+            block_len,
             reopen_len: rng.pick(&[0, 200, 600, 16_000]),
             search: rng.pick(&[1, 3, 20, 10_000]),
             removals: rng.pick(&[1, 3, 10_000]),

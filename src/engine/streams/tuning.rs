@@ -9,7 +9,7 @@ use super::block::BLOCK_LEN_MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamsTuning {
     /// Bytes of blocks of all streams in memory, beside those that are still
-    /// to be written.
+    /// to be written. Has to hold those that are worked on at a time.
     pub cache_len: usize,
     /// A block is closed before it grows past this; at most
     /// [`BLOCK_LEN_MAX`].
