@@ -228,6 +228,8 @@ impl Log {
                     .map(|record| self.subjects.hash(record.subject))
                     .collect();
                 self.open = Some(open);
+                // It will hold more than was known.
+                meta.presence = Presence::default();
                 meta.contents_dirty = true;
                 self.dirty.push(meta.first);
                 return;
