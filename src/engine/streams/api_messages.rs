@@ -120,7 +120,7 @@ impl Streams {
         if !stream.is_volatile() && stream.log.durable() < stream.log.last() && !is_settled {
             // It may be after what a power cut could still take back.
             let moved = std::mem::replace(request, Request::empty());
-            self.waiting_commit.push(Job::Request(Box::new(moved)));
+            self.wait_for_commit(Job::Request(Box::new(moved)));
             return Ok(());
         }
         if !asked.multi_last.is_empty() {

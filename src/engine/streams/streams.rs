@@ -98,7 +98,7 @@ pub(crate) struct Streams {
     cursors_due: Option<Time>,
     pub(super) answers: Answers,
     /// Work that waits for the next batch.
-    pub(super) waiting_commit: Vec<Job>,
+    waiting_commit: Vec<Job>,
     in_flight: Option<InFlight>,
     /// Bytes stored since the batch that is in flight.
     uncommitted: u64,
@@ -247,6 +247,12 @@ impl Streams {
     ) {
         self.is_urgent = true;
         self.answers.push(reply, on_failure, body);
+    }
+
+    /// Puts work aside until everything that was done so far is safe.
+    pub(super) fn wait_for_commit(&mut self, job: Job) {
+        self.is_urgent = true;
+        self.waiting_commit.push(job);
     }
 
     /// Whether something is on its way to the disk, or has to go there.
