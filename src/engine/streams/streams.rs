@@ -316,7 +316,8 @@ impl Streams {
 
     /// When a batch is due though nobody waits for it.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.cursors_due.filter(|_| self.in_flight.is_none())
+        let is_free = self.in_flight.is_none() && self.health == Health::Good;
+        self.cursors_due.filter(|_| is_free)
     }
 
     /// The batch has become durable: what was promised leaves, and consumers
