@@ -169,20 +169,19 @@ impl Streams {
         if stream.config.retention == midge_proto::api::Retention::Limits {
             return;
         }
+        let mut is_waiting = false;
         for seq in effects.settled {
-            if let Err(need) = stream.release(seq) {
+            if stream.release(seq).is_err() {
                 stream.released.insert(seq);
                 stream.row_dirty = true;
-                self.park(need, Job::Advance(stream_id));
-                return self.carry_on_released(stream_id);
+                is_waiting = true;
             }
+        }
+        if is_waiting {
+            self.advance_later(stream_id);
         }
         self.cursor_changed(stream_id, now);
         self.tell_effects(engine, stream_id, now, out);
-    }
-
-    fn carry_on_released(&mut self, id: StreamId) {
-        self.advance_later(id);
     }
 
     /// Sends what removals have led to.
