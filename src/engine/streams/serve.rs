@@ -73,6 +73,7 @@ impl Streams {
         if std::mem::take(&mut self.interest_changed) {
             self.check_interest(engine, now);
         }
+        self.retry(engine, now, out);
         self.advance(engine, now);
         for request in std::mem::take(&mut self.again) {
             self.handle(engine, *request, now, out);

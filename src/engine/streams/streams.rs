@@ -32,6 +32,9 @@ const CURSOR_LINGER: Duration = Duration::from_millis(100);
 /// What may wait for the disk before publishers are held back.
 const UNCOMMITTED_MAX: u64 = 16 * 1024 * 1024;
 
+/// A block that could not be read is asked for again after this.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
 /// Requests that may wait for a block.
 const PARKED_MAX: usize = 4096;
 
@@ -107,6 +110,9 @@ pub(crate) struct Streams {
     loading: HashSet<BlockKey, FixedState>,
     parked: HashMap<BlockKey, Vec<Job>, FixedState>,
     parked_requests: usize,
+    /// Work whose block could not be read, and when that is tried again.
+    failed_jobs: Vec<Job>,
+    retry_due: Option<Time>,
     /// The blocks in memory with their lengths, oldest first.
     cache: VecDeque<(BlockKey, usize)>,
     cache_len: usize,
@@ -150,6 +156,8 @@ impl Streams {
             loading: HashSet::with_hasher(hasher.clone()),
             parked: HashMap::with_hasher(hasher),
             parked_requests: 0,
+            failed_jobs: Vec::new(),
+            retry_due: None,
             cache: VecDeque::new(),
             cache_len: 0,
             ready: VecDeque::new(),
@@ -314,10 +322,12 @@ impl Streams {
         Some(batch)
     }
 
-    /// When a batch is due though nobody waits for it.
+    /// When something is due though nobody waits for it: a batch, or work that
+    /// could not be done.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let is_free = self.in_flight.is_none() && self.health == Health::Good;
-        self.cursors_due.filter(|_| is_free)
+        let cursors_due = self.cursors_due.filter(|_| is_free);
+        [cursors_due, self.retry_due].into_iter().flatten().min()
     }
 
     /// The batch has become durable: what was promised leaves, and consumers
@@ -373,6 +383,8 @@ impl Streams {
         self.waiting_commit.clear();
         self.parked.clear();
         self.parked_requests = 0;
+        self.failed_jobs.clear();
+        self.retry_due = None;
         self.loading.clear();
         self.wanted.clear();
         self.uncommitted = 0;
@@ -436,7 +448,7 @@ impl Streams {
     }
 
     /// A block could not be read. Requests for it are refused; what the
-    /// streams want for themselves they try again when they are next busy.
+    /// streams want for themselves they try again a little later.
     pub(crate) fn load_failed<O: Outbox>(
         &mut self,
         engine: &mut Engine,
@@ -449,9 +461,20 @@ impl Streams {
             if let Job::Request(request) = job {
                 self.parked_requests -= 1;
                 self.refuse(engine, &request, out);
+            } else {
+                self.failed_jobs.push(job);
+                self.retry_due.get_or_insert(now + RETRY_PAUSE);
             }
         }
-        let _ = now;
+    }
+
+    /// Tries again what failed for want of a block.
+    pub(super) fn retry<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
+        if self.retry_due.take_if(|due| *due <= now).is_some() {
+            for job in std::mem::take(&mut self.failed_jobs) {
+                self.run_job(engine, job, now, out);
+            }
+        }
     }
 
     /// What could wait is due.
@@ -550,7 +573,12 @@ impl Streams {
     pub(crate) fn backlog(&self) -> usize {
         let parked: usize = self.parked.values().map(Vec::len).sum();
         let waiting = self.waiting_commit.len() + self.again.len() + self.answers.len();
-        parked + waiting + self.loading.len() + self.ready.len() + self.advancing.len()
+        parked
+            + waiting
+            + self.failed_jobs.len()
+            + self.loading.len()
+            + self.ready.len()
+            + self.advancing.len()
     }
 
     /// Whether there is work that does not wait for anything.
