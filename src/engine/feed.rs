@@ -79,7 +79,7 @@ impl Engine {
     /// The batch that was taken could not be written, and nothing can until
     /// [`Engine::recovered`].
     pub fn store_failed<O: Outbox>(&mut self, now: Time, out: &mut O) {
-        self.with_streams(|streams, engine| streams.failed(engine, out));
+        self.with_streams(|streams, engine| streams.failed(engine, now, out));
         self.feed_internal(now, out);
         self.clean_up(out);
     }

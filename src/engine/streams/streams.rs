@@ -356,10 +356,15 @@ impl Streams {
 
     /// The batch has not become durable, and nothing will until the store has
     /// been opened again. Nobody was promised anything.
-    pub(crate) fn failed<O: Outbox>(&mut self, engine: &mut Engine, out: &mut O) {
+    pub(crate) fn failed<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
         self.health = Health::Failed;
-        let in_flight = self.in_flight.take();
-        let answers = in_flight.map(|batch| batch.answers).unwrap_or_default();
+        let mut jobs = std::mem::take(&mut self.waiting_commit);
+        let mut answers = Answers::default();
+        if let Some(in_flight) = self.in_flight.take() {
+            answers = in_flight.answers;
+            jobs.extend(in_flight.jobs);
+        }
+        jobs.extend(self.parked.drain().flat_map(|(_, jobs)| jobs));
         let later = std::mem::take(&mut self.answers);
         for answers in [answers, later] {
             answers.each(|reply, body, on_failure| {
@@ -371,6 +376,12 @@ impl Streams {
             });
         }
         self.forget_unwritten();
+        // All else begins anew with what the disk holds.
+        for job in jobs {
+            if let Job::Request(request) = job {
+                self.handle(engine, *request, now, out);
+            }
+        }
     }
 
     /// Drops everything that was on its way to the disk or from it.
