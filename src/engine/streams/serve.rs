@@ -75,6 +75,9 @@ impl Streams {
         }
         self.retry(engine, now, out);
         self.advance(engine, now);
+        for id in std::mem::take(&mut self.told) {
+            self.tell_effects(engine, id, now, out);
+        }
         for request in std::mem::take(&mut self.again) {
             self.handle(engine, *request, now, out);
         }

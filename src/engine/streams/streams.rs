@@ -119,6 +119,8 @@ pub(crate) struct Streams {
     // Towards consumers.
     pub(super) ready: VecDeque<(StreamId, ConsumerId)>,
     pub(super) advancing: VecDeque<StreamId>,
+    /// Streams whose consumers are to hear of removals.
+    pub(super) told: Vec<StreamId>,
     /// Requests that go on in the next turn.
     pub(super) again: Vec<Box<Request>>,
     pub(crate) push_consumers: usize,
@@ -162,6 +164,7 @@ impl Streams {
             cache_len: 0,
             ready: VecDeque::new(),
             advancing: VecDeque::new(),
+            told: Vec::new(),
             again: Vec::new(),
             push_consumers: 0,
             interest_changed: false,
@@ -569,6 +572,9 @@ impl Streams {
                 }),
                 other => other,
             };
+            if !stream.effects.is_empty() {
+                self.told.push(id);
+            }
             if stream.log.messages() != messages {
                 self.changed(id);
             }
@@ -597,6 +603,7 @@ impl Streams {
         !self.ready.is_empty()
             || !self.advancing.is_empty()
             || !self.again.is_empty()
+            || !self.told.is_empty()
             || self.interest_changed
     }
 }
