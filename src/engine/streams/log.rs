@@ -22,6 +22,8 @@ pub(super) struct BlockMeta {
     pub(super) first: Seq,
     pub(super) last: Seq,
     pub(super) live: u32,
+    /// What its live messages count for.
+    pub(super) bytes: u64,
     pub(super) first_time: Timestamp,
     pub(super) last_time: Timestamp,
     pub(super) deletes: Deletes,
@@ -192,6 +194,7 @@ impl Log {
             }
             meta.last = seq;
             meta.live += 1;
+            meta.bytes += size;
             meta.last_time = time;
             meta.has_message_ids |= has_message_id;
         }
@@ -245,6 +248,7 @@ impl Log {
             first: record.seq,
             last: record.seq.prev(),
             live: 0,
+            bytes: 0,
             first_time: record.time,
             last_time: record.time,
             deletes: Deletes::default(),

@@ -287,10 +287,9 @@ impl Log {
         }
         meta.resident = Some(block);
         self.arrived.push(key);
-        for seq in lost {
-            self.drop_damaged(index, seq);
+        if !lost.is_empty() {
+            self.drop_lost(index, &lost);
         }
-        self.sweep_block(key.first);
     }
 
     /// Lets a block go from memory, if the store can give it back.
