@@ -341,7 +341,8 @@ impl World {
 
     /// Starts or ends to listen to a push consumer.
     pub(super) fn listen(&mut self, conn: usize, subject: &str) {
-        let sid = 10 + subject.bytes().map(u64::from).sum::<u64>() % 800;
+        let digits = subject.bytes().filter(u8::is_ascii_digit);
+        let sid = digits.fold(1, |sid, digit| sid * 10 + u64::from(digit - b'0'));
         if self.conns[conn].listens.remove(subject) {
             self.say(conn, &format!("UNSUB {sid}\r\n"));
         } else if !self.conns.iter().any(|conn| conn.listens.contains(subject)) {

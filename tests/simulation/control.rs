@@ -126,46 +126,37 @@ impl World {
         settings.is_async = old.is_async;
         settings.retention = old.retention;
         let body = stream_json(name, &settings);
-        let ended = self.request(&format!("$JS.API.STREAM.UPDATE.{name}"), &body);
-        let is_done = match ended {
-            Ended::Refused(_) => return,
+        // From now on the new limits may take what the old ones leave.
+        self.change_settings(name, &settings);
+        let is_done = match self.request(&format!("$JS.API.STREAM.UPDATE.{name}"), &body) {
+            Ended::Refused(_) => false,
             Ended::Done(_) => true,
             Ended::Unknown => {
                 let info = self.query(&format!("$JS.API.STREAM.INFO.{name}"), &Value::Null);
-                let Ok(info) = info else { return };
+                let info = info.unwrap_or_else(|error| panic!("{name}: {error}"));
                 let is = &info["config"];
-                [
-                    "max_msgs",
-                    "max_bytes",
-                    "max_age",
-                    "discard",
-                    "max_msgs_per_subject",
-                ]
-                .iter()
-                .all(|field| is[field] == body[field])
+                let fields = ["max_msgs", "max_bytes", "max_age", "discard"];
+                fields.iter().all(|field| is[field] == body[field])
+                    && is["max_msgs_per_subject"] == body["max_msgs_per_subject"]
+                    && is["duplicate_window"] == body["duplicate_window"]
             }
         };
-        // It may have been refused a moment ago and done all the same.
+        if is_done {
+            self.change_settings(name, &settings);
+        } else {
+            self.change_settings(name, &old);
+        }
+    }
+
+    fn change_settings(&mut self, name: &str, settings: &StreamSettings) {
+        let wall = self.wall;
         self.on_all(|model| {
             if let Some(stream) = model.streams.get_mut(name) {
-                let mut settings = settings.clone();
-                if !is_done {
-                    std::mem::swap(&mut stream.settings, &mut settings);
-                    return;
-                }
-                stream.settings = settings;
+                stream.settings = settings.clone();
                 stream.trim();
             }
+            model.age(wall);
         });
-        if !is_done {
-            self.on_all(|model| {
-                if let Some(stream) = model.streams.get_mut(name) {
-                    stream.settings = old.clone();
-                }
-            });
-        }
-        let wall = self.wall;
-        self.model.age(wall);
     }
 
     fn create_stream(&mut self, name: &str, settings: StreamSettings) {
@@ -318,35 +309,22 @@ impl World {
             3 => seq < picked && midge_proto::matches(filter.as_bytes(), of.as_bytes()),
             _ => seq == picked,
         };
-        let presence = match self.request(&subject, &body) {
-            Ended::Done(_) => Presence::Gone,
-            Ended::Unknown => Presence::Maybe,
-            Ended::Refused(text) => {
-                let was_there = self
-                    .model
-                    .streams
-                    .get(name)
-                    .is_some_and(|stream| stream.has(picked));
-                assert!(choice > 3 && !was_there, "{text}");
-                Presence::Maybe
-            }
-        };
-        self.on_all(|model| {
+        let mark = |model: &mut Model, presence: Presence| {
             if let Some(stream) = model.streams.get_mut(name) {
                 for (seq, entry) in &mut stream.messages {
                     if is_meant(*seq, &entry.message.subject) && entry.presence != Presence::Gone {
                         entry.presence = presence;
                     }
                 }
-                if choice == 0 {
-                    let all: Vec<u64> = stream.messages.keys().copied().collect();
-                    for seq in all {
-                        let presence = stream.presence(seq);
-                        debug_assert!(presence != Some(Presence::Kept));
-                    }
-                }
             }
-        });
+        };
+        let was_there = stream.has(picked);
+        self.on_all(|model| mark(model, Presence::Maybe));
+        match self.request(&subject, &body) {
+            Ended::Done(_) => self.on_all(|model| mark(model, Presence::Gone)),
+            Ended::Unknown => {}
+            Ended::Refused(text) => assert!(choice > 3 && !was_there, "{text}"),
+        }
     }
 
     fn stream_settings(&mut self) -> StreamSettings {
