@@ -105,7 +105,8 @@ impl Streams {
                 after_ns: wall.since(delivered_at).0,
             });
         }
-        let is_safe = is_volatile || consumer.config.mem_storage || !consumer.is_dirty;
+        let is_kept = !is_volatile && !consumer.config.mem_storage;
+        let is_safe = !is_kept || (!consumer.is_dirty && self.in_flight.is_none());
         if consumer.is_dirty {
             self.cursor_changed(stream_id, now);
         }
