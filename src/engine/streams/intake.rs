@@ -76,7 +76,7 @@ impl Stream {
         if self.config.retention == Retention::Interest && !self.is_wanted(message.subject) {
             let seq = self.log.last().next();
             self.log.skip_to(seq);
-            self.log.set_last_time(wall);
+            self.log.set_last_time(wall.max(self.log.last_time()));
             self.remember(msg_id, seq, wall);
             self.row_dirty = true;
             return Ok(Stored::New(seq));
