@@ -24,6 +24,13 @@ impl World {
             self.settle();
         }
         assert!(self.publishes.is_empty(), "publishes without an answer");
+        // Where the consumer may deliver no more, one that does not wait
+        // waits for acks all the same, as with nats-server.
+        let model = &self.model;
+        self.pulls.retain(|_, pull| {
+            let consumer = &model.streams[&pull.stream].consumers[&pull.consumer];
+            consumer.settings.max_ack_pending < 0 || consumer.unacked.is_empty()
+        });
         let endless = self.pulls.iter().next();
         let endless = endless.map(|(number, pull)| (number, &pull.stream, &pull.consumer));
         assert_eq!(endless, None, "a pull without an end");
@@ -287,6 +294,7 @@ fn resolve(name: &str, stream: &mut StreamModel, found: &BTreeSet<u64>) {
             (Presence::Gone, is_there) => assert!(!is_there, "{seq} of {name} is still there"),
             (Presence::Maybe, true) => entry.presence = Presence::Kept,
             (Presence::Maybe, false) => {}
+            (Presence::Lost, is_there) => assert!(!is_there, "{seq} of {name} is damaged"),
         }
         if entry.presence != Presence::Kept {
             gone.push(*seq);

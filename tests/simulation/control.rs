@@ -133,7 +133,9 @@ impl World {
             Ended::Done(_) => true,
             Ended::Unknown => {
                 let info = self.query(&format!("$JS.API.STREAM.INFO.{name}"), &Value::Null);
-                let info = info.unwrap_or_else(|error| panic!("{name}: {error}"));
+                let Ok(info) = info else {
+                    return assert!(old.is_memory, "{name} is gone");
+                };
                 let is = &info["config"];
                 let fields = ["max_msgs", "max_bytes", "max_age", "discard"];
                 fields.iter().all(|field| is[field] == body[field])
@@ -312,7 +314,8 @@ impl World {
         let mark = |model: &mut Model, presence: Presence| {
             if let Some(stream) = model.streams.get_mut(name) {
                 for (seq, entry) in &mut stream.messages {
-                    if is_meant(*seq, &entry.message.subject) && entry.presence != Presence::Gone {
+                    let is_open = matches!(entry.presence, Presence::Kept | Presence::Maybe);
+                    if is_open && is_meant(*seq, &entry.message.subject) {
                         entry.presence = presence;
                     }
                 }

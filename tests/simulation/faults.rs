@@ -1,6 +1,6 @@
 //! What can go wrong: power, disk, clock.
 
-use super::model::Model;
+use super::model::{Model, Presence};
 use super::world::World;
 use crate::trace;
 use std::time::Duration;
@@ -133,7 +133,7 @@ impl World {
             if let Some(stream) = model.streams.get_mut(&name) {
                 stream.is_damaged = true;
                 for seq in &lost {
-                    stream.messages.remove(seq);
+                    stream.mark(*seq, Presence::Lost);
                 }
             }
         };

@@ -30,6 +30,8 @@ pub(super) enum Presence {
     Kept,
     /// A rule allows it to be gone.
     Maybe,
+    /// It was damaged. Limits may count it until that is noticed.
+    Lost,
     /// It is gone, or will be as soon as its block has been read.
     Gone,
 }
@@ -259,7 +261,7 @@ impl StreamModel {
             let is_over = (settings.max_msgs > 0 && count > settings.max_msgs)
                 || (settings.max_bytes > 0 && bytes > settings.max_bytes)
                 || (settings.max_per_subject > 0 && *of_subject > settings.max_per_subject);
-            if is_over {
+            if is_over && entry.presence == Presence::Kept {
                 entry.presence = Presence::Maybe;
             }
         }
@@ -268,7 +270,8 @@ impl StreamModel {
     /// Removes everything before `seq` of a subject, or of all.
     pub(super) fn roll_up(&mut self, seq: u64, subject: Option<&str>) {
         for (_, entry) in self.messages.range_mut(..seq) {
-            if subject.is_none_or(|subject| entry.message.subject == subject) {
+            let is_meant = subject.is_none_or(|subject| entry.message.subject == subject);
+            if is_meant && entry.presence != Presence::Lost {
                 entry.presence = Presence::Gone;
             }
         }
@@ -305,7 +308,7 @@ impl StreamModel {
                 }
             }
         };
-        if entry.presence != Presence::Gone {
+        if matches!(entry.presence, Presence::Kept | Presence::Maybe) {
             self.mark(seq, presence);
         }
     }
