@@ -225,6 +225,7 @@ impl StreamModel {
     pub(super) fn append(&mut self, message: Message, id: Option<&str>, wall: i64) -> u64 {
         self.last += 1;
         let seq = self.last;
+        self.last_time = message.time;
         if let Some(id) = id {
             self.ids.push(Id {
                 id: id.to_owned(),
@@ -235,7 +236,6 @@ impl StreamModel {
         if self.settings.retention == Retention::Interest && !self.is_wanted(&message.subject) {
             return seq;
         }
-        self.last_time = message.time;
         let entry = Entry {
             message: Rc::new(message),
             presence: Presence::Kept,
