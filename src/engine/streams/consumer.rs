@@ -182,8 +182,9 @@ impl Consumer {
 
     /// A message was stored.
     #[inline]
-    pub(crate) fn stored(&mut self, subject: &[u8]) -> bool {
-        let is_meant = self.filter.matches(subject);
+    pub(crate) fn stored(&mut self, seq: Seq, subject: &[u8]) -> bool {
+        // It may start at a sequence that is still to come.
+        let is_meant = seq >= self.next_seq() && self.filter.matches(subject);
         self.pending += u64::from(is_meant);
         is_meant
     }

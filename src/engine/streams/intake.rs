@@ -92,7 +92,7 @@ impl Stream {
         self.row_dirty = true;
         self.remember(msg_id, seq, wall);
         for consumer in self.consumers.values_mut() {
-            consumer.stored(subject);
+            consumer.stored(seq, subject);
         }
         if let Some(rollup) = rollup {
             self.roll_up(rollup, seq, subject);
