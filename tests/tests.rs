@@ -14,6 +14,7 @@ mod parser_properties;
 mod people;
 mod routing;
 mod server_life;
+mod simulation;
 mod slow_readers;
 mod util;
 mod wire;

@@ -79,7 +79,7 @@ impl Engine {
     /// The batch that was taken could not be written, and nothing can until
     /// [`Engine::recovered`].
     pub fn store_failed<O: Outbox>(&mut self, now: Time, out: &mut O) {
-        self.with_streams(|streams, engine| streams.failed(engine, out));
+        self.with_streams(|streams, engine| streams.failed(engine, now, out));
         self.feed_internal(now, out);
         self.clean_up(out);
     }
@@ -131,6 +131,12 @@ impl Engine {
         self.streams
             .as_ref()
             .is_none_or(|streams| streams.is_settled())
+    }
+
+    /// Work of the streams that waits: for a block, for a commit, or for its
+    /// turn. None is left when nothing happens any more.
+    pub fn streams_backlog(&self) -> usize {
+        self.streams.as_ref().map_or(0, |streams| streams.backlog())
     }
 
     /// Runs something with the streams and the rest of the engine side by

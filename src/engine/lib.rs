@@ -37,7 +37,8 @@ pub use session::{Session, Traffic};
 pub use stats::{EngineStats, RouterStats};
 pub use storage::{Batch, BlockKey, RowKey, RowSink, Write};
 pub use streams::{
-    BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record, StoredStreams, StreamsConfig, summarize,
+    BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record, StoredStreams, StreamsConfig, StreamsTuning,
+    summarize,
 };
 pub use time::Time;
 pub use timers::Timers;

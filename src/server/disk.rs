@@ -8,7 +8,7 @@ use crate::connections::Connections;
 use crate::event_loop::EventLoop;
 use crate::identity::entropy;
 use crate::server::{Shared, StartError};
-use midge_engine::{BlockKey, Engine, StoredStreams, StreamsConfig, Time};
+use midge_engine::{BlockKey, Engine, StoredStreams, StreamsConfig, StreamsTuning};
 use midge_proto::api::Timestamp;
 use midge_store::{Event, Store, StoreConfig, StoreHandle, StoreStats};
 use std::collections::VecDeque;
@@ -63,6 +63,7 @@ impl Disk {
             hash_seed,
             server_name: info.server_name.clone(),
             server_id: info.server_id.clone(),
+            tuning: StreamsTuning::default(),
         };
         let now = connections.now;
         engine.enable_streams(streams, stored, now, wall());

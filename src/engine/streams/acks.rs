@@ -73,6 +73,7 @@ impl Streams {
             .unacked
             .get(&seq)
             .map(|unacked| unacked.delivered_at);
+        let is_ahead = consumer.is_ahead(seq);
         let mut wakes = false;
         match parsed {
             Ack::Ack => wakes = consumer.ack(delivery, seq, wall, &mut effects),
@@ -104,7 +105,8 @@ impl Streams {
                 after_ns: wall.since(delivered_at).0,
             });
         }
-        let is_safe = is_volatile || consumer.config.mem_storage || !consumer.is_dirty;
+        let is_kept = !is_volatile && !consumer.config.mem_storage;
+        let is_safe = !is_kept || (!consumer.is_dirty && self.in_flight.is_none());
         if consumer.is_dirty {
             self.cursor_changed(stream_id, now);
         }
@@ -113,6 +115,9 @@ impl Streams {
                 let pull = PullRequest { request, reply };
                 self.pull(engine, stream_id, id, pull, now, out);
             }
+            // A delivery that a power cut has undone: the message will come
+            // again, so that its ack cannot be confirmed.
+            (None, Some(_)) if is_ahead => {}
             (None, Some(reply)) if is_safe => engine.answer(reply, b"", out),
             (None, Some(reply)) => {
                 self.answer(reply, OnFailure::Silence, |_| {});

@@ -28,6 +28,9 @@ impl Streams {
         self.last_stream = self.last_stream.max(recovery.last_stream);
         for mut stream in std::mem::take(&mut recovery.streams) {
             let id = stream.id;
+            // What was still to be trimmed is not stored.
+            stream.limit_subjects_again();
+            stream.log.tuning = self.config.tuning;
             listen(engine, &mut stream);
             self.by_name.insert(stream.config.name.clone(), id);
             let consumers: Vec<ConsumerId> = stream.consumers.keys().copied().collect();

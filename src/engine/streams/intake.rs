@@ -80,7 +80,7 @@ impl Stream {
         if self.config.retention == Retention::Interest && !self.is_wanted(message.subject) {
             let seq = self.log.last().next();
             self.log.skip_to(seq);
-            self.log.set_last_time(wall);
+            self.log.set_last_time(wall.max(self.log.last_time()));
             self.remember(msg_id, seq, wall);
             self.row_dirty = true;
             return Ok(Stored::New(seq));
@@ -96,7 +96,7 @@ impl Stream {
         self.row_dirty = true;
         self.remember(msg_id, seq, wall);
         for consumer in self.consumers.values_mut() {
-            consumer.stored(subject);
+            consumer.stored(seq, subject);
         }
         if let Some(rollup) = rollup {
             self.roll_up(rollup, seq, subject);

@@ -42,6 +42,7 @@ mod streams;
 mod subjects;
 mod summary;
 mod take_in;
+mod tuning;
 mod varint;
 
 pub use block::{BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record};
@@ -51,3 +52,4 @@ pub use recovery::StoredStreams;
 pub(crate) use streams::Streams;
 pub use streams::StreamsConfig;
 pub use summary::summarize;
+pub use tuning::StreamsTuning;

@@ -13,9 +13,6 @@ use crate::ids::{ConsumerId, Seq};
 use midge_proto::api::{Retention, Timestamp};
 use std::collections::BTreeMap;
 
-/// Messages removed in one go, before others get their turn.
-const REMOVED_MAX: u64 = 10_000;
-
 /// The removal of what a filter means, up to some message.
 #[derive(Debug, Clone)]
 pub(crate) struct Removal {
@@ -96,7 +93,7 @@ impl Stream {
             removal.at,
             removal.to,
             &removal.filter,
-            removal.left.min(REMOVED_MAX),
+            removal.left.min(self.log.tuning.removals),
             &mut |seq, subject| tell_removed(consumers, effects, seq, subject),
         );
         removal.removed += removed;
@@ -139,7 +136,7 @@ impl Stream {
         if self.sweep()? == Progress::More {
             return Ok(Progress::More);
         }
-        let mut budget = REMOVED_MAX;
+        let mut budget = self.log.tuning.removals;
         while self.is_over_limits() {
             self.remove(self.log.first())?;
             budget -= 1;
@@ -152,7 +149,7 @@ impl Stream {
 
     /// Removes from an interest stream what no consumer wants.
     fn sweep(&mut self) -> Result<Progress, NeedBlock> {
-        let mut budget = REMOVED_MAX;
+        let mut budget = self.log.tuning.removals;
         while let Some(at) = self.sweep {
             let Some(seq) = self.log.next_live(at) else {
                 self.sweep = None;
@@ -254,7 +251,7 @@ impl Stream {
         if max_age.0 <= 0 {
             return Ok(None);
         }
-        for _ in 0..REMOVED_MAX {
+        for _ in 0..self.log.tuning.removals {
             if self.log.messages() == 0 {
                 return Ok(None);
             }

@@ -106,7 +106,7 @@ impl Streams {
         }
         let has_removals = stream.has_removals();
         let expires = stream.config.max_age.0 > 0 && stream.expiry_due.is_none();
-        if has_removals || expires {
+        if has_removals || expires || !stream.effects.is_empty() {
             self.advance_later(id);
         }
         self.changed(id);
