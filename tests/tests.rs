@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod auth;
+mod crashes;
 mod engine_clock;
 mod floods;
 mod headers;
@@ -15,5 +16,9 @@ mod people;
 mod routing;
 mod server_life;
 mod slow_readers;
+mod stream_consumers;
+mod stream_restarts;
+mod stream_util;
+mod streams;
 mod util;
 mod wire;

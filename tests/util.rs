@@ -215,6 +215,19 @@ impl Client {
         }
     }
 
+    /// The next bytes, so many.
+    #[track_caller]
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.received.len() < count {
+            assert!(
+                self.fill(),
+                "closed {} bytes early",
+                count - self.received.len()
+            );
+        }
+        self.received.drain(..count).collect()
+    }
+
     /// Expects exactly these bytes next.
     #[track_caller]
     pub(crate) fn expect(&mut self, wanted: impl AsRef<[u8]>) {
@@ -296,6 +309,11 @@ impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
         println!("seed {seed}");
         Dice(seed)
+    }
+
+    /// One that another one's seed leads to.
+    pub(crate) fn quiet(seed: u64) -> Self {
+        Dice(seed | 1)
     }
 
     pub(crate) fn next(&mut self) -> u64 {
