@@ -3,7 +3,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
+import os from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -29,6 +31,11 @@ function binary() {
   return found;
 }
 
+/** Whether the server under test is the original. */
+export function isReference() {
+  return path.basename(binary()).includes("nats-server");
+}
+
 /** Fails with a message when the promise takes longer than anything may. */
 export function inTime(promise, what) {
   let timer;
@@ -43,7 +50,7 @@ export async function eventually(condition, what) {
   const deadline = Date.now() + PATIENCE;
   while (!(await condition())) {
     if (Date.now() > deadline) {
-      throw new Error(`not in time: ${what}`);
+      throw new Error(`not in time: ${typeof what === "function" ? what() : what}`);
     }
     await delay(POLL);
   }
@@ -100,12 +107,10 @@ class Server {
   }
 
   async #launch() {
-    const bin = binary();
-    const isReference = path.basename(bin).includes("nats-server");
-    const [hostFlag, portFlag] = isReference ? ["-a", "-p"] : ["--host", "--port"];
+    const [hostFlag, portFlag] = isReference() ? ["-a", "-p"] : ["--host", "--port"];
     const address = [hostFlag, "127.0.0.1", portFlag, String(this.port)];
     const output = process.env.MIDGE_SERVER_OUTPUT ? "inherit" : "ignore";
-    const child = spawn(bin, [...address, ...this.flags], { stdio: ["ignore", output, output] });
+    const child = spawn(binary(), [...address, ...this.flags], { stdio: ["ignore", output, output] });
     this.child = child;
     this.ended = once(child, "exit");
     const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
@@ -164,6 +169,21 @@ export async function startServer(test, ...flags) {
   return server;
 }
 
+/** A server that keeps streams, in a directory of its own. */
+export async function startStore(test) {
+  const directory = await mkdtemp(path.join(os.tmpdir(), "midge-interop-"));
+  const flags = isReference()
+    ? ["-js", "-sd", directory]
+    : ["--store", path.join(directory, "midge.redb")];
+  const server = new Server(flags);
+  test.after(async () => {
+    await server.close();
+    await rm(directory, { recursive: true });
+  });
+  await server.start();
+  return server;
+}
+
 /** Records the status events of a client. */
 export class Events {
   constructor(client) {
@@ -211,6 +231,21 @@ export async function take(subscription, count) {
   })();
   await inTime(taking, `${count} messages`);
   return messages;
+}
+
+/** What an iterator has, until it ends or as many have come. */
+export async function collect(iterator, count = Infinity) {
+  const items = [];
+  const collecting = (async () => {
+    for await (const item of iterator) {
+      items.push(item);
+      if (items.length === count) {
+        break;
+      }
+    }
+  })();
+  await inTime(collecting, `an end, or ${count}`);
+  return items;
 }
 
 /** The payloads of the next messages, as text. */

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
 use futures::{FutureExt, StreamExt};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -29,6 +30,8 @@ pub struct Server {
     child: Child,
     port: u16,
     flags: Vec<String>,
+    /// Where a server that keeps streams keeps them.
+    store: Option<TempDir>,
 }
 
 impl Server {
@@ -44,11 +47,31 @@ impl Server {
         for _ in 0..5 {
             let port = free_port();
             match launch(port, &flags).await {
-                Ok(child) => return Server { child, port, flags },
+                Ok(child) => {
+                    return Server {
+                        child,
+                        port,
+                        flags,
+                        store: None,
+                    };
+                }
                 Err(refusal) => refusals.push(refusal),
             }
         }
         panic!("the server did not start: {refusals:?}");
+    }
+
+    /// Starts a server that keeps streams, in a directory of its own.
+    pub async fn start_with_store() -> Server {
+        let store = TempDir::new().expect("a temporary directory");
+        let path = store.path().to_str().expect("a plain path");
+        let mut server = if is_reference() {
+            Server::start_with(&["-js", "-sd", path]).await
+        } else {
+            Server::start_with(&["--store", &format!("{path}/midge.redb")]).await
+        };
+        server.store = Some(store);
+        server
     }
 
     pub fn port(&self) -> u16 {
@@ -139,13 +162,17 @@ fn binary() -> PathBuf {
         .expect("build midge, or name a server in MIDGE_BIN")
 }
 
+/// Whether the server under test is the original.
+pub fn is_reference() -> bool {
+    binary()
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().contains("nats-server"))
+}
+
 /// Starts the server on a port and waits until it greets.
 async fn launch(port: u16, flags: &[String]) -> Result<Child, String> {
     let binary = binary();
-    let is_reference = binary
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().contains("nats-server"));
-    let (host_flag, port_flag) = if is_reference {
+    let (host_flag, port_flag) = if is_reference() {
         ("-a", "-p")
     } else {
         ("--host", "--port")

@@ -17,4 +17,5 @@ mod raw;
 mod reconnect;
 mod request;
 mod slow_consumer;
+mod streams;
 mod unsubscribe;
