@@ -130,7 +130,8 @@ impl Frail {
         while self.received.len() < count {
             self.fill()?;
         }
-        Some(self.received.drain(..count).collect())
+        let rest = self.received.split_off(count);
+        Some(std::mem::replace(&mut self.received, rest))
     }
 
     /// The next message; nothing once the server is gone.
@@ -173,8 +174,7 @@ fn payload(dice: &mut Dice, who: u64, round: u64, number: u64) -> Vec<u8> {
         1..=5 => dice.below(10_000),
         _ => dice.below(200),
     };
-    let salt = dice.next();
-    payload.extend((0..len as u64).map(|at| (at.wrapping_mul(salt) >> 5) as u8));
+    payload.extend(dice.next().to_le_bytes().repeat(len / 8));
     payload
 }
 
@@ -278,7 +278,7 @@ fn round(server: Server, ledger: &Ledger, dice: &mut Dice, round: u64) {
         }
     }
     // The moment is what the test is about, so this is no wait for something.
-    std::thread::sleep(Duration::from_millis(20 + dice.below(400) as u64));
+    std::thread::sleep(Duration::from_millis(10 + dice.below(150) as u64));
     crate::stream_util::End::Killed.bring(server);
     for thread in threads {
         thread.join().expect("no client met what it must not");

@@ -225,7 +225,8 @@ impl Client {
                 count - self.received.len()
             );
         }
-        self.received.drain(..count).collect()
+        let rest = self.received.split_off(count);
+        std::mem::replace(&mut self.received, rest)
     }
 
     /// Expects exactly these bytes next.
