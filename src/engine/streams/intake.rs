@@ -199,6 +199,7 @@ impl Stream {
             return Ok(());
         }
         let size = accounted_len(
+            self.is_volatile(),
             message.subject.len(),
             message.payload.len(),
             message.header_len > 0,
