@@ -17,6 +17,7 @@ mod people;
 mod routing;
 mod server_life;
 mod slow_readers;
+mod store_files;
 mod stream_consumers;
 mod stream_floods;
 mod stream_restarts;

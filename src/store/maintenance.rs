@@ -33,7 +33,13 @@ impl RowSink for Nothing {
 /// The pages come first, since redb may end the process over one that
 /// contradicts itself. If they are not sound, that is all that is said.
 pub fn verify(path: &Path) -> Result<VerifyReport, StoreError> {
-    let mut store = match open_existing(path) {
+    verify_into(path, &mut Nothing)
+}
+
+/// The same, handing the rows to a sink, which may know more about them.
+pub fn verify_into(path: &Path, sink: &mut dyn RowSink) -> Result<VerifyReport, StoreError> {
+    length(path)?;
+    let mut store = match Store::open(&StoreConfig::new(path), sink) {
         Err(StoreError::Damaged { what, .. }) => return Ok(unsound(what)),
         other => other?,
     };
