@@ -7,7 +7,7 @@
 use crate::connections::Connections;
 use crate::event_loop::EventLoop;
 use crate::identity::entropy;
-use crate::offline;
+use crate::offline::{self, count};
 use crate::server::{Shared, StartError};
 use midge_engine::{
     Block, BlockKey, Engine, Maintenance, RowKey, Seq, StoredStreams, StreamId, StreamsConfig,
@@ -246,12 +246,14 @@ fn log_opened(path: &Path, engine: &Engine, opened: &Opened, took: Duration) {
         ""
     };
     log::info!(
-        "Store {}: {streams} streams, {messages} messages, opened in {took}{repaired}",
-        path.display()
+        "Store {}: {}, {}, opened in {took}{repaired}",
+        path.display(),
+        count(streams as u64, "stream"),
+        count(messages, "message")
     );
     if opened.remade_summaries > 0 {
         log::warn!(
-            "{} damaged summaries were made anew from what they tell of",
+            "damaged summaries that were made anew from the messages: {}",
             opened.remade_summaries
         );
     }
@@ -276,7 +278,7 @@ fn log_damaged_rows(path: &Path, stored: &StoredStreams) {
     }
     if !rows.is_empty() {
         log::error!(
-            "{}: {} rows are damaged; what they told of is not served",
+            "{}: damaged rows, of which what they told of is not served: {}",
             path.display(),
             rows.len()
         );
@@ -290,15 +292,15 @@ fn log_report(engine: &Engine, report: &VerifyReport) {
     }
     if report.is_sound() {
         log::info!(
-            "looked at {} messages, all are as they were written",
-            report.records
+            "looked at {}, all is as it was written",
+            count(report.records, "message")
         );
     } else if let Some(why) = &report.stopped_by {
         log::error!("the look at what is stored ended early: {why}");
     } else {
         log::error!(
-            "looked at {} messages, {} things are damaged",
-            report.records,
+            "looked at {}, {} damaged",
+            count(report.records, "message"),
             report.damaged
         );
     }

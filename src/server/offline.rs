@@ -63,19 +63,19 @@ impl fmt::Display for Verified {
             writeln!(f, "and {unlisted} more")?;
         }
         if report.pages_are_sound == Some(false) {
-            writeln!(f, "the pages of the file contradict each other")?;
+            writeln!(f, "some pages of the file are not as they were written")?;
         }
         if let Some(why) = &report.stopped_by {
             writeln!(f, "stopped early: {why}")?;
         }
         write!(
             f,
-            "{} streams, {} messages in {} blocks of {} bytes, {} rows: ",
-            self.names.len(),
-            report.records,
-            report.blocks,
-            report.bytes,
-            report.rows
+            "{}, {} in {} of {}, {}: ",
+            count(self.names.len() as u64, "stream"),
+            count(report.records, "message"),
+            count(report.blocks, "block"),
+            count(report.bytes, "byte"),
+            count(report.rows, "row")
         )?;
         if report.is_sound() {
             f.write_str("everything is as it was written")
@@ -83,6 +83,11 @@ impl fmt::Display for Verified {
             write!(f, "{} damaged", report.damaged)
         }
     }
+}
+
+/// So many of something.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Damage in words, with the stream's name where that is known.
