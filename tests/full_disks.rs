@@ -6,7 +6,7 @@
 //! are the store's own tests, on a disk that is made up.
 
 use crate::stream_util::{Dir, End};
-use crate::util::{Client, PATIENCE, Server};
+use crate::util::{Client, PATIENCE, Server, midge};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -113,11 +113,7 @@ fn a_full_disk_stops_the_streams_and_nothing_else() {
     let bodies = fill(&mut client, 1);
     assert!(!bodies.is_empty());
     check_core(&server);
-    assert!(
-        server.log().contains("No space left on device"),
-        "{}",
-        server.log()
-    );
+    server.wait_log("No space left on device");
     // Further ones are refused as well, and so is the API.
     assert_eq!(client.ask("s", "more").json()["error"]["code"], 503);
     assert_eq!(
@@ -171,7 +167,7 @@ fn a_disk_that_refuses_to_write_stops_the_streams_and_nothing_else() {
     command.args([
         "-c",
         script,
-        env!("CARGO_BIN_EXE_midge"),
+        &midge(),
         "--port",
         "0",
         "--store",
@@ -183,7 +179,7 @@ fn a_disk_that_refuses_to_write_stops_the_streams_and_nothing_else() {
     let bodies = fill(&mut client, 1);
     assert!(!bodies.is_empty());
     check_core(&server);
-    assert!(server.log().contains("File too large"), "{}", server.log());
+    server.wait_log("File too large");
     let pid = server.pid().to_string();
     let raised = Command::new("prlimit")
         .args(["--pid", &pid, "--fsize=unlimited"])

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn midge(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_midge"));
+    let mut command = Command::new(crate::util::midge());
     command.args(args).env_remove("RUST_LOG").output().unwrap()
 }
 
@@ -229,8 +229,7 @@ fn a_damaged_message_is_named_and_its_neighbours_are_served() {
     }
     assert!(client.message().header.starts_with("NATS/1.0 404"));
     assert_eq!(client.stored("ORDERS", 5), Err(10037));
-    let line = "[ERR] stream ORDERS, sequence 5: a record is damaged";
-    assert!(server.log().contains(line), "{}", server.log());
+    server.wait_log("[ERR] stream ORDERS, sequence 5: a record is damaged");
 
     // Asked, the running server says so too.
     let report = client.ask("$MIDGE.API.VERIFY", "").json();

@@ -15,6 +15,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const CONNECT: &str =
     "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n";
 
+/// The program under test: the one that was built with the tests, or the one
+/// that `MIDGE_BIN` names.
+pub(crate) fn midge() -> String {
+    std::env::var("MIDGE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_midge").to_owned())
+}
+
 /// A midge of one's own, on a free port; it ends with the test.
 pub(crate) struct Server {
     child: Child,
@@ -29,7 +35,7 @@ impl Server {
     }
 
     pub(crate) fn start_with(args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_midge"));
+        let mut command = Command::new(midge());
         command.args(["--port", "0"]).args(args);
         if !args.contains(&"--store") {
             command.arg("--no-store");
@@ -83,6 +89,20 @@ impl Server {
 
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the log says this.
+    #[track_caller]
+    pub(crate) fn wait_log(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(words) {
+            assert!(
+                Instant::now() < deadline,
+                "{words:?} is not in {}",
+                self.log()
+            );
+            std::thread::yield_now();
+        }
     }
 
     /// A connection that has read its INFO.
