@@ -294,11 +294,12 @@ impl Consumer {
     fn next_new(&mut self, log: &Log) -> Result<Next, NeedBlock> {
         let end = log.durable();
         if self.next_seq() > end {
-            return Ok(if self.pending > 0 {
-                Next::Later
-            } else {
-                Next::Dry
-            });
+            if self.pending > 0 && end < log.last() {
+                return Ok(Next::Later);
+            }
+            // What it had counted with and has not met was damaged.
+            self.pending = 0;
+            return Ok(Next::Dry);
         }
         if self.pending == 0 {
             self.skip_to(end);

@@ -458,6 +458,7 @@ impl Streams {
             if stream.log.lost > lost {
                 stream.row_dirty = true;
                 self.changed(key.stream);
+                self.recount(key.stream);
             }
             self.arrived(key.stream);
         }

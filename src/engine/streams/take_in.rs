@@ -36,6 +36,10 @@ impl Streams {
                 self.take_flow_answer(message.subject);
                 true
             }
+            Sink::Maintenance => {
+                engine.ask_for_maintenance(message.subject, reply, out);
+                true
+            }
             Sink::Pull => {
                 self.take_pull(engine, message, reply, now, out);
                 true
