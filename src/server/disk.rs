@@ -4,6 +4,7 @@
 //! threads when they are free and brings back what they have to tell. It
 //! never waits for them but at the very end.
 
+use crate::config::Config;
 use crate::connections::Connections;
 use crate::event_loop::EventLoop;
 use crate::identity::entropy;
@@ -13,7 +14,7 @@ use midge_proto::api::Timestamp;
 use midge_store::{Event, Store, StoreConfig, StoreHandle, StoreStats};
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -27,6 +28,7 @@ const LAST_BATCH_POLL: Duration = Duration::from_millis(1);
 /// The store's side of the event loop.
 pub(crate) struct Disk {
     handle: StoreHandle<StoredStreams>,
+    path: PathBuf,
     events: Vec<Event<StoredStreams>>,
     /// Blocks to be read, once the reader takes more.
     wanted: VecDeque<BlockKey>,
@@ -34,7 +36,7 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Opens the file and gives the engine the streams that are in it.
-    pub(crate) fn open(
+    fn open(
         path: &Path,
         shared: Arc<Shared>,
         engine: &mut Engine,
@@ -83,9 +85,15 @@ impl Disk {
             StoreHandle::start(store, move || shared.wake()).map_err(StartError::EventLoop)?;
         Ok(Disk {
             handle,
+            path: config.path,
             events: Vec::new(),
             wanted: VecDeque::new(),
         })
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn stats(&self) -> StoreStats {
@@ -162,7 +170,25 @@ impl Disk {
     }
 }
 
+/// Opens the file that the configuration names, if it names one.
+pub(crate) fn open_configured(
+    config: &Config,
+    shared: &Arc<Shared>,
+    engine: &mut Engine,
+    connections: &mut Connections,
+) -> Result<Option<Disk>, StartError> {
+    let Some(path) = &config.store else {
+        return Ok(None);
+    };
+    Disk::open(path, shared.clone(), engine, connections).map(Some)
+}
+
 impl EventLoop {
+    /// Tells the engine what the wall clock says.
+    pub(crate) fn tell_wall(&mut self) {
+        self.engine.set_wall(wall());
+    }
+
     /// Takes in what the store's threads have done.
     pub(crate) fn completions(&mut self) {
         if let Some(disk) = &mut self.disk {
@@ -195,7 +221,7 @@ impl EventLoop {
 }
 
 /// What the wall clock says.
-pub(crate) fn wall() -> Timestamp {
+fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Timestamp(since.map_or(0, |since| {
         i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

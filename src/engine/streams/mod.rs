@@ -43,6 +43,7 @@ mod subjects;
 mod summary;
 mod take_in;
 mod varint;
+mod view;
 
 pub use block::{BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record};
 pub(crate) use intake::Incoming;
@@ -51,3 +52,4 @@ pub use recovery::StoredStreams;
 pub(crate) use streams::Streams;
 pub use streams::StreamsConfig;
 pub use summary::summarize;
+pub use view::{ConsumerView, StreamView, StreamsView};
