@@ -61,6 +61,8 @@ pub(crate) struct Consumer {
     /// Messages up to this one are replayed at the pace they came in.
     pub(crate) replay_until: Seq,
     pub(crate) replayed_time: Option<Timestamp>,
+    /// The block that it delivered from last.
+    pub(crate) block: Option<Seq>,
     /// When somebody last used it.
     pub(crate) last_used: Time,
     pub(crate) last_delivered: Option<Timestamp>,
@@ -109,6 +111,7 @@ impl Consumer {
             not_before: None,
             replay_until: Seq(0),
             replayed_time: None,
+            block: None,
             last_used: now,
             last_delivered: None,
             last_acked: None,

@@ -12,6 +12,10 @@ use midge_proto::api::Timestamp;
 /// Messages looked at in one search before others get their turn.
 pub(crate) const SEARCH_MAX: u32 = 10_000;
 
+/// Blocks asked for ahead of a consumer that reads from the disk, so that it
+/// finds the next one there.
+const READ_AHEAD: usize = 8;
+
 /// The block is not in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NeedBlock(pub(crate) BlockKey);
@@ -267,6 +271,22 @@ impl Log {
             }
         }
         gaps
+    }
+
+    /// The blocks behind the one that holds `seq`, as far as they are not in
+    /// memory and should soon be.
+    pub(crate) fn ahead(&self, seq: Seq) -> impl Iterator<Item = BlockKey> + '_ {
+        let next = self.block_of(seq).map_or(0, |index| index + 1);
+        self.blocks
+            .range(next.min(self.blocks.len())..)
+            .take(READ_AHEAD)
+            .filter(|meta| meta.resident.is_none() && meta.last <= self.durable)
+            .map(|meta| self.key(meta))
+    }
+
+    /// The first sequence of the block that holds `seq`.
+    pub(crate) fn block_start(&self, seq: Seq) -> Option<Seq> {
+        self.block_of(seq).map(|index| self.blocks[index].first)
     }
 
     /// Takes in a block that was asked for.

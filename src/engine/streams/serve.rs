@@ -14,6 +14,7 @@ use crate::engine::{Engine, Timer};
 use crate::feed::Outgoing;
 use crate::ids::{ConsumerId, StreamId};
 use crate::outbox::Outbox;
+use crate::storage::BlockKey;
 use midge_proto::api::{AckSubject, FlowControlSubject, ReplayPolicy, Timestamp};
 use midge_proto::headers::{HeaderWriter, name as names};
 use std::time::Duration;
@@ -110,6 +111,13 @@ impl Streams {
         let scratch = &mut self.scratch;
         let turn = deliver(engine, consumer, log, now, wall, &mut effects, scratch, out);
         let is_dirty = consumer.is_dirty;
+        let block = log.block_start(consumer.next_seq());
+        let ahead: Vec<BlockKey> = if block == consumer.block {
+            Vec::new()
+        } else {
+            consumer.block = block;
+            log.ahead(consumer.next_seq()).collect()
+        };
         match turn {
             Turn::More => {
                 if consumer.has_receiver() {
@@ -119,6 +127,9 @@ impl Streams {
             }
             Turn::Idle => {}
             Turn::Need(need) => self.park(need, Job::Serve(stream_id, id)),
+        }
+        for key in ahead {
+            self.want(key);
         }
         self.arm(engine, stream_id, id);
         if is_dirty {

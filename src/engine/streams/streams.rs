@@ -384,10 +384,15 @@ impl Streams {
         if matches!(job, Job::Request(_)) {
             self.parked_requests += 1;
         }
+        self.want(key);
+        self.parked.entry(key).or_default().push(job);
+    }
+
+    /// Asks for a block.
+    pub(super) fn want(&mut self, key: BlockKey) {
         if self.loading.insert(key) {
             self.wanted.push(key);
         }
-        self.parked.entry(key).or_default().push(job);
     }
 
     /// Whether one more request may be put aside.
