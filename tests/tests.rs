@@ -10,6 +10,8 @@ mod floods;
 mod headers;
 mod limits;
 mod monitoring;
+#[cfg(feature = "streams")]
+mod monitoring_streams;
 mod parser_properties;
 mod people;
 mod routing;
@@ -17,3 +19,5 @@ mod server_life;
 mod slow_readers;
 mod util;
 mod wire;
+#[cfg(not(feature = "streams"))]
+mod without_streams;

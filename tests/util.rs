@@ -31,7 +31,7 @@ impl Server {
     pub(crate) fn start_with(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_midge"));
         command.args(["--port", "0"]).args(args);
-        if !args.contains(&"--store") {
+        if cfg!(feature = "streams") && !args.contains(&"--store") {
             command.arg("--no-store");
         }
         Server::spawn(command)

@@ -195,20 +195,28 @@ mod details {
         json.key("state");
         stream.state().write_json(json);
         if options.consumers {
-            // One stream more than fits may be long, but not without end.
-            let len_max = json.len() + LEN_MAX;
-            json.key("consumer_detail");
-            json.open_array();
-            for consumer in stream.consumers() {
-                if json.len() > len_max {
-                    break;
-                }
-                json.open_object();
-                consumer.info().write(options.config, json);
-                json.close_object();
-            }
-            json.close_array();
+            write_consumers(options, stream, json);
         }
         json.close_object();
+    }
+
+    fn write_consumers(options: &Options, stream: StreamView<'_>, json: &mut JsonWriter) {
+        // One stream more than fits may be long, but not without end.
+        let len_max = json.len() + LEN_MAX;
+        let mut consumers = stream.consumers().peekable();
+        if consumers.peek().is_none() {
+            return;
+        }
+        json.key("consumer_detail");
+        json.open_array();
+        for consumer in consumers {
+            if json.len() > len_max {
+                break;
+            }
+            json.open_object();
+            consumer.info().write(options.config, json);
+            json.close_object();
+        }
+        json.close_array();
     }
 }
