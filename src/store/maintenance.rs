@@ -33,23 +33,27 @@ impl RowSink for Nothing {
 /// The pages come first, since redb may end the process over one that
 /// contradicts itself. If they are not sound, that is all that is said.
 pub fn verify(path: &Path) -> Result<VerifyReport, StoreError> {
-    let mut store = open_existing(path)?;
+    let mut store = match open_existing(path) {
+        Err(StoreError::Damaged { what, .. }) => return Ok(unsound(what)),
+        other => other?,
+    };
     let db = store.database_mut();
     let pages_are_sound = match contain(path, "verify", || db.check_integrity().map_err(boxed)) {
-        Ok(is_sound) => is_sound,
-        Err(StoreError::Damaged { what, .. }) => {
-            return Ok(VerifyReport {
-                pages_are_sound: Some(false),
-                stopped_by: Some(what),
-                ..VerifyReport::default()
-            });
-        }
-        Err(error) => return Err(error),
+        Err(StoreError::Damaged { what, .. }) => return Ok(unsound(what)),
+        other => other?,
     };
     let mut report = store.verify()?;
     report.pages_are_sound = Some(pages_are_sound);
     store.close()?;
     Ok(report)
+}
+
+fn unsound(what: String) -> VerifyReport {
+    VerifyReport {
+        pages_are_sound: Some(false),
+        stopped_by: Some(what),
+        ..VerifyReport::default()
+    }
 }
 
 /// Gives back the room that a store does not use.

@@ -397,7 +397,8 @@ fn missing(block: &Block, lost: u64) -> (Seq, Seq) {
     (lowest, highest)
 }
 
-fn next_block(
+/// The first block behind this one.
+pub(crate) fn next_block(
     snapshot: &ReadTransaction,
     last: Option<BlockKey>,
 ) -> Result<Option<BlockKey>, Box<redb::Error>> {

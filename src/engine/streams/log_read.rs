@@ -198,7 +198,7 @@ impl Log {
         }
         let found = self.last_match(last.seq, &Filter::new([subject]))?;
         let entry = match found {
-            Some(seq) => self.get(seq)?.map(|record| entry_of(&record)),
+            Some(seq) => self.get(seq)?.map(|record| entry_of(self.is_volatile, &record)),
             None => None,
         };
         self.subjects.correct_last(id, entry);
@@ -355,8 +355,9 @@ impl Log {
     }
 }
 
-pub(super) fn entry_of(record: &Record<'_>) -> Entry {
+pub(super) fn entry_of(is_volatile: bool, record: &Record<'_>) -> Entry {
     let size = accounted_len(
+        is_volatile,
         record.subject.len(),
         record.payload.len(),
         record.header_len > 0,

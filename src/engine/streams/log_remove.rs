@@ -28,7 +28,7 @@ impl Log {
             Some(record) => self
                 .subjects
                 .find(record.subject)
-                .map(|id| (id, entry_of(&record))),
+                .map(|id| (id, entry_of(self.is_volatile, &record))),
             None => None,
         };
         match known {

@@ -25,10 +25,25 @@ use midge_proto::headers;
 const FORMAT: u8 = 1;
 const HAS_MESSAGE_IDS: u8 = 1;
 
-/// What a stored message counts for in a stream's bytes, as in nats-server's
-/// file store: clients' expectations of `max_bytes` rest on it.
-pub(crate) fn accounted_len(subject_len: usize, payload_len: usize, has_header: bool) -> u64 {
-    (30 + subject_len + payload_len + if has_header { 4 } else { 0 }) as u64
+/// What a stored message counts for in a stream's bytes beside itself, as in
+/// nats-server's stores: clients' expectations of `max_bytes` rest on it.
+const FILE_OVERHEAD: usize = 30;
+const FILE_HEADER_OVERHEAD: usize = 4;
+const MEMORY_OVERHEAD: usize = 16;
+
+/// What a stored message counts for.
+pub(crate) fn accounted_len(
+    is_volatile: bool,
+    subject_len: usize,
+    payload_len: usize,
+    has_header: bool,
+) -> u64 {
+    let overhead = match (is_volatile, has_header) {
+        (true, _) => MEMORY_OVERHEAD,
+        (false, false) => FILE_OVERHEAD,
+        (false, true) => FILE_OVERHEAD + FILE_HEADER_OVERHEAD,
+    };
+    (overhead + subject_len + payload_len) as u64
 }
 
 /// The summary of a block, as its row is read.
@@ -62,6 +77,7 @@ pub fn summarize(block: &Block) -> Option<Vec<u8>> {
     let mut last_time = first_record.time;
     for record in block.records() {
         bytes += accounted_len(
+            false,
             record.subject.len(),
             record.payload.len(),
             record.header_len > 0,
