@@ -37,7 +37,7 @@ pub struct Config {
 
 /// Where streams are kept if nothing else is said: in the working directory.
 #[cfg(feature = "streams")]
-pub const STORE_DEFAULT: &str = "midge.redb";
+const STORE_DEFAULT: &str = "midge.redb";
 
 /// Where monitoring pages are served.
 #[derive(Debug, Clone)]
