@@ -122,6 +122,10 @@ impl Streams {
         };
         if !stream.is_volatile() && stream.log.durable() < stream.log.last() && !is_settled {
             // It may be after what a power cut could still take back.
+            if !self.has_room_to_wait() {
+                unavailable(engine, &reply, out);
+                return Ok(());
+            }
             let moved = std::mem::replace(request, Request::empty());
             self.waiting_commit.push(Job::Request(Box::new(moved)));
             return Ok(());

@@ -5,7 +5,7 @@
 //! removed. Blocks that are on the disk may be absent from memory; who needs
 //! one is told its key and comes back when it has been given.
 
-use super::block::{Block, OpenBlock, Record};
+use super::block::{BLOCK_LEN_MAX, Block, OpenBlock, Record};
 use super::deletes::Deletes;
 use super::presence::Presence;
 use super::subjects::{Entry, Subjects};
@@ -212,6 +212,7 @@ impl Log {
         if self.open.as_ref().is_some_and(|open| open.has_room(record)) {
             return;
         }
+        let was_full = self.open.is_some();
         self.close_open();
         if let Some(meta) = self.blocks.back_mut()
             && !self.is_volatile
@@ -231,10 +232,13 @@ impl Log {
                 return;
             }
         }
-        self.open = Some(OpenBlock::new(BlockKey {
+        // A stream that has just filled one will likely fill the next.
+        let len = if was_full { BLOCK_LEN_MAX } else { 0 };
+        let key = BlockKey {
             stream: self.stream,
             first: record.seq,
-        }));
+        };
+        self.open = Some(OpenBlock::new(key, len));
         self.open_hashes.clear();
         self.dirty.push(record.seq);
         self.blocks.push_back(BlockMeta {

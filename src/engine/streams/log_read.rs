@@ -58,6 +58,14 @@ impl Log {
             .is_some_and(|index| self.blocks[index].is_live(seq))
     }
 
+    /// The first message from `seq` on.
+    pub(crate) fn next_live(&self, seq: Seq) -> Option<Seq> {
+        let from = self.block_from(seq).min(self.blocks.len());
+        self.blocks
+            .range(from..)
+            .find_map(|meta| meta.next_live(seq.max(meta.first)))
+    }
+
     /// A message; `None` if it is gone, was never there, or is damaged.
     pub(crate) fn get(&self, seq: Seq) -> Result<Option<Record<'_>>, NeedBlock> {
         let Some(index) = self.block_of(seq) else {

@@ -97,12 +97,7 @@ impl Log {
             self.bytes = 0;
             self.first = self.last.next();
         } else if !self.is_live(self.first) {
-            let from = self.block_from(self.first);
-            let next = self
-                .blocks
-                .range(from.min(self.blocks.len())..)
-                .find_map(|meta| meta.next_live(self.first.max(meta.first)));
-            self.first = next.unwrap_or(self.last.next());
+            self.first = self.next_live(self.first).unwrap_or(self.last.next());
         }
     }
 
@@ -130,7 +125,7 @@ impl Log {
         if is_open || block.present() as u32 / SPARSE <= meta.live {
             return;
         }
-        let mut open = super::block::OpenBlock::new(block.key());
+        let mut open = super::block::OpenBlock::new(block.key(), 0);
         for record in block.records() {
             if meta.is_live(record.seq) {
                 open.append(&record);

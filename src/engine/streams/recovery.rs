@@ -111,6 +111,7 @@ impl StoredStreams {
         stream.log.lost = row.lost;
         stream.next_consumer = row.next_consumer;
         stream.released = row.released;
+        stream.sweep = row.sweep;
         stream.log.set_last_time(row.last_time);
         stream.log.skip_to(row.last);
         self.streams.push(stream);

@@ -115,6 +115,7 @@ impl Stream {
         !self.removals.is_empty()
             || !self.overfull.is_empty()
             || !self.released.is_empty()
+            || self.sweep.is_some()
             || self.is_over_limits()
     }
 
@@ -135,6 +136,9 @@ impl Stream {
             self.released.remove(&seq);
         }
         self.trim_overfull()?;
+        if self.sweep()? == Progress::More {
+            return Ok(Progress::More);
+        }
         let mut budget = REMOVED_MAX;
         while self.is_over_limits() {
             self.remove(self.log.first())?;
@@ -144,6 +148,33 @@ impl Stream {
             }
         }
         Ok(Progress::Done)
+    }
+
+    /// Removes from an interest stream what no consumer wants.
+    fn sweep(&mut self) -> Result<Progress, NeedBlock> {
+        let mut budget = REMOVED_MAX;
+        while let Some(at) = self.sweep {
+            let Some(seq) = self.log.next_live(at) else {
+                self.sweep = None;
+                self.row_dirty = true;
+                break;
+            };
+            self.release(seq)?;
+            self.sweep = Some(seq.next());
+            budget -= 1;
+            if budget == 0 {
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Who wants what has changed: everything is to be looked at again.
+    pub(crate) fn sweep_again(&mut self) {
+        if self.config.retention == Retention::Interest {
+            self.sweep = Some(self.log.first());
+            self.row_dirty = true;
+        }
     }
 
     fn is_over_limits(&self) -> bool {

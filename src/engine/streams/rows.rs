@@ -4,7 +4,7 @@
 //!
 //! | row | |
 //! |---|---|
-//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before) |
+//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0 |
 //! | consumer | created (signed), length and bytes of the configuration (JSON) |
 //! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count) |
 
@@ -27,6 +27,7 @@ pub(crate) struct StreamRow {
     pub(crate) lost: u64,
     pub(crate) config: StreamConfig,
     pub(crate) released: BTreeSet<Seq>,
+    pub(crate) sweep: Option<Seq>,
 }
 
 pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
@@ -40,6 +41,7 @@ pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
     stream.config.write_json(&mut json);
     varint::put_bytes(&mut row, &json.into_bytes());
     put_seqs(&mut row, stream.released.len(), stream.released.iter());
+    varint::put(&mut row, stream.sweep.map_or(0, |at| at.0));
     row
 }
 
@@ -53,6 +55,7 @@ pub(crate) fn read_stream(row: &[u8]) -> Option<StreamRow> {
         lost: reader.number()?,
         config: StreamConfig::from_json(reader.bytes()?).ok()?.0,
         released: read_seqs(&mut reader)?,
+        sweep: Some(Seq(reader.number()?)).filter(|at| at.0 > 0),
     })
 }
 

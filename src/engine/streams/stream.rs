@@ -36,6 +36,9 @@ pub(crate) struct Stream {
     pub(crate) is_dirty: bool,
     pub(crate) row_dirty: bool,
     pub(crate) subscriptions: Vec<crate::ids::SubId>,
+    /// The sequences that may still be held for consumers that are gone:
+    /// from this one on.
+    pub(crate) sweep: Option<Seq>,
 }
 
 impl Stream {
@@ -67,6 +70,7 @@ impl Stream {
             is_dirty: true,
             row_dirty: true,
             subscriptions: Vec::new(),
+            sweep: None,
         }
     }
 

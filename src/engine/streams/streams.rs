@@ -395,6 +395,11 @@ impl Streams {
         }
     }
 
+    /// Whether one more request may wait for the next batch.
+    pub(super) fn has_room_to_wait(&self) -> bool {
+        self.waiting_commit.len() < PARKED_MAX
+    }
+
     /// Whether one more request may be put aside.
     pub(super) fn has_room_to_park(&self) -> bool {
         self.parked_requests < PARKED_MAX
