@@ -9,7 +9,7 @@ use crate::connections::Connections;
 use crate::event_loop::EventLoop;
 use crate::identity::entropy;
 use crate::server::{Shared, StartError};
-use midge_engine::{BlockKey, Engine, StoredStreams, StreamsConfig, Time};
+use midge_engine::{BlockKey, Engine, StoredStreams, StreamsConfig};
 use midge_proto::api::Timestamp;
 use midge_store::{Event, Store, StoreConfig, StoreHandle, StoreStats};
 use std::collections::VecDeque;

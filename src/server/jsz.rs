@@ -23,7 +23,7 @@ const LIMIT_MAX: usize = 10_000;
 /// The page ends with the stream that passes this length. Laid out for people
 /// it is some half longer.
 #[cfg(feature = "streams")]
-const LEN_MAX: usize = 4 * 1024 * 1024;
+const LEN_MAX: usize = 2 * 1024 * 1024;
 
 /// What to show.
 #[cfg_attr(not(feature = "streams"), allow(dead_code))]
