@@ -12,6 +12,8 @@ mod full_disks;
 mod headers;
 mod limits;
 mod monitoring;
+#[cfg(feature = "streams")]
+mod monitoring_streams;
 mod parser_properties;
 mod people;
 mod routing;
@@ -26,3 +28,5 @@ mod stream_util;
 mod streams;
 mod util;
 mod wire;
+#[cfg(not(feature = "streams"))]
+mod without_streams;

@@ -450,7 +450,7 @@ fn check_limits(
     Ok(())
 }
 
-fn info<'a>(
+pub(super) fn info<'a>(
     stream: &'a Stream,
     consumer: &'a Consumer,
     wall: Timestamp,

@@ -404,17 +404,23 @@ fn plan_purge(stream: &Stream, asked: &PurgeRequest, filter: Filter) -> Removal 
 /// message.
 pub(super) fn state_of(stream: &Stream) -> Result<StreamState, NeedBlock> {
     let log = &stream.log;
+    let first = if log.messages() == 0 {
+        None
+    } else {
+        log.get(log.first())?
+    };
+    let first_ts = first.map_or(Timestamp::UNSET, |record| record.time);
+    Ok(state_at(stream, first_ts))
+}
+
+/// The counters of a stream whose first message was stored at `first_ts`.
+pub(super) fn state_at(stream: &Stream, first_ts: Timestamp) -> StreamState {
+    let log = &stream.log;
     let (first, last) = (log.first(), log.last());
     let is_empty = log.messages() == 0;
-    let first_ts = if is_empty {
-        Timestamp::UNSET
-    } else {
-        log.get(first)?
-            .map_or(Timestamp::UNSET, |record| record.time)
-    };
     // A stream that never held anything says 0.
     let is_new = is_empty && last.0 == stream.config.first_seq.saturating_sub(1);
-    Ok(StreamState {
+    StreamState {
         messages: log.messages(),
         bytes: log.bytes(),
         first_seq: if is_new {
@@ -438,7 +444,7 @@ pub(super) fn state_of(stream: &Stream) -> Result<StreamState, NeedBlock> {
             bytes: 0,
         }),
         consumer_count: stream.consumers.len() as u64,
-    })
+    }
 }
 
 pub(super) fn page(total: usize, offset: usize, limit: usize) -> Page {

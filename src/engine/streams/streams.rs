@@ -129,6 +129,7 @@ pub(crate) struct Streams {
     pub(crate) api_total: u64,
     pub(crate) api_errors: u64,
     pub(crate) damaged_rows: u64,
+    pub(crate) stored_total: u64,
     /// Subjects that the API listens on.
     pub(super) api_subscriptions: Vec<crate::ids::SubId>,
     pub(super) scratch: Vec<u8>,
@@ -171,6 +172,7 @@ impl Streams {
             api_total: 0,
             api_errors: 0,
             damaged_rows: 0,
+            stored_total: 0,
             api_subscriptions: Vec::new(),
             scratch: Vec::new(),
         }

@@ -78,6 +78,7 @@ impl Streams {
         } else {
             Err(ApiError::CLUSTER_NOT_AVAIL)
         };
+        self.stored_total += u64::from(matches!(stored, Ok(Stored::New(_))));
         let is_async = is_volatile || stream.config.persist_mode == PersistMode::Async;
         let name = stream.config.name.as_str();
         let (seq, duplicate) = match &stored {
