@@ -118,7 +118,8 @@ impl Streams {
         if is_volatile {
             self.wake_consumers(id);
         } else {
-            self.stored_bytes(message.payload.len() + message.subject.len());
+            let reply_len = reply.map_or(0, <[u8]>::len);
+            self.stored_bytes(message.payload.len() + message.subject.len() + reply_len);
         }
         self.arrived(id);
     }
