@@ -114,6 +114,8 @@ pub(crate) struct Streams {
     // Towards consumers.
     pub(super) ready: VecDeque<(StreamId, ConsumerId)>,
     pub(super) advancing: VecDeque<StreamId>,
+    /// Streams whose consumers have something to say about removals.
+    pub(super) telling: Vec<StreamId>,
     /// Requests that go on in the next turn.
     pub(super) again: Vec<Box<Request>>,
     pub(crate) push_consumers: usize,
@@ -155,6 +157,7 @@ impl Streams {
             cache_len: 0,
             ready: VecDeque::new(),
             advancing: VecDeque::new(),
+            telling: Vec::new(),
             again: Vec::new(),
             push_consumers: 0,
             interest_changed: false,
@@ -534,6 +537,9 @@ impl Streams {
                 }),
                 other => other,
             };
+            if !stream.effects.is_empty() {
+                self.telling.push(id);
+            }
             if stream.log.messages() != messages {
                 self.changed(id);
             }
@@ -550,6 +556,7 @@ impl Streams {
         !self.ready.is_empty()
             || !self.advancing.is_empty()
             || !self.again.is_empty()
+            || !self.telling.is_empty()
             || self.interest_changed
     }
 }
