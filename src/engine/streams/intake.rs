@@ -102,7 +102,7 @@ impl Stream {
             self.roll_up(rollup, seq, subject);
         }
         if self.config.max_msgs_per_subject > 0 {
-            self.trim_subject(subject, self.config.max_msgs_per_subject as u64);
+            self.trim_subject(subject, self.config.max_msgs_per_subject as u64, false);
         }
         Ok(Stored::New(seq))
     }
@@ -241,8 +241,11 @@ impl Stream {
     /// A message replaces those before it.
     fn roll_up(&mut self, rollup: Rollup, seq: Seq, subject: &[u8]) {
         match rollup {
-            Rollup::Subject => self.trim_subject(subject, 1),
-            Rollup::All => self.remove_later(seq.prev(), Filter::all()),
+            Rollup::Subject => {
+                self.trim_subject(subject, 1, true);
+                self.consumers_purged(&Filter::new([subject]));
+            }
+            Rollup::All => self.purge_later(seq.prev()),
         }
     }
 }
