@@ -161,7 +161,8 @@ impl Stream {
             {
                 let mut removal = Removal {
                     at: state.first,
-                    to: state.last.seq,
+                    // Whatever was lost meanwhile, the last one stays.
+                    to: state.last.seq.prev(),
                     filter: filter.clone(),
                     left: state.count - max as u64,
                     removed: 0,
