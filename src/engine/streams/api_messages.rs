@@ -73,6 +73,7 @@ impl Streams {
             return Err(ApiError::stream_msg_delete_failed("no message found").into());
         }
         self.changed(id);
+        self.wake_receivers(id);
         self.tell_effects(engine, id, now, out);
         Ok(Answered::WhenSafe(responses::success(
             ResponseKind::MessageDelete,

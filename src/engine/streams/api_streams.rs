@@ -339,6 +339,7 @@ impl Streams {
         if filter.is_all() && asked.seq == 0 && asked.keep == 0 {
             let purged = stream.purge_all();
             self.changed(id);
+            self.wake_receivers(id);
             return Ok(Answered::WhenSafe(responses::purged(purged)));
         }
         let mut removal = match std::mem::take(&mut request.progress) {
@@ -357,6 +358,7 @@ impl Streams {
             }
         }
         self.changed(id);
+        self.wake_receivers(id);
         self.tell_effects(engine, id, now, out);
         match step {
             Ok(RemovalProgress::Done) => Ok(Answered::WhenSafe(responses::purged(removal.removed))),
