@@ -321,7 +321,7 @@ impl World {
                 }
             }
         };
-        let was_there = stream.has(picked);
+        let was_there = stream.has(picked) && stream.settings.max_age_ms == 0;
         self.on_all(|model| mark(model, Presence::Maybe));
         match self.request(&subject, &body) {
             Ended::Done(_) => self.on_all(|model| mark(model, Presence::Gone)),
