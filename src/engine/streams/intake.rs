@@ -233,7 +233,9 @@ impl Stream {
     /// A message replaces those before it.
     fn roll_up(&mut self, rollup: Rollup, seq: Seq, subject: &[u8]) {
         match rollup {
-            Rollup::Subject => self.trim_subject(subject, 1),
+            Rollup::Subject if self.log.subjects.keeps_all() => self.trim_subject(subject, 1),
+            // Not left to the limit, which may change before it is done.
+            Rollup::Subject => self.remove_later(seq.prev(), Filter::new([subject])),
             Rollup::All => self.remove_later(seq.prev(), Filter::all()),
         }
     }
