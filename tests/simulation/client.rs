@@ -250,6 +250,7 @@ impl World {
             consumer: consumer.to_owned(),
             wanted,
             got: 0,
+            max_bytes,
             ends: self.now + Duration::from_millis(expires),
         };
         self.pulls.insert(number, pull);
