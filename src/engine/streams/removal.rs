@@ -81,11 +81,11 @@ impl Stream {
     }
 
     /// Removes everything up to a sequence, as soon as can be.
-    pub(super) fn purge_later(&mut self, to: Seq) {
+    pub(super) fn purge_later(&mut self, to: Seq, filter: Filter) {
         self.removals.push_back(Removal {
             at: self.log.first(),
             to,
-            filter: Filter::all(),
+            filter,
             left: u64::MAX,
             removed: 0,
             is_purge: true,
@@ -206,7 +206,8 @@ impl Stream {
             {
                 let mut removal = Removal {
                     at: state.first,
-                    to: state.last.seq,
+                    // Whatever was lost meanwhile, the last one stays.
+                    to: state.last.seq.prev(),
                     filter: filter.clone(),
                     left: state.count - max as u64,
                     removed: 0,
