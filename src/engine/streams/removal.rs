@@ -344,14 +344,14 @@ impl Stream {
             .values()
             .map(|consumer| consumer.cursor.ack_floor.seq);
         let Some(floor) = floors.min() else {
-            return self.purge_later(self.log.last());
+            return self.purge_later(self.log.last(), Filter::all());
         };
         let seen = self
             .consumers
             .values()
             .map(|consumer| consumer.next_seq().prev());
         let seen = seen.max().unwrap_or(floor).min(self.log.last());
-        self.purge_later(floor.min(self.log.last()));
+        self.purge_later(floor.min(self.log.last()), Filter::all());
         let mut at = floor.next().max(self.log.first());
         while at <= seen {
             if self.log.is_live(at) {
