@@ -69,10 +69,12 @@ impl Streams {
         if stream.config.deny_delete {
             return Err(ApiError::stream_msg_delete_failed("message delete not permitted").into());
         }
-        if !stream.remove(Seq(asked.seq))? {
-            return Err(ApiError::stream_msg_delete_failed("no message found").into());
+        let seq = Seq(asked.seq);
+        if !stream.remove(seq)? {
+            return Err(no_such_message(&stream.log, seq).into());
         }
         self.changed(id);
+        self.wake_receivers(id);
         self.tell_effects(engine, id, now, out);
         Ok(Answered::WhenSafe(responses::success(
             ResponseKind::MessageDelete,
@@ -325,6 +327,15 @@ impl Streams {
         end_of_batch(engine, reply, pending, last, Some(up_to), out);
         Ok(())
     }
+}
+
+/// Why there is no message to be deleted: behind the end of what is in a
+/// file nats-server has other words than elsewhere.
+fn no_such_message(log: &Log, seq: Seq) -> ApiError {
+    if !log.is_volatile() && (log.messages() == 0 || seq > log.last()) {
+        return ApiError::stream_msg_delete_failed("stream store EOF");
+    }
+    ApiError::sequence_not_found(seq)
 }
 
 /// The sequence that a request means.

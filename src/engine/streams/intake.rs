@@ -102,7 +102,7 @@ impl Stream {
             self.roll_up(rollup, seq, subject);
         }
         if self.config.max_msgs_per_subject > 0 {
-            self.trim_subject(subject, self.config.max_msgs_per_subject as u64);
+            self.trim_subject(subject, self.config.max_msgs_per_subject as u64, false);
         }
         Ok(Stored::New(seq))
     }
@@ -241,8 +241,13 @@ impl Stream {
     /// A message replaces those before it.
     fn roll_up(&mut self, rollup: Rollup, seq: Seq, subject: &[u8]) {
         match rollup {
-            Rollup::Subject => self.trim_subject(subject, 1),
-            Rollup::All => self.remove_later(seq.prev(), Filter::all()),
+            Rollup::Subject if self.log.subjects.keeps_all() => {
+                self.trim_subject(subject, 1, true);
+                self.consumers_purged(&Filter::new([subject]));
+            }
+            // Not left to the limit, which may change before it is done.
+            Rollup::Subject => self.purge_later(seq.prev(), Filter::new([subject])),
+            Rollup::All => self.purge_later(seq.prev(), Filter::all()),
         }
     }
 }

@@ -104,6 +104,10 @@ impl Log {
         }
     }
 
+    pub(crate) fn is_volatile(&self) -> bool {
+        self.is_volatile
+    }
+
     pub(crate) fn messages(&self) -> u64 {
         self.messages
     }

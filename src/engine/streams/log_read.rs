@@ -277,6 +277,10 @@ impl Log {
                 at = expected;
             }
         }
+        while self.messages > 0 && expected <= self.last && gaps.len() < max {
+            gaps.push(expected);
+            expected = expected.next();
+        }
         gaps
     }
 

@@ -12,6 +12,7 @@ mod api_messages;
 mod api_streams;
 mod block;
 mod consumer;
+mod consumer_acks;
 mod dedupe;
 mod deletes;
 mod due;

@@ -69,6 +69,18 @@ impl Streams {
         }
     }
 
+    /// Messages of a stream are gone: those who do not wait for others are to
+    /// be told if there is nothing left for them.
+    pub(crate) fn wake_receivers(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        let consumers: Vec<ConsumerId> = stream.consumers.keys().copied().collect();
+        for consumer in consumers {
+            self.make_ready(id, consumer);
+        }
+    }
+
     /// Does what does not wait for anything: removals, deliveries.
     pub(crate) fn work<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
         if std::mem::take(&mut self.interest_changed) {
@@ -213,7 +225,17 @@ impl Streams {
         if stream.effects.is_empty() {
             return;
         }
+        let wall = self.wall;
         for (id, effects) in std::mem::take(&mut stream.effects) {
+            if effects.is_cleared
+                && let Some(consumer) = self
+                    .streams
+                    .get_mut(&stream_id)
+                    .and_then(|stream| stream.consumers.get_mut(&id))
+            {
+                // It counts as settled, as an ack would.
+                consumer.last_acked = Some(wall);
+            }
             self.carry_out(engine, stream_id, id, effects, now, out);
             self.make_ready(stream_id, id);
         }
@@ -269,8 +291,10 @@ fn deliver<O: Outbox>(
             Err(need) => return Turn::Need(need),
             Ok(Next::Message { seq, deliveries }) => (seq, deliveries),
             Ok(Next::Again) => return Turn::More,
-            Ok(Next::Later | Next::Full) => return Turn::Idle,
-            Ok(Next::Dry) => {
+            Ok(Next::Later) if !consumer.is_paused(wall) => return Turn::Idle,
+            // Who does not want to wait is not left waiting for acks of
+            // others, or for the end of a pause.
+            Ok(Next::Dry | Next::Full | Next::Later) => {
                 consumer.run_dry(effects);
                 return Turn::Idle;
             }
@@ -387,27 +411,20 @@ fn serve_pull<O: Outbox>(
 ) -> Option<bool> {
     while let Some(pull) = consumer.pulls.front_mut() {
         let (wanted, bytes_left) = (pull.wanted, pull.bytes_left);
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
         let status = if pull.is_expired(now) {
-            Some(Status::RequestTimeout {
-                wanted,
-                bytes_left: bytes_left.unwrap_or(0),
-            })
-        } else if let Some(left) = bytes_left
-            && left < size as u64
-        {
-            Some(Status::TooLarge {
-                wanted,
-                bytes_left: left,
-            })
+            Some(Status::RequestTimeout { wanted, bytes_left })
+        } else if bytes_left > 0 && bytes_left < size {
+            Some(Status::TooLarge { wanted, bytes_left })
         } else {
             None
         };
         if status.is_none() {
             let routed = engine.send_out(&pull.reply, None, message, out);
             if routed.receivers > 0 {
-                if let Some(left) = &mut pull.bytes_left {
-                    *left -= size as u64;
-                    if *left == 0 {
+                if pull.bytes_left > 0 {
+                    pull.bytes_left -= size;
+                    if pull.bytes_left == 0 {
                         pull.wanted = 1;
                     }
                 }
@@ -430,12 +447,13 @@ fn finish_pull(consumer: &mut Consumer, now: Time, effects: &mut Effects) {
         return;
     }
     if let Some(done) = consumer.pulls.served(now)
-        && let Some(bytes_left) = done.bytes_left
-        && bytes_left > 0
+        && done.bytes_left > 0
     {
-        effects
-            .statuses
-            .push((done.reply, Status::BatchCompleted { bytes_left }));
+        let status = Status::BatchCompleted {
+            wanted: done.wanted,
+            bytes_left: done.bytes_left,
+        };
+        effects.statuses.push((done.reply, status));
     }
 }
 
@@ -467,10 +485,10 @@ fn ask_flow<O: Outbox>(engine: &mut Engine, consumer: &mut Consumer, size: usize
 
 pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &Status, out: &mut O) {
     let mut header = Vec::new();
-    let left = |writer: HeaderWriter<'_>, wanted: u64, bytes_left: u64| {
+    let left = |writer: HeaderWriter<'_>, wanted: i64, bytes_left: i64| {
         writer
-            .number(names::PENDING_MESSAGES, wanted)
-            .number(names::PENDING_BYTES, bytes_left)
+            .header(names::PENDING_MESSAGES, wanted.to_string().as_bytes())
+            .header(names::PENDING_BYTES, bytes_left.to_string().as_bytes())
             .finish();
     };
     match *status {
@@ -486,9 +504,9 @@ pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &St
             let writer = HeaderWriter::status(&mut header, 409, "Message Size Exceeds MaxBytes");
             left(writer, wanted, bytes_left);
         }
-        Status::BatchCompleted { bytes_left } => {
+        Status::BatchCompleted { wanted, bytes_left } => {
             let writer = HeaderWriter::status(&mut header, 409, "Batch Completed");
-            left(writer, 0, bytes_left);
+            left(writer, wanted, bytes_left);
         }
         Status::ServerShutdown { wanted, bytes_left } => {
             let writer = HeaderWriter::status(&mut header, 409, "Server Shutdown");

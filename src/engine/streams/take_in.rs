@@ -109,6 +109,9 @@ impl Streams {
                     .push(reply, OnFailure::PubAck, |body| ack.write(body));
             }
         }
+        if !stream.effects.is_empty() {
+            self.told.push(id);
+        }
         let has_removals = stream.has_removals();
         let expires = stream.config.max_age.0 > 0 && stream.expiry_due.is_none();
         if has_removals || expires || !stream.effects.is_empty() {

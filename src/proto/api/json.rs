@@ -306,7 +306,9 @@ pub(crate) type OnField<'a> = &'a mut dyn FnMut(&str, Value) -> Result<Known, Ap
 /// # Errors
 /// `invalid JSON` when this is not an object, and whatever `on_field` says.
 pub(crate) fn read(json: &[u8], strict: Strictness, on_field: OnField<'_>) -> Result<(), ApiError> {
-    if json.is_empty() {
+    // Blanks are no error to the strict reader of nats-server either.
+    let is_blank = json.trim_ascii().is_empty();
+    if json.is_empty() || (is_blank && strict == Strictness::Strict) {
         return Ok(());
     }
     // As nats-server does, read what is not UTF-8 with replacements.

@@ -71,6 +71,9 @@ impl StreamConfig {
     /// # Errors
     /// What nats-server answers; mostly 10052 with a text.
     pub fn check_update(&self, new: &mut StreamConfig, pedantic: bool) -> Result<(), ApiError> {
+        if new.mirror.is_some() && !new.subjects.is_empty() {
+            return Err(ApiError::MIRROR_WITH_SUBJECTS);
+        }
         if new.mirror.is_some() && new.mirror != self.mirror {
             return Err(ApiError::STREAM_MIRROR_NOT_UPDATABLE);
         }
