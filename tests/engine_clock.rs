@@ -353,6 +353,7 @@ fn who_stores_waits_for_a_slow_disk() {
             hash_seed: 1,
             server_name: "n".into(),
             server_id: "N".into(),
+            tuning: Default::default(),
         };
         let stored = StoredStreams::new(1);
         world
