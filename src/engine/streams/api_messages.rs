@@ -184,10 +184,7 @@ impl Streams {
         let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
         let batch = asked.batch as u64;
         let stop = sent + log.tuning.batch;
-        let mut pending = match count_from(log, start.max(passed.next()), &filter)? {
-            Some(count) => count,
-            None => 0,
-        };
+        let mut pending = count_from(log, start.max(passed.next()), &filter)?;
         while sent < batch && bytes < max_bytes {
             // Whatever interrupts it, it goes on here.
             request.progress = Progress::Batch {
@@ -365,11 +362,10 @@ fn find(log: &mut Log, asked: &GetRequest) -> Result<Option<Seq>, Held> {
     }
 }
 
-/// How many messages from `from` on the filter means, if that can be told
-/// without reading them.
-fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<Option<u64>, NeedBlock> {
+/// How many messages from `from` on the filter means.
+fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<u64, NeedBlock> {
     if filter.is_all() {
-        return Ok(Some(log.count_from(from)));
+        return Ok(log.count_from(from));
     }
     let mut count = 0;
     let mut at = from;
@@ -380,7 +376,7 @@ fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<Option<u64>, Need
                 at = seq.next();
             }
             Search::Pause(seq) => at = seq,
-            Search::Nothing => return Ok(Some(count)),
+            Search::Nothing => return Ok(count),
         }
     }
 }

@@ -15,7 +15,7 @@ use midge_proto::api::advisory::{Action, Event};
 use midge_proto::api::responses::{self, LIST_LIMIT, NAMES_LIMIT, Page, SUBJECTS_LIMIT};
 use midge_proto::api::{
     API_LEVEL, AccountInfo, AccountLimits, ApiError, LostMessages, PageRequest, PurgeRequest,
-    Retention, Storage, StreamConfig, StreamInfo, StreamInfoRequest, StreamState, Timestamp,
+    Retention, StreamConfig, StreamInfo, StreamInfoRequest, StreamState, Timestamp,
     check_stream_name, expect_empty, metadata,
 };
 use std::borrow::Cow;
@@ -516,14 +516,4 @@ pub(super) fn unlisten(engine: &mut Engine, stream: &mut Stream) {
     for sub in stream.subscriptions.drain(..) {
         engine.account.unsubscribe(sub);
     }
-}
-
-/// Whether messages go when their consumers are through with them.
-pub(super) fn keeps_for_consumers(config: &StreamConfig) -> bool {
-    config.retention != Retention::Limits
-}
-
-/// Whether it is for the memory alone.
-pub(super) fn is_memory(config: &StreamConfig) -> bool {
-    config.storage == Storage::Memory
 }

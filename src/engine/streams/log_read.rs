@@ -359,10 +359,6 @@ impl Log {
         self.block_of(seq)
             .is_some_and(|index| self.blocks[index].first == key.first)
     }
-
-    pub(crate) fn block_count(&self) -> usize {
-        self.blocks.len()
-    }
 }
 
 pub(super) fn entry_of(is_volatile: bool, record: &Record<'_>) -> Entry {

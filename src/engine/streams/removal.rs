@@ -329,8 +329,10 @@ impl Stream {
             } else {
                 log.first()
             };
-            let mut effects = Effects::default();
-            effects.is_cleared = consumer.purged(passed, |seq| log.is_live(seq));
+            let effects = Effects {
+                is_cleared: consumer.purged(passed, |seq| log.is_live(seq)),
+                ..Effects::default()
+            };
             if !effects.is_empty() {
                 self.effects.push((consumer.id, effects));
             }

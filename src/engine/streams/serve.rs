@@ -5,7 +5,7 @@
 //! the end of the queue if there is more.
 
 use super::consumer::{Consumer, Next, duration};
-use super::effects::{Effects, Note, Status};
+use super::effects::{Effects, Status};
 use super::log::Log;
 use super::log_read::NeedBlock;
 use super::streams::{Job, Streams};
@@ -92,7 +92,7 @@ impl Streams {
             self.tell_effects(engine, id, now, out);
         }
         for request in std::mem::take(&mut self.again) {
-            self.handle(engine, *request, now, out);
+            self.handle(engine, request, now, out);
         }
         for _ in 0..self.ready.len() {
             let Some((stream, id)) = self.ready.pop_front() else {
@@ -520,9 +520,4 @@ pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &St
         }
     }
     engine.send_status(to, None, &header, out);
-}
-
-/// Whether a note is told to anybody but those who watch.
-pub(super) fn is_final(note: &Note) -> bool {
-    matches!(note, Note::MaxDeliveries { .. } | Note::Terminated { .. })
 }
