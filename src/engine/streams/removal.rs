@@ -204,12 +204,18 @@ impl Stream {
                 && max > 0
                 && state.count > max as u64
             {
+                let (at, last) = (state.first, state.last.seq);
+                let left = state.count - max as u64;
+                let mut to = last.prev();
+                if self.log.lost > 0 {
+                    // What was lost may be counted: the newest are to stay.
+                    to = self.log.before_newest(last, max as u64, &filter)?;
+                }
                 let mut removal = Removal {
-                    at: state.first,
-                    // Whatever was lost meanwhile, the last one stays.
-                    to: state.last.seq.prev(),
+                    at,
+                    to,
                     filter: filter.clone(),
-                    left: state.count - max as u64,
+                    left,
                     removed: 0,
                     is_purge: false,
                 };
