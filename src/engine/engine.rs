@@ -8,6 +8,7 @@ use crate::account::{Account, GLOBAL, Sink, Subscription};
 use crate::auth::Auth;
 use crate::ids::{ConsumerId, StreamId, SubId};
 use crate::limits::Limits;
+use crate::maintenance::Desk;
 use crate::outbox::{CloseReason, Outbox};
 use crate::rng::Rng;
 use crate::session::Session;
@@ -100,6 +101,8 @@ pub struct Engine {
     pub(crate) hits: Vec<Sink>,
     /// Messages of the streams' own that go to a part of the server.
     pub(crate) internal: VecDeque<Internal>,
+    /// Who asked for something to be done with the store.
+    pub(crate) desk: Desk,
     /// The streams, if there are any to be.
     pub(crate) streams: Option<Box<Streams>>,
 }
@@ -126,6 +129,7 @@ impl Engine {
             queue_groups: Vec::new(),
             hits: Vec::new(),
             internal: VecDeque::new(),
+            desk: Desk::default(),
             streams: None,
         }
     }

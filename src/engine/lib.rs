@@ -12,6 +12,7 @@ mod feed;
 mod ids;
 mod keepalive;
 mod limits;
+mod maintenance;
 mod match_cache;
 mod outbox;
 mod person;
@@ -32,12 +33,14 @@ pub use auth::Auth;
 pub use engine::{Engine, EngineConfig, Flow, Recovery, SubscriptionInfo};
 pub use ids::{ConnId, ConsumerId, DeliverySeq, Seq, StreamId};
 pub use limits::Limits;
+pub use maintenance::Maintenance;
 pub use outbox::{CloseReason, Delivery, Outbox, Tail};
 pub use session::{Session, Traffic};
 pub use stats::{EngineStats, RouterStats};
 pub use storage::{Batch, BlockKey, RowKey, RowSink, Write};
 pub use streams::{
-    BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record, StoredStreams, StreamsConfig, summarize,
+    BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record, StoredStreams, StreamsConfig, StreamsTuning,
+    summarize,
 };
 pub use time::Time;
 pub use timers::Timers;

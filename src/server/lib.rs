@@ -36,6 +36,7 @@ mod identity;
 mod lame_duck;
 mod metrics;
 mod monitor;
+pub mod offline;
 mod output_queue;
 mod process;
 mod receive;
@@ -47,6 +48,7 @@ mod varz;
 
 pub use config::{
     Config, ConfigError, HttpConfig, MAX_CONTROL_LINE_MAX, MAX_CONTROL_LINE_MIN, MAX_PAYLOAD_MAX,
+    STORE_DEFAULT,
 };
 pub use midge_engine::{Auth, Limits};
 pub use server::{Handle, Server, StartError};

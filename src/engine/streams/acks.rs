@@ -62,7 +62,7 @@ impl Streams {
         let mut effects = Effects::default();
         let mut next = None;
         consumer.last_used = now;
-        let is_known = consumer.has_passed(seq);
+        let is_known = !consumer.is_ahead(seq);
         // Nearly all are plain.
         let parsed = if body.is_empty() || body == b"+ACK" {
             Ack::Ack
@@ -76,8 +76,8 @@ impl Streams {
             .map(|unacked| unacked.delivered_at);
         let mut wakes = false;
         let mut is_terminated = false;
-        // What it has not delivered nobody can have processed: no answer, as
-        // that would promise something.
+        // What it has not delivered, or delivered before a power cut undid
+        // that, will come: its ack cannot be confirmed.
         let settles = matches!(parsed, Ack::Ack | Ack::Term { .. });
         let reply = reply.filter(|_| is_known || !settles);
         match parsed {
@@ -117,7 +117,8 @@ impl Streams {
                 after_ns: wall.since(delivered_at).0,
             });
         }
-        let is_safe = is_volatile || consumer.config.mem_storage || !consumer.is_dirty;
+        let is_kept = !is_volatile && !consumer.config.mem_storage;
+        let is_safe = !is_kept || (!consumer.is_dirty && self.in_flight.is_none());
         if consumer.is_dirty {
             self.cursor_changed(stream_id, now);
         }

@@ -268,8 +268,8 @@ impl Streams {
             return;
         };
         stream.consumers_by_name.remove(&consumer.config.name);
-        if stream.config.retention == Retention::Interest {
-            stream.consumer_left(&consumer);
+        stream.sweep_again();
+        if stream.sweep.is_some() {
             self.advance_later(stream_id);
         }
         if is_stored {
@@ -499,22 +499,6 @@ pub(super) fn random_name(engine: &mut Engine, len: usize) -> String {
     (0..len)
         .map(|_| char::from(LETTERS[engine.rng.below(LETTERS.len())]))
         .collect()
-}
-
-impl Stream {
-    /// A consumer of an interest stream is gone: what only it held may go.
-    pub(super) fn consumer_left(&mut self, consumer: &Consumer) {
-        let mut at = self.log.first();
-        // What it had not seen and what it had not settled.
-        while at <= self.log.last() {
-            let wanted = at >= consumer.next_seq() || consumer.cursor.unacked.contains_key(&at);
-            if wanted && self.log.is_live(at) {
-                self.released.insert(at);
-            }
-            at = at.next();
-        }
-        self.row_dirty = true;
-    }
 }
 
 impl From<Held> for ApiError {

@@ -94,6 +94,7 @@ impl Streams {
         let id = StreamId(self.last_stream.0 + 1);
         let hash_seed = self.config.hash_seed ^ u64::from(id.0);
         let mut stream = Stream::new(id, config, self.wall, hash_seed);
+        stream.log.tuning = self.config.tuning;
         listen(engine, &mut stream);
         self.add_stream(stream);
         let event = Event::Stream {
@@ -142,7 +143,8 @@ impl Streams {
             stream.limit_subjects_again();
         }
         if stream.config.retention == Retention::Interest && old.retention != Retention::Interest {
-            stream.drop_unwanted();
+            // What its consumers are through with has no use any more.
+            stream.sweep_again();
         }
         if stream.config.max_age != old.max_age {
             super::streams::set_expiry(stream, &mut engine.timers, None);

@@ -96,8 +96,9 @@ pub(crate) struct OpenBlock {
 }
 
 impl OpenBlock {
-    pub(crate) fn new(key: BlockKey) -> Self {
-        let mut bytes = Vec::new();
+    /// With room for `len` bytes, if it is known that so many will come.
+    pub(crate) fn new(key: BlockKey, len: usize) -> Self {
+        let mut bytes = Vec::with_capacity(len);
         write_header(&mut bytes, key);
         OpenBlock {
             key,
@@ -124,9 +125,9 @@ impl OpenBlock {
     }
 
     /// Whether a message may be put behind the others.
-    pub(crate) fn has_room(&self, record: &Record<'_>) -> bool {
+    pub(crate) fn has_room(&self, record: &Record<'_>, len_max: usize) -> bool {
         self.records == 0
-            || (self.bytes.len() + record.stored_len() <= BLOCK_LEN_MAX
+            || (self.bytes.len() + record.stored_len() <= len_max
                 && record.seq.0 - self.key.first.0 < BLOCK_SEQS_MAX)
     }
 
@@ -160,6 +161,10 @@ impl OpenBlock {
     /// Closes the block.
     pub(crate) fn close(mut self) -> Block {
         seal_header(&mut self.bytes, self.records);
+        // What is kept should not hold twice the memory that it needs.
+        if self.bytes.capacity() > self.bytes.len() / 2 * 3 {
+            self.bytes.shrink_to_fit();
+        }
         Block {
             key: self.key,
             bytes: self.bytes.into(),
@@ -324,7 +329,7 @@ mod tests {
     };
 
     fn filled() -> OpenBlock {
-        let mut open = OpenBlock::new(KEY);
+        let mut open = OpenBlock::new(KEY, 0);
         for step in 0..50u64 {
             let payload = vec![step as u8; step as usize * 3];
             open.append(&Record {
@@ -392,7 +397,7 @@ mod tests {
             payload: b"x",
             header_len: 0,
         };
-        assert!(open.has_room(&record));
+        assert!(open.has_room(&record, BLOCK_LEN_MAX));
         open.append(&record);
         let read = Block::parse(KEY, open.close().bytes().clone());
         assert_eq!((read.written(), read.present()), (Some(51), 51));

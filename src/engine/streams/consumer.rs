@@ -196,8 +196,9 @@ impl Consumer {
 
     /// A message was stored.
     #[inline]
-    pub(crate) fn stored(&mut self, subject: &[u8]) -> bool {
-        let is_meant = self.filter.matches(subject);
+    pub(crate) fn stored(&mut self, seq: Seq, subject: &[u8]) -> bool {
+        // It may start at a sequence that is still to come.
+        let is_meant = seq >= self.next_seq() && self.filter.matches(subject);
         self.pending += u64::from(is_meant);
         is_meant
     }
@@ -210,11 +211,7 @@ impl Consumer {
         is_purge: bool,
         effects: &mut Effects,
     ) {
-        let is_ahead = if self.picks.is_empty() {
-            seq >= self.next_seq()
-        } else {
-            seq >= self.next_seq() && self.is_to_come(seq)
-        };
+        let is_ahead = self.is_ahead(seq);
         let is_uncounted = self
             .counting
             .is_some_and(|counting| seq >= counting.at && seq <= counting.end);
@@ -237,6 +234,11 @@ impl Consumer {
             self.cursor.settle(seq);
             self.is_dirty = true;
         }
+    }
+
+    /// Whether a message of this sequence would still be delivered.
+    pub(crate) fn is_ahead(&self, seq: Seq) -> bool {
+        seq >= self.next_seq() && (self.picks.is_empty() || self.is_to_come(seq))
     }
 
     /// Among the picks, or behind them.
@@ -325,11 +327,12 @@ impl Consumer {
     fn next_new(&mut self, log: &Log) -> Result<Next, NeedBlock> {
         let end = log.durable();
         if self.next_seq() > end {
-            return Ok(if self.pending > 0 {
-                Next::Later
-            } else {
-                Next::Dry
-            });
+            if self.pending > 0 && end < log.last() {
+                return Ok(Next::Later);
+            }
+            // What it had counted with and has not met was damaged.
+            self.pending = 0;
+            return Ok(Next::Dry);
         }
         if self.pending == 0 {
             return Ok(Next::Dry);

@@ -36,6 +36,11 @@ impl Filter {
         self.filters.is_empty()
     }
 
+    /// The filters; none mean all subjects.
+    pub(crate) fn filters(&self) -> &[Vec<u8>] {
+        &self.filters
+    }
+
     /// The subjects meant, if each is named.
     pub(crate) fn literals(&self) -> Option<&[Vec<u8>]> {
         self.is_literal.then_some(&self.filters[..])

@@ -18,6 +18,10 @@ const HEADER_LEN_MAX: usize = u16::MAX as usize;
 /// The same for subjects.
 const SUBJECT_LEN_MAX: usize = u16::MAX as usize;
 
+/// The longest message that can be stored, subject and header block included:
+/// a little under what the store takes as one block.
+const STORED_LEN_MAX: usize = 64 * 1024 * 1024 - 256 * 1024;
+
 /// A message on its way into a stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Incoming<'a> {
@@ -76,7 +80,7 @@ impl Stream {
         if self.config.retention == Retention::Interest && !self.is_wanted(message.subject) {
             let seq = self.log.last().next();
             self.log.skip_to(seq);
-            self.log.set_last_time(wall);
+            self.log.set_last_time(wall.max(self.log.last_time()));
             self.remember(msg_id, seq, wall);
             self.row_dirty = true;
             return Ok(Stored::New(seq));
@@ -92,7 +96,7 @@ impl Stream {
         self.row_dirty = true;
         self.remember(msg_id, seq, wall);
         for consumer in self.consumers.values_mut() {
-            consumer.stored(subject);
+            consumer.stored(seq, subject);
         }
         if let Some(rollup) = rollup {
             self.roll_up(rollup, seq, subject);
@@ -177,6 +181,9 @@ impl Stream {
 
     fn check_size(&self, message: Incoming<'_>) -> Result<(), ApiError> {
         let max = self.config.max_msg_size;
+        if message.subject.len() + message.payload.len() > STORED_LEN_MAX {
+            return Err(ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM);
+        }
         if max >= 0 && message.payload.len() as u64 > max as u64 {
             return Err(ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM);
         }

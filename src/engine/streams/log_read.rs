@@ -9,9 +9,6 @@ use crate::ids::Seq;
 use crate::storage::BlockKey;
 use midge_proto::api::Timestamp;
 
-/// Messages looked at in one search before others get their turn.
-pub(crate) const SEARCH_MAX: u32 = 10_000;
-
 /// Blocks asked for ahead of a consumer that reads from the disk, so that it
 /// finds the next one there.
 const READ_AHEAD: usize = 8;
@@ -56,6 +53,14 @@ impl Log {
     pub(crate) fn is_live(&self, seq: Seq) -> bool {
         self.block_of(seq)
             .is_some_and(|index| self.blocks[index].is_live(seq))
+    }
+
+    /// The first message from `seq` on.
+    pub(crate) fn next_live(&self, seq: Seq) -> Option<Seq> {
+        let from = self.block_from(seq).min(self.blocks.len());
+        self.blocks
+            .range(from..)
+            .find_map(|meta| meta.next_live(seq.max(meta.first)))
     }
 
     /// A message; `None` if it is gone, was never there, or is damaged.
@@ -105,7 +110,7 @@ impl Log {
             let hashes = literals.iter().map(|literal| self.subjects.hash(literal));
             hashes.collect::<Vec<_>>()
         });
-        let mut budget = SEARCH_MAX;
+        let mut budget = self.tuning.search;
         let mut index = self.block_from(at);
         while let Some(meta) = self.blocks.get(index) {
             if meta.first > to {
@@ -198,7 +203,9 @@ impl Log {
         }
         let found = self.last_match(last.seq, &Filter::new([subject]))?;
         let entry = match found {
-            Some(seq) => self.get(seq)?.map(|record| entry_of(self.is_volatile, &record)),
+            Some(seq) => self
+                .get(seq)?
+                .map(|record| entry_of(self.is_volatile, &record)),
             None => None,
         };
         self.subjects.correct_last(id, entry);
@@ -314,10 +321,9 @@ impl Log {
         }
         meta.resident = Some(block);
         self.arrived.push(key);
-        for seq in lost {
-            self.drop_damaged(index, seq);
+        if !lost.is_empty() {
+            self.drop_lost(index, &lost);
         }
-        self.sweep_block(key.first);
     }
 
     /// Lets a block go from memory, if the store can give it back.

@@ -43,12 +43,15 @@ mod streams;
 mod subjects;
 mod summary;
 mod take_in;
+mod tuning;
 mod varint;
 
 pub use block::{BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record};
 pub(crate) use intake::Incoming;
 pub(crate) use internal::Internal;
 pub use recovery::StoredStreams;
+pub(crate) use stream::Stream;
 pub(crate) use streams::Streams;
 pub use streams::StreamsConfig;
 pub use summary::summarize;
+pub use tuning::StreamsTuning;

@@ -59,12 +59,14 @@ impl Cursor {
         seq: Seq,
         mut told: impl FnMut(Seq),
     ) -> bool {
-        if delivery <= self.ack_floor.delivery
-            || seq <= self.ack_floor.seq
-            || seq > self.delivered.seq
-        {
+        if seq <= self.ack_floor.seq || seq > self.delivered.seq {
             return false;
         }
+        // The floor counts first deliveries, whichever this ack is of.
+        let delivery = self
+            .unacked
+            .get(&seq)
+            .map_or(delivery, |unacked| unacked.delivery);
         let above = self.unacked.split_off(&seq.next());
         for settled in std::mem::replace(&mut self.unacked, above).into_keys() {
             self.redeliveries.remove(&settled);

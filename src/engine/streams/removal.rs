@@ -13,9 +13,6 @@ use crate::ids::{ConsumerId, Seq};
 use midge_proto::api::{Discard, Retention, Timestamp};
 use std::collections::BTreeMap;
 
-/// Messages removed in one go, before others get their turn.
-const REMOVED_MAX: u64 = 10_000;
-
 /// A purge can make a stream go on with a sequence up to this one.
 const SKIPPED_MAX: u64 = 1 << 62;
 
@@ -104,7 +101,7 @@ impl Stream {
             removal.at,
             removal.to,
             &removal.filter,
-            removal.left.min(REMOVED_MAX),
+            removal.left.min(self.log.tuning.removals),
             &mut |seq, subject| tell_removed(consumers, effects, is_purge, seq, subject),
         );
         removal.removed += removed;
@@ -123,6 +120,7 @@ impl Stream {
         !self.removals.is_empty()
             || !self.overfull.is_empty()
             || !self.released.is_empty()
+            || self.sweep.is_some()
             || self.is_over_limits()
     }
 
@@ -143,7 +141,10 @@ impl Stream {
             self.release(seq)?;
             self.released.remove(&seq);
         }
-        let mut budget = REMOVED_MAX;
+        if self.sweep()? == Progress::More {
+            return Ok(Progress::More);
+        }
+        let mut budget = self.log.tuning.removals;
         while self.is_over_limits() {
             self.remove(self.log.first())?;
             budget -= 1;
@@ -154,6 +155,33 @@ impl Stream {
         // In this order, as it decides which messages are left.
         self.trim_overfull()?;
         Ok(Progress::Done)
+    }
+
+    /// Removes from an interest stream what no consumer wants.
+    fn sweep(&mut self) -> Result<Progress, NeedBlock> {
+        let mut budget = self.log.tuning.removals;
+        while let Some(at) = self.sweep {
+            let Some(seq) = self.log.next_live(at) else {
+                self.sweep = None;
+                self.row_dirty = true;
+                break;
+            };
+            self.release(seq)?;
+            self.sweep = Some(seq.next());
+            budget -= 1;
+            if budget == 0 {
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Who wants what has changed: everything is to be looked at again.
+    pub(crate) fn sweep_again(&mut self) {
+        if self.config.retention == Retention::Interest {
+            self.sweep = Some(self.log.first());
+            self.row_dirty = true;
+        }
     }
 
     fn is_over_limits(&self) -> bool {
@@ -238,7 +266,7 @@ impl Stream {
         if max_age.0 <= 0 {
             return Ok(None);
         }
-        for _ in 0..REMOVED_MAX {
+        for _ in 0..self.log.tuning.removals {
             if self.log.messages() == 0 {
                 return Ok(None);
             }
@@ -302,24 +330,6 @@ impl Stream {
             if !effects.is_empty() {
                 self.effects.push((consumer.id, effects));
             }
-        }
-    }
-
-    /// The stream keeps messages for its consumers only, from now on.
-    pub(crate) fn drop_unwanted(&mut self) {
-        let floors = self.consumers.values().map(|consumer| consumer.cursor.ack_floor.seq);
-        let Some(floor) = floors.min() else {
-            return self.purge_later(self.log.last());
-        };
-        let seen = self.consumers.values().map(|consumer| consumer.next_seq().prev());
-        let seen = seen.max().unwrap_or(floor).min(self.log.last());
-        self.purge_later(floor.min(self.log.last()));
-        let mut at = floor.next().max(self.log.first());
-        while at <= seen {
-            if self.log.is_live(at) {
-                self.released.insert(at);
-            }
-            at = at.next();
         }
     }
 }

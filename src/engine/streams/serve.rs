@@ -19,10 +19,7 @@ use midge_proto::api::{AckSubject, FlowControlSubject, ReplayPolicy, Timestamp};
 use midge_proto::headers::{HeaderWriter, name as names};
 use std::time::Duration;
 
-/// Messages that a consumer delivers in one turn.
-const DELIVERIES_MAX: usize = 512;
-
-/// Bytes likewise.
+/// Bytes that a consumer delivers in one turn.
 const DELIVERED_BYTES_MAX: usize = 1024 * 1024;
 
 /// A consumer whose receiver is far behind rests this long.
@@ -77,8 +74,9 @@ impl Streams {
         if std::mem::take(&mut self.interest_changed) {
             self.check_interest(engine, now);
         }
+        self.retry(engine, now, out);
         self.advance(engine, now);
-        for id in std::mem::take(&mut self.telling) {
+        for id in std::mem::take(&mut self.told) {
             self.tell_effects(engine, id, now, out);
         }
         for request in std::mem::take(&mut self.again) {
@@ -186,20 +184,19 @@ impl Streams {
         if stream.config.retention == midge_proto::api::Retention::Limits {
             return;
         }
+        let mut is_waiting = false;
         for seq in effects.settled {
-            if let Err(need) = stream.release(seq) {
+            if stream.release(seq).is_err() {
                 stream.released.insert(seq);
                 stream.row_dirty = true;
-                self.park(need, Job::Advance(stream_id));
-                return self.carry_on_released(stream_id);
+                is_waiting = true;
             }
+        }
+        if is_waiting {
+            self.advance_later(stream_id);
         }
         self.cursor_changed(stream_id, now);
         self.tell_effects(engine, stream_id, now, out);
-    }
-
-    fn carry_on_released(&mut self, id: StreamId) {
-        self.advance_later(id);
     }
 
     /// Sends what removals have led to.
@@ -274,7 +271,7 @@ fn deliver<O: Outbox>(
     out: &mut O,
 ) -> Turn {
     let mut bytes = 0;
-    for _ in 0..DELIVERIES_MAX {
+    for _ in 0..log.tuning.deliveries {
         if !consumer.has_receiver() {
             return Turn::Idle;
         }

@@ -38,6 +38,9 @@ pub(crate) struct Stream {
     pub(crate) is_dirty: bool,
     pub(crate) row_dirty: bool,
     pub(crate) subscriptions: Vec<crate::ids::SubId>,
+    /// The sequences that may still be held for consumers that are gone:
+    /// from this one on.
+    pub(crate) sweep: Option<Seq>,
 }
 
 impl Stream {
@@ -70,6 +73,7 @@ impl Stream {
             is_dirty: true,
             row_dirty: true,
             subscriptions: Vec::new(),
+            sweep: None,
         }
     }
 

@@ -36,6 +36,10 @@ impl Streams {
                 self.take_flow_answer(message.subject);
                 true
             }
+            Sink::Maintenance => {
+                engine.ask_for_maintenance(message.subject, reply, out);
+                true
+            }
             Sink::Pull => {
                 self.take_pull(engine, message, reply, now, out);
                 true
@@ -105,11 +109,11 @@ impl Streams {
             }
         }
         if !stream.effects.is_empty() {
-            self.telling.push(id);
+            self.told.push(id);
         }
         let has_removals = stream.has_removals();
         let expires = stream.config.max_age.0 > 0 && stream.expiry_due.is_none();
-        if has_removals || expires {
+        if has_removals || expires || !stream.effects.is_empty() {
             self.advance_later(id);
         }
         self.changed(id);

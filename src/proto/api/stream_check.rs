@@ -315,7 +315,7 @@ impl StreamConfig {
         if subject == b">" {
             return Err(invalid("capturing all subjects requires no-ack to be true"));
         }
-        let api: [&[u8]; 3] = [b"$JS.>", b"$JSC.>", b"$NRG.>"];
+        let api: [&[u8]; 4] = [b"$JS.>", b"$JSC.>", b"$NRG.>", b"$MIDGE.API.>"];
         if api.iter().any(|api| subjects_collide(subject, api))
             && !is_subset(subject, b"$JS.EVENT.>")
         {
