@@ -131,7 +131,7 @@ impl Streams {
         if !asked.multi_last.is_empty() {
             return self.get_multi_last(engine, id, request, &asked, &reply, out);
         }
-        if asked.batch > 0 {
+        if asked.batch != 0 {
             return self.get_batch(engine, id, request, &asked, &reply, out);
         }
         let Some(seq) = find(&mut stream.log, &asked)? else {
@@ -181,7 +181,8 @@ impl Streams {
         };
         let max_bytes = u64::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
         let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
-        let batch = asked.batch as u64;
+        // Less than one is none: such a request counts.
+        let batch = u64::try_from(asked.batch).unwrap_or(0);
         let stop = sent + log.tuning.batch;
         let mut pending = match count_from(log, start.max(passed.next()), &filter)? {
             Some(count) => count,
@@ -230,7 +231,7 @@ impl Streams {
             last = seq;
             passed = seq;
         }
-        if sent == 0 {
+        if sent == 0 && (batch > 0 || pending == 0) {
             status(engine, reply, 404, "Message Not Found", out);
         } else {
             end_of_batch(engine, reply, pending, last, None, out);
@@ -256,11 +257,16 @@ impl Streams {
             None if asked.up_to_seq > 0 => Seq(asked.up_to_seq),
             None => log.last(),
         };
-        let filter = Filter::new(asked.multi_last.iter().map(String::as_bytes));
+        let filters = asked.multi_last.iter().filter(|filter| !filter.is_empty());
+        if filters.clone().next().is_none() {
+            status(engine, reply, 404, "No Results", out);
+            return Ok(());
+        }
+        let filter = Filter::new(filters.map(String::as_bytes));
         let subjects: Vec<Box<[u8]>> = log
             .subjects
             .iter()
-            .filter(|subject| filter.matches(&subject.name))
+            .filter(|subject| subject.first <= up_to && filter.matches(&subject.name))
             .map(|subject| subject.name.clone())
             .take(MULTI_LAST_MAX + 1)
             .collect();
@@ -423,7 +429,7 @@ fn show<O: Outbox>(
         payload: &payload,
         header_len,
     };
-    engine.send_out(reply, None, message, out);
+    engine.send_out(reply, message, out);
 }
 
 fn end_of_batch<O: Outbox>(

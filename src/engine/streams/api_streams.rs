@@ -116,10 +116,10 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         let (mut config, is_pedantic) = StreamConfig::from_json(request.body())?;
+        check_stream_name(&config.name)?;
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH.into());
         }
-        check_stream_name(&config.name)?;
         let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
         metadata::strip_server_metadata(&mut config.metadata);
         let old = self.streams[&id].config.clone();
