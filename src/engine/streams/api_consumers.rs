@@ -64,7 +64,8 @@ impl Streams {
             _ => {}
         }
         check_limits(stream, &asked, None)?;
-        if asked.config.name.is_empty() {
+        let is_unnamed = asked.config.name.is_empty();
+        if is_unnamed {
             asked.config.name = random_name(engine, NAME_LEN);
         }
         let consumer_id = ConsumerId(stream.next_consumer);
@@ -75,6 +76,7 @@ impl Streams {
             &mut stream.log,
             &mut request.progress,
         )?;
+        consumer.is_unnamed = is_unnamed;
         stream.next_consumer += 1;
         stream.row_dirty = true;
         consumer.cursor.delivered.seq = start.passed;
@@ -480,12 +482,16 @@ fn info<'a>(
         stream_seq: position.seq.0,
         last_active: active.unwrap_or(Timestamp::UNSET),
     };
+    let mut config = Cow::Borrowed(&consumer.config);
+    if consumer.is_unnamed {
+        config.to_mut().name.clear();
+    }
     let paused = consumer.config.pause_until.filter(|until| *until > wall);
     ConsumerInfo {
         stream_name: stream.name(),
         name: consumer.name(),
         created: consumer.created,
-        config: Cow::Borrowed(&consumer.config),
+        config,
         delivered: sequence(cursor.delivered, consumer.last_delivered),
         ack_floor: sequence(cursor.ack_floor, consumer.last_acked),
         num_ack_pending: if acks { cursor.unacked.len() as u64 } else { 0 },

@@ -288,6 +288,7 @@ impl Streams {
             status(engine, reply, 404, "No Results", out);
             return Ok(());
         }
+        seqs.retain(|seq| seq.0 >= asked.seq);
         let (mut sent, mut bytes, mut last) = match request.progress {
             Progress::Batch {
                 sent, bytes, last, ..
@@ -334,13 +335,16 @@ impl Streams {
     }
 }
 
-/// Why there is no message to be deleted: behind the end of what is in a
-/// file nats-server has other words than elsewhere.
+/// Why there is no message to be deleted. For what lies outside of a stream
+/// that is in a file nats-server has words of their own.
 fn no_such_message(log: &Log, seq: Seq) -> ApiError {
-    if !log.is_volatile() && (log.messages() == 0 || seq > log.last()) {
-        return ApiError::stream_msg_delete_failed("stream store EOF");
+    if log.is_volatile() || (seq >= log.first() && seq <= log.last()) {
+        ApiError::sequence_not_found(seq)
+    } else if seq > log.last() {
+        ApiError::stream_msg_delete_failed("stream store EOF")
+    } else {
+        ApiError::stream_msg_delete_failed("no message found")
     }
-    ApiError::sequence_not_found(seq)
 }
 
 /// The sequence that a request means.

@@ -139,9 +139,6 @@ impl Streams {
             unlisten(engine, stream);
             listen(engine, stream);
         }
-        if stream.config.max_msgs_per_subject != old.max_msgs_per_subject {
-            stream.limit_subjects_again();
-        }
         if stream.config.retention == Retention::Interest && old.retention != Retention::Interest {
             // What its consumers are through with has no use any more.
             stream.sweep_again();
@@ -149,9 +146,16 @@ impl Streams {
         if stream.config.max_age != old.max_age {
             super::streams::set_expiry(stream, &mut engine.timers, None);
         }
+        let subjects_change = stream.config.max_msgs_per_subject != old.max_msgs_per_subject;
         self.changed(id);
         self.advance_later(id);
         self.advance(engine, now);
+        if subjects_change && let Some(stream) = self.streams.get_mut(&id) {
+            // Only now, as the order decides which messages are left.
+            stream.limit_subjects_again();
+            self.advance_later(id);
+            self.advance(engine, now);
+        }
         self.tell_effects(engine, id, now, out);
         let event = Event::Stream {
             stream: name,

@@ -143,6 +143,7 @@ impl Stream {
     }
 
     fn remember(&mut self, msg_id: Option<&[u8]>, seq: Seq, wall: Timestamp) {
+        self.last_stored = Some(seq);
         if let Some(id) = msg_id {
             self.dedupe.add(id, seq, wall);
         }
@@ -195,8 +196,9 @@ impl Stream {
             return Ok(());
         };
         // Only if the last message has an id is it the last id.
+        let last_stored = self.last_stored.unwrap_or(self.log.last());
         let last = match self.dedupe.last() {
-            Some((id, seq)) if seq == self.log.last() => id,
+            Some((id, seq)) if seq == last_stored => id,
             _ => b"",
         };
         if last == expected {

@@ -141,6 +141,7 @@ impl Stream {
             self.release(seq)?;
             self.released.remove(&seq);
         }
+        self.trim_overfull()?;
         if self.sweep()? == Progress::More {
             return Ok(Progress::More);
         }
@@ -152,8 +153,6 @@ impl Stream {
                 return Ok(Progress::More);
             }
         }
-        // In this order, as it decides which messages are left.
-        self.trim_overfull()?;
         Ok(Progress::Done)
     }
 
@@ -319,7 +318,8 @@ impl Stream {
                 .min()
                 .map_or(log.last().next(), |first| first.max(log.first()))
         };
-        for consumer in self.consumers.values_mut() {
+        let concerned = |consumer: &&mut Consumer| consumer.filter.collides(filter);
+        for consumer in self.consumers.values_mut().filter(concerned) {
             let passed = if consumer.filter.is_within(filter) {
                 first
             } else {

@@ -74,7 +74,10 @@ fn last_per_subject(log: &mut Log, filter: &Filter) -> Result<Start, Held> {
         picks.extend(log.last_of(&subject)?.map(|entry| entry.seq));
     }
     picks.sort_unstable();
-    let passed = picks.first().map_or(log.last().prev(), |first| first.prev());
+    let passed = match picks.first() {
+        Some(first) => first.prev(),
+        None => log.last().prev().max(log.first().prev()),
+    };
     Ok(Start {
         passed,
         pending: picks.len() as u64,
