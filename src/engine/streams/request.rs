@@ -165,7 +165,10 @@ impl Streams {
             Err(Held::Block(need)) => return self.set_aside(engine, need, request, out),
             Err(Held::Again) => return self.again.push(request),
         };
-        self.audit(engine, &request, &body, out);
+        // Reading messages is no administration.
+        if route.kind != ResponseKind::MessageGet {
+            self.audit(engine, &request, &body, out);
+        }
         let Some(reply) = &request.reply else {
             return;
         };

@@ -34,12 +34,6 @@ enum Turn {
     Need(NeedBlock),
 }
 
-/// What is sent, besides the message itself.
-struct Addressee<'a> {
-    address: &'a [u8],
-    group: Option<&'a [u8]>,
-}
-
 impl Streams {
     /// Puts a consumer into the queue of those that may have something.
     pub(crate) fn make_ready(&mut self, stream: StreamId, id: ConsumerId) {
@@ -381,12 +375,10 @@ fn push<O: Outbox>(
     out: &mut O,
 ) -> Option<bool> {
     let _ = size;
-    let group = consumer.config.deliver_group.as_bytes();
-    let to = Addressee {
-        address: consumer.config.deliver_subject.as_bytes(),
-        group: (!group.is_empty()).then_some(group),
-    };
-    let routed = engine.send_out(to.address, to.group, message, out);
+    // With a group it is the group that is delivered to; others who listen
+    // there get it beside, as with any message.
+    let to = consumer.config.deliver_subject.as_bytes();
+    let routed = engine.send_out(to, message, out);
     if routed.receivers == 0 {
         consumer.is_bound = false;
         consumer.last_used = now;
@@ -420,7 +412,7 @@ fn serve_pull<O: Outbox>(
             None
         };
         if status.is_none() {
-            let routed = engine.send_out(&pull.reply, None, message, out);
+            let routed = engine.send_out(&pull.reply, message, out);
             if routed.receivers > 0 {
                 if pull.bytes_left > 0 {
                     pull.bytes_left -= size;
