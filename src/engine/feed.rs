@@ -232,7 +232,6 @@ impl Engine {
     pub(crate) fn send_out<O: Outbox>(
         &mut self,
         address: &[u8],
-        group: Option<&[u8]>,
         message: Outgoing<'_>,
         out: &mut O,
     ) -> Routed {
@@ -249,7 +248,7 @@ impl Engine {
             size_digits: size.as_bytes(),
             tail: None,
         };
-        let mut routed = self.route(address, group, &publish, None, None, out);
+        let mut routed = self.route(address, &publish, None, None, out);
         routed.receivers += self.hits.len() as u64;
         for sink in self.hits.drain(..) {
             if self.internal.len() < INTERNAL_MAX {
@@ -273,7 +272,7 @@ impl Engine {
             payload: body,
             header_len: 0,
         };
-        self.send_out(reply, None, message, out);
+        self.send_out(reply, message, out);
     }
 
     /// Sends a message that is a header block alone.
@@ -290,7 +289,7 @@ impl Engine {
             payload: header,
             header_len: header.len(),
         };
-        self.send_out(to, None, message, out)
+        self.send_out(to, message, out)
     }
 
     /// Whether anybody would get a message on this subject.
