@@ -53,6 +53,10 @@ impl Streams {
         let Some(consumer) = stream.consumers.get_mut(&id) else {
             return false;
         };
+        if consumer.may_have_had(Seq(ack.stream_seq)) {
+            self.take_late_ack(engine, (stream_id, id), message, &ack, reply, now, out);
+            return true;
+        }
         let body = message
             .payload
             .get(message.header_len..)
@@ -104,7 +108,9 @@ impl Streams {
                 after_ns: wall.since(delivered_at).0,
             });
         }
-        let is_safe = is_volatile || consumer.config.mem_storage || !consumer.is_dirty;
+        // What changed nothing may be an ack sent again, with the first on its way.
+        let is_known = !consumer.is_dirty && self.in_flight.is_none();
+        let is_safe = is_volatile || consumer.config.mem_storage || is_known;
         if consumer.is_dirty {
             self.cursor_changed(stream_id, now);
         }

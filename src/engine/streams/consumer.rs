@@ -29,7 +29,7 @@ pub(crate) enum Next {
     Later,
     /// Nothing: it has seen all there is.
     Dry,
-    /// Nothing until something is acknowledged.
+    /// Nothing until a client acknowledges something, or ends a pause.
     Full,
 }
 
@@ -61,6 +61,9 @@ pub(crate) struct Consumer {
     /// Messages up to this one are replayed at the pace they came in.
     pub(crate) replay_until: Seq,
     pub(crate) replayed_time: Option<Timestamp>,
+    /// Messages up to this one may have been delivered before the server
+    /// started, unknown to it.
+    pub(crate) forgotten_until: Seq,
     /// The block that it delivered from last.
     pub(crate) block: Option<Seq>,
     /// When somebody last used it.
@@ -111,6 +114,7 @@ impl Consumer {
             not_before: None,
             replay_until: Seq(0),
             replayed_time: None,
+            forgotten_until: Seq(0),
             block: None,
             last_used: now,
             last_delivered: None,
@@ -214,16 +218,18 @@ impl Consumer {
             self.cursor.settle(seq);
             self.is_dirty = true;
         }
+        self.cursor.ahead.remove(&seq);
     }
 
     /// Among the picks, or behind them.
-    fn is_to_come(&self, seq: Seq) -> bool {
+    pub(super) fn is_to_come(&self, seq: Seq) -> bool {
         self.picks.back().is_none_or(|last| seq > *last) || self.picks.binary_search(&seq).is_ok()
     }
 
     /// Everything before `first` is gone.
     pub(crate) fn purged(&mut self, first: Seq) {
         self.picks.retain(|seq| *seq >= first);
+        self.cursor.ahead.retain(|seq| *seq >= first);
         self.cursor.pass(first);
         self.redeliver
             .retain(|seq| self.cursor.unacked.contains_key(seq));
@@ -235,6 +241,7 @@ impl Consumer {
     pub(crate) fn wants(&self, seq: Seq, subject: &[u8]) -> bool {
         self.filter.matches(subject)
             && (seq >= self.next_seq() || self.cursor.unacked.contains_key(&seq))
+            && !self.cursor.ahead.contains(&seq)
     }
 
     // What comes next.
@@ -248,10 +255,10 @@ impl Consumer {
         wall: Timestamp,
         effects: &mut Effects,
     ) -> Result<Next, NeedBlock> {
-        if self.counting.is_some()
-            || self.is_paused(wall)
-            || self.not_before.is_some_and(|at| at > now)
-        {
+        if self.is_paused(wall) {
+            return Ok(Next::Full);
+        }
+        if self.counting.is_some() || self.not_before.is_some_and(|at| at > now) {
             return Ok(Next::Later);
         }
         while let Some(seq) = self.redeliver.front().copied() {
@@ -281,7 +288,7 @@ impl Consumer {
             if seq > log.durable() {
                 return Ok(Next::Later);
             }
-            if log.get(seq)?.is_some() {
+            if log.get(seq)?.is_some() && !self.pass_settled(seq) {
                 return Ok(Next::Message { seq, deliveries: 1 });
             }
             self.picks.pop_front();
@@ -290,6 +297,15 @@ impl Consumer {
     }
 
     fn next_new(&mut self, log: &Log) -> Result<Next, NeedBlock> {
+        loop {
+            match self.find_new(log)? {
+                Next::Message { seq, .. } if self.pass_settled(seq) => {}
+                next => return Ok(next),
+            }
+        }
+    }
+
+    fn find_new(&mut self, log: &Log) -> Result<Next, NeedBlock> {
         let end = log.durable();
         if self.next_seq() > end {
             return Ok(if self.pending > 0 {
@@ -321,7 +337,7 @@ impl Consumer {
     }
 
     /// Passes over messages that are not meant for it.
-    fn skip_to(&mut self, seq: Seq) {
+    pub(super) fn skip_to(&mut self, seq: Seq) {
         let was_settled = self.cursor.ack_floor.seq >= self.cursor.delivered.seq;
         self.cursor.delivered.seq = self.cursor.delivered.seq.max(seq);
         if was_settled && self.cursor.unacked.is_empty() {
@@ -453,9 +469,19 @@ impl Consumer {
         }
     }
 
+    /// Lets a pause end by itself.
+    pub(crate) fn time_pause(&mut self, now: Time, wall: Timestamp) {
+        if let Some(until) = self.config.pause_until
+            && until > wall
+        {
+            self.not_before = Some(now + duration(until.since(wall)));
+        }
+    }
+
     /// After a restart: sets the clock of every unacknowledged message by
     /// when it was delivered.
     pub(crate) fn resume(&mut self, now: Time, wall: Timestamp) {
+        self.time_pause(now, wall);
         let waits: Vec<(Seq, Duration)> = self
             .cursor
             .unacked

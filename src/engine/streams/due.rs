@@ -35,6 +35,7 @@ impl Streams {
             for consumer in stream.consumers.values_mut() {
                 consumer.last_used = now;
                 consumer.resume(now, wall);
+                consumer.forgotten_until = stream.log.last();
             }
             self.streams.insert(id, stream);
             self.recount(id);

@@ -177,7 +177,12 @@ impl Log {
         if let Some(open) = &mut self.open {
             open.append(&record);
         }
-        let size = accounted_len(self.is_volatile, subject.len(), payload.len(), header_len > 0);
+        let size = accounted_len(
+            self.is_volatile,
+            subject.len(),
+            payload.len(),
+            header_len > 0,
+        );
         let entry = Entry {
             seq,
             size: u32::try_from(size).unwrap_or(u32::MAX),

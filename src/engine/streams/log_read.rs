@@ -206,7 +206,9 @@ impl Log {
         }
         let found = self.last_match(last.seq, &Filter::new([subject]))?;
         let entry = match found {
-            Some(seq) => self.get(seq)?.map(|record| entry_of(self.is_volatile, &record)),
+            Some(seq) => self
+                .get(seq)?
+                .map(|record| entry_of(self.is_volatile, &record)),
             None => None,
         };
         self.subjects.correct_last(id, entry);

@@ -183,20 +183,19 @@ impl Streams {
         if stream.config.retention == midge_proto::api::Retention::Limits {
             return;
         }
-        for seq in effects.settled {
+        let mut settled = effects.settled.into_iter();
+        while let Some(seq) = settled.next() {
             if let Err(need) = stream.release(seq) {
                 stream.released.insert(seq);
+                stream.released.extend(settled);
                 stream.row_dirty = true;
                 self.park(need, Job::Advance(stream_id));
-                return self.carry_on_released(stream_id);
+                self.advance_later(stream_id);
+                break;
             }
         }
         self.cursor_changed(stream_id, now);
         self.tell_effects(engine, stream_id, now, out);
-    }
-
-    fn carry_on_released(&mut self, id: StreamId) {
-        self.advance_later(id);
     }
 
     /// Sends what removals have led to.
@@ -269,8 +268,11 @@ fn deliver<O: Outbox>(
             Err(need) => return Turn::Need(need),
             Ok(Next::Message { seq, deliveries }) => (seq, deliveries),
             Ok(Next::Again) => return Turn::More,
-            Ok(Next::Later | Next::Full) => return Turn::Idle,
-            Ok(Next::Dry) => {
+            Ok(Next::Later) => return Turn::Idle,
+            // Full as well: async-nats waits without an end for the status of
+            // a request that does not wait, and its own acks may be what is
+            // missing.
+            Ok(Next::Dry | Next::Full) => {
                 consumer.run_dry(effects);
                 return Turn::Idle;
             }

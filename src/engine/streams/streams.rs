@@ -61,7 +61,7 @@ pub(crate) enum Health {
 }
 
 /// A batch that is on its way to the disk.
-struct InFlight {
+pub(super) struct InFlight {
     answers: Answers,
     /// What becomes durable with it.
     ends: Vec<(StreamId, Seq)>,
@@ -100,7 +100,7 @@ pub(crate) struct Streams {
     pub(super) answers: Answers,
     /// Work that waits for the next batch.
     pub(super) waiting_commit: Vec<Job>,
-    in_flight: Option<InFlight>,
+    pub(super) in_flight: Option<InFlight>,
     /// Bytes stored since the batch that is in flight.
     uncommitted: u64,
     // From the disk.

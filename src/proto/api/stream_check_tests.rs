@@ -177,11 +177,6 @@ const REFUSED: &[(&str, u16, &str)] = &[
         10052,
         "preferred server not permitted in placement",
     ),
-    (
-        r#""allow_msg_ttl":true"#,
-        10052,
-        "allow_msg_ttl is not supported",
-    ),
     (r#""mirror":{"name":"O"}"#, 10052, "mirror is not supported"),
 ];
 
