@@ -54,6 +54,16 @@ impl Engine {
         self.streams.is_some()
     }
 
+    /// How many streams are kept, and how many messages in them.
+    pub fn stored_totals(&self) -> (usize, u64) {
+        let Some(streams) = &self.streams else {
+            return (0, 0);
+        };
+        let messages = |stream: &crate::streams::Stream| stream.log.messages();
+        let total = streams.streams.values().map(messages).sum();
+        (streams.streams.len(), total)
+    }
+
     /// Tells what the wall clock says. Messages are stored with it; once a
     /// turn is enough.
     #[inline]
@@ -79,7 +89,7 @@ impl Engine {
     /// The batch that was taken could not be written, and nothing can until
     /// [`Engine::recovered`].
     pub fn store_failed<O: Outbox>(&mut self, now: Time, out: &mut O) {
-        self.with_streams(|streams, engine| streams.failed(engine, out));
+        self.with_streams(|streams, engine| streams.failed(engine, now, out));
         self.feed_internal(now, out);
         self.clean_up(out);
     }
@@ -133,6 +143,12 @@ impl Engine {
             .is_none_or(|streams| streams.is_settled())
     }
 
+    /// Work of the streams that waits: for a block, for a commit, or for its
+    /// turn. None is left when nothing happens any more.
+    pub fn streams_backlog(&self) -> usize {
+        self.streams.as_ref().map_or(0, |streams| streams.backlog())
+    }
+
     /// Runs something with the streams and the rest of the engine side by
     /// side.
     #[inline]
@@ -153,6 +169,7 @@ impl Engine {
 
     /// Tells everybody who waits for messages that the server stops.
     pub fn shut_down_streams<O: Outbox>(&mut self, out: &mut O) {
+        self.close_desk(out);
         self.with_streams(|streams, engine| streams.shut_down(engine, out));
         self.clean_up(out);
     }

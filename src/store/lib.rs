@@ -16,6 +16,9 @@
 //!
 //! How the file is laid out, and what it costs to write, is in `README.md`.
 
+// See the feature in the manifest.
+#![cfg(feature = "streams")]
+
 mod config;
 mod error;
 #[cfg(feature = "test-backend")]
@@ -36,9 +39,9 @@ pub use config::{CACHE_BYTES, IDLE_PAUSE, RETRY_FIRST, RETRY_MAX, StoreConfig};
 pub use error::StoreError;
 pub use handle::{Event, LOADS_MAX, Refused, StoreHandle, WhyRefused};
 pub use layout::STORED_BLOCK_LEN_MAX;
-pub use maintenance::{Compacted, compact, verify};
+pub use maintenance::{Compacted, compact, verify, verify_into};
 pub use opening::Opened;
 pub use recovery::{Recovered, recover};
 pub use stats::{Histogram, StoreStats};
 pub use store::{Commit, Loaded, Store};
-pub use verify::{DAMAGE_LISTED_MAX, Damage, DamageKind, VerifyReport};
+pub use verify::{DAMAGE_LISTED_MAX, Damage, DamageKind, VerifyReport, damage_in};

@@ -9,7 +9,7 @@ use crate::layout::{
 use crate::medium::{Meter, Opener, check_path, open_file};
 use crate::opening::{self, Opened};
 use bytes::Bytes;
-use log::warn;
+use log::debug;
 use midge_engine::{Batch, Block, BlockKey, RowSink, Write};
 use redb::{Database, ReadTransaction, ReadableDatabase, Table, TableError, WriteTransaction};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -340,7 +340,7 @@ pub(crate) fn parse(key: BlockKey, bytes: Bytes, is_whole: bool) -> Loaded {
         None => 1,
     };
     if lost > 0 {
-        warn!(
+        debug!(
             "stream {}, block from sequence {}: damaged, {present} records of it are whole",
             key.stream.0, key.first
         );

@@ -22,9 +22,6 @@ const MULTI_LAST_MAX: usize = 1024;
 /// not read may have waiting.
 const BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Messages of a batch that are sent in one turn.
-const BATCH_STEP: u64 = 512;
-
 impl Streams {
     pub(super) fn get_message(&mut self, stream: &str, request: &Request) -> Outcome {
         let asked = GetRequest::for_message(request.body())?;
@@ -72,8 +69,9 @@ impl Streams {
         if stream.config.deny_delete {
             return Err(ApiError::stream_msg_delete_failed("message delete not permitted").into());
         }
-        if !stream.remove(Seq(asked.seq))? {
-            return Err(ApiError::stream_msg_delete_failed("no message found").into());
+        let seq = Seq(asked.seq);
+        if !stream.remove(seq)? {
+            return Err(no_such_message(&stream.log, seq).into());
         }
         self.changed(id);
         self.tell_effects(engine, id, now, out);
@@ -127,7 +125,7 @@ impl Streams {
                 return Ok(());
             }
             let moved = std::mem::replace(request, Request::empty());
-            self.waiting_commit.push(Job::Request(Box::new(moved)));
+            self.wait_for_commit(Job::Request(Box::new(moved)));
             return Ok(());
         }
         if !asked.multi_last.is_empty() {
@@ -168,9 +166,14 @@ impl Streams {
         };
         let log = &stream.log;
         let filter = Filter::new([asked.next_by_subj.as_bytes()]);
-        let (mut sent, mut bytes, mut last) = match request.progress {
-            Progress::Batch { sent, bytes, last } => (sent, bytes, last),
-            _ => (0, 0, Seq(0)),
+        let (mut sent, mut bytes, mut last, mut passed) = match request.progress {
+            Progress::Batch {
+                sent,
+                bytes,
+                last,
+                passed,
+            } => (sent, bytes, last, passed),
+            _ => (0, 0, Seq(0), Seq(0)),
         };
         let start = match asked.start_time {
             Some(time) => log.first_since(time)?,
@@ -179,32 +182,37 @@ impl Streams {
         let max_bytes = u64::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
         let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
         let batch = asked.batch as u64;
-        let stop = sent + BATCH_STEP;
-        let mut pending = match count_from(log, start.max(last.next()), &filter)? {
+        let stop = sent + log.tuning.batch;
+        let mut pending = match count_from(log, start.max(passed.next()), &filter)? {
             Some(count) => count,
             None => 0,
         };
         while sent < batch && bytes < max_bytes {
-            if sent == stop || !engine.is_heard(reply) {
-                request.progress = Progress::Batch { sent, bytes, last };
-                return if sent == stop {
-                    Err(Held::Again)
-                } else {
-                    Ok(())
-                };
+            // Whatever interrupts it, it goes on here.
+            request.progress = Progress::Batch {
+                sent,
+                bytes,
+                last,
+                passed,
+            };
+            if sent == stop {
+                return Err(Held::Again);
             }
-            let from = start.max(last.next());
-            let seq = match log.next_match(from, log.last(), &filter) {
-                Ok(Search::Found(seq)) => seq,
-                Ok(Search::Nothing) => break,
-                Ok(Search::Pause(seq)) => {
-                    let _ = seq;
-                    request.progress = Progress::Batch { sent, bytes, last };
+            if !engine.is_heard(reply) {
+                return Ok(());
+            }
+            let from = start.max(passed.next());
+            let seq = match log.next_match(from, log.last(), &filter)? {
+                Search::Found(seq) => seq,
+                Search::Nothing => break,
+                Search::Pause(seq) => {
+                    request.progress = Progress::Batch {
+                        sent,
+                        bytes,
+                        last,
+                        passed: seq.prev(),
+                    };
                     return Err(Held::Again);
-                }
-                Err(need) => {
-                    request.progress = Progress::Batch { sent, bytes, last };
-                    return Err(need.into());
                 }
             };
             let Some(record) = log.get(seq)? else {
@@ -220,6 +228,7 @@ impl Streams {
             sent += 1;
             bytes += (record.payload.len() + record.subject.len()) as u64;
             last = seq;
+            passed = seq;
         }
         if sent == 0 {
             status(engine, reply, 404, "Message Not Found", out);
@@ -274,7 +283,9 @@ impl Streams {
             return Ok(());
         }
         let (mut sent, mut bytes, mut last) = match request.progress {
-            Progress::Batch { sent, bytes, last } => (sent, bytes, last),
+            Progress::Batch {
+                sent, bytes, last, ..
+            } => (sent, bytes, last),
             _ => (0, 0, Seq(0)),
         };
         let batch = if asked.batch > 0 {
@@ -292,7 +303,12 @@ impl Streams {
                 Ok(Some(record)) => record,
                 Ok(None) => continue,
                 Err(need) => {
-                    request.progress = Progress::Batch { sent, bytes, last };
+                    request.progress = Progress::Batch {
+                        sent,
+                        bytes,
+                        last,
+                        passed: last,
+                    };
                     return Err(need.into());
                 }
             };
@@ -310,6 +326,15 @@ impl Streams {
         end_of_batch(engine, reply, pending, last, Some(up_to), out);
         Ok(())
     }
+}
+
+/// Why there is no message to be deleted: behind the end of what is in a
+/// file nats-server has other words than elsewhere.
+fn no_such_message(log: &Log, seq: Seq) -> ApiError {
+    if !log.is_volatile() && (log.messages() == 0 || seq > log.last()) {
+        return ApiError::stream_msg_delete_failed("stream store EOF");
+    }
+    ApiError::sequence_not_found(seq)
 }
 
 /// The sequence that a request means.

@@ -71,10 +71,10 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         let (mut config, is_pedantic) = StreamConfig::from_json(request.body())?;
-        check_stream_name(&config.name)?;
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH.into());
         }
+        check_stream_name(&config.name)?;
         metadata::strip_server_metadata(&mut config.metadata);
         config.check(is_pedantic)?;
         if let Some(id) = self.id_of(name) {
@@ -94,6 +94,7 @@ impl Streams {
         let id = StreamId(self.last_stream.0 + 1);
         let hash_seed = self.config.hash_seed ^ u64::from(id.0);
         let mut stream = Stream::new(id, config, self.wall, hash_seed);
+        stream.log.tuning = self.config.tuning;
         listen(engine, &mut stream);
         self.add_stream(stream);
         let event = Event::Stream {
@@ -115,10 +116,10 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         let (mut config, is_pedantic) = StreamConfig::from_json(request.body())?;
-        check_stream_name(&config.name)?;
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH.into());
         }
+        check_stream_name(&config.name)?;
         let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
         metadata::strip_server_metadata(&mut config.metadata);
         let old = self.streams[&id].config.clone();
@@ -127,6 +128,7 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
+        check_consumer_limits(stream, &config)?;
         stream.config = config;
         stream.row_dirty = true;
         if stream.config.subjects != old.subjects {
@@ -139,6 +141,9 @@ impl Streams {
         }
         if stream.config.max_msgs_per_subject != old.max_msgs_per_subject {
             stream.limit_subjects_again();
+        }
+        if stream.config.retention == Retention::Interest && old.retention != Retention::Interest {
+            stream.drop_unwanted();
         }
         if stream.config.max_age != old.max_age {
             super::streams::set_expiry(stream, &mut engine.timers, None);
@@ -237,11 +242,13 @@ impl Streams {
                 })
                 .collect();
             subjects.sort();
-            page = Page {
-                total: subjects.len(),
-                offset: asked.offset.min(subjects.len()),
-                limit: SUBJECTS_LIMIT,
-            };
+            if !subjects.is_empty() {
+                page = Page {
+                    total: subjects.len(),
+                    offset: asked.offset,
+                    limit: SUBJECTS_LIMIT,
+                };
+            }
             subjects = subjects
                 .into_iter()
                 .skip(page.offset)
@@ -335,9 +342,11 @@ impl Streams {
             return Err(ApiError::stream_purge_failed("stream purge not permitted").into());
         }
         let filter = Filter::new([asked.filter.as_bytes()]);
+        stream.is_untouched = false;
         if filter.is_all() && asked.seq == 0 && asked.keep == 0 {
             let purged = stream.purge_all();
             self.changed(id);
+            self.tell_effects(engine, id, now, out);
             return Ok(Answered::WhenSafe(responses::purged(purged)));
         }
         let mut removal = match std::mem::take(&mut request.progress) {
@@ -349,11 +358,12 @@ impl Streams {
         } else {
             stream.step_removal(&mut removal)
         };
-        if step == Ok(RemovalProgress::Done) && removal.filter.is_all() {
-            let first = stream.log.first();
-            for consumer in stream.consumers.values_mut() {
-                consumer.purged(first);
+        if step == Ok(RemovalProgress::Done) {
+            if removal.filter.is_all() && asked.seq > 0 {
+                // What is before the sequence is never to come, either.
+                stream.skip_before(Seq(asked.seq));
             }
+            stream.consumers_purged(&removal.filter);
         }
         self.changed(id);
         self.tell_effects(engine, id, now, out);
@@ -369,6 +379,34 @@ impl Streams {
             }
         }
     }
+}
+
+/// Consumers that are there have to keep to new limits, too.
+fn check_consumer_limits(stream: &Stream, config: &StreamConfig) -> Result<(), ApiError> {
+    let limits = &config.consumer_limits;
+    if *limits == stream.config.consumer_limits {
+        return Ok(());
+    }
+    let (pending, threshold) = (limits.max_ack_pending, limits.inactive_threshold);
+    let names: Vec<&str> = stream
+        .consumers
+        .values()
+        .filter(|consumer| {
+            let config = &consumer.config;
+            (pending > 0 && !(0..=pending).contains(&config.max_ack_pending))
+                || (threshold.0 > 0
+                    && (config.inactive_threshold.is_zero()
+                        || config.inactive_threshold > threshold))
+        })
+        .map(|consumer| consumer.name())
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::stream_update_failed(format!(
+        "change to limits violates consumers: {}",
+        names.join(", ")
+    )))
 }
 
 fn plan_purge(stream: &Stream, asked: &PurgeRequest, filter: Filter) -> Removal {
@@ -396,6 +434,7 @@ fn plan_purge(stream: &Stream, asked: &PurgeRequest, filter: Filter) -> Removal 
         filter,
         left,
         removed: 0,
+        is_purge: true,
     }
 }
 
@@ -403,17 +442,24 @@ fn plan_purge(stream: &Stream, asked: &PurgeRequest, filter: Filter) -> Removal 
 /// message.
 pub(super) fn state_of(stream: &Stream) -> Result<StreamState, NeedBlock> {
     let log = &stream.log;
+    let first = if log.messages() == 0 {
+        None
+    } else {
+        log.get(log.first())?
+    };
+    let first_ts = first.map_or(Timestamp::UNSET, |record| record.time);
+    Ok(state_at(stream, first_ts))
+}
+
+/// The counters of a stream whose first message was stored at `first_ts`.
+pub(super) fn state_at(stream: &Stream, first_ts: Timestamp) -> StreamState {
+    let log = &stream.log;
     let (first, last) = (log.first(), log.last());
     let is_empty = log.messages() == 0;
-    let first_ts = if is_empty {
-        Timestamp::UNSET
-    } else {
-        log.get(first)?
-            .map_or(Timestamp::UNSET, |record| record.time)
-    };
-    // A stream that never held anything says 0.
-    let is_new = is_empty && last.0 == stream.config.first_seq.saturating_sub(1);
-    Ok(StreamState {
+    // A stream that never held anything and was never purged says 0.
+    let is_new =
+        is_empty && stream.is_untouched && last.0 == stream.config.first_seq.saturating_sub(1);
+    StreamState {
         messages: log.messages(),
         bytes: log.bytes(),
         first_seq: if is_new {
@@ -437,7 +483,7 @@ pub(super) fn state_of(stream: &Stream) -> Result<StreamState, NeedBlock> {
             bytes: 0,
         }),
         consumer_count: stream.consumers.len() as u64,
-    })
+    }
 }
 
 pub(super) fn page(total: usize, offset: usize, limit: usize) -> Page {

@@ -125,9 +125,9 @@ impl OpenBlock {
     }
 
     /// Whether a message may be put behind the others.
-    pub(crate) fn has_room(&self, record: &Record<'_>) -> bool {
+    pub(crate) fn has_room(&self, record: &Record<'_>, len_max: usize) -> bool {
         self.records == 0
-            || (self.bytes.len() + record.stored_len() <= BLOCK_LEN_MAX
+            || (self.bytes.len() + record.stored_len() <= len_max
                 && record.seq.0 - self.key.first.0 < BLOCK_SEQS_MAX)
     }
 
@@ -397,7 +397,7 @@ mod tests {
             payload: b"x",
             header_len: 0,
         };
-        assert!(open.has_room(&record));
+        assert!(open.has_room(&record, BLOCK_LEN_MAX));
         open.append(&record);
         let read = Block::parse(KEY, open.close().bytes().clone());
         assert_eq!((read.written(), read.present()), (Some(51), 51));

@@ -10,6 +10,7 @@ use crate::Time;
 use crate::account::Sink;
 use crate::engine::{Engine, Timer};
 use crate::ids::{ConsumerId, StreamId};
+use crate::maintenance;
 use crate::outbox::Outbox;
 use midge_proto::headers::{HeaderWriter, name as names};
 
@@ -17,7 +18,8 @@ impl Streams {
     /// Starts to listen, with what was stored.
     pub(crate) fn enable(&mut self, engine: &mut Engine, recovery: StoredStreams, now: Time) {
         let api = engine.listen(Sink::Api, b"$JS.API.>");
-        self.api_subscriptions.push(api);
+        let maintenance = engine.listen(Sink::Maintenance, maintenance::FILTER);
+        self.api_subscriptions.extend([api, maintenance]);
         self.adopt(engine, recovery, now);
     }
 
@@ -28,6 +30,9 @@ impl Streams {
         self.last_stream = self.last_stream.max(recovery.last_stream);
         for mut stream in std::mem::take(&mut recovery.streams) {
             let id = stream.id;
+            // What was still to be trimmed is not stored.
+            stream.limit_subjects_again();
+            stream.log.tuning = self.config.tuning;
             listen(engine, &mut stream);
             self.by_name.insert(stream.config.name.clone(), id);
             let consumers: Vec<ConsumerId> = stream.consumers.keys().copied().collect();

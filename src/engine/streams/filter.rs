@@ -36,9 +36,23 @@ impl Filter {
         self.filters.is_empty()
     }
 
+    /// The filters; none mean all subjects.
+    pub(crate) fn filters(&self) -> &[Vec<u8>] {
+        &self.filters
+    }
+
     /// The subjects meant, if each is named.
     pub(crate) fn literals(&self) -> Option<&[Vec<u8>]> {
         self.is_literal.then_some(&self.filters[..])
+    }
+
+    /// Whether every subject meant is one that the other means.
+    pub(crate) fn is_within(&self, other: &Filter) -> bool {
+        let covers = |mine: &Vec<u8>| {
+            let mut theirs = other.filters.iter();
+            theirs.any(|theirs| midge_proto::is_subset(mine, theirs))
+        };
+        other.is_all() || (!self.is_all() && self.filters.iter().all(covers))
     }
 
     #[inline]

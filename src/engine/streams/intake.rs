@@ -80,7 +80,7 @@ impl Stream {
         if self.config.retention == Retention::Interest && !self.is_wanted(message.subject) {
             let seq = self.log.last().next();
             self.log.skip_to(seq);
-            self.log.set_last_time(wall);
+            self.log.set_last_time(wall.max(self.log.last_time()));
             self.remember(msg_id, seq, wall);
             self.row_dirty = true;
             return Ok(Stored::New(seq));
@@ -96,13 +96,13 @@ impl Stream {
         self.row_dirty = true;
         self.remember(msg_id, seq, wall);
         for consumer in self.consumers.values_mut() {
-            consumer.stored(subject);
+            consumer.stored(seq, subject);
         }
         if let Some(rollup) = rollup {
             self.roll_up(rollup, seq, subject);
         }
         if self.config.max_msgs_per_subject > 0 {
-            self.trim_subject(subject, self.config.max_msgs_per_subject as u64);
+            self.trim_subject(subject, self.config.max_msgs_per_subject as u64, false);
         }
         Ok(Stored::New(seq))
     }
@@ -241,8 +241,11 @@ impl Stream {
     /// A message replaces those before it.
     fn roll_up(&mut self, rollup: Rollup, seq: Seq, subject: &[u8]) {
         match rollup {
-            Rollup::Subject => self.trim_subject(subject, 1),
-            Rollup::All => self.remove_later(seq.prev(), Filter::all()),
+            Rollup::Subject => {
+                self.trim_subject(subject, 1, true);
+                self.consumers_purged(&Filter::new([subject]));
+            }
+            Rollup::All => self.purge_later(seq.prev()),
         }
     }
 }

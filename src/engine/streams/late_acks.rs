@@ -27,10 +27,7 @@ const AHEAD_MAX: usize = 64 * 1024;
 impl Consumer {
     /// Whether a message may have been delivered without this being known.
     pub(super) fn may_have_had(&self, seq: Seq) -> bool {
-        seq <= self.forgotten_until
-            && seq >= self.next_seq()
-            && self.wants_acks()
-            && self.is_to_come(seq)
+        seq <= self.forgotten_until && self.wants_acks() && self.is_ahead(seq)
     }
 
     /// Takes note that a message needs no delivery; false if there is no room
@@ -55,7 +52,10 @@ impl Consumer {
             return false;
         }
         self.pending = self.pending.saturating_sub(1);
-        self.skip_to(seq);
+        self.cursor.delivered.seq = self.cursor.delivered.seq.max(seq);
+        if self.cursor.unacked.is_empty() {
+            self.cursor.ack_floor = self.cursor.delivered;
+        }
         self.is_dirty = true;
         true
     }

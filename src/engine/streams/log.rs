@@ -10,15 +10,11 @@ use super::deletes::Deletes;
 use super::presence::Presence;
 use super::subjects::{Entry, Subjects};
 use super::summary::{accounted_len, summarize};
+use super::tuning::StreamsTuning;
 use crate::ids::{Seq, StreamId};
 use crate::storage::{BlockKey, RowKey, Write};
 use midge_proto::api::Timestamp;
 use std::collections::VecDeque;
-
-/// A block that is shorter than this when it is written is written again with
-/// what comes next, instead of leaving many small ones behind. Four pages of
-/// the disk: little beside what any commit costs.
-const REOPEN_LEN_MAX: usize = 16_000;
 
 /// What is known of a block without reading it.
 #[derive(Debug)]
@@ -26,6 +22,8 @@ pub(super) struct BlockMeta {
     pub(super) first: Seq,
     pub(super) last: Seq,
     pub(super) live: u32,
+    /// What its live messages count for.
+    pub(super) bytes: u64,
     pub(super) first_time: Timestamp,
     pub(super) last_time: Timestamp,
     pub(super) deletes: Deletes,
@@ -56,6 +54,7 @@ impl BlockMeta {
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(super) stream: StreamId,
+    pub(super) tuning: StreamsTuning,
     /// Kept in memory alone.
     pub(super) is_volatile: bool,
     pub(super) blocks: VecDeque<BlockMeta>,
@@ -86,6 +85,7 @@ impl Log {
     pub(crate) fn new(stream: StreamId, is_volatile: bool, subjects: Subjects) -> Self {
         Log {
             stream,
+            tuning: StreamsTuning::default(),
             is_volatile,
             blocks: VecDeque::new(),
             open: None,
@@ -102,6 +102,10 @@ impl Log {
             forgotten: Vec::new(),
             arrived: Vec::new(),
         }
+    }
+
+    pub(crate) fn is_volatile(&self) -> bool {
+        self.is_volatile
     }
 
     pub(crate) fn messages(&self) -> u64 {
@@ -199,6 +203,7 @@ impl Log {
             }
             meta.last = seq;
             meta.live += 1;
+            meta.bytes += size;
             meta.last_time = time;
             meta.has_message_ids |= has_message_id;
         }
@@ -214,7 +219,11 @@ impl Log {
 
     /// Sees to an open block that has room for a message.
     fn open_for(&mut self, record: &Record<'_>) {
-        if self.open.as_ref().is_some_and(|open| open.has_room(record)) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.has_room(record, self.tuning.block_len))
+        {
             return;
         }
         let was_full = self.open.is_some();
@@ -222,16 +231,18 @@ impl Log {
         if let Some(meta) = self.blocks.back_mut()
             && !self.is_volatile
             && let Some(block) = &meta.resident
-            && block.bytes().len() + record.stored_len() <= REOPEN_LEN_MAX
+            && block.bytes().len() + record.stored_len() <= self.tuning.reopen_len
             && record.seq.0 - meta.first.0 < super::block::BLOCK_SEQS_MAX
         {
             let open = OpenBlock::reopen(block);
-            if open.has_room(record) {
+            if open.has_room(record, self.tuning.block_len) {
                 self.open_hashes = block
                     .records()
                     .map(|record| self.subjects.hash(record.subject))
                     .collect();
                 self.open = Some(open);
+                // It will hold more than was known.
+                meta.presence = Presence::default();
                 meta.contents_dirty = true;
                 self.dirty.push(meta.first);
                 return;
@@ -250,6 +261,7 @@ impl Log {
             first: record.seq,
             last: record.seq.prev(),
             live: 0,
+            bytes: 0,
             first_time: record.time,
             last_time: record.time,
             deletes: Deletes::default(),

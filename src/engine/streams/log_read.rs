@@ -9,9 +9,6 @@ use crate::ids::Seq;
 use crate::storage::BlockKey;
 use midge_proto::api::Timestamp;
 
-/// Messages looked at in one search before others get their turn.
-pub(crate) const SEARCH_MAX: u32 = 10_000;
-
 /// Blocks asked for ahead of a consumer that reads from the disk, so that it
 /// finds the next one there.
 const READ_AHEAD: usize = 8;
@@ -113,7 +110,7 @@ impl Log {
             let hashes = literals.iter().map(|literal| self.subjects.hash(literal));
             hashes.collect::<Vec<_>>()
         });
-        let mut budget = SEARCH_MAX;
+        let mut budget = self.tuning.search;
         let mut index = self.block_from(at);
         while let Some(meta) = self.blocks.get(index) {
             if meta.first > to {
@@ -280,6 +277,10 @@ impl Log {
                 at = expected;
             }
         }
+        while self.messages > 0 && expected <= self.last && gaps.len() < max {
+            gaps.push(expected);
+            expected = expected.next();
+        }
         gaps
     }
 
@@ -320,10 +321,9 @@ impl Log {
         }
         meta.resident = Some(block);
         self.arrived.push(key);
-        for seq in lost {
-            self.drop_damaged(index, seq);
+        if !lost.is_empty() {
+            self.drop_lost(index, &lost);
         }
-        self.sweep_block(key.first);
     }
 
     /// Lets a block go from memory, if the store can give it back.

@@ -112,6 +112,7 @@ impl Log {
             first: key.first,
             last: summary.last,
             live: live as u32,
+            bytes,
             first_time: summary.first_time,
             last_time: summary.last_time,
             deletes: covered,

@@ -49,10 +49,15 @@ impl Log {
             return;
         };
         if !self.mark_deleted(index, entry.seq) {
+            // It was lost to damage, and could not be struck off then.
+            self.subjects.remove(id, entry.seq);
             return;
         }
         told(entry.seq, &self.subjects.by_id(id).name);
-        self.bytes = self.bytes.saturating_sub(u64::from(entry.size));
+        let size = u64::from(entry.size);
+        self.bytes = self.bytes.saturating_sub(size);
+        let meta = &mut self.blocks[index];
+        meta.bytes = meta.bytes.saturating_sub(size);
         self.subjects.remove(id, entry.seq);
         self.settle_block(index);
     }
@@ -64,11 +69,21 @@ impl Log {
         }
     }
 
-    /// A block that came in may hold no message any more.
-    pub(super) fn sweep_block(&mut self, first: Seq) {
-        if let Some(index) = self.block_of(first) {
-            self.settle_block(index);
+    /// A block came in without some of its messages. Their bytes do not count
+    /// any more, or limits would take others for them.
+    pub(super) fn drop_lost(&mut self, index: usize, lost: &[Seq]) {
+        for seq in lost {
+            self.drop_damaged(index, *seq);
         }
+        let meta = &mut self.blocks[index];
+        let records = meta.resident.iter().flat_map(|block| block.records());
+        let left = records
+            .filter(|record| meta.is_live(record.seq))
+            .map(|record| u64::from(entry_of(self.is_volatile, &record).size))
+            .sum();
+        let lost = std::mem::replace(&mut meta.bytes, left).saturating_sub(left);
+        self.bytes = self.bytes.saturating_sub(lost);
+        self.settle_block(index);
     }
 
     fn mark_deleted(&mut self, index: usize, seq: Seq) -> bool {

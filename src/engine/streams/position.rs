@@ -61,24 +61,30 @@ impl Cursor {
         seq: Seq,
         mut told: impl FnMut(Seq),
     ) -> bool {
-        if delivery <= self.ack_floor.delivery
-            || seq <= self.ack_floor.seq
-            || seq > self.delivered.seq
-        {
+        if seq <= self.ack_floor.seq || seq > self.delivered.seq {
             return false;
         }
+        // The floor counts first deliveries, whichever this ack is of.
+        let delivery = self
+            .unacked
+            .get(&seq)
+            .map_or(delivery, |unacked| unacked.delivery);
         let above = self.unacked.split_off(&seq.next());
         for settled in std::mem::replace(&mut self.unacked, above).into_keys() {
             self.redeliveries.remove(&settled);
             told(settled);
         }
-        self.ack_floor = if self.unacked.is_empty() {
-            self.delivered
-        } else {
-            Position { delivery, seq }
-        };
+        self.ack_floor = Position { delivery, seq };
         self.forget_below_floor();
         true
+    }
+
+    /// Does not wait for acks of messages that are not there any more.
+    pub(crate) fn settle_gone(&mut self, is_live: impl Fn(Seq) -> bool) {
+        let gone = self.unacked.keys().filter(|seq| !is_live(**seq));
+        for seq in gone.copied().collect::<Vec<_>>() {
+            self.settle(seq);
+        }
     }
 
     /// Gives a message up: it is not delivered again and not acknowledged.

@@ -30,8 +30,13 @@ pub(super) enum Progress {
     /// Messages of a new consumer, counted up to a sequence.
     Count { at: Seq, count: u64 },
     /// A walk over messages for a direct get: how many were sent, how many
-    /// bytes, and after which.
-    Batch { sent: u64, bytes: u64, last: Seq },
+    /// bytes, the last of them, and what is passed.
+    Batch {
+        sent: u64,
+        bytes: u64,
+        last: Seq,
+        passed: Seq,
+    },
 }
 
 /// A request that is being handled.

@@ -4,12 +4,14 @@
 //!
 //! | row | |
 //! |---|---|
-//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0 |
+//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each) |
 //! | consumer | created (signed), length and bytes of the configuration (JSON) |
 //! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before) |
 
 use super::consumer::Consumer;
+use super::filter::Filter;
 use super::position::{Cursor, Position, Unacked};
+use super::removal::Removal;
 use super::stream::Stream;
 use super::varint::{self, Reader};
 use crate::ids::{DeliverySeq, Seq};
@@ -28,6 +30,7 @@ pub(crate) struct StreamRow {
     pub(crate) config: StreamConfig,
     pub(crate) released: BTreeSet<Seq>,
     pub(crate) sweep: Option<Seq>,
+    pub(crate) removals: VecDeque<Removal>,
 }
 
 pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
@@ -42,6 +45,18 @@ pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
     varint::put_bytes(&mut row, &json.into_bytes());
     put_seqs(&mut row, stream.released.len(), stream.released.iter());
     varint::put(&mut row, stream.sweep.map_or(0, |at| at.0));
+    varint::put(&mut row, stream.removals.len() as u64);
+    for removal in &stream.removals {
+        let is_purge = u64::from(removal.is_purge);
+        for number in [removal.at.0, removal.to.0, removal.left, is_purge] {
+            varint::put(&mut row, number);
+        }
+        let filters = removal.filter.filters();
+        varint::put(&mut row, filters.len() as u64);
+        for filter in filters {
+            varint::put_bytes(&mut row, filter);
+        }
+    }
     row
 }
 
@@ -56,7 +71,29 @@ pub(crate) fn read_stream(row: &[u8]) -> Option<StreamRow> {
         config: StreamConfig::from_json(reader.bytes()?).ok()?.0,
         released: read_seqs(&mut reader)?,
         sweep: Some(Seq(reader.number()?)).filter(|at| at.0 > 0),
+        removals: read_removals(&mut reader)?,
     })
+}
+
+fn read_removals(reader: &mut Reader<'_>) -> Option<VecDeque<Removal>> {
+    let mut removals = VecDeque::new();
+    for _ in 0..reader.number()? {
+        let (at, to, left) = (reader.number()?, reader.number()?, reader.number()?);
+        let is_purge = reader.number()? != 0;
+        let mut filters = Vec::new();
+        for _ in 0..reader.number()? {
+            filters.push(reader.bytes()?);
+        }
+        removals.push_back(Removal {
+            at: Seq(at),
+            to: Seq(to),
+            filter: Filter::new(filters),
+            left,
+            removed: 0,
+            is_purge,
+        });
+    }
+    Some(removals)
 }
 
 pub(crate) fn write_consumer(consumer: &Consumer) -> Vec<u8> {

@@ -19,10 +19,7 @@ use midge_proto::api::{AckSubject, FlowControlSubject, ReplayPolicy, Timestamp};
 use midge_proto::headers::{HeaderWriter, name as names};
 use std::time::Duration;
 
-/// Messages that a consumer delivers in one turn.
-const DELIVERIES_MAX: usize = 512;
-
-/// Bytes likewise.
+/// Bytes that a consumer delivers in one turn.
 const DELIVERED_BYTES_MAX: usize = 1024 * 1024;
 
 /// A consumer whose receiver is far behind rests this long.
@@ -77,7 +74,11 @@ impl Streams {
         if std::mem::take(&mut self.interest_changed) {
             self.check_interest(engine, now);
         }
+        self.retry(engine, now, out);
         self.advance(engine, now);
+        for id in std::mem::take(&mut self.told) {
+            self.tell_effects(engine, id, now, out);
+        }
         for request in std::mem::take(&mut self.again) {
             self.handle(engine, *request, now, out);
         }
@@ -183,16 +184,16 @@ impl Streams {
         if stream.config.retention == midge_proto::api::Retention::Limits {
             return;
         }
-        let mut settled = effects.settled.into_iter();
-        while let Some(seq) = settled.next() {
-            if let Err(need) = stream.release(seq) {
+        let mut is_waiting = false;
+        for seq in effects.settled {
+            if stream.release(seq).is_err() {
                 stream.released.insert(seq);
-                stream.released.extend(settled);
                 stream.row_dirty = true;
-                self.park(need, Job::Advance(stream_id));
-                self.advance_later(stream_id);
-                break;
+                is_waiting = true;
             }
+        }
+        if is_waiting {
+            self.advance_later(stream_id);
         }
         self.cursor_changed(stream_id, now);
         self.tell_effects(engine, stream_id, now, out);
@@ -212,7 +213,17 @@ impl Streams {
         if stream.effects.is_empty() {
             return;
         }
+        let wall = self.wall;
         for (id, effects) in std::mem::take(&mut stream.effects) {
+            if effects.is_cleared
+                && let Some(consumer) = self
+                    .streams
+                    .get_mut(&stream_id)
+                    .and_then(|stream| stream.consumers.get_mut(&id))
+            {
+                // It counts as settled, as an ack would.
+                consumer.last_acked = Some(wall);
+            }
             self.carry_out(engine, stream_id, id, effects, now, out);
             self.make_ready(stream_id, id);
         }
@@ -260,7 +271,7 @@ fn deliver<O: Outbox>(
     out: &mut O,
 ) -> Turn {
     let mut bytes = 0;
-    for _ in 0..DELIVERIES_MAX {
+    for _ in 0..log.tuning.deliveries {
         if !consumer.has_receiver() {
             return Turn::Idle;
         }
@@ -268,11 +279,10 @@ fn deliver<O: Outbox>(
             Err(need) => return Turn::Need(need),
             Ok(Next::Message { seq, deliveries }) => (seq, deliveries),
             Ok(Next::Again) => return Turn::More,
-            Ok(Next::Later) => return Turn::Idle,
-            // Full as well: async-nats waits without an end for the status of
-            // a request that does not wait, and its own acks may be what is
-            // missing.
-            Ok(Next::Dry | Next::Full) => {
+            Ok(Next::Later) if !consumer.is_paused(wall) => return Turn::Idle,
+            // Who does not want to wait is not left waiting for acks of
+            // others, or for the end of a pause.
+            Ok(Next::Dry | Next::Full | Next::Later) => {
                 consumer.run_dry(effects);
                 return Turn::Idle;
             }
@@ -389,27 +399,20 @@ fn serve_pull<O: Outbox>(
 ) -> Option<bool> {
     while let Some(pull) = consumer.pulls.front_mut() {
         let (wanted, bytes_left) = (pull.wanted, pull.bytes_left);
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
         let status = if pull.is_expired(now) {
-            Some(Status::RequestTimeout {
-                wanted,
-                bytes_left: bytes_left.unwrap_or(0),
-            })
-        } else if let Some(left) = bytes_left
-            && left < size as u64
-        {
-            Some(Status::TooLarge {
-                wanted,
-                bytes_left: left,
-            })
+            Some(Status::RequestTimeout { wanted, bytes_left })
+        } else if bytes_left > 0 && bytes_left < size {
+            Some(Status::TooLarge { wanted, bytes_left })
         } else {
             None
         };
         if status.is_none() {
             let routed = engine.send_out(&pull.reply, None, message, out);
             if routed.receivers > 0 {
-                if let Some(left) = &mut pull.bytes_left {
-                    *left -= size as u64;
-                    if *left == 0 {
+                if pull.bytes_left > 0 {
+                    pull.bytes_left -= size;
+                    if pull.bytes_left == 0 {
                         pull.wanted = 1;
                     }
                 }
@@ -432,12 +435,13 @@ fn finish_pull(consumer: &mut Consumer, now: Time, effects: &mut Effects) {
         return;
     }
     if let Some(done) = consumer.pulls.served(now)
-        && let Some(bytes_left) = done.bytes_left
-        && bytes_left > 0
+        && done.bytes_left > 0
     {
-        effects
-            .statuses
-            .push((done.reply, Status::BatchCompleted { bytes_left }));
+        let status = Status::BatchCompleted {
+            wanted: done.wanted,
+            bytes_left: done.bytes_left,
+        };
+        effects.statuses.push((done.reply, status));
     }
 }
 
@@ -469,10 +473,10 @@ fn ask_flow<O: Outbox>(engine: &mut Engine, consumer: &mut Consumer, size: usize
 
 pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &Status, out: &mut O) {
     let mut header = Vec::new();
-    let left = |writer: HeaderWriter<'_>, wanted: u64, bytes_left: u64| {
+    let left = |writer: HeaderWriter<'_>, wanted: i64, bytes_left: i64| {
         writer
-            .number(names::PENDING_MESSAGES, wanted)
-            .number(names::PENDING_BYTES, bytes_left)
+            .header(names::PENDING_MESSAGES, wanted.to_string().as_bytes())
+            .header(names::PENDING_BYTES, bytes_left.to_string().as_bytes())
             .finish();
     };
     match *status {
@@ -488,9 +492,9 @@ pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &St
             let writer = HeaderWriter::status(&mut header, 409, "Message Size Exceeds MaxBytes");
             left(writer, wanted, bytes_left);
         }
-        Status::BatchCompleted { bytes_left } => {
+        Status::BatchCompleted { wanted, bytes_left } => {
             let writer = HeaderWriter::status(&mut header, 409, "Batch Completed");
-            left(writer, 0, bytes_left);
+            left(writer, wanted, bytes_left);
         }
         Status::ServerShutdown { wanted, bytes_left } => {
             let writer = HeaderWriter::status(&mut header, 409, "Server Shutdown");

@@ -33,6 +33,8 @@ pub(crate) struct Stream {
     /// What consumers were told while messages were removed.
     pub(crate) effects: Vec<(ConsumerId, Effects)>,
     pub(crate) expiry_due: Option<crate::Time>,
+    /// It was neither written to nor purged since it is in memory.
+    pub(crate) is_untouched: bool,
     pub(crate) is_dirty: bool,
     pub(crate) row_dirty: bool,
     pub(crate) subscriptions: Vec<crate::ids::SubId>,
@@ -67,6 +69,7 @@ impl Stream {
             recalling: VecDeque::new(),
             effects: Vec::new(),
             expiry_due: None,
+            is_untouched: true,
             is_dirty: true,
             row_dirty: true,
             subscriptions: Vec::new(),

@@ -12,6 +12,7 @@ use super::removal::Progress;
 use super::request::Request;
 use super::rows;
 use super::stream::Stream;
+use super::tuning::StreamsTuning;
 use crate::Time;
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, Seq, StreamId};
@@ -24,16 +25,15 @@ use midge_proto::api::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// Blocks of all streams in memory, beside those that are still to be
-/// written.
-const CACHE_LEN_MAX: usize = 16 * 1024 * 1024;
-
 /// A change of a cursor that nobody waits for is stored this late, together
 /// with those that follow: a slow consumer must not cost a commit a message.
 const CURSOR_LINGER: Duration = Duration::from_millis(100);
 
 /// What may wait for the disk before publishers are held back.
 const UNCOMMITTED_MAX: u64 = 16 * 1024 * 1024;
+
+/// A block that could not be read is asked for again after this.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Requests that may wait for a block.
 const PARKED_MAX: usize = 4096;
@@ -77,6 +77,8 @@ pub struct StreamsConfig {
     pub server_name: String,
     /// The server's id.
     pub server_id: String,
+    /// How much is kept and done at a time.
+    pub tuning: StreamsTuning,
 }
 
 pub(crate) struct Streams {
@@ -99,7 +101,7 @@ pub(crate) struct Streams {
     cursors_due: Option<Time>,
     pub(super) answers: Answers,
     /// Work that waits for the next batch.
-    pub(super) waiting_commit: Vec<Job>,
+    waiting_commit: Vec<Job>,
     pub(super) in_flight: Option<InFlight>,
     /// Bytes stored since the batch that is in flight.
     uncommitted: u64,
@@ -108,12 +110,17 @@ pub(crate) struct Streams {
     loading: HashSet<BlockKey, FixedState>,
     parked: HashMap<BlockKey, Vec<Job>, FixedState>,
     parked_requests: usize,
+    /// Work whose block could not be read, and when that is tried again.
+    failed_jobs: Vec<Job>,
+    retry_due: Option<Time>,
     /// The blocks in memory with their lengths, oldest first.
     cache: VecDeque<(BlockKey, usize)>,
     cache_len: usize,
     // Towards consumers.
     pub(super) ready: VecDeque<(StreamId, ConsumerId)>,
     pub(super) advancing: VecDeque<StreamId>,
+    /// Streams whose consumers are to hear of removals.
+    pub(super) told: Vec<StreamId>,
     /// Requests that go on in the next turn.
     pub(super) again: Vec<Box<Request>>,
     pub(crate) push_consumers: usize,
@@ -122,6 +129,7 @@ pub(crate) struct Streams {
     pub(crate) api_total: u64,
     pub(crate) api_errors: u64,
     pub(crate) damaged_rows: u64,
+    pub(crate) stored_total: u64,
     /// Subjects that the API listens on.
     pub(super) api_subscriptions: Vec<crate::ids::SubId>,
     pub(super) scratch: Vec<u8>,
@@ -151,16 +159,20 @@ impl Streams {
             loading: HashSet::with_hasher(hasher.clone()),
             parked: HashMap::with_hasher(hasher),
             parked_requests: 0,
+            failed_jobs: Vec::new(),
+            retry_due: None,
             cache: VecDeque::new(),
             cache_len: 0,
             ready: VecDeque::new(),
             advancing: VecDeque::new(),
+            told: Vec::new(),
             again: Vec::new(),
             push_consumers: 0,
             interest_changed: false,
             api_total: 0,
             api_errors: 0,
             damaged_rows: 0,
+            stored_total: 0,
             api_subscriptions: Vec::new(),
             scratch: Vec::new(),
         }
@@ -250,6 +262,12 @@ impl Streams {
         self.answers.push(reply, on_failure, body);
     }
 
+    /// Puts work aside until everything that was done so far is safe.
+    pub(super) fn wait_for_commit(&mut self, job: Job) {
+        self.is_urgent = true;
+        self.waiting_commit.push(job);
+    }
+
     /// Whether something is on its way to the disk, or has to go there.
     pub(crate) fn is_settled(&self) -> bool {
         self.in_flight.is_none()
@@ -309,9 +327,12 @@ impl Streams {
         Some(batch)
     }
 
-    /// When a batch is due though nobody waits for it.
+    /// When something is due though nobody waits for it: a batch, or work that
+    /// could not be done.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.cursors_due.filter(|_| self.in_flight.is_none())
+        let is_free = self.in_flight.is_none() && self.health == Health::Good;
+        let cursors_due = self.cursors_due.filter(|_| is_free);
+        [cursors_due, self.retry_due].into_iter().flatten().min()
     }
 
     /// The batch has become durable: what was promised leaves, and consumers
@@ -340,10 +361,15 @@ impl Streams {
 
     /// The batch has not become durable, and nothing will until the store has
     /// been opened again. Nobody was promised anything.
-    pub(crate) fn failed<O: Outbox>(&mut self, engine: &mut Engine, out: &mut O) {
+    pub(crate) fn failed<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
         self.health = Health::Failed;
-        let in_flight = self.in_flight.take();
-        let answers = in_flight.map(|batch| batch.answers).unwrap_or_default();
+        let mut jobs = std::mem::take(&mut self.waiting_commit);
+        let mut answers = Answers::default();
+        if let Some(in_flight) = self.in_flight.take() {
+            answers = in_flight.answers;
+            jobs.extend(in_flight.jobs);
+        }
+        jobs.extend(self.parked.drain().flat_map(|(_, jobs)| jobs));
         let later = std::mem::take(&mut self.answers);
         for answers in [answers, later] {
             answers.each(|reply, body, on_failure| {
@@ -355,6 +381,12 @@ impl Streams {
             });
         }
         self.forget_unwritten();
+        // All else begins anew with what the disk holds.
+        for job in jobs {
+            if let Job::Request(request) = job {
+                self.handle(engine, *request, now, out);
+            }
+        }
     }
 
     /// Drops everything that was on its way to the disk or from it.
@@ -367,6 +399,8 @@ impl Streams {
         self.waiting_commit.clear();
         self.parked.clear();
         self.parked_requests = 0;
+        self.failed_jobs.clear();
+        self.retry_due = None;
         self.loading.clear();
         self.wanted.clear();
         self.uncommitted = 0;
@@ -426,6 +460,7 @@ impl Streams {
             if stream.log.lost > lost {
                 stream.row_dirty = true;
                 self.changed(key.stream);
+                self.recount(key.stream);
             }
             self.arrived(key.stream);
         }
@@ -440,7 +475,7 @@ impl Streams {
     }
 
     /// A block could not be read. Requests for it are refused; what the
-    /// streams want for themselves they try again when they are next busy.
+    /// streams want for themselves they try again a little later.
     pub(crate) fn load_failed<O: Outbox>(
         &mut self,
         engine: &mut Engine,
@@ -453,9 +488,20 @@ impl Streams {
             if let Job::Request(request) = job {
                 self.parked_requests -= 1;
                 self.refuse(engine, &request, out);
+            } else {
+                self.failed_jobs.push(job);
+                self.retry_due.get_or_insert(now + RETRY_PAUSE);
             }
         }
-        let _ = now;
+    }
+
+    /// Tries again what failed for want of a block.
+    pub(super) fn retry<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
+        if self.retry_due.take_if(|due| *due <= now).is_some() {
+            for job in std::mem::take(&mut self.failed_jobs) {
+                self.run_job(engine, job, now, out);
+            }
+        }
     }
 
     /// What could wait is due.
@@ -493,7 +539,7 @@ impl Streams {
     /// Lets go of the blocks that came in first, until the rest fits.
     pub(super) fn shrink_cache(&mut self) {
         let mut tries = self.cache.len();
-        while self.cache_len > CACHE_LEN_MAX && tries > 0 {
+        while self.cache_len > self.config.tuning.cache_len && tries > 0 {
             tries -= 1;
             let Some((key, len)) = self.cache.pop_front() else {
                 return;
@@ -539,6 +585,9 @@ impl Streams {
                 }),
                 other => other,
             };
+            if !stream.effects.is_empty() {
+                self.told.push(id);
+            }
             if stream.log.messages() != messages {
                 self.changed(id);
             }
@@ -550,11 +599,24 @@ impl Streams {
         }
     }
 
+    /// How much waits for something, or for its turn.
+    pub(crate) fn backlog(&self) -> usize {
+        let parked: usize = self.parked.values().map(Vec::len).sum();
+        let waiting = self.waiting_commit.len() + self.again.len() + self.answers.len();
+        parked
+            + waiting
+            + self.failed_jobs.len()
+            + self.loading.len()
+            + self.ready.len()
+            + self.advancing.len()
+    }
+
     /// Whether there is work that does not wait for anything.
     pub(crate) fn has_work(&self) -> bool {
         !self.ready.is_empty()
             || !self.advancing.is_empty()
             || !self.again.is_empty()
+            || !self.told.is_empty()
             || self.interest_changed
     }
 }

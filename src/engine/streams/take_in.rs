@@ -36,6 +36,10 @@ impl Streams {
                 self.take_flow_answer(message.subject);
                 true
             }
+            Sink::Maintenance => {
+                engine.ask_for_maintenance(message.subject, reply, out);
+                true
+            }
             Sink::Pull => {
                 self.take_pull(engine, message, reply, now, out);
                 true
@@ -74,6 +78,7 @@ impl Streams {
         } else {
             Err(ApiError::CLUSTER_NOT_AVAIL)
         };
+        self.stored_total += u64::from(matches!(stored, Ok(Stored::New(_))));
         let is_async = is_volatile || stream.config.persist_mode == PersistMode::Async;
         let name = stream.config.name.as_str();
         let (seq, duplicate) = match &stored {
@@ -104,9 +109,12 @@ impl Streams {
                     .push(reply, OnFailure::PubAck, |body| ack.write(body));
             }
         }
+        if !stream.effects.is_empty() {
+            self.told.push(id);
+        }
         let has_removals = stream.has_removals();
         let expires = stream.config.max_age.0 > 0 && stream.expiry_due.is_none();
-        if has_removals || expires {
+        if has_removals || expires || !stream.effects.is_empty() {
             self.advance_later(id);
         }
         self.changed(id);

@@ -1,0 +1,43 @@
+//! How much the streams keep and do at a time.
+//!
+//! Nobody has to change these; a test makes them small, so that what is rare
+//! with some messages in a second happens all the time.
+
+use super::block::BLOCK_LEN_MAX;
+
+/// Sizes and step widths. The defaults are what they were measured for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamsTuning {
+    /// Bytes of blocks of all streams in memory, beside those that are still
+    /// to be written. Has to hold those that are worked on at a time.
+    pub cache_len: usize,
+    /// A block is closed before it grows past this; at most
+    /// [`BLOCK_LEN_MAX`].
+    pub block_len: usize,
+    /// A block that is shorter than this when it is written is written again
+    /// with what comes next, instead of leaving many small ones behind. Four
+    /// pages of the disk: little beside what any commit costs.
+    pub reopen_len: usize,
+    /// Messages looked at in one search before others get their turn.
+    pub search: u32,
+    /// Messages removed in one go, before others get their turn.
+    pub removals: u64,
+    /// Messages that a consumer delivers in one turn.
+    pub deliveries: usize,
+    /// Messages of a direct get's batch that are sent in one turn.
+    pub batch: u64,
+}
+
+impl Default for StreamsTuning {
+    fn default() -> Self {
+        StreamsTuning {
+            cache_len: 16 * 1024 * 1024,
+            block_len: BLOCK_LEN_MAX,
+            reopen_len: 16_000,
+            search: 10_000,
+            removals: 10_000,
+            deliveries: 512,
+            batch: 512,
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! What should be true: streams and consumers as plain maps.
+//!
+//! The model is told of every command when the engine is, and of every
+//! delivery when it arrives. It is cloned when a batch is taken, so that it
+//! is known what a power cut leaves behind. Of a message that a limit allows
+//! to go it only knows that it may be gone; all else is certain.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) subject: String,
+    /// The header block, empty if there is none.
+    pub(super) header: String,
+    pub(super) body: String,
+    pub(super) time: i64,
+}
+
+impl Message {
+    /// What it counts for in a stream's bytes.
+    pub(super) fn size(&self, is_memory: bool) -> u64 {
+        let overhead = match (is_memory, self.header.is_empty()) {
+            (true, _) => 16,
+            (false, true) => 30,
+            (false, false) => 34,
+        };
+        (overhead + self.subject.len() + self.header.len() + self.body.len()) as u64
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Kept,
+    /// A rule allows it to be gone.
+    Maybe,
+    /// It was damaged. Limits may count it until that is noticed.
+    Lost,
+    /// It is gone, or will be as soon as its block has been read.
+    Gone,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) message: Rc<Message>,
+    pub(super) presence: Presence,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retention {
+    Limits,
+    Interest,
+    WorkQueue,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StreamSettings {
+    pub(super) retention: Retention,
+    pub(super) discard_new: bool,
+    pub(super) discard_new_per_subject: bool,
+    pub(super) max_msgs: i64,
+    pub(super) max_bytes: i64,
+    pub(super) max_per_subject: i64,
+    pub(super) max_age_ms: i64,
+    pub(super) window_ms: i64,
+    pub(super) is_memory: bool,
+    pub(super) is_async: bool,
+}
+
+/// A message id, with the wall clock's time when it was stored.
+#[derive(Debug, Clone)]
+pub(super) struct Id {
+    pub(super) id: String,
+    pub(super) seq: u64,
+    pub(super) wall: i64,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct StreamModel {
+    /// Tells it from others of its name.
+    pub(super) incarnation: u64,
+    pub(super) settings: StreamSettings,
+    pub(super) last: u64,
+    pub(super) last_time: i64,
+    pub(super) messages: BTreeMap<u64, Entry>,
+    pub(super) consumers: BTreeMap<String, ConsumerModel>,
+    pub(super) ids: Vec<Id>,
+    /// Counts are not exact any more.
+    pub(super) is_damaged: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Acks {
+    None,
+    All,
+    Explicit,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ConsumerSettings {
+    pub(super) acks: Acks,
+    pub(super) filters: Vec<String>,
+    pub(super) is_push: bool,
+    pub(super) max_deliver: i64,
+    pub(super) max_ack_pending: i64,
+    pub(super) ack_wait_ms: i64,
+    pub(super) backoff_ms: Vec<i64>,
+    pub(super) is_memory: bool,
+    pub(super) policy: Policy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Policy {
+    All,
+    New,
+    Last,
+    LastPerSubject,
+    Start(u64),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct ConsumerModel {
+    pub(super) incarnation: u64,
+    pub(super) settings: ConsumerSettings,
+    /// The highest sequence that it was given, or starts behind.
+    pub(super) passed: u64,
+    /// Messages before that, still to come.
+    pub(super) picks: Vec<u64>,
+    /// Deliveries so far.
+    pub(super) deliveries: u64,
+    /// Not settled, with how often each was delivered.
+    pub(super) unacked: BTreeMap<u64, u32>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Model {
+    pub(super) streams: BTreeMap<String, StreamModel>,
+}
+
+impl Model {
+    /// What is left when the memory is lost.
+    pub(super) fn stored(&self) -> Model {
+        let mut model = self.clone();
+        model.streams.retain(|_, stream| !stream.settings.is_memory);
+        for stream in model.streams.values_mut() {
+            stream
+                .consumers
+                .retain(|_, consumer| !consumer.settings.is_memory);
+        }
+        model
+    }
+
+    pub(super) fn stream(&self, name: &str, incarnation: u64) -> Option<&StreamModel> {
+        self.streams
+            .get(name)
+            .filter(|stream| stream.incarnation == incarnation)
+    }
+
+    /// Messages that have come of age may be gone.
+    pub(super) fn age(&mut self, wall: i64) {
+        for stream in self.streams.values_mut() {
+            let max = stream.settings.max_age_ms * 1_000_000;
+            if max > 0 {
+                for entry in stream.messages.values_mut() {
+                    if entry.presence == Presence::Kept && wall - entry.message.time >= max {
+                        entry.presence = Presence::Maybe;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl StreamModel {
+    pub(super) fn new(incarnation: u64, settings: StreamSettings) -> Self {
+        StreamModel {
+            incarnation,
+            settings,
+            last: 0,
+            last_time: 0,
+            messages: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            ids: Vec::new(),
+            is_damaged: false,
+        }
+    }
+
+    pub(super) fn with(&self, presence: Presence) -> impl Iterator<Item = (u64, &Rc<Message>)> {
+        self.messages
+            .iter()
+            .filter(move |(_, entry)| entry.presence == presence)
+            .map(|(seq, entry)| (*seq, &entry.message))
+    }
+
+    pub(super) fn kept(&self) -> impl Iterator<Item = (u64, &Rc<Message>)> {
+        self.with(Presence::Kept)
+    }
+
+    pub(super) fn has(&self, seq: u64) -> bool {
+        self.presence(seq) == Some(Presence::Kept)
+    }
+
+    pub(super) fn presence(&self, seq: u64) -> Option<Presence> {
+        self.messages.get(&seq).map(|entry| entry.presence)
+    }
+
+    pub(super) fn mark(&mut self, seq: u64, presence: Presence) {
+        if let Some(entry) = self.messages.get_mut(&seq) {
+            entry.presence = presence;
+        }
+    }
+
+    /// Nothing about its messages is in doubt, or on its way out.
+    pub(super) fn is_exact(&self) -> bool {
+        !self.is_damaged
+            && self
+                .messages
+                .values()
+                .all(|entry| entry.presence == Presence::Kept)
+    }
+
+    pub(super) fn is_wanted(&self, subject: &str) -> bool {
+        self.consumers
+            .values()
+            .any(|consumer| consumer.matches(subject))
+    }
+
+    /// Stores a message; returns its sequence.
+    pub(super) fn append(&mut self, message: Message, id: Option<&str>, wall: i64) -> u64 {
+        self.last += 1;
+        let seq = self.last;
+        self.last_time = message.time;
+        if let Some(id) = id {
+            self.ids.push(Id {
+                id: id.to_owned(),
+                seq,
+                wall,
+            });
+        }
+        if self.settings.retention == Retention::Interest && !self.is_wanted(&message.subject) {
+            return seq;
+        }
+        let entry = Entry {
+            message: Rc::new(message),
+            presence: Presence::Kept,
+        };
+        self.messages.insert(seq, entry);
+        self.trim();
+        seq
+    }
+
+    /// Lets the limits take what they may.
+    pub(super) fn trim(&mut self) {
+        let settings = self.settings.clone();
+        let (mut count, mut bytes) = (0, 0);
+        let mut of_subject: BTreeMap<String, i64> = BTreeMap::new();
+        for entry in self.messages.values_mut().rev() {
+            if entry.presence == Presence::Gone {
+                continue;
+            }
+            let of_subject = of_subject.entry(entry.message.subject.clone()).or_default();
+            *of_subject += 1;
+            count += 1;
+            bytes += entry.message.size(self.settings.is_memory) as i64;
+            let is_over = (settings.max_msgs > 0 && count > settings.max_msgs)
+                || (settings.max_bytes > 0 && bytes > settings.max_bytes)
+                || (settings.max_per_subject > 0 && *of_subject > settings.max_per_subject);
+            if is_over && entry.presence == Presence::Kept {
+                entry.presence = Presence::Maybe;
+            }
+        }
+    }
+
+    /// Removes everything before `seq` of a subject, or of all.
+    pub(super) fn roll_up(&mut self, seq: u64, subject: Option<&str>) {
+        for (_, entry) in self.messages.range_mut(..seq) {
+            let is_meant = subject.is_none_or(|subject| entry.message.subject == subject);
+            if is_meant && entry.presence != Presence::Lost {
+                entry.presence = Presence::Gone;
+            }
+        }
+    }
+
+    /// A consumer is through with a message.
+    pub(super) fn settled(&mut self, consumer: &str, seq: u64, was_exhausted: bool) {
+        let Some(entry) = self.messages.get(&seq) else {
+            return;
+        };
+        let subject = &entry.message.subject;
+        let presence = match self.settings.retention {
+            Retention::Limits => return,
+            Retention::WorkQueue if was_exhausted => Presence::Maybe,
+            Retention::WorkQueue => Presence::Gone,
+            Retention::Interest => {
+                let others: Vec<_> = self
+                    .consumers
+                    .iter()
+                    .filter(|(name, other)| *name != consumer && other.matches(subject))
+                    .map(|(_, other)| other)
+                    .collect();
+                if others.iter().any(|other| other.wants(seq)) {
+                    // Whether one that was delivered too often holds it is
+                    // not promised.
+                    if others.iter().any(|other| other.surely_wants(seq)) {
+                        return;
+                    }
+                    Presence::Maybe
+                } else if was_exhausted {
+                    Presence::Maybe
+                } else {
+                    Presence::Gone
+                }
+            }
+        };
+        if matches!(entry.presence, Presence::Kept | Presence::Maybe) {
+            self.mark(seq, presence);
+        }
+    }
+}
+
+impl ConsumerModel {
+    pub(super) fn matches(&self, subject: &str) -> bool {
+        let filters = &self.settings.filters;
+        filters.is_empty()
+            || filters
+                .iter()
+                .any(|filter| midge_proto::matches(filter.as_bytes(), subject.as_bytes()))
+    }
+
+    pub(super) fn is_exhausted(&self, seq: u64) -> bool {
+        let max = self.settings.max_deliver;
+        max > 0
+            && self
+                .unacked
+                .get(&seq)
+                .is_some_and(|count| i64::from(*count) >= max)
+    }
+
+    pub(super) fn is_to_come(&self, seq: u64) -> bool {
+        seq > self.passed || self.picks.contains(&seq)
+    }
+
+    /// Not delivered, or not settled.
+    pub(super) fn wants(&self, seq: u64) -> bool {
+        self.is_to_come(seq) || self.unacked.contains_key(&seq)
+    }
+
+    pub(super) fn surely_wants(&self, seq: u64) -> bool {
+        self.wants(seq) && !self.is_exhausted(seq)
+    }
+
+    /// Settles what an ack means; returns it with whether it had been
+    /// delivered as often as may be.
+    pub(super) fn settle(&mut self, seq: u64, all_before: bool) -> Vec<(u64, bool)> {
+        let mut settled: Vec<u64> = Vec::new();
+        if self.settings.acks == Acks::All && all_before {
+            if seq <= self.passed {
+                settled.extend(self.unacked.range(..=seq).map(|(seq, _)| *seq));
+            }
+        } else if self.unacked.contains_key(&seq) {
+            settled.push(seq);
+        }
+        settled
+            .into_iter()
+            .map(|seq| {
+                let was_exhausted = self.is_exhausted(seq);
+                self.unacked.remove(&seq);
+                (seq, was_exhausted)
+            })
+            .collect()
+    }
+
+    /// How many messages are still to come, if the stream's are certain.
+    pub(super) fn pending(&self, stream: &StreamModel) -> u64 {
+        stream
+            .kept()
+            .filter(|(seq, message)| self.is_to_come(*seq) && self.matches(&message.subject))
+            .count() as u64
+    }
+}
