@@ -29,7 +29,9 @@ impl World {
         let model = &self.model;
         self.pulls.retain(|_, pull| {
             let consumer = &model.streams[&pull.stream].consumers[&pull.consumer];
-            consumer.settings.max_ack_pending < 0 || consumer.unacked.is_empty()
+            let may_deliver = consumer.settings.max_ack_pending < 0 || consumer.unacked.is_empty();
+            // One whose bytes are used up to the last ends without a word.
+            may_deliver && (pull.max_bytes == 0 || pull.got == 0)
         });
         let endless = self.pulls.iter().next();
         let endless = endless.map(|(number, pull)| (number, &pull.stream, &pull.consumer));

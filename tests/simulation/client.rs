@@ -95,7 +95,8 @@ impl World {
             time: wall.max(stream.last_time),
         };
         assert_eq!(stream.append(message, draft.id.as_deref(), wall), seq);
-        match draft.rollup {
+        // What is not kept, as nobody wants it, replaces nothing.
+        match draft.rollup.filter(|_| stream.has(seq)) {
             Some(true) => stream.roll_up(seq, None),
             Some(false) => stream.roll_up(seq, Some(&subject)),
             None => {}
@@ -252,6 +253,7 @@ impl World {
             consumer: consumer.to_owned(),
             wanted,
             got: 0,
+            max_bytes,
             ends: self.now + Duration::from_millis(expires),
         };
         self.pulls.insert(number, pull);

@@ -214,7 +214,12 @@ impl World {
         }
         let is_interest = stream.settings.retention == Retention::Interest;
         let last = stream.last;
-        let settings = self.consumer_settings(name, last, is_interest);
+        // Where the last messages may be gone, nobody knows where it starts.
+        let is_certain = stream.is_exact() && stream.settings.max_age_ms == 0;
+        let mut settings = self.consumer_settings(name, last, is_interest);
+        if !is_certain && matches!(settings.policy, Policy::Last | Policy::LastPerSubject) {
+            settings.policy = Policy::All;
+        }
         let body = consumer_json(name, consumer, &settings);
         let state = start(&self.model.streams[name], incarnation, settings);
         let insert = |model: &mut Model| {
@@ -321,7 +326,7 @@ impl World {
                 }
             }
         };
-        let was_there = stream.has(picked);
+        let was_there = stream.has(picked) && stream.settings.max_age_ms == 0;
         self.on_all(|model| mark(model, Presence::Maybe));
         match self.request(&subject, &body) {
             Ended::Done(_) => self.on_all(|model| mark(model, Presence::Gone)),

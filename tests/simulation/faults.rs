@@ -147,7 +147,7 @@ impl World {
         self.engine.hurry();
         for _ in 0..2000 {
             self.engine.hurry();
-            self.pass_to_next(Duration::from_millis(3100));
+            self.pass_to_next(Duration::from_millis(6000));
             let is_busy = self.in_flight.is_some()
                 || self.reopens.is_some()
                 || !self.loads.is_empty()

@@ -74,6 +74,7 @@ impl Streams {
             return Err(no_such_message(&stream.log, seq).into());
         }
         self.changed(id);
+        self.wake_receivers(id);
         self.tell_effects(engine, id, now, out);
         Ok(Answered::WhenSafe(responses::success(
             ResponseKind::MessageDelete,

@@ -346,6 +346,7 @@ impl Streams {
         if filter.is_all() && asked.seq == 0 && asked.keep == 0 {
             let purged = stream.purge_all();
             self.changed(id);
+            self.wake_receivers(id);
             self.tell_effects(engine, id, now, out);
             return Ok(Answered::WhenSafe(responses::purged(purged)));
         }
@@ -366,6 +367,7 @@ impl Streams {
             stream.consumers_purged(&removal.filter);
         }
         self.changed(id);
+        self.wake_receivers(id);
         self.tell_effects(engine, id, now, out);
         match step {
             Ok(RemovalProgress::Done) => Ok(Answered::WhenSafe(responses::purged(removal.removed))),

@@ -81,11 +81,11 @@ impl Stream {
     }
 
     /// Removes everything up to a sequence, as soon as can be.
-    pub(super) fn purge_later(&mut self, to: Seq) {
+    pub(super) fn purge_later(&mut self, to: Seq, filter: Filter) {
         self.removals.push_back(Removal {
             at: self.log.first(),
             to,
-            filter: Filter::all(),
+            filter,
             left: u64::MAX,
             removed: 0,
             is_purge: true,
@@ -206,7 +206,8 @@ impl Stream {
             {
                 let mut removal = Removal {
                     at: state.first,
-                    to: state.last.seq,
+                    // Whatever was lost meanwhile, the last one stays.
+                    to: state.last.seq.prev(),
                     filter: filter.clone(),
                     left: state.count - max as u64,
                     removed: 0,
@@ -343,14 +344,14 @@ impl Stream {
             .values()
             .map(|consumer| consumer.cursor.ack_floor.seq);
         let Some(floor) = floors.min() else {
-            return self.purge_later(self.log.last());
+            return self.purge_later(self.log.last(), Filter::all());
         };
         let seen = self
             .consumers
             .values()
             .map(|consumer| consumer.next_seq().prev());
         let seen = seen.max().unwrap_or(floor).min(self.log.last());
-        self.purge_later(floor.min(self.log.last()));
+        self.purge_later(floor.min(self.log.last()), Filter::all());
         let mut at = floor.next().max(self.log.first());
         while at <= seen {
             if self.log.is_live(at) {

@@ -69,6 +69,18 @@ impl Streams {
         }
     }
 
+    /// Messages of a stream are gone: those who do not wait for others are to
+    /// be told if there is nothing left for them.
+    pub(crate) fn wake_receivers(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        let consumers: Vec<ConsumerId> = stream.consumers.keys().copied().collect();
+        for consumer in consumers {
+            self.make_ready(id, consumer);
+        }
+    }
+
     /// Does what does not wait for anything: removals, deliveries.
     pub(crate) fn work<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
         if std::mem::take(&mut self.interest_changed) {

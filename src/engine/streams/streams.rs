@@ -588,8 +588,12 @@ impl Streams {
             if !stream.effects.is_empty() {
                 self.told.push(id);
             }
-            if stream.log.messages() != messages {
+            let is_less = stream.log.messages() != messages;
+            if is_less {
                 self.changed(id);
+            }
+            if is_less {
+                self.wake_receivers(id);
             }
             match expired {
                 Ok(Progress::Done) => {}

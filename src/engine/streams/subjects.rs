@@ -198,6 +198,18 @@ impl Subjects {
         }
     }
 
+    /// A message is lost, and nobody knows of which subject: where its place
+    /// is kept it is found.
+    pub(crate) fn strike(&mut self, seq: Seq) {
+        let found = self
+            .slots
+            .iter()
+            .find(|(_, slot)| slot.entry(seq).is_some());
+        if let Some((place, _)) = found {
+            self.remove(SubjectId(place as u32), seq);
+        }
+    }
+
     /// The last message was looked for and is this.
     pub(crate) fn correct_last(&mut self, id: SubjectId, last: Option<Entry>) {
         match last {
