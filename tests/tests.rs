@@ -23,6 +23,7 @@ mod slow_readers;
 mod store_files;
 mod stream_consumers;
 mod stream_floods;
+mod stream_late_acks;
 mod stream_restarts;
 mod stream_util;
 mod streams;
