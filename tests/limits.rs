@@ -1,6 +1,6 @@
 //! Each limit, at it and past it.
 
-use crate::util::{CONNECT, Server};
+use crate::util::{CONNECT, Server, midge};
 
 #[test]
 fn a_control_line_may_have_4096_bytes_of_argument() {
@@ -81,8 +81,11 @@ fn connections_are_limited_and_the_next_is_told() {
 #[test]
 fn running_out_of_descriptors_costs_only_those_who_wait() {
     let mut command = std::process::Command::new("sh");
-    let midge = env!("CARGO_BIN_EXE_midge");
-    command.args(["-c", &format!("ulimit -n 24; exec {midge} --port 0")]);
+    let midge = midge();
+    command.args([
+        "-c",
+        &format!("ulimit -n 24; exec {midge} --port 0 --no-store"),
+    ]);
     let server = Server::spawn(command);
     let mut first = server.client();
     let mut waiting = Vec::new();
@@ -121,7 +124,7 @@ fn a_wrong_flag_is_explained() {
         (&["--no-such-flag"], "--no-such-flag"),
         (&["no-such-command"], "no-such-command"),
     ] {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_midge"))
+        let output = std::process::Command::new(midge())
             .args(args)
             .output()
             .unwrap();

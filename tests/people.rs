@@ -148,3 +148,39 @@ fn patience_with_mistakes_ends() {
     assert_eq!(heard.matches("type HELP").count(), 32);
     assert!(heard.ends_with("-ERR 'Unknown Protocol Operation'\r\n"));
 }
+
+#[test]
+fn a_person_keeps_a_message_and_takes_it_back() {
+    let dir = crate::stream_util::Dir::new();
+    let server = dir.serve();
+    let mut person = server.connect();
+    let mut ask = |line: &str| {
+        person.send(format!("{line}\n"));
+        // The confirmation and the answer come in either order.
+        let (mut confirmed, mut answer) = (false, None);
+        while !confirmed || answer.is_none() {
+            let line = person.line();
+            if line == "+OK" {
+                confirmed = true;
+            } else {
+                answer = Some((line, person.line()));
+            }
+        }
+        answer.unwrap()
+    };
+    let (_, created) =
+        ask("ASK $JS.API.STREAM.CREATE.ORDERS {\"name\":\"ORDERS\",\"subjects\":[\"orders.>\"]}");
+    assert!(created.contains("\"did_create\":true"), "{created}");
+    let (_, stored) = ask("ASK orders.new a box of pears");
+    assert_eq!(stored, "{\"stream\":\"ORDERS\",\"seq\":1}");
+    let (_, made) = ask(
+        "ASK $JS.API.CONSUMER.CREATE.ORDERS.packer {\"stream_name\":\"ORDERS\",\
+         \"config\":{\"durable_name\":\"packer\",\"ack_policy\":\"explicit\"}}",
+    );
+    assert!(made.contains("\"name\":\"packer\""), "{made}");
+    let (line, pears) = ask("ASK $JS.API.CONSUMER.MSG.NEXT.ORDERS.packer 1");
+    assert_eq!(pears, "a box of pears");
+    let ack = line.split(' ').nth(3).unwrap();
+    let (line, nothing) = ask(&format!("ASK {ack} +ACK"));
+    assert!(line.ends_with(" 0") && nothing.is_empty(), "{line}");
+}

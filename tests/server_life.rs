@@ -1,6 +1,6 @@
 //! Starting, stopping, leaving, and the ways in which a client can be odd.
 
-use crate::util::{PATIENCE, Server};
+use crate::util::{PATIENCE, Server, midge};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -156,7 +156,7 @@ fn a_lame_duck_without_clients_just_goes() {
 #[test]
 fn a_taken_port_is_said_and_fails() {
     let server = Server::start();
-    let output = Command::new(env!("CARGO_BIN_EXE_midge"))
+    let output = Command::new(midge())
         .args(["--port", &server.address.port().to_string()])
         .output()
         .unwrap();
@@ -170,7 +170,7 @@ fn a_taken_port_is_said_and_fails() {
 
 #[test]
 fn a_host_that_is_none_is_said_and_fails() {
-    let output = Command::new(env!("CARGO_BIN_EXE_midge"))
+    let output = Command::new(midge())
         .args(["--host", "no host"])
         .output()
         .unwrap();
@@ -186,10 +186,7 @@ fn help_and_version_need_no_server() {
         (&["serve", "--help"], "--max-payload"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_midge"))
-            .args(args)
-            .output()
-            .unwrap();
+        let output = Command::new(midge()).args(args).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(
             output.status.success() && text.contains(words),

@@ -15,6 +15,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const CONNECT: &str =
     "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n";
 
+/// The program under test: the one that was built with the tests, or the one
+/// that `MIDGE_BIN` names.
+pub(crate) fn midge() -> String {
+    std::env::var("MIDGE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_midge").to_owned())
+}
+
 /// A midge of one's own, on a free port; it ends with the test.
 pub(crate) struct Server {
     child: Child,
@@ -29,9 +35,9 @@ impl Server {
     }
 
     pub(crate) fn start_with(args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_midge"));
+        let mut command = Command::new(midge());
         command.args(["--port", "0"]).args(args);
-        if !args.contains(&"--store") {
+        if cfg!(feature = "streams") && !args.contains(&"--store") {
             command.arg("--no-store");
         }
         Server::spawn(command)
@@ -83,6 +89,20 @@ impl Server {
 
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the log says this.
+    #[track_caller]
+    pub(crate) fn wait_log(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(words) {
+            assert!(
+                Instant::now() < deadline,
+                "{words:?} is not in {}",
+                self.log()
+            );
+            std::thread::yield_now();
+        }
     }
 
     /// A connection that has read its INFO.
@@ -215,6 +235,20 @@ impl Client {
         }
     }
 
+    /// The next bytes, so many.
+    #[track_caller]
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.received.len() < count {
+            assert!(
+                self.fill(),
+                "closed {} bytes early",
+                count - self.received.len()
+            );
+        }
+        let rest = self.received.split_off(count);
+        std::mem::replace(&mut self.received, rest)
+    }
+
     /// Expects exactly these bytes next.
     #[track_caller]
     pub(crate) fn expect(&mut self, wanted: impl AsRef<[u8]>) {
@@ -296,6 +330,11 @@ impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
         println!("seed {seed}");
         Dice(seed)
+    }
+
+    /// One that another one's seed leads to.
+    pub(crate) fn quiet(seed: u64) -> Self {
+        Dice(seed | 1)
     }
 
     pub(crate) fn next(&mut self) -> u64 {

@@ -2,6 +2,8 @@
 
 mod logging;
 mod serve;
+#[cfg(feature = "streams")]
+mod store;
 mod units;
 
 use argh::{EarlyExit, FromArgs};
@@ -9,6 +11,10 @@ use std::process::ExitCode;
 
 /// Exit code for a command line that cannot be understood.
 const EXIT_USAGE: u8 = 2;
+
+#[cfg(feature = "streams")]
+/// Exit code for a store in which something is damaged.
+const EXIT_DAMAGE: u8 = 1;
 
 /// midge, a NATS-compatible pub/sub server small enough for the edge.
 /// Without a command it serves.
@@ -20,8 +26,13 @@ struct Midge {
 
 #[derive(FromArgs)]
 #[argh(subcommand)]
+#[allow(clippy::large_enum_variant)] // There is one, for a moment.
 enum Command {
     Serve(serve::Serve),
+    #[cfg(feature = "streams")]
+    Verify(store::Verify),
+    #[cfg(feature = "streams")]
+    Compact(store::Compact),
 }
 
 /// Runs what the arguments ask for; the first of them is the program's name.
@@ -40,9 +51,13 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
         Some(_) => {}
     }
     match Midge::from_args(&["midge"], &args) {
-        Ok(Midge {
-            command: Command::Serve(serve),
-        }) => serve.run(),
+        Ok(Midge { command }) => match command {
+            Command::Serve(serve) => serve.run(),
+            #[cfg(feature = "streams")]
+            Command::Verify(verify) => verify.run(),
+            #[cfg(feature = "streams")]
+            Command::Compact(compact) => compact.run(),
+        },
         Err(EarlyExit {
             output,
             status: Ok(()),

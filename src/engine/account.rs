@@ -35,6 +35,8 @@ pub(crate) enum Sink {
     Ack,
     /// To a consumer, as an answer to flow control.
     FlowControl,
+    /// To whoever looks after the store.
+    Maintenance,
 }
 
 /// The interest of one client, or of a part of the server, in one filter.

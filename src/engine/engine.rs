@@ -8,6 +8,8 @@ use crate::account::{Account, GLOBAL, Sink, Subscription};
 use crate::auth::Auth;
 use crate::ids::{ConsumerId, StreamId, SubId};
 use crate::limits::Limits;
+#[cfg(feature = "streams")]
+use crate::maintenance::Desk;
 use crate::outbox::{CloseReason, Outbox};
 use crate::rng::Rng;
 use crate::session::Session;
@@ -100,6 +102,9 @@ pub struct Engine {
     pub(crate) hits: Vec<Sink>,
     /// Messages of the streams' own that go to a part of the server.
     pub(crate) internal: VecDeque<Internal>,
+    /// Who asked for something to be done with the store.
+    #[cfg(feature = "streams")]
+    pub(crate) desk: Desk,
     /// The streams, if there are any to be.
     pub(crate) streams: Option<Box<Streams>>,
 }
@@ -126,6 +131,8 @@ impl Engine {
             queue_groups: Vec::new(),
             hits: Vec::new(),
             internal: VecDeque::new(),
+            #[cfg(feature = "streams")]
+            desk: Desk::default(),
             streams: None,
         }
     }

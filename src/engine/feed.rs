@@ -54,6 +54,16 @@ impl Engine {
         self.streams.is_some()
     }
 
+    /// How many streams are kept, and how many messages in them.
+    pub fn stored_totals(&self) -> (usize, u64) {
+        let Some(streams) = &self.streams else {
+            return (0, 0);
+        };
+        let messages = |stream: &crate::streams::Stream| stream.log.messages();
+        let total = streams.streams.values().map(messages).sum();
+        (streams.streams.len(), total)
+    }
+
     /// Tells what the wall clock says. Messages are stored with it; once a
     /// turn is enough.
     #[inline]
@@ -159,6 +169,7 @@ impl Engine {
 
     /// Tells everybody who waits for messages that the server stops.
     pub fn shut_down_streams<O: Outbox>(&mut self, out: &mut O) {
+        self.close_desk(out);
         self.with_streams(|streams, engine| streams.shut_down(engine, out));
         self.clean_up(out);
     }

@@ -4,18 +4,25 @@
 //! threads when they are free and brings back what they have to tell. It
 //! never waits for them but at the very end.
 
+use crate::config::Config;
 use crate::connections::Connections;
 use crate::event_loop::EventLoop;
 use crate::identity::entropy;
+use crate::offline::{self, count};
 use crate::server::{Shared, StartError};
-use midge_engine::{BlockKey, Engine, StoredStreams, StreamsConfig, StreamsTuning};
+use midge_engine::{
+    Block, BlockKey, Engine, Maintenance, RowKey, Seq, StoredStreams, StreamId, StreamsConfig,
+    StreamsTuning,
+};
 use midge_proto::api::Timestamp;
-use midge_store::{Event, Store, StoreConfig, StoreHandle, StoreStats};
-use std::collections::VecDeque;
+use midge_store::{
+    Damage, DamageKind, Event, Opened, Store, StoreConfig, StoreHandle, StoreStats, VerifyReport,
+};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long a stopping server waits for its last batch. What a client was
 /// promised is safe already; this is for what it was not promised yet.
@@ -24,22 +31,35 @@ const LAST_BATCH: Duration = Duration::from_secs(10);
 /// How often it looks whether that is done.
 const LAST_BATCH_POLL: Duration = Duration::from_millis(1);
 
+/// Damaged blocks that are reported one by one.
+const KNOWN_DAMAGE_MAX: usize = 1000;
+
+/// Damaged things that are named in the log at once; the rest is counted.
+const DAMAGE_LOGGED_MAX: usize = 20;
+
+const BUSY: &[u8] = b"{\"type\":\"io.midge.api.v1.verify_response\",\"error\":{\"code\":409,\
+    \"description\":\"another look is under way\"}}";
+
 /// The store's side of the event loop.
 pub(crate) struct Disk {
     handle: StoreHandle<StoredStreams>,
+    path: PathBuf,
     events: Vec<Event<StoredStreams>>,
     /// Blocks to be read, once the reader takes more.
     wanted: VecDeque<BlockKey>,
+    /// Blocks whose damage was reported, so that it is only once.
+    known_damage: HashSet<BlockKey>,
 }
 
 impl Disk {
     /// Opens the file and gives the engine the streams that are in it.
-    pub(crate) fn open(
+    fn open(
         path: &Path,
         shared: Arc<Shared>,
         engine: &mut Engine,
         connections: &mut Connections,
     ) -> Result<Self, StartError> {
+        let begun = Instant::now();
         let hash_seed = entropy();
         let mut stored = StoredStreams::new(hash_seed);
         let mut config = StoreConfig::new(path);
@@ -50,14 +70,8 @@ impl Disk {
             config.path = Path::new(".").join(path);
         }
         let store = Store::open(&config, &mut stored).map_err(StartError::Store)?;
-        if stored.damaged() > 0 {
-            log::error!(
-                "{}: {} rows are damaged; what they told of is not served",
-                path.display(),
-                stored.damaged()
-            );
-        }
-        log::info!("{} streams in {}", stored.streams(), path.display());
+        let opened = *store.opened();
+        log_damaged_rows(path, &stored);
         let info = engine.info();
         let streams = StreamsConfig {
             hash_seed,
@@ -80,13 +94,21 @@ impl Disk {
                 engine.loaded(now, key, block, connections);
             }
         }
+        log_opened(path, engine, &opened, begun.elapsed());
         let handle =
             StoreHandle::start(store, move || shared.wake()).map_err(StartError::EventLoop)?;
         Ok(Disk {
             handle,
+            path: config.path,
             events: Vec::new(),
             wanted: VecDeque::new(),
+            known_damage: HashSet::new(),
         })
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn stats(&self) -> StoreStats {
@@ -112,19 +134,37 @@ impl Disk {
                     log::warn!("the store is open again, streams are available");
                     engine.recovered(now, stored, connections);
                 }
-                Event::Loaded { key, block } => engine.loaded(now, key, block, connections),
+                Event::Loaded { key, block } => {
+                    self.log_damage(engine, key, block.as_ref());
+                    engine.loaded(now, key, block, connections);
+                }
                 Event::LoadFailed { key, error } => {
                     log::error!(
-                        "cannot read block {} of stream {}: {error}",
-                        key.first,
-                        key.stream.0
+                        "stream {}: cannot read the messages from sequence {} on: {error}",
+                        name_of(engine, key.stream),
+                        key.first
                     );
                     engine.load_failed(now, key, connections);
                 }
-                Event::Verified(_) => {}
+                Event::Verified(report) => {
+                    log_report(engine, &report);
+                    let answer = offline::to_json(&report, |id| engine.stream_name(id));
+                    engine.maintained(now, &answer, connections);
+                }
             }
         }
         self.events = events;
+    }
+
+    /// Names the messages that are damaged in a block that was read.
+    fn log_damage(&mut self, engine: &Engine, key: BlockKey, block: Option<&Block>) {
+        let Some(damage) = block.and_then(midge_store::damage_in) else {
+            return;
+        };
+        if self.known_damage.len() < KNOWN_DAMAGE_MAX && self.known_damage.insert(key) {
+            let name = engine.stream_name(key.stream);
+            log::error!("{}", offline::describe(&damage, name));
+        }
     }
 
     /// Hands the threads what the engine has for them.
@@ -137,6 +177,12 @@ impl Disk {
                 log::error!("the store takes no batch: {}", refused.why);
                 engine.store_failed(now, connections);
             }
+        }
+        if let Some(Maintenance::Verify) = engine.take_maintenance()
+            && !self.handle.verify()
+        {
+            // Somebody asked the handle without asking the engine.
+            engine.maintained(now, BUSY, connections);
         }
         self.wanted.extend(engine.take_wanted_blocks());
         while let Some(key) = self.wanted.front() {
@@ -163,7 +209,25 @@ impl Disk {
     }
 }
 
+/// Opens the file that the configuration names, if it names one.
+pub(crate) fn open_configured(
+    config: &Config,
+    shared: &Arc<Shared>,
+    engine: &mut Engine,
+    connections: &mut Connections,
+) -> Result<Option<Disk>, StartError> {
+    let Some(path) = &config.store else {
+        return Ok(None);
+    };
+    Disk::open(path, shared.clone(), engine, connections).map(Some)
+}
+
 impl EventLoop {
+    /// Tells the engine what the wall clock says.
+    pub(crate) fn tell_wall(&mut self) {
+        self.engine.set_wall(wall());
+    }
+
     /// Takes in what the store's threads have done.
     pub(crate) fn completions(&mut self) {
         if let Some(disk) = &mut self.disk {
@@ -195,8 +259,83 @@ impl EventLoop {
     }
 }
 
+/// A stream by its name, or by its number if it has gone.
+fn name_of(engine: &Engine, id: StreamId) -> String {
+    let name = engine.stream_name(id).map(str::to_owned);
+    name.unwrap_or_else(|| id.0.to_string())
+}
+
+fn log_opened(path: &Path, engine: &Engine, opened: &Opened, took: Duration) {
+    let (streams, messages) = engine.stored_totals();
+    let took = humantime::format_duration(Duration::from_millis(took.as_millis() as u64));
+    let repaired = if opened.was_repaired {
+        ", after checking all of it, as it had not been closed"
+    } else {
+        ""
+    };
+    log::info!(
+        "Store {}: {}, {}, opened in {took}{repaired}",
+        path.display(),
+        count(streams as u64, "stream"),
+        count(messages, "message")
+    );
+    if opened.remade_summaries > 0 {
+        log::warn!(
+            "damaged summaries that were made anew from the messages: {}",
+            opened.remade_summaries
+        );
+    }
+}
+
+fn log_damaged_rows(path: &Path, stored: &StoredStreams) {
+    let rows = stored.damaged_rows();
+    let names: HashMap<StreamId, &str> = stored.names().collect();
+    for row in rows.iter().take(DAMAGE_LOGGED_MAX) {
+        let first = match row {
+            RowKey::Deletes(block) | RowKey::Summary(block) => block.first,
+            _ => Seq(0),
+        };
+        let damage = Damage {
+            stream: row.stream(),
+            first,
+            last: first,
+            kind: DamageKind::Row(*row),
+        };
+        let name = names.get(&row.stream()).copied();
+        log::error!("{}", offline::describe(&damage, name));
+    }
+    if !rows.is_empty() {
+        log::error!(
+            "{}: damaged rows, of which what they told of is not served: {}",
+            path.display(),
+            rows.len()
+        );
+    }
+}
+
+fn log_report(engine: &Engine, report: &VerifyReport) {
+    for damage in report.damage.iter().take(DAMAGE_LOGGED_MAX) {
+        let name = engine.stream_name(damage.stream);
+        log::error!("{}", offline::describe(damage, name));
+    }
+    if report.is_sound() {
+        log::info!(
+            "looked at {}, all is as it was written",
+            count(report.records, "message")
+        );
+    } else if let Some(why) = &report.stopped_by {
+        log::error!("the look at what is stored ended early: {why}");
+    } else {
+        log::error!(
+            "looked at {}, {} damaged",
+            count(report.records, "message"),
+            report.damaged
+        );
+    }
+}
+
 /// What the wall clock says.
-pub(crate) fn wall() -> Timestamp {
+fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Timestamp(since.map_or(0, |since| {
         i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

@@ -11,9 +11,13 @@
 //!   thread.
 //! - [`StoreHandle`] is what an event loop holds: batches and wishes go in,
 //!   [`Event`]s come out, nothing waits.
-//! - [`verify()`] and [`compact`] are for a file that no server has open.
+//! - [`verify()`], [`compact`] and [`recover`] are for a file that no server
+//!   has open.
 //!
 //! How the file is laid out, and what it costs to write, is in `README.md`.
+
+// See the feature in the manifest.
+#![cfg(feature = "streams")]
 
 mod config;
 mod error;
@@ -25,6 +29,7 @@ mod maintenance;
 mod medium;
 mod opening;
 mod reader;
+mod recovery;
 mod stats;
 mod store;
 mod verify;
@@ -34,8 +39,9 @@ pub use config::{CACHE_BYTES, IDLE_PAUSE, RETRY_FIRST, RETRY_MAX, StoreConfig};
 pub use error::StoreError;
 pub use handle::{Event, LOADS_MAX, Refused, StoreHandle, WhyRefused};
 pub use layout::STORED_BLOCK_LEN_MAX;
-pub use maintenance::{Compacted, compact, verify};
+pub use maintenance::{Compacted, compact, verify, verify_into};
 pub use opening::Opened;
+pub use recovery::{Recovered, recover};
 pub use stats::{Histogram, StoreStats};
 pub use store::{Commit, Loaded, Store};
-pub use verify::{DAMAGE_LISTED_MAX, Damage, DamageKind, VerifyReport};
+pub use verify::{DAMAGE_LISTED_MAX, Damage, DamageKind, VerifyReport, damage_in};

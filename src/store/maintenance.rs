@@ -30,26 +30,42 @@ impl RowSink for Nothing {
 
 /// Looks at everything in a store: pages, rows, blocks, records.
 ///
-/// The pages come first, since redb may end the process over one that
-/// contradicts itself. If they are not sound, that is all that is said.
+/// What is stored comes first, so that damage is named where it can be: of
+/// pages redb says no more than that some are not sound. It may end the
+/// process over one that contradicts itself, where panics abort.
 pub fn verify(path: &Path) -> Result<VerifyReport, StoreError> {
-    let mut store = open_existing(path)?;
-    let db = store.database_mut();
-    let pages_are_sound = match contain(path, "verify", || db.check_integrity().map_err(boxed)) {
-        Ok(is_sound) => is_sound,
-        Err(StoreError::Damaged { what, .. }) => {
-            return Ok(VerifyReport {
-                pages_are_sound: Some(false),
-                stopped_by: Some(what),
-                ..VerifyReport::default()
-            });
-        }
-        Err(error) => return Err(error),
+    verify_into(path, &mut Nothing)
+}
+
+/// The same, handing the rows to a sink, which may know more about them.
+pub fn verify_into(path: &Path, sink: &mut dyn RowSink) -> Result<VerifyReport, StoreError> {
+    length(path)?;
+    let mut store = match Store::open(&StoreConfig::new(path), sink) {
+        Err(StoreError::Damaged { what, .. }) => return Ok(unsound(what)),
+        other => other?,
     };
-    let mut report = store.verify()?;
-    report.pages_are_sound = Some(pages_are_sound);
+    let mut report = match store.verify() {
+        Err(StoreError::Damaged { what, .. }) => return Ok(unsound(what)),
+        other => other?,
+    };
+    let db = store.database_mut();
+    match contain(path, "verify", || db.check_integrity().map_err(boxed)) {
+        Err(StoreError::Damaged { .. }) => {
+            report.pages_are_sound = Some(false);
+            return Ok(report);
+        }
+        other => report.pages_are_sound = Some(other?),
+    }
     store.close()?;
     Ok(report)
+}
+
+fn unsound(what: String) -> VerifyReport {
+    VerifyReport {
+        pages_are_sound: Some(false),
+        stopped_by: Some(what),
+        ..VerifyReport::default()
+    }
 }
 
 /// Gives back the room that a store does not use.

@@ -9,7 +9,7 @@ use crate::layout::{
 use crate::medium::{Meter, Opener, check_path, open_file};
 use crate::opening::{self, Opened};
 use bytes::Bytes;
-use log::warn;
+use log::debug;
 use midge_engine::{Batch, Block, BlockKey, RowSink, Write};
 use redb::{Database, ReadTransaction, ReadableDatabase, Table, TableError, WriteTransaction};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -136,7 +136,7 @@ impl Store {
 
     fn commit_writes(&self, batch: &Batch, settle: bool) -> Result<(), StoreError> {
         contain(self.path(), "write to", || {
-            let mut transaction = self.db.begin_write().map_err(boxed)?;
+            let mut transaction = self.begin_write()?;
             transaction.set_quick_repair(settle);
             apply(&transaction, batch)?;
             transaction.commit().map_err(boxed)
@@ -148,6 +148,10 @@ impl Store {
     pub fn load(&self, key: BlockKey) -> Result<Option<Loaded>, StoreError> {
         let found = contain(self.path(), "read", || read_block(&self.snapshot()?, key))?;
         Ok(found.map(|(bytes, is_whole)| parse(key, bytes, is_whole)))
+    }
+
+    pub(crate) fn begin_write(&self) -> Result<WriteTransaction, Box<redb::Error>> {
+        self.db.begin_write().map_err(boxed)
     }
 
     pub(crate) fn snapshot(&self) -> Result<ReadTransaction, Box<redb::Error>> {
@@ -336,7 +340,7 @@ pub(crate) fn parse(key: BlockKey, bytes: Bytes, is_whole: bool) -> Loaded {
         None => 1,
     };
     if lost > 0 {
-        warn!(
+        debug!(
             "stream {}, block from sequence {}: damaged, {present} records of it are whole",
             key.stream.0, key.first
         );

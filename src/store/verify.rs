@@ -381,6 +381,25 @@ impl Walk {
     }
 }
 
+/// What is damaged in a block, if something is.
+pub fn damage_in(block: &Block) -> Option<Damage> {
+    let present = block.present();
+    let written = block.written();
+    let lost = written.map(|written| written.saturating_sub(present) as u64);
+    let kind = match lost {
+        None => DamageKind::Header,
+        Some(0) => return None,
+        Some(count) => DamageKind::Records(count),
+    };
+    let (first, last) = missing(block, lost.unwrap_or(0));
+    Some(Damage {
+        stream: block.key().stream,
+        first,
+        last,
+        kind,
+    })
+}
+
 /// From the first sequence of a block that is not there to the last: the
 /// damage is among them, beside such as were never written. What may have
 /// been behind the last that is there counts if the others are too few.
@@ -397,7 +416,8 @@ fn missing(block: &Block, lost: u64) -> (Seq, Seq) {
     (lowest, highest)
 }
 
-fn next_block(
+/// The first block behind this one.
+pub(crate) fn next_block(
     snapshot: &ReadTransaction,
     last: Option<BlockKey>,
 ) -> Result<Option<BlockKey>, Box<redb::Error>> {

@@ -63,7 +63,7 @@ impl World {
         resolve(name, stream, &found, wall);
         let messages: BTreeMap<u64, u64> = stream
             .kept()
-            .map(|(seq, message)| (seq, message.size()))
+            .map(|(seq, message)| (seq, message.size(stream.settings.is_memory)))
             .collect();
         let subjects: BTreeSet<String> = stream
             .kept()
@@ -320,7 +320,10 @@ fn resolve(name: &str, stream: &mut StreamModel, found: &BTreeSet<u64>, wall: i6
 fn check_limits(name: &str, stream: &StreamModel) {
     let settings = &stream.settings;
     let count = stream.kept().count() as i64;
-    let bytes: u64 = stream.kept().map(|(_, message)| message.size()).sum();
+    let bytes: u64 = stream
+        .kept()
+        .map(|(_, message)| message.size(stream.settings.is_memory))
+        .sum();
     let mut of_subject: BTreeMap<&str, i64> = BTreeMap::new();
     for (_, message) in stream.kept() {
         *of_subject.entry(&message.subject).or_default() += 1;

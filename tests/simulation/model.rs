@@ -19,9 +19,13 @@ pub(super) struct Message {
 
 impl Message {
     /// What it counts for in a stream's bytes.
-    pub(super) fn size(&self) -> u64 {
-        let header = if self.header.is_empty() { 0 } else { 4 };
-        (30 + self.subject.len() + self.header.len() + self.body.len() + header) as u64
+    pub(super) fn size(&self, is_memory: bool) -> u64 {
+        let overhead = match (is_memory, self.header.is_empty()) {
+            (true, _) => 16,
+            (false, true) => 30,
+            (false, false) => 34,
+        };
+        (overhead + self.subject.len() + self.header.len() + self.body.len()) as u64
     }
 }
 
@@ -257,7 +261,7 @@ impl StreamModel {
             let of_subject = of_subject.entry(entry.message.subject.clone()).or_default();
             *of_subject += 1;
             count += 1;
-            bytes += entry.message.size() as i64;
+            bytes += entry.message.size(self.settings.is_memory) as i64;
             let is_over = (settings.max_msgs > 0 && count > settings.max_msgs)
                 || (settings.max_bytes > 0 && bytes > settings.max_bytes)
                 || (settings.max_per_subject > 0 && *of_subject > settings.max_per_subject);

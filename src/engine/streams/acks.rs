@@ -62,6 +62,7 @@ impl Streams {
         let mut effects = Effects::default();
         let mut next = None;
         consumer.last_used = now;
+        let is_known = consumer.has_passed(seq);
         // Nearly all are plain.
         let parsed = if body.is_empty() || body == b"+ACK" {
             Ack::Ack
@@ -75,25 +76,37 @@ impl Streams {
             .map(|unacked| unacked.delivered_at);
         let is_ahead = consumer.is_ahead(seq);
         let mut wakes = false;
+        let mut is_terminated = false;
+        // What it has not delivered nobody can have processed: no answer, as
+        // that would promise something.
+        let settles = matches!(parsed, Ack::Ack | Ack::Term { .. });
+        let reply = reply.filter(|_| is_known || !settles);
         match parsed {
+            Ack::Ack | Ack::Term { .. } if !is_known => {}
             Ack::Ack => wakes = consumer.ack(delivery, seq, wall, &mut effects),
             Ack::Next(request) => {
-                consumer.ack(delivery, seq, wall, &mut effects);
+                if is_known {
+                    consumer.ack(delivery, seq, wall, &mut effects);
+                }
                 next = Some(request);
             }
             Ack::Nak { delay } => {
                 let delay = delay.map(duration);
-                consumer.nak(delivery, seq, delay, now, &mut effects);
+                let deliveries = ack.delivered as u32;
+                consumer.nak(delivery, seq, deliveries, delay, now, &mut effects);
                 wakes = delay.is_none();
             }
             Ack::Progress => consumer.progress(seq, now, wall),
             Ack::Term { reason } => {
-                consumer.terminate(delivery, seq, reason.unwrap_or_default(), &mut effects);
+                let reason = reason.unwrap_or_default();
+                consumer.terminate(delivery, seq, reason, wall, &mut effects);
+                is_terminated = true;
                 wakes = true;
             }
             Ack::Unknown => {}
         }
         if !effects.settled.is_empty()
+            && !is_terminated
             && let Some(delivered_at) = delivered_at
             && consumer.config.sample_percent() > 0
             && engine.rng.below(100) < consumer.config.sample_percent() as usize

@@ -14,9 +14,9 @@ use crate::outbox::Outbox;
 use midge_proto::api::advisory::{Action, Event};
 use midge_proto::api::responses::{self, LIST_LIMIT, NAMES_LIMIT, ResponseKind};
 use midge_proto::api::{
-    AckPolicy, ApiError, ConsumerAction, ConsumerInfo, CreateConsumerRequest, CreateForm, Nanos,
-    PageRequest, PauseRequest, ReplayPolicy, Retention, SequenceInfo, Timestamp, UnpinRequest,
-    check_consumer_name, expect_empty, metadata,
+    AckPolicy, ApiError, ConsumerAction, ConsumerInfo, ConsumerPageRequest, CreateConsumerRequest,
+    CreateForm, Nanos, PauseRequest, ReplayPolicy, Retention, SequenceInfo, Timestamp,
+    UnpinRequest, check_consumer_name, expect_empty, metadata,
 };
 use std::borrow::Cow;
 
@@ -53,6 +53,9 @@ impl Streams {
         metadata::strip_server_metadata(&mut asked.config.metadata);
         asked.config.check(&stream.config, asked.pedantic)?;
         let existing = stream.consumers_by_name.get(&asked.config.name).copied();
+        let named = existing.and_then(|id| stream.consumers.get(&id));
+        let is_durable = named.map_or(asked.config.is_durable(), Consumer::is_durable);
+        asked.config.fill_threshold(is_durable);
         match (asked.action, existing) {
             (ConsumerAction::Update, None) => return Err(ApiError::CONSUMER_DOES_NOT_EXIST.into()),
             (action, Some(consumer)) => {
@@ -133,10 +136,11 @@ impl Streams {
             return;
         };
         let names = format!("{}.{}", stream.config.name, consumer.config.name);
-        let mut filters = vec![
-            (Sink::Ack, format!("$JS.ACK.{names}.*.*.*.*.*")),
-            (Sink::Ack, format!("$JS.ACK.*.*.{names}.*.*.*.*.>")),
-        ];
+        let mut filters = Vec::new();
+        if consumer.wants_acks() {
+            filters.push((Sink::Ack, format!("$JS.ACK.{names}.*.*.*.*.*")));
+            filters.push((Sink::Ack, format!("$JS.ACK.*.*.{names}.*.*.*.*.>")));
+        }
         if consumer.is_push() {
             let deliver = consumer.config.deliver_subject.as_bytes();
             let group = consumer.config.deliver_group.as_bytes();
@@ -209,7 +213,7 @@ impl Streams {
             consumer.configure(asked.config);
             consumer.last_used = now;
             if filter_changed {
-                consumer.picks.clear();
+                consumer.filter_changed();
             }
         }
         if filter_changed {
@@ -264,8 +268,8 @@ impl Streams {
             return;
         };
         stream.consumers_by_name.remove(&consumer.config.name);
-        if stream.config.retention == Retention::Interest {
-            stream.consumer_left(&consumer);
+        stream.sweep_again();
+        if stream.sweep.is_some() {
             self.advance_later(stream_id);
         }
         if is_stored {
@@ -312,12 +316,17 @@ impl Streams {
     ) -> Outcome {
         expect_empty(request.body())?;
         let (stream, id) = self.named(stream, consumer)?;
+        let named = self.streams.get_mut(&stream);
+        if let Some(consumer) = named.and_then(|stream| stream.consumers.get_mut(&id)) {
+            // Only requests that somebody waits for are told of.
+            super::pull_request::drop_unheard(engine, consumer);
+        }
         let info = self.consumer_info_of(engine, stream, id);
         Ok(Answered::Now(responses::consumer_info(&info)))
     }
 
     pub(super) fn consumer_names(&self, stream: &str, request: &Request) -> Outcome {
-        let asked = PageRequest::from_json(request.body())?;
+        let asked = ConsumerPageRequest::from_json(request.body())?;
         let id = self.id_of(stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
         let names = &self.streams[&id].consumers_by_name;
         let page = page(names.len(), asked.offset, NAMES_LIMIT);
@@ -332,7 +341,7 @@ impl Streams {
         stream: &str,
         request: &Request,
     ) -> Outcome {
-        let asked = PageRequest::from_json(request.body())?;
+        let asked = ConsumerPageRequest::from_json(request.body())?;
         let id = self.id_of(stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
         let names = &self.streams[&id].consumers_by_name;
         let page = page(names.len(), asked.offset, LIST_LIMIT);
@@ -435,22 +444,25 @@ fn check_limits(
     let filters: Vec<&str> = asked.config.filters().collect();
     for other in others {
         let theirs: Vec<&str> = other.config.filters().collect();
-        if filters.is_empty() || theirs.is_empty() {
+        if filters.is_empty() {
             return Err(ApiError::CONSUMER_WQ_MULTIPLE_UNFILTERED);
+        }
+        if theirs.is_empty() {
+            return Err(ApiError::CONSUMER_WQ_CONSUMER_NOT_UNIQUE);
         }
         let collide = |ours: &&str| {
             theirs
                 .iter()
                 .any(|theirs| midge_proto::subjects_collide(ours.as_bytes(), theirs.as_bytes()))
         };
-        if filters.iter().any(|ours| collide(ours)) {
+        if filters.iter().any(collide) {
             return Err(ApiError::CONSUMER_WQ_CONSUMER_NOT_UNIQUE);
         }
     }
     Ok(())
 }
 
-fn info<'a>(
+pub(super) fn info<'a>(
     stream: &'a Stream,
     consumer: &'a Consumer,
     wall: Timestamp,
@@ -487,22 +499,6 @@ pub(super) fn random_name(engine: &mut Engine, len: usize) -> String {
     (0..len)
         .map(|_| char::from(LETTERS[engine.rng.below(LETTERS.len())]))
         .collect()
-}
-
-impl Stream {
-    /// A consumer of an interest stream is gone: what only it held may go.
-    pub(super) fn consumer_left(&mut self, consumer: &Consumer) {
-        let mut at = self.log.first();
-        // What it had not seen and what it had not settled.
-        while at <= self.log.last() {
-            let wanted = at >= consumer.next_seq() || consumer.cursor.unacked.contains_key(&at);
-            if wanted && self.log.is_live(at) {
-                self.released.insert(at);
-            }
-            at = at.next();
-        }
-        self.row_dirty = true;
-    }
 }
 
 impl From<Held> for ApiError {

@@ -69,8 +69,9 @@ impl Streams {
         if stream.config.deny_delete {
             return Err(ApiError::stream_msg_delete_failed("message delete not permitted").into());
         }
-        if !stream.remove(Seq(asked.seq))? {
-            return Err(ApiError::stream_msg_delete_failed("no message found").into());
+        let seq = Seq(asked.seq);
+        if !stream.remove(seq)? {
+            return Err(no_such_message(&stream.log, seq).into());
         }
         self.changed(id);
         self.wake_receivers(id);
@@ -120,6 +121,10 @@ impl Streams {
         };
         if !stream.is_volatile() && stream.log.durable() < stream.log.last() && !is_settled {
             // It may be after what a power cut could still take back.
+            if !self.has_room_to_wait() {
+                unavailable(engine, &reply, out);
+                return Ok(());
+            }
             let moved = std::mem::replace(request, Request::empty());
             self.wait_for_commit(Job::Request(Box::new(moved)));
             return Ok(());
@@ -179,10 +184,7 @@ impl Streams {
         let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
         let batch = asked.batch as u64;
         let stop = sent + log.tuning.batch;
-        let mut pending = match count_from(log, start.max(passed.next()), &filter)? {
-            Some(count) => count,
-            None => 0,
-        };
+        let mut pending = count_from(log, start.max(passed.next()), &filter)?;
         while sent < batch && bytes < max_bytes {
             // Whatever interrupts it, it goes on here.
             request.progress = Progress::Batch {
@@ -324,6 +326,15 @@ impl Streams {
     }
 }
 
+/// Why there is no message to be deleted: behind the end of what is in a
+/// file nats-server has other words than elsewhere.
+fn no_such_message(log: &Log, seq: Seq) -> ApiError {
+    if !log.is_volatile() && (log.messages() == 0 || seq > log.last()) {
+        return ApiError::stream_msg_delete_failed("stream store EOF");
+    }
+    ApiError::sequence_not_found(seq)
+}
+
 /// The sequence that a request means.
 fn find(log: &mut Log, asked: &GetRequest) -> Result<Option<Seq>, Held> {
     if !asked.last_by_subj.is_empty() {
@@ -351,11 +362,10 @@ fn find(log: &mut Log, asked: &GetRequest) -> Result<Option<Seq>, Held> {
     }
 }
 
-/// How many messages from `from` on the filter means, if that can be told
-/// without reading them.
-fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<Option<u64>, NeedBlock> {
+/// How many messages from `from` on the filter means.
+fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<u64, NeedBlock> {
     if filter.is_all() {
-        return Ok(Some(log.count_from(from)));
+        return Ok(log.count_from(from));
     }
     let mut count = 0;
     let mut at = from;
@@ -366,7 +376,7 @@ fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<Option<u64>, Need
                 at = seq.next();
             }
             Search::Pause(seq) => at = seq,
-            Search::Nothing => return Ok(Some(count)),
+            Search::Nothing => return Ok(count),
         }
     }
 }

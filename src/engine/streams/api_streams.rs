@@ -15,7 +15,7 @@ use midge_proto::api::advisory::{Action, Event};
 use midge_proto::api::responses::{self, LIST_LIMIT, NAMES_LIMIT, Page, SUBJECTS_LIMIT};
 use midge_proto::api::{
     API_LEVEL, AccountInfo, AccountLimits, ApiError, LostMessages, PageRequest, PurgeRequest,
-    Retention, Storage, StreamConfig, StreamInfo, StreamInfoRequest, StreamState, Timestamp,
+    Retention, StreamConfig, StreamInfo, StreamInfoRequest, StreamState, Timestamp,
     check_stream_name, expect_empty, metadata,
 };
 use std::borrow::Cow;
@@ -71,10 +71,10 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         let (mut config, is_pedantic) = StreamConfig::from_json(request.body())?;
-        check_stream_name(&config.name)?;
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH.into());
         }
+        check_stream_name(&config.name)?;
         metadata::strip_server_metadata(&mut config.metadata);
         config.check(is_pedantic)?;
         if let Some(id) = self.id_of(name) {
@@ -116,10 +116,10 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         let (mut config, is_pedantic) = StreamConfig::from_json(request.body())?;
-        check_stream_name(&config.name)?;
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH.into());
         }
+        check_stream_name(&config.name)?;
         let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
         metadata::strip_server_metadata(&mut config.metadata);
         let old = self.streams[&id].config.clone();
@@ -128,6 +128,7 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
+        check_consumer_limits(stream, &config)?;
         stream.config = config;
         stream.row_dirty = true;
         if stream.config.subjects != old.subjects {
@@ -140,6 +141,9 @@ impl Streams {
         }
         if stream.config.max_msgs_per_subject != old.max_msgs_per_subject {
             stream.limit_subjects_again();
+        }
+        if stream.config.retention == Retention::Interest && old.retention != Retention::Interest {
+            stream.drop_unwanted();
         }
         if stream.config.max_age != old.max_age {
             super::streams::set_expiry(stream, &mut engine.timers, None);
@@ -238,11 +242,13 @@ impl Streams {
                 })
                 .collect();
             subjects.sort();
-            page = Page {
-                total: subjects.len(),
-                offset: asked.offset.min(subjects.len()),
-                limit: SUBJECTS_LIMIT,
-            };
+            if !subjects.is_empty() {
+                page = Page {
+                    total: subjects.len(),
+                    offset: asked.offset,
+                    limit: SUBJECTS_LIMIT,
+                };
+            }
             subjects = subjects
                 .into_iter()
                 .skip(page.offset)
@@ -336,10 +342,12 @@ impl Streams {
             return Err(ApiError::stream_purge_failed("stream purge not permitted").into());
         }
         let filter = Filter::new([asked.filter.as_bytes()]);
+        stream.is_untouched = false;
         if filter.is_all() && asked.seq == 0 && asked.keep == 0 {
             let purged = stream.purge_all();
             self.changed(id);
             self.wake_receivers(id);
+            self.tell_effects(engine, id, now, out);
             return Ok(Answered::WhenSafe(responses::purged(purged)));
         }
         let mut removal = match std::mem::take(&mut request.progress) {
@@ -351,11 +359,12 @@ impl Streams {
         } else {
             stream.step_removal(&mut removal)
         };
-        if step == Ok(RemovalProgress::Done) && removal.filter.is_all() {
-            let first = stream.log.first();
-            for consumer in stream.consumers.values_mut() {
-                consumer.purged(first);
+        if step == Ok(RemovalProgress::Done) {
+            if removal.filter.is_all() && asked.seq > 0 {
+                // What is before the sequence is never to come, either.
+                stream.skip_before(Seq(asked.seq));
             }
+            stream.consumers_purged(&removal.filter);
         }
         self.changed(id);
         self.wake_receivers(id);
@@ -372,6 +381,34 @@ impl Streams {
             }
         }
     }
+}
+
+/// Consumers that are there have to keep to new limits, too.
+fn check_consumer_limits(stream: &Stream, config: &StreamConfig) -> Result<(), ApiError> {
+    let limits = &config.consumer_limits;
+    if *limits == stream.config.consumer_limits {
+        return Ok(());
+    }
+    let (pending, threshold) = (limits.max_ack_pending, limits.inactive_threshold);
+    let names: Vec<&str> = stream
+        .consumers
+        .values()
+        .filter(|consumer| {
+            let config = &consumer.config;
+            (pending > 0 && !(0..=pending).contains(&config.max_ack_pending))
+                || (threshold.0 > 0
+                    && (config.inactive_threshold.is_zero()
+                        || config.inactive_threshold > threshold))
+        })
+        .map(|consumer| consumer.name())
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::stream_update_failed(format!(
+        "change to limits violates consumers: {}",
+        names.join(", ")
+    )))
 }
 
 fn plan_purge(stream: &Stream, asked: &PurgeRequest, filter: Filter) -> Removal {
@@ -399,6 +436,7 @@ fn plan_purge(stream: &Stream, asked: &PurgeRequest, filter: Filter) -> Removal 
         filter,
         left,
         removed: 0,
+        is_purge: true,
     }
 }
 
@@ -406,17 +444,24 @@ fn plan_purge(stream: &Stream, asked: &PurgeRequest, filter: Filter) -> Removal 
 /// message.
 pub(super) fn state_of(stream: &Stream) -> Result<StreamState, NeedBlock> {
     let log = &stream.log;
+    let first = if log.messages() == 0 {
+        None
+    } else {
+        log.get(log.first())?
+    };
+    let first_ts = first.map_or(Timestamp::UNSET, |record| record.time);
+    Ok(state_at(stream, first_ts))
+}
+
+/// The counters of a stream whose first message was stored at `first_ts`.
+pub(super) fn state_at(stream: &Stream, first_ts: Timestamp) -> StreamState {
+    let log = &stream.log;
     let (first, last) = (log.first(), log.last());
     let is_empty = log.messages() == 0;
-    let first_ts = if is_empty {
-        Timestamp::UNSET
-    } else {
-        log.get(first)?
-            .map_or(Timestamp::UNSET, |record| record.time)
-    };
-    // A stream that never held anything says 0.
-    let is_new = is_empty && last.0 == stream.config.first_seq.saturating_sub(1);
-    Ok(StreamState {
+    // A stream that never held anything and was never purged says 0.
+    let is_new =
+        is_empty && stream.is_untouched && last.0 == stream.config.first_seq.saturating_sub(1);
+    StreamState {
         messages: log.messages(),
         bytes: log.bytes(),
         first_seq: if is_new {
@@ -440,7 +485,7 @@ pub(super) fn state_of(stream: &Stream) -> Result<StreamState, NeedBlock> {
             bytes: 0,
         }),
         consumer_count: stream.consumers.len() as u64,
-    })
+    }
 }
 
 pub(super) fn page(total: usize, offset: usize, limit: usize) -> Page {
@@ -471,14 +516,4 @@ pub(super) fn unlisten(engine: &mut Engine, stream: &mut Stream) {
     for sub in stream.subscriptions.drain(..) {
         engine.account.unsubscribe(sub);
     }
-}
-
-/// Whether messages go when their consumers are through with them.
-pub(super) fn keeps_for_consumers(config: &StreamConfig) -> bool {
-    config.retention != Retention::Limits
-}
-
-/// Whether it is for the memory alone.
-pub(super) fn is_memory(config: &StreamConfig) -> bool {
-    config.storage == Storage::Memory
 }

@@ -96,8 +96,9 @@ pub(crate) struct OpenBlock {
 }
 
 impl OpenBlock {
-    pub(crate) fn new(key: BlockKey) -> Self {
-        let mut bytes = Vec::new();
+    /// With room for `len` bytes, if it is known that so many will come.
+    pub(crate) fn new(key: BlockKey, len: usize) -> Self {
+        let mut bytes = Vec::with_capacity(len);
         write_header(&mut bytes, key);
         OpenBlock {
             key,
@@ -117,10 +118,6 @@ impl OpenBlock {
             offsets: block.offsets.to_vec(),
             records: block.present() as u32,
         }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
     }
 
     /// Whether a message may be put behind the others.
@@ -160,6 +157,10 @@ impl OpenBlock {
     /// Closes the block.
     pub(crate) fn close(mut self) -> Block {
         seal_header(&mut self.bytes, self.records);
+        // What is kept should not hold twice the memory that it needs.
+        if self.bytes.capacity() > self.bytes.len() / 2 * 3 {
+            self.bytes.shrink_to_fit();
+        }
         Block {
             key: self.key,
             bytes: self.bytes.into(),
@@ -324,7 +325,7 @@ mod tests {
     };
 
     fn filled() -> OpenBlock {
-        let mut open = OpenBlock::new(KEY);
+        let mut open = OpenBlock::new(KEY, 0);
         for step in 0..50u64 {
             let payload = vec![step as u8; step as usize * 3];
             open.append(&Record {

@@ -18,6 +18,9 @@ use midge_proto::api::{AckPolicy, ConsumerConfig, Nanos, ReplayPolicy, Timestamp
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// Bytes that a consumer with a rate may send before it is held to it.
+const RATE_BURST: usize = 1024 * 1024;
+
 /// What can be delivered next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -47,20 +50,27 @@ pub(crate) struct Consumer {
     /// The messages it starts with, before it goes on behind them.
     pub(crate) picks: VecDeque<Seq>,
     /// Messages to be delivered again, in their turn.
-    redeliver: VecDeque<Seq>,
+    pub(super) redeliver: VecDeque<Seq>,
+    /// Everything up to here was looked at; what is behind the last delivery
+    /// was not meant for it. Nobody is shown this.
+    scanned: Seq,
     pub(crate) pulls: Pulls,
     /// Somebody listens where it delivers to.
     pub(crate) is_bound: bool,
     pub(crate) flow: Option<FlowControl>,
     pub(crate) heartbeat_due: Option<Time>,
     /// No unacknowledged message is due before this.
-    ack_due: Option<Time>,
+    pub(super) ack_due: Option<Time>,
     /// Nothing may be delivered before this: the stream's own pace is
     /// replayed, or the rate is limited.
     pub(crate) not_before: Option<Time>,
+    /// When all that was sent would be through, at the rate it is limited to.
+    paid_until: Option<Time>,
     /// Messages up to this one are replayed at the pace they came in.
     pub(crate) replay_until: Seq,
     pub(crate) replayed_time: Option<Timestamp>,
+    /// The block that it delivered from last.
+    pub(crate) block: Option<Seq>,
     /// When somebody last used it.
     pub(crate) last_used: Time,
     pub(crate) last_delivered: Option<Timestamp>,
@@ -101,14 +111,17 @@ impl Consumer {
             counting: None,
             picks: VecDeque::new(),
             redeliver: VecDeque::new(),
+            scanned: Seq(0),
             pulls: Pulls::default(),
             is_bound: false,
             flow: None,
             heartbeat_due: None,
             ack_due: None,
             not_before: None,
+            paid_until: None,
             replay_until: Seq(0),
             replayed_time: None,
+            block: None,
             last_used: now,
             last_delivered: None,
             last_acked: None,
@@ -165,12 +178,13 @@ impl Consumer {
 
     /// The first message that it has not passed.
     pub(crate) fn next_seq(&self) -> Seq {
-        self.cursor.delivered.seq.next()
+        self.cursor.delivered.seq.max(self.scanned).next()
     }
 
     /// Messages that were delivered more than once and are not settled.
     pub(crate) fn redelivered(&self) -> usize {
-        self.cursor.redeliveries.len()
+        let counts = self.cursor.redeliveries.values();
+        counts.filter(|count| **count > 0).count()
     }
 
     /// Messages waiting to be delivered again.
@@ -190,7 +204,13 @@ impl Consumer {
     }
 
     /// A message is gone, not by this consumer's doing.
-    pub(crate) fn removed(&mut self, seq: Seq, subject: &[u8], effects: &mut Effects) {
+    pub(crate) fn removed(
+        &mut self,
+        seq: Seq,
+        subject: &[u8],
+        is_purge: bool,
+        effects: &mut Effects,
+    ) {
         let is_ahead = self.is_ahead(seq);
         let is_uncounted = self
             .counting
@@ -198,13 +218,19 @@ impl Consumer {
         if is_ahead && !is_uncounted && self.filter.matches(subject) {
             self.pending = self.pending.saturating_sub(1);
         }
+        if is_purge {
+            // The whole purge is followed by `purged`.
+            return;
+        }
         if let Some(unacked) = self.cursor.unacked.get(&seq) {
             effects.notes.push(Note::Terminated {
                 delivery: unacked.delivery,
                 seq,
-                deliveries: self.cursor.deliveries(seq).saturating_sub(1),
+                // Without the delivery that was the last, unless that was all.
+                deliveries: self.cursor.deliveries(seq).saturating_sub(1).max(1),
                 reason: "Unacknowledged message was deleted".into(),
             });
+            effects.is_cleared = true;
             self.cursor.settle(seq);
             self.is_dirty = true;
         }
@@ -220,13 +246,23 @@ impl Consumer {
         self.picks.back().is_none_or(|last| seq > *last) || self.picks.binary_search(&seq).is_ok()
     }
 
-    /// Everything before `first` is gone.
-    pub(crate) fn purged(&mut self, first: Seq) {
-        self.picks.retain(|seq| *seq >= first);
+    /// Messages were purged; what it wants begins at `first`. True if acks
+    /// are not waited for any more.
+    pub(crate) fn purged(&mut self, first: Seq, is_live: impl Fn(Seq) -> bool) -> bool {
+        self.picks.retain(|seq| *seq >= first && is_live(*seq));
+        let unacked = self.cursor.unacked.len();
+        self.cursor.settle_gone(is_live);
         self.cursor.pass(first);
         self.redeliver
             .retain(|seq| self.cursor.unacked.contains_key(seq));
         self.is_dirty = true;
+        self.cursor.unacked.len() < unacked
+    }
+
+    /// It wants other subjects from now on, also of what it has passed over.
+    pub(crate) fn filter_changed(&mut self) {
+        self.picks.clear();
+        self.scanned = Seq(0);
     }
 
     /// Whether it still wants a message of this subject: it has not seen it,
@@ -291,24 +327,24 @@ impl Consumer {
     fn next_new(&mut self, log: &Log) -> Result<Next, NeedBlock> {
         let end = log.durable();
         if self.next_seq() > end {
-            return Ok(if self.pending > 0 {
-                Next::Later
-            } else {
-                Next::Dry
-            });
+            if self.pending > 0 && end < log.last() {
+                return Ok(Next::Later);
+            }
+            // What it had counted with and has not met was damaged.
+            self.pending = 0;
+            return Ok(Next::Dry);
         }
         if self.pending == 0 {
-            self.skip_to(end);
             return Ok(Next::Dry);
         }
         match log.next_match(self.next_seq(), end, &self.filter)? {
             Search::Found(seq) => Ok(Next::Message { seq, deliveries: 1 }),
             Search::Pause(seq) => {
-                self.skip_to(seq.prev());
+                self.scanned = self.scanned.max(seq.prev());
                 Ok(Next::Again)
             }
             Search::Nothing => {
-                self.skip_to(end);
+                self.scanned = self.scanned.max(end);
                 if end < log.last() {
                     return Ok(Next::Later);
                 }
@@ -316,15 +352,6 @@ impl Consumer {
                 self.pending = 0;
                 Ok(Next::Dry)
             }
-        }
-    }
-
-    /// Passes over messages that are not meant for it.
-    fn skip_to(&mut self, seq: Seq) {
-        let was_settled = self.cursor.ack_floor.seq >= self.cursor.delivered.seq;
-        self.cursor.delivered.seq = self.cursor.delivered.seq.max(seq);
-        if was_settled && self.cursor.unacked.is_empty() {
-            self.cursor.ack_floor = self.cursor.delivered;
         }
     }
 
@@ -399,7 +426,7 @@ impl Consumer {
     }
 
     /// How long the ack of a message may take that was delivered so often.
-    fn ack_wait(&self, deliveries: u32) -> Duration {
+    pub(super) fn ack_wait(&self, deliveries: u32) -> Duration {
         let backoff = &self.config.backoff;
         let step = (deliveries as usize).min(backoff.len());
         let wait = step
@@ -443,7 +470,7 @@ impl Consumer {
             .min();
     }
 
-    fn queue(&mut self, seq: Seq) {
+    pub(super) fn queue(&mut self, seq: Seq) {
         if let Some(unacked) = self.cursor.unacked.get_mut(&seq)
             && !unacked.is_queued
         {
@@ -502,7 +529,7 @@ impl Consumer {
         for pull in self.pulls.take(|pull| pull.is_expired(now)) {
             let status = Status::RequestTimeout {
                 wanted: pull.wanted,
-                bytes_left: pull.bytes_left.unwrap_or(0),
+                bytes_left: pull.bytes_left,
             };
             effects.statuses.push((pull.reply, status));
         }
@@ -527,112 +554,21 @@ impl Consumer {
     /// replayed, and by the rate.
     pub(crate) fn pace(&mut self, seq: Seq, time: Timestamp, len: usize, now: Time) {
         if self.config.rate_limit_bps > 0 {
-            let nanos = len as u128 * 8 * 1_000_000_000 / u128::from(self.config.rate_limit_bps);
-            let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
-            let start = self.not_before.filter(|at| *at > now).unwrap_or(now);
-            self.not_before = Some(start + Duration::from_nanos(nanos));
+            let rate = u128::from(self.config.rate_limit_bps);
+            let takes = |len: usize| {
+                let nanos = len as u128 * 8 * 1_000_000_000 / rate;
+                Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+            };
+            let start = self.paid_until.filter(|at| *at > now).unwrap_or(now);
+            let paid_until = start + takes(len);
+            self.paid_until = Some(paid_until);
+            let ahead = paid_until - now;
+            if let Some(wait) = ahead.checked_sub(takes(RATE_BURST)) {
+                self.not_before = Some(now + wait);
+            }
         }
         if self.config.replay_policy == ReplayPolicy::Original && seq <= self.replay_until {
             self.replayed_time = Some(time);
-        }
-    }
-
-    // Acks.
-
-    /// A message was processed.
-    pub(crate) fn ack(
-        &mut self,
-        delivery: DeliverySeq,
-        seq: Seq,
-        wall: Timestamp,
-        effects: &mut Effects,
-    ) -> bool {
-        let was_full = self.is_full();
-        let before = effects.settled.len();
-        match self.config.ack_policy {
-            AckPolicy::All => {
-                self.cursor
-                    .settle_all(delivery, seq, |seq| effects.settled.push(seq));
-            }
-            _ => {
-                if self.cursor.settle(seq) {
-                    effects.settled.push(seq);
-                }
-            }
-        }
-        let settled = (effects.settled.len() - before) as u64;
-        if settled > 0 {
-            self.is_dirty = true;
-            self.acked_total += settled;
-            self.last_acked = Some(wall);
-        }
-        was_full
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        let max = self.config.max_ack_pending;
-        max > 0 && self.cursor.unacked.len() as u64 >= max as u64
-    }
-
-    /// A message is to be delivered again, now or after a delay.
-    pub(crate) fn nak(
-        &mut self,
-        delivery: DeliverySeq,
-        seq: Seq,
-        delay: Option<Duration>,
-        now: Time,
-        effects: &mut Effects,
-    ) {
-        let deliveries = self.cursor.deliveries(seq);
-        let Some(unacked) = self.cursor.unacked.get_mut(&seq) else {
-            return;
-        };
-        effects.notes.push(Note::Naked {
-            delivery,
-            seq,
-            deliveries,
-        });
-        match delay {
-            Some(delay) => {
-                unacked.is_queued = false;
-                unacked.due = now + delay;
-                let due = unacked.due;
-                self.ack_due = Some(self.ack_due.map_or(due, |armed| armed.min(due)));
-            }
-            None => self.queue(seq),
-        }
-        self.is_dirty = true;
-    }
-
-    /// A message is still being worked on.
-    pub(crate) fn progress(&mut self, seq: Seq, now: Time, wall: Timestamp) {
-        let wait = self.ack_wait(self.cursor.deliveries(seq));
-        if let Some(unacked) = self.cursor.unacked.get_mut(&seq) {
-            unacked.due = now + wait;
-            unacked.delivered_at = wall;
-            self.is_dirty = true;
-        }
-    }
-
-    /// A message is not to be delivered again.
-    pub(crate) fn terminate(
-        &mut self,
-        delivery: DeliverySeq,
-        seq: Seq,
-        reason: String,
-        effects: &mut Effects,
-    ) {
-        let deliveries = self.cursor.deliveries(seq);
-        let is_ours = self.cursor.unacked.contains_key(&seq);
-        if is_ours && self.cursor.settle(seq) {
-            self.is_dirty = true;
-            effects.settled.push(seq);
-            effects.notes.push(Note::Terminated {
-                delivery,
-                seq,
-                deliveries,
-                reason,
-            });
         }
     }
 }

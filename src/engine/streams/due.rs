@@ -10,6 +10,7 @@ use crate::Time;
 use crate::account::Sink;
 use crate::engine::{Engine, Timer};
 use crate::ids::{ConsumerId, StreamId};
+use crate::maintenance;
 use crate::outbox::Outbox;
 use midge_proto::headers::{HeaderWriter, name as names};
 
@@ -17,7 +18,8 @@ impl Streams {
     /// Starts to listen, with what was stored.
     pub(crate) fn enable(&mut self, engine: &mut Engine, recovery: StoredStreams, now: Time) {
         let api = engine.listen(Sink::Api, b"$JS.API.>");
-        self.api_subscriptions.push(api);
+        let maintenance = engine.listen(Sink::Maintenance, maintenance::FILTER);
+        self.api_subscriptions.extend([api, maintenance]);
         self.adopt(engine, recovery, now);
     }
 
@@ -238,10 +240,10 @@ impl Streams {
                     continue;
                 }
                 consumer.last_used = now;
-                if consumer.is_bound {
-                    if let Some(flow) = &mut consumer.flow {
-                        flow.reset();
-                    }
+                if consumer.is_bound
+                    && let Some(flow) = &mut consumer.flow
+                {
+                    flow.reset();
                 }
                 woken.push((stream.id, consumer.id));
             }

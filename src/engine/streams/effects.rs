@@ -33,10 +33,10 @@ pub(crate) enum Note {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Status {
     NoMessages,
-    RequestTimeout { wanted: u64, bytes_left: u64 },
-    TooLarge { wanted: u64, bytes_left: u64 },
-    BatchCompleted { bytes_left: u64 },
-    ServerShutdown { wanted: u64, bytes_left: u64 },
+    RequestTimeout { wanted: i64, bytes_left: i64 },
+    TooLarge { wanted: i64, bytes_left: i64 },
+    BatchCompleted { wanted: i64, bytes_left: i64 },
+    ServerShutdown { wanted: i64, bytes_left: i64 },
     ConsumerDeleted,
     Heartbeat { delivery: DeliverySeq, seq: Seq },
 }
@@ -49,10 +49,15 @@ pub(crate) struct Effects {
     pub(crate) statuses: Vec<(Box<[u8]>, Status)>,
     /// Messages this consumer is through with.
     pub(crate) settled: Vec<Seq>,
+    /// Messages that waited for acks went away.
+    pub(crate) is_cleared: bool,
 }
 
 impl Effects {
     pub(crate) fn is_empty(&self) -> bool {
-        self.notes.is_empty() && self.statuses.is_empty() && self.settled.is_empty()
+        self.notes.is_empty()
+            && self.statuses.is_empty()
+            && self.settled.is_empty()
+            && !self.is_cleared
     }
 }

@@ -46,6 +46,15 @@ impl Filter {
         self.is_literal.then_some(&self.filters[..])
     }
 
+    /// Whether every subject meant is one that the other means.
+    pub(crate) fn is_within(&self, other: &Filter) -> bool {
+        let covers = |mine: &Vec<u8>| {
+            let mut theirs = other.filters.iter();
+            theirs.any(|theirs| midge_proto::is_subset(mine, theirs))
+        };
+        other.is_all() || (!self.is_all() && self.filters.iter().all(covers))
+    }
+
     #[inline]
     pub(crate) fn matches(&self, subject: &[u8]) -> bool {
         if self.filters.is_empty() {

@@ -18,6 +18,10 @@ const HEADER_LEN_MAX: usize = u16::MAX as usize;
 /// The same for subjects.
 const SUBJECT_LEN_MAX: usize = u16::MAX as usize;
 
+/// The longest message that can be stored, subject and header block included:
+/// a little under what the store takes as one block.
+const STORED_LEN_MAX: usize = 64 * 1024 * 1024 - 256 * 1024;
+
 /// A message on its way into a stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Incoming<'a> {
@@ -98,7 +102,7 @@ impl Stream {
             self.roll_up(rollup, seq, subject);
         }
         if self.config.max_msgs_per_subject > 0 {
-            self.trim_subject(subject, self.config.max_msgs_per_subject as u64);
+            self.trim_subject(subject, self.config.max_msgs_per_subject as u64, false);
         }
         Ok(Stored::New(seq))
     }
@@ -177,6 +181,9 @@ impl Stream {
 
     fn check_size(&self, message: Incoming<'_>) -> Result<(), ApiError> {
         let max = self.config.max_msg_size;
+        if message.subject.len() + message.payload.len() > STORED_LEN_MAX {
+            return Err(ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM);
+        }
         if max >= 0 && message.payload.len() as u64 > max as u64 {
             return Err(ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM);
         }
@@ -199,6 +206,7 @@ impl Stream {
             return Ok(());
         }
         let size = accounted_len(
+            self.is_volatile(),
             message.subject.len(),
             message.payload.len(),
             message.header_len > 0,
@@ -233,10 +241,13 @@ impl Stream {
     /// A message replaces those before it.
     fn roll_up(&mut self, rollup: Rollup, seq: Seq, subject: &[u8]) {
         match rollup {
-            Rollup::Subject if self.log.subjects.keeps_all() => self.trim_subject(subject, 1),
+            Rollup::Subject if self.log.subjects.keeps_all() => {
+                self.trim_subject(subject, 1, true);
+                self.consumers_purged(&Filter::new([subject]));
+            }
             // Not left to the limit, which may change before it is done.
-            Rollup::Subject => self.remove_later(seq.prev(), Filter::new([subject])),
-            Rollup::All => self.remove_later(seq.prev(), Filter::all()),
+            Rollup::Subject => self.purge_later(seq.prev(), Filter::new([subject])),
+            Rollup::All => self.purge_later(seq.prev(), Filter::all()),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! removed. Blocks that are on the disk may be absent from memory; who needs
 //! one is told its key and comes back when it has been given.
 
-use super::block::{Block, OpenBlock, Record};
+use super::block::{BLOCK_LEN_MAX, Block, OpenBlock, Record};
 use super::deletes::Deletes;
 use super::presence::Presence;
 use super::subjects::{Entry, Subjects};
@@ -104,6 +104,10 @@ impl Log {
         }
     }
 
+    pub(crate) fn is_volatile(&self) -> bool {
+        self.is_volatile
+    }
+
     pub(crate) fn messages(&self) -> u64 {
         self.messages
     }
@@ -177,7 +181,12 @@ impl Log {
         if let Some(open) = &mut self.open {
             open.append(&record);
         }
-        let size = accounted_len(subject.len(), payload.len(), header_len > 0);
+        let size = accounted_len(
+            self.is_volatile,
+            subject.len(),
+            payload.len(),
+            header_len > 0,
+        );
         let entry = Entry {
             seq,
             size: u32::try_from(size).unwrap_or(u32::MAX),
@@ -217,6 +226,7 @@ impl Log {
         {
             return;
         }
+        let was_full = self.open.is_some();
         self.close_open();
         if let Some(meta) = self.blocks.back_mut()
             && !self.is_volatile
@@ -238,10 +248,13 @@ impl Log {
                 return;
             }
         }
-        self.open = Some(OpenBlock::new(BlockKey {
+        // A stream that has just filled one will likely fill the next.
+        let len = if was_full { BLOCK_LEN_MAX } else { 0 };
+        let key = BlockKey {
             stream: self.stream,
             first: record.seq,
-        }));
+        };
+        self.open = Some(OpenBlock::new(key, len));
         self.open_hashes.clear();
         self.dirty.push(record.seq);
         self.blocks.push_back(BlockMeta {

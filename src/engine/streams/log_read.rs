@@ -9,6 +9,10 @@ use crate::ids::Seq;
 use crate::storage::BlockKey;
 use midge_proto::api::Timestamp;
 
+/// Blocks asked for ahead of a consumer that reads from the disk, so that it
+/// finds the next one there.
+const READ_AHEAD: usize = 8;
+
 /// The block is not in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NeedBlock(pub(crate) BlockKey);
@@ -49,6 +53,14 @@ impl Log {
     pub(crate) fn is_live(&self, seq: Seq) -> bool {
         self.block_of(seq)
             .is_some_and(|index| self.blocks[index].is_live(seq))
+    }
+
+    /// The first message from `seq` on.
+    pub(crate) fn next_live(&self, seq: Seq) -> Option<Seq> {
+        let from = self.block_from(seq).min(self.blocks.len());
+        self.blocks
+            .range(from..)
+            .find_map(|meta| meta.next_live(seq.max(meta.first)))
     }
 
     /// A message; `None` if it is gone, was never there, or is damaged.
@@ -209,7 +221,9 @@ impl Log {
         }
         let found = self.last_match(last.seq, &Filter::new([subject]))?;
         let entry = match found {
-            Some(seq) => self.get(seq)?.map(|record| entry_of(&record)),
+            Some(seq) => self
+                .get(seq)?
+                .map(|record| entry_of(self.is_volatile, &record)),
             None => None,
         };
         self.subjects.correct_last(id, entry);
@@ -281,7 +295,27 @@ impl Log {
                 at = expected;
             }
         }
+        while self.messages > 0 && expected <= self.last && gaps.len() < max {
+            gaps.push(expected);
+            expected = expected.next();
+        }
         gaps
+    }
+
+    /// The blocks behind the one that holds `seq`, as far as they are not in
+    /// memory and should soon be.
+    pub(crate) fn ahead(&self, seq: Seq) -> impl Iterator<Item = BlockKey> + '_ {
+        let next = self.block_of(seq).map_or(0, |index| index + 1);
+        self.blocks
+            .range(next.min(self.blocks.len())..)
+            .take(READ_AHEAD)
+            .filter(|meta| meta.resident.is_none() && meta.last <= self.durable)
+            .map(|meta| self.key(meta))
+    }
+
+    /// The first sequence of the block that holds `seq`.
+    pub(crate) fn block_start(&self, seq: Seq) -> Option<Seq> {
+        self.block_of(seq).map(|index| self.blocks[index].first)
     }
 
     /// Takes in a block that was asked for.
@@ -343,14 +377,11 @@ impl Log {
         self.block_of(seq)
             .is_some_and(|index| self.blocks[index].first == key.first)
     }
-
-    pub(crate) fn block_count(&self) -> usize {
-        self.blocks.len()
-    }
 }
 
-pub(super) fn entry_of(record: &Record<'_>) -> Entry {
+pub(super) fn entry_of(is_volatile: bool, record: &Record<'_>) -> Entry {
     let size = accounted_len(
+        is_volatile,
         record.subject.len(),
         record.payload.len(),
         record.header_len > 0,

@@ -74,7 +74,7 @@ impl Log {
             if covered.contains(seq.0 - key.first.0) {
                 return;
             }
-            let size = accounted_len(tally.name.len(), payload_len, has_header);
+            let size = accounted_len(false, tally.name.len(), payload_len, has_header);
             let entry = Entry {
                 seq,
                 size: u32::try_from(size).unwrap_or(u32::MAX),

@@ -28,7 +28,7 @@ impl Log {
             Some(record) => self
                 .subjects
                 .find(record.subject)
-                .map(|id| (id, entry_of(&record))),
+                .map(|id| (id, entry_of(self.is_volatile, &record))),
             None => None,
         };
         match known {
@@ -79,7 +79,7 @@ impl Log {
         let records = meta.resident.iter().flat_map(|block| block.records());
         let left = records
             .filter(|record| meta.is_live(record.seq))
-            .map(|record| u64::from(entry_of(&record).size))
+            .map(|record| u64::from(entry_of(self.is_volatile, &record).size))
             .sum();
         let lost = std::mem::replace(&mut meta.bytes, left).saturating_sub(left);
         self.bytes = self.bytes.saturating_sub(lost);
@@ -112,12 +112,7 @@ impl Log {
             self.bytes = 0;
             self.first = self.last.next();
         } else if !self.is_live(self.first) {
-            let from = self.block_from(self.first);
-            let next = self
-                .blocks
-                .range(from.min(self.blocks.len())..)
-                .find_map(|meta| meta.next_live(self.first.max(meta.first)));
-            self.first = next.unwrap_or(self.last.next());
+            self.first = self.next_live(self.first).unwrap_or(self.last.next());
         }
     }
 
@@ -145,7 +140,7 @@ impl Log {
         if is_open || block.present() as u32 / SPARSE <= meta.live {
             return;
         }
-        let mut open = super::block::OpenBlock::new(block.key());
+        let mut open = super::block::OpenBlock::new(block.key(), 0);
         for record in block.records() {
             if meta.is_live(record.seq) {
                 open.append(&record);

@@ -72,13 +72,17 @@ impl Cursor {
             self.redeliveries.remove(&settled);
             told(settled);
         }
-        self.ack_floor = if self.unacked.is_empty() {
-            self.delivered
-        } else {
-            Position { delivery, seq }
-        };
+        self.ack_floor = Position { delivery, seq };
         self.forget_below_floor();
         true
+    }
+
+    /// Does not wait for acks of messages that are not there any more.
+    pub(crate) fn settle_gone(&mut self, is_live: impl Fn(Seq) -> bool) {
+        let gone = self.unacked.keys().filter(|seq| !is_live(**seq));
+        for seq in gone.copied().collect::<Vec<_>>() {
+            self.settle(seq);
+        }
     }
 
     /// Gives a message up: it is not delivered again and not acknowledged.

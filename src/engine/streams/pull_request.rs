@@ -10,10 +10,13 @@ use crate::Time;
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::NextRequest;
+use midge_proto::api::{Nanos, NextRequest};
 use midge_proto::headers::HeaderWriter;
 
 const NEXT_PREFIX: &[u8] = b"$JS.API.CONSUMER.MSG.NEXT.";
+
+/// A wait shorter than this is over before anything can be looked for.
+const SHORTEST_WAIT: Nanos = Nanos(10_000);
 
 /// A request, taken apart, and where its messages go.
 pub(super) struct PullRequest<'a> {
@@ -82,7 +85,7 @@ impl Streams {
             }
         };
         let config = &consumer.config;
-        let batch = request.batch.max(1);
+        let batch = request.batch;
         let exceeded = if config.max_batch > 0 && batch > config.max_batch {
             Some(format!("Exceeded MaxRequestBatch of {}", config.max_batch))
         } else if config.max_expires.0 > 0 && request.expires > config.max_expires {
@@ -101,6 +104,9 @@ impl Streams {
         if let Some(text) = exceeded {
             return refuse(engine, reply, 409, &text, out);
         }
+        if let Some(text) = wrong_priority(&request) {
+            return refuse(engine, reply, 400, text, out);
+        }
         consumer.last_used = now;
         let mut effects = Effects::default();
         consumer.expire_pulls(now, &mut effects);
@@ -112,8 +118,6 @@ impl Streams {
         let to_come = consumer.pending + consumer.redeliver_len() as u64;
         let refusal = if request.no_wait && to_come == 0 && request.expires.0 == 0 {
             Some((404, "No Messages"))
-        } else if request.no_wait && to_come > 0 && to_come < consumer.pulls.wanted() {
-            Some((408, "Requests Pending"))
         } else if is_full {
             Some((409, "Exceeded MaxWaiting"))
         } else {
@@ -124,14 +128,20 @@ impl Streams {
             if code != 409 || request.idle_heartbeat.0 == 0 {
                 refuse(engine, reply, code, text, out);
             }
-        } else {
+        } else if request.expires.0 != 0 && request.expires < SHORTEST_WAIT {
+            let status = Status::RequestTimeout {
+                wanted: batch,
+                bytes_left: request.max_bytes,
+            };
+            effects.statuses.push((reply.into(), status));
+        } else if engine.is_heard(reply) {
             let heartbeat =
                 (request.idle_heartbeat.0 > 0).then(|| duration(request.idle_heartbeat));
             consumer.pulls.push(Pull {
                 reply: reply.into(),
-                wanted: batch as u64,
+                wanted: batch,
                 got: 0,
-                bytes_left: u64::try_from(request.max_bytes).ok().filter(|max| *max > 0),
+                bytes_left: request.max_bytes,
                 no_wait: request.no_wait,
                 expires: (request.expires.0 > 0).then(|| now + duration(request.expires)),
                 heartbeat,
@@ -165,7 +175,7 @@ impl Streams {
             let status = if is_shutdown {
                 Status::ServerShutdown {
                     wanted: pull.wanted,
-                    bytes_left: pull.bytes_left.unwrap_or(0),
+                    bytes_left: pull.bytes_left,
                 }
             } else {
                 Status::ConsumerDeleted
@@ -183,8 +193,20 @@ fn config_max_waiting(max_waiting: i64) -> i64 {
     }
 }
 
+/// Only consumers with a priority policy, which there are none of, can tell
+/// requests apart like this.
+fn wrong_priority(request: &NextRequest) -> Option<&'static str> {
+    if request.min_pending != 0 || request.min_ack_pending != 0 {
+        Some("Bad Request - Not a Overflow Priority consumer")
+    } else if !request.id.is_empty() {
+        Some("Bad Request - Not a Pinned Client Priority consumer")
+    } else {
+        None
+    }
+}
+
 /// Makes room by dropping requests that nobody would hear the answer to.
-fn drop_unheard(engine: &mut Engine, consumer: &mut super::consumer::Consumer) {
+pub(super) fn drop_unheard(engine: &mut Engine, consumer: &mut super::consumer::Consumer) {
     consumer.pulls.take(|pull| !engine.is_heard(&pull.reply));
 }
 

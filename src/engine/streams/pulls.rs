@@ -9,12 +9,12 @@ use std::time::Duration;
 pub(crate) struct Pull {
     /// Where messages and statuses go.
     pub(crate) reply: Box<[u8]>,
-    /// Messages still wanted.
-    pub(crate) wanted: u64,
+    /// Messages still wanted, as the request has it: less than one is one.
+    pub(crate) wanted: i64,
     /// Messages it got.
     pub(crate) got: u64,
-    /// Bytes it may still get, if it has set a bound.
-    pub(crate) bytes_left: Option<u64>,
+    /// Bytes it may still get, if it has set a bound: a positive one.
+    pub(crate) bytes_left: i64,
     /// It ends when there is nothing to get.
     pub(crate) no_wait: bool,
     pub(crate) expires: Option<Time>,
@@ -63,10 +63,6 @@ impl Pulls {
         self.queue.push_back(pull);
     }
 
-    pub(crate) fn front(&self) -> Option<&Pull> {
-        self.queue.front()
-    }
-
     pub(crate) fn front_mut(&mut self) -> Option<&mut Pull> {
         self.queue.front_mut()
     }
@@ -80,7 +76,7 @@ impl Pulls {
         let mut pull = self.queue.pop_front()?;
         pull.wanted = pull.wanted.saturating_sub(1);
         pull.got += 1;
-        if pull.wanted == 0 {
+        if pull.wanted <= 0 {
             return Some(pull);
         }
         pull.heartbeat_due = pull.heartbeat.map(|heartbeat| now + heartbeat);
@@ -112,11 +108,6 @@ impl Pulls {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pull> {
         self.queue.iter_mut()
-    }
-
-    /// Messages wanted by all of them together.
-    pub(crate) fn wanted(&self) -> u64 {
-        self.queue.iter().map(|pull| pull.wanted).sum()
     }
 
     /// When one of them is due.

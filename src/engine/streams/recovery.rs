@@ -34,14 +34,16 @@ impl StoredStreams {
         }
     }
 
-    /// How many rows could not be used.
-    pub fn damaged(&self) -> usize {
-        self.damaged.len()
+    /// The rows that could not be used.
+    pub fn damaged_rows(&self) -> &[RowKey] {
+        &self.damaged
     }
 
-    /// How many streams there are.
-    pub fn streams(&self) -> usize {
-        self.streams.len()
+    /// The streams and what they are called.
+    pub fn names(&self) -> impl Iterator<Item = (StreamId, &str)> {
+        self.streams
+            .iter()
+            .map(|stream| (stream.id, stream.config.name.as_str()))
     }
 
     fn stream(&mut self, id: StreamId) -> Option<&mut Stream> {
@@ -111,6 +113,7 @@ impl StoredStreams {
         stream.log.lost = row.lost;
         stream.next_consumer = row.next_consumer;
         stream.released = row.released;
+        stream.sweep = row.sweep;
         stream.removals = row.removals;
         stream.log.set_last_time(row.last_time);
         stream.log.skip_to(row.last);

@@ -10,8 +10,11 @@ use super::log_read::NeedBlock;
 use super::stream::Stream;
 use crate::Time;
 use crate::ids::{ConsumerId, Seq};
-use midge_proto::api::{Retention, Timestamp};
+use midge_proto::api::{Discard, Retention, Timestamp};
 use std::collections::BTreeMap;
+
+/// A purge can make a stream go on with a sequence up to this one.
+const SKIPPED_MAX: u64 = 1 << 62;
 
 /// The removal of what a filter means, up to some message.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub(crate) struct Removal {
     /// How many are still to go.
     pub(crate) left: u64,
     pub(crate) removed: u64,
+    /// Somebody asked for it: consumers are not told of single messages.
+    pub(crate) is_purge: bool,
 }
 
 /// How far things have come.
@@ -39,13 +44,13 @@ impl Stream {
         let (consumers, effects) = (&mut self.consumers, &mut self.effects);
         self.row_dirty = true;
         self.log.remove(seq, &mut |seq, subject| {
-            tell_removed(consumers, effects, seq, subject);
+            tell_removed(consumers, effects, false, seq, subject);
         })
     }
 
     /// Removes the oldest messages of a subject but for so many. Where they
     /// are not known, they go later.
-    pub(super) fn trim_subject(&mut self, subject: &[u8], kept: u64) {
+    pub(super) fn trim_subject(&mut self, subject: &[u8], kept: u64, is_purge: bool) {
         while let Some(id) = self.log.subjects.find(subject) {
             let state = self.log.subjects.by_id(id);
             if state.count <= kept {
@@ -54,7 +59,7 @@ impl Stream {
             let Some(oldest) = state.oldest() else {
                 let surplus = state.count - kept;
                 let to = state.last.seq.prev();
-                if self.config.max_msgs_per_subject == kept as i64 {
+                if self.config.max_msgs_per_subject == kept as i64 && !is_purge {
                     self.overfull.insert(subject.into());
                 } else {
                     self.removals.push_back(Removal {
@@ -63,25 +68,27 @@ impl Stream {
                         filter: Filter::new([subject]),
                         left: surplus,
                         removed: 0,
+                        is_purge,
                     });
                 }
                 return;
             };
             let (consumers, effects) = (&mut self.consumers, &mut self.effects);
             self.log.remove_known(id, oldest, &mut |seq, subject| {
-                tell_removed(consumers, effects, seq, subject);
+                tell_removed(consumers, effects, is_purge, seq, subject);
             });
         }
     }
 
-    /// Removes what the filter means, up to a sequence, as soon as can be.
-    pub(super) fn remove_later(&mut self, to: Seq, filter: Filter) {
+    /// Removes everything up to a sequence, as soon as can be.
+    pub(super) fn purge_later(&mut self, to: Seq, filter: Filter) {
         self.removals.push_back(Removal {
             at: self.log.first(),
             to,
             filter,
             left: u64::MAX,
             removed: 0,
+            is_purge: true,
         });
     }
 
@@ -89,12 +96,13 @@ impl Stream {
     pub(crate) fn step_removal(&mut self, removal: &mut Removal) -> Result<Progress, NeedBlock> {
         let (consumers, effects) = (&mut self.consumers, &mut self.effects);
         self.row_dirty = true;
+        let is_purge = removal.is_purge;
         let (removed, at) = self.log.remove_matching(
             removal.at,
             removal.to,
             &removal.filter,
             removal.left.min(self.log.tuning.removals),
-            &mut |seq, subject| tell_removed(consumers, effects, seq, subject),
+            &mut |seq, subject| tell_removed(consumers, effects, is_purge, seq, subject),
         );
         removal.removed += removed;
         removal.left -= removed;
@@ -112,6 +120,7 @@ impl Stream {
         !self.removals.is_empty()
             || !self.overfull.is_empty()
             || !self.released.is_empty()
+            || self.sweep.is_some()
             || self.is_over_limits()
     }
 
@@ -120,6 +129,7 @@ impl Stream {
     pub(crate) fn advance(&mut self) -> Result<Progress, NeedBlock> {
         while let Some(mut removal) = self.removals.pop_front() {
             match self.step_removal(&mut removal) {
+                Ok(Progress::Done) if removal.is_purge => self.consumers_purged(&removal.filter),
                 Ok(Progress::Done) => {}
                 other => {
                     self.removals.push_front(removal);
@@ -131,7 +141,9 @@ impl Stream {
             self.release(seq)?;
             self.released.remove(&seq);
         }
-        self.trim_overfull()?;
+        if self.sweep()? == Progress::More {
+            return Ok(Progress::More);
+        }
         let mut budget = self.log.tuning.removals;
         while self.is_over_limits() {
             self.remove(self.log.first())?;
@@ -140,10 +152,43 @@ impl Stream {
                 return Ok(Progress::More);
             }
         }
+        // In this order, as it decides which messages are left.
+        self.trim_overfull()?;
         Ok(Progress::Done)
     }
 
+    /// Removes from an interest stream what no consumer wants.
+    fn sweep(&mut self) -> Result<Progress, NeedBlock> {
+        let mut budget = self.log.tuning.removals;
+        while let Some(at) = self.sweep {
+            let Some(seq) = self.log.next_live(at) else {
+                self.sweep = None;
+                self.row_dirty = true;
+                break;
+            };
+            self.release(seq)?;
+            self.sweep = Some(seq.next());
+            budget -= 1;
+            if budget == 0 {
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Who wants what has changed: everything is to be looked at again.
+    pub(crate) fn sweep_again(&mut self) {
+        if self.config.retention == Retention::Interest {
+            self.sweep = Some(self.log.first());
+            self.row_dirty = true;
+        }
+    }
+
     fn is_over_limits(&self) -> bool {
+        if self.config.discard == Discard::New {
+            // What is stored stays when a limit is lowered.
+            return false;
+        }
         let (max_msgs, max_bytes) = (self.config.max_msgs, self.config.max_bytes);
         let log = &self.log;
         log.messages() > 0
@@ -172,6 +217,7 @@ impl Stream {
                     filter: filter.clone(),
                     left,
                     removed: 0,
+                    is_purge: false,
                 };
                 while self.step_removal(&mut removal)? == Progress::More {}
                 if removal.removed == 0 {
@@ -254,22 +300,86 @@ impl Stream {
         self.released.clear();
         self.row_dirty = true;
         for consumer in self.consumers.values_mut() {
-            consumer.purged(self.log.first());
             consumer.pending = 0;
         }
+        self.consumers_purged(&Filter::all());
         purged
+    }
+
+    /// Gives out no sequence before this one any more.
+    pub(super) fn skip_before(&mut self, seq: Seq) {
+        // Somebody's slip must not use up the numbers there are.
+        if seq.0 < SKIPPED_MAX {
+            self.log.skip_to(seq.prev());
+        }
+    }
+
+    /// After a purge: a consumer goes past what is gone, if it wanted nothing
+    /// else, and does not wait for acks of it.
+    pub(super) fn consumers_purged(&mut self, filter: &Filter) {
+        let log = &self.log;
+        let first = if filter.is_all() {
+            log.first()
+        } else {
+            let left = log
+                .subjects
+                .iter()
+                .filter(|state| filter.matches(&state.name));
+            left.map(|state| state.first)
+                .min()
+                .map_or(log.last().next(), |first| first.max(log.first()))
+        };
+        for consumer in self.consumers.values_mut() {
+            let passed = if consumer.filter.is_within(filter) {
+                first
+            } else {
+                log.first()
+            };
+            let effects = Effects {
+                is_cleared: consumer.purged(passed, |seq| log.is_live(seq)),
+                ..Effects::default()
+            };
+            if !effects.is_empty() {
+                self.effects.push((consumer.id, effects));
+            }
+        }
+    }
+
+    /// The stream keeps messages for its consumers only, from now on.
+    pub(crate) fn drop_unwanted(&mut self) {
+        let floors = self
+            .consumers
+            .values()
+            .map(|consumer| consumer.cursor.ack_floor.seq);
+        let Some(floor) = floors.min() else {
+            return self.purge_later(self.log.last(), Filter::all());
+        };
+        let seen = self
+            .consumers
+            .values()
+            .map(|consumer| consumer.next_seq().prev());
+        let seen = seen.max().unwrap_or(floor).min(self.log.last());
+        self.purge_later(floor.min(self.log.last()), Filter::all());
+        let mut at = floor.next().max(self.log.first());
+        while at <= seen {
+            if self.log.is_live(at) {
+                self.released.insert(at);
+            }
+            at = at.next();
+        }
     }
 }
 
 fn tell_removed(
     consumers: &mut BTreeMap<ConsumerId, Consumer>,
     told: &mut Vec<(ConsumerId, Effects)>,
+    is_purge: bool,
     seq: Seq,
     subject: &[u8],
 ) {
     for consumer in consumers.values_mut() {
         let mut effects = Effects::default();
-        consumer.removed(seq, subject, &mut effects);
+        consumer.removed(seq, subject, is_purge, &mut effects);
         if !effects.is_empty() {
             told.push((consumer.id, effects));
         }

@@ -5,7 +5,7 @@
 //! the end of the queue if there is more.
 
 use super::consumer::{Consumer, Next, duration};
-use super::effects::{Effects, Note, Status};
+use super::effects::{Effects, Status};
 use super::log::Log;
 use super::log_read::NeedBlock;
 use super::streams::{Job, Streams};
@@ -14,6 +14,7 @@ use crate::engine::{Engine, Timer};
 use crate::feed::Outgoing;
 use crate::ids::{ConsumerId, StreamId};
 use crate::outbox::Outbox;
+use crate::storage::BlockKey;
 use midge_proto::api::{AckSubject, FlowControlSubject, ReplayPolicy, Timestamp};
 use midge_proto::headers::{HeaderWriter, name as names};
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl Streams {
             self.tell_effects(engine, id, now, out);
         }
         for request in std::mem::take(&mut self.again) {
-            self.handle(engine, *request, now, out);
+            self.handle(engine, request, now, out);
         }
         for _ in 0..self.ready.len() {
             let Some((stream, id)) = self.ready.pop_front() else {
@@ -123,6 +124,13 @@ impl Streams {
         let scratch = &mut self.scratch;
         let turn = deliver(engine, consumer, log, now, wall, &mut effects, scratch, out);
         let is_dirty = consumer.is_dirty;
+        let block = log.block_start(consumer.next_seq());
+        let ahead: Vec<BlockKey> = if block == consumer.block {
+            Vec::new()
+        } else {
+            consumer.block = block;
+            log.ahead(consumer.next_seq()).collect()
+        };
         match turn {
             Turn::More => {
                 if consumer.has_receiver() {
@@ -132,6 +140,9 @@ impl Streams {
             }
             Turn::Idle => {}
             Turn::Need(need) => self.park(need, Job::Serve(stream_id, id)),
+        }
+        for key in ahead {
+            self.want(key);
         }
         self.arm(engine, stream_id, id);
         if is_dirty {
@@ -214,7 +225,17 @@ impl Streams {
         if stream.effects.is_empty() {
             return;
         }
+        let wall = self.wall;
         for (id, effects) in std::mem::take(&mut stream.effects) {
+            if effects.is_cleared
+                && let Some(consumer) = self
+                    .streams
+                    .get_mut(&stream_id)
+                    .and_then(|stream| stream.consumers.get_mut(&id))
+            {
+                // It counts as settled, as an ack would.
+                consumer.last_acked = Some(wall);
+            }
             self.carry_out(engine, stream_id, id, effects, now, out);
             self.make_ready(stream_id, id);
         }
@@ -270,8 +291,10 @@ fn deliver<O: Outbox>(
             Err(need) => return Turn::Need(need),
             Ok(Next::Message { seq, deliveries }) => (seq, deliveries),
             Ok(Next::Again) => return Turn::More,
-            Ok(Next::Later | Next::Full) => return Turn::Idle,
-            Ok(Next::Dry) => {
+            Ok(Next::Later) if !consumer.is_paused(wall) => return Turn::Idle,
+            // Who does not want to wait is not left waiting for acks of
+            // others, or for the end of a pause.
+            Ok(Next::Dry | Next::Full | Next::Later) => {
                 consumer.run_dry(effects);
                 return Turn::Idle;
             }
@@ -388,27 +411,20 @@ fn serve_pull<O: Outbox>(
 ) -> Option<bool> {
     while let Some(pull) = consumer.pulls.front_mut() {
         let (wanted, bytes_left) = (pull.wanted, pull.bytes_left);
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
         let status = if pull.is_expired(now) {
-            Some(Status::RequestTimeout {
-                wanted,
-                bytes_left: bytes_left.unwrap_or(0),
-            })
-        } else if let Some(left) = bytes_left
-            && left < size as u64
-        {
-            Some(Status::TooLarge {
-                wanted,
-                bytes_left: left,
-            })
+            Some(Status::RequestTimeout { wanted, bytes_left })
+        } else if bytes_left > 0 && bytes_left < size {
+            Some(Status::TooLarge { wanted, bytes_left })
         } else {
             None
         };
         if status.is_none() {
             let routed = engine.send_out(&pull.reply, None, message, out);
             if routed.receivers > 0 {
-                if let Some(left) = &mut pull.bytes_left {
-                    *left -= size as u64;
-                    if *left == 0 {
+                if pull.bytes_left > 0 {
+                    pull.bytes_left -= size;
+                    if pull.bytes_left == 0 {
                         pull.wanted = 1;
                     }
                 }
@@ -431,12 +447,13 @@ fn finish_pull(consumer: &mut Consumer, now: Time, effects: &mut Effects) {
         return;
     }
     if let Some(done) = consumer.pulls.served(now)
-        && let Some(bytes_left) = done.bytes_left
-        && bytes_left > 0
+        && done.bytes_left > 0
     {
-        effects
-            .statuses
-            .push((done.reply, Status::BatchCompleted { bytes_left }));
+        let status = Status::BatchCompleted {
+            wanted: done.wanted,
+            bytes_left: done.bytes_left,
+        };
+        effects.statuses.push((done.reply, status));
     }
 }
 
@@ -468,10 +485,10 @@ fn ask_flow<O: Outbox>(engine: &mut Engine, consumer: &mut Consumer, size: usize
 
 pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &Status, out: &mut O) {
     let mut header = Vec::new();
-    let left = |writer: HeaderWriter<'_>, wanted: u64, bytes_left: u64| {
+    let left = |writer: HeaderWriter<'_>, wanted: i64, bytes_left: i64| {
         writer
-            .number(names::PENDING_MESSAGES, wanted)
-            .number(names::PENDING_BYTES, bytes_left)
+            .header(names::PENDING_MESSAGES, wanted.to_string().as_bytes())
+            .header(names::PENDING_BYTES, bytes_left.to_string().as_bytes())
             .finish();
     };
     match *status {
@@ -487,9 +504,9 @@ pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &St
             let writer = HeaderWriter::status(&mut header, 409, "Message Size Exceeds MaxBytes");
             left(writer, wanted, bytes_left);
         }
-        Status::BatchCompleted { bytes_left } => {
+        Status::BatchCompleted { wanted, bytes_left } => {
             let writer = HeaderWriter::status(&mut header, 409, "Batch Completed");
-            left(writer, 0, bytes_left);
+            left(writer, wanted, bytes_left);
         }
         Status::ServerShutdown { wanted, bytes_left } => {
             let writer = HeaderWriter::status(&mut header, 409, "Server Shutdown");
@@ -503,9 +520,4 @@ pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &St
         }
     }
     engine.send_status(to, None, &header, out);
-}
-
-/// Whether a note is told to anybody but those who watch.
-pub(super) fn is_final(note: &Note) -> bool {
-    matches!(note, Note::MaxDeliveries { .. } | Note::Terminated { .. })
 }

@@ -33,9 +33,14 @@ pub(crate) struct Stream {
     /// What consumers were told while messages were removed.
     pub(crate) effects: Vec<(ConsumerId, Effects)>,
     pub(crate) expiry_due: Option<crate::Time>,
+    /// It was neither written to nor purged since it is in memory.
+    pub(crate) is_untouched: bool,
     pub(crate) is_dirty: bool,
     pub(crate) row_dirty: bool,
     pub(crate) subscriptions: Vec<crate::ids::SubId>,
+    /// The sequences that may still be held for consumers that are gone:
+    /// from this one on.
+    pub(crate) sweep: Option<Seq>,
 }
 
 impl Stream {
@@ -64,9 +69,11 @@ impl Stream {
             recalling: VecDeque::new(),
             effects: Vec::new(),
             expiry_due: None,
+            is_untouched: true,
             is_dirty: true,
             row_dirty: true,
             subscriptions: Vec::new(),
+            sweep: None,
         }
     }
 

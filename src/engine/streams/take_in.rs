@@ -11,6 +11,9 @@ use crate::outbox::Outbox;
 use crate::{ConnId, Time};
 use midge_proto::api::{ApiError, PersistMode, PubAck};
 
+/// About what a waiting PubAck takes beside the subject it goes to.
+const ANSWER_LEN: usize = 64;
+
 impl Streams {
     /// Takes in a message that has met one of our subscriptions. False if it
     /// is as if nobody had listened.
@@ -34,6 +37,10 @@ impl Streams {
             Sink::Ack => self.take_ack(engine, message, reply, now, out),
             Sink::FlowControl => {
                 self.take_flow_answer(message.subject);
+                true
+            }
+            Sink::Maintenance => {
+                engine.ask_for_maintenance(message.subject, reply, out);
                 true
             }
             Sink::Pull => {
@@ -74,6 +81,7 @@ impl Streams {
         } else {
             Err(ApiError::CLUSTER_NOT_AVAIL)
         };
+        self.stored_total += u64::from(matches!(stored, Ok(Stored::New(_))));
         let is_async = is_volatile || stream.config.persist_mode == PersistMode::Async;
         let name = stream.config.name.as_str();
         let (seq, duplicate) = match &stored {
@@ -104,6 +112,9 @@ impl Streams {
                     .push(reply, OnFailure::PubAck, |body| ack.write(body));
             }
         }
+        if !stream.effects.is_empty() {
+            self.told.push(id);
+        }
         let has_removals = stream.has_removals();
         let expires = stream.config.max_age.0 > 0 && stream.expiry_due.is_none();
         if has_removals || expires || !stream.effects.is_empty() {
@@ -113,7 +124,9 @@ impl Streams {
         if is_volatile {
             self.wake_consumers(id);
         } else {
-            self.stored_bytes(message.payload.len() + message.subject.len());
+            // The answer waits as well.
+            let answer_len = reply.map_or(0, |reply| reply.len() + ANSWER_LEN);
+            self.stored_bytes(message.payload.len() + message.subject.len() + answer_len);
         }
         self.arrived(id);
     }

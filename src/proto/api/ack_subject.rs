@@ -61,9 +61,11 @@ impl<'a> AckSubject<'a> {
         Some(AckSubject {
             stream: fields.next().filter(|token| !token.is_empty())?,
             consumer: fields.next().filter(|token| !token.is_empty())?,
-            delivered: number(fields.next()?)?,
+            // As in nats-server: what is not a number is one that is never
+            // reached, and only the message's own counts.
+            delivered: number(fields.next()?).unwrap_or(u64::MAX),
             stream_seq: number(fields.next()?)?,
-            consumer_seq: number(fields.next()?)?,
+            consumer_seq: number(fields.next()?).unwrap_or(u64::MAX),
             time: time(fields.next()?)?,
             pending: number(fields.next()?)?,
         })

@@ -12,7 +12,7 @@ use super::name::check_consumer_name;
 use super::stream_check::{MAX_DESCRIPTION, MAX_METADATA};
 use super::stream_config::{Retention, StreamConfig};
 use super::timestamp::Nanos;
-use crate::subject::{has_blank, is_valid_filter, subjects_collide, tokens};
+use crate::subject::{has_blank, is_subset, is_valid_filter, subjects_collide, tokens};
 
 const ACK_WAIT: Nanos = Nanos::from_secs(30);
 const MAX_WAITING: i64 = 512;
@@ -81,6 +81,8 @@ impl CreateConsumerRequest {
                 if config.durable_name != name {
                     return Err(ApiError::CONSUMER_DURABLE_NAME_NOT_MATCH_SUBJECT);
                 }
+                // Whatever else the request calls it, the subject names it.
+                name.clone_into(&mut config.name);
             }
         }
         Ok(())
@@ -89,6 +91,12 @@ impl CreateConsumerRequest {
 
 /// What is known but not offered yet. Nothing is taken and then ignored.
 fn refuse_unsupported(config: &ConsumerConfig) -> Result<(), ApiError> {
+    if config.is_pull() && config.ack_policy == AckPolicy::FlowControl {
+        return Err(ApiError::CONSUMER_ACK_FC_REQUIRES_PUSH);
+    }
+    if config.is_pull() && config.direct {
+        return Err(ApiError::CONSUMER_DIRECT_REQUIRES_PUSH);
+    }
     let asked = [
         ("direct", config.direct),
         ("sourcing", config.sourcing),
@@ -265,14 +273,18 @@ impl ConsumerConfig {
             0 if acks => MAX_ACK_PENDING,
             asked => asked.max(-1),
         };
-        if self.inactive_threshold.is_zero() {
-            if limits.inactive_threshold.0 > 0 {
-                self.inactive_threshold = limits.inactive_threshold;
-            } else if !self.is_durable() {
-                self.inactive_threshold = EPHEMERAL_THRESHOLD;
-            }
+        if self.inactive_threshold.is_zero() && limits.inactive_threshold.0 > 0 {
+            self.inactive_threshold = limits.inactive_threshold;
         }
         Ok(())
+    }
+
+    /// One that is not durable is removed when nobody uses it. An update
+    /// asks whether the consumer was durable before.
+    pub fn fill_threshold(&mut self, is_durable: bool) {
+        if self.inactive_threshold.is_zero() && !is_durable {
+            self.inactive_threshold = EPHEMERAL_THRESHOLD;
+        }
     }
 
     /// What would be adjusted without a word.
@@ -290,6 +302,10 @@ impl ConsumerConfig {
                 "max_ack_pending must be set to -1",
             ),
             (self.max_waiting < 0, "max_waiting must not be negative"),
+            (
+                self.inactive_threshold.0 < 0,
+                "inactive_threshold must not be negative",
+            ),
             (
                 limits.max_ack_pending > 0 && self.max_ack_pending == 0,
                 "max_ack_pending must be set if it's configured in stream limits",
@@ -388,7 +404,10 @@ impl ConsumerConfig {
         }
         for (at, filter) in self.filter_subjects.iter().enumerate() {
             let mut later = self.filter_subjects.iter().skip(at + 1);
-            if later.any(|other| subjects_collide(filter.as_bytes(), other.as_bytes())) {
+            let (one, subset) = (filter.as_bytes(), is_subset);
+            // Those that only share some subjects may stand side by side: a
+            // message is delivered once all the same.
+            if later.any(|other| subset(one, other.as_bytes()) || subset(other.as_bytes(), one)) {
                 return Err(ApiError::CONSUMER_OVERLAPPING_SUBJECT_FILTERS);
             }
         }

@@ -223,7 +223,11 @@ impl ConsumerConfig {
             "name" => self.name = json::string(key, value)?,
             "description" => self.description = json::string(key, value)?,
             "deliver_policy" => {
-                self.deliver_policy = json::word(&value, DeliverPolicy::from_word)?;
+                self.deliver_policy = json::word(&value, |word| match word {
+                    // What the zero value is called in Go.
+                    "undefined" => Some(DeliverPolicy::All),
+                    _ => DeliverPolicy::from_word(word),
+                })?;
             }
             "opt_start_seq" => self.opt_start_seq = json::uint(key, &value)?,
             "opt_start_time" => self.opt_start_time = Some(json::time(key, &value)?),

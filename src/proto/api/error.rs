@@ -254,7 +254,7 @@ told! {
     stream_invalid_config = 500 10052 "a stream configuration cannot be";
     stream_limits = 500 10053 "a limit of streams";
     stream_msg_delete_failed = 500 10057 "a message could not be deleted";
-    stream_update = 500 10069 "a stream could not be updated";
+    stream_update_failed = 500 10069 "a stream could not be updated";
     stream_store_failed = 503 10077 "a message could not be stored";
     consumer_invalid_policy = 400 10094 "a delivery policy and a start do not fit";
     stream_purge_failed = 500 10110 "a purge failed";

@@ -32,6 +32,16 @@ impl JsonWriter {
         self.out
     }
 
+    /// The length of the text so far.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
     /// A comma, unless nothing stands before in this object or array.
     fn separate(&mut self) {
         if !matches!(self.out.last(), None | Some(b'{' | b'[' | b':')) {
@@ -296,7 +306,9 @@ pub(crate) type OnField<'a> = &'a mut dyn FnMut(&str, Value) -> Result<Known, Ap
 /// # Errors
 /// `invalid JSON` when this is not an object, and whatever `on_field` says.
 pub(crate) fn read(json: &[u8], strict: Strictness, on_field: OnField<'_>) -> Result<(), ApiError> {
-    if json.is_empty() {
+    // Blanks are no error to the strict reader of nats-server either.
+    let is_blank = json.trim_ascii().is_empty();
+    if json.is_empty() || (is_blank && strict == Strictness::Strict) {
         return Ok(());
     }
     // As nats-server does, read what is not UTF-8 with replacements.

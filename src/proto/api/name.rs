@@ -11,10 +11,11 @@ fn has_separator(name: &str) -> bool {
 
 /// Whether this can be the name of a stream or of a consumer.
 pub fn is_valid_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= MAX_NAME
-        && !has_separator(name)
-        && !name.contains(['.', '*', '>', ' ', '\t', '\r', '\n', '\x0c'])
+    !name.is_empty() && name.len() <= MAX_NAME && !has_separator(name) && !has_special(name)
+}
+
+fn has_special(name: &str) -> bool {
+    name.contains(['.', '*', '>', ' ', '\t', '\r', '\n', '\x0c'])
 }
 
 /// Checks the name of a stream that is to be made or changed.
@@ -46,13 +47,13 @@ pub fn check_consumer_name(name: &str) -> Result<(), ApiError> {
     if has_separator(name) {
         return Err(ApiError::CONSUMER_NAME_CONTAINS_PATH_SEPARATORS);
     }
-    if name.len() > MAX_NAME {
-        return Err(ApiError::consumer_name_too_long(MAX_NAME));
-    }
-    if !is_valid_name(name) {
+    if name.is_empty() || has_special(name) {
         return Err(ApiError::stream_invalid_config(
             r"consumer name can not contain '.', '*', '>', '\', '/'",
         ));
+    }
+    if name.len() > MAX_NAME {
+        return Err(ApiError::consumer_name_too_long(MAX_NAME));
     }
     Ok(())
 }

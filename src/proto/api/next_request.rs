@@ -8,7 +8,8 @@ use serde_json::Value;
 /// The body of `CONSUMER.MSG.NEXT`, and of `+NXT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NextRequest {
-    /// How many messages; at least one.
+    /// How many messages; less than one is one, which is what JSON without
+    /// it asks for.
     pub batch: i64,
     /// How long to wait for them; zero is for ever.
     pub expires: Nanos,
@@ -61,6 +62,7 @@ impl NextRequest {
             request.batch = bare_number(body).unwrap_or(1);
             return Ok(request);
         }
+        request.batch = 0;
         json::read(body, Strictness::Lenient, &mut |key, value| {
             request.set(key, value)
         })
@@ -68,9 +70,10 @@ impl NextRequest {
             let text = error.description.as_ref();
             bad_request(text.strip_prefix("invalid JSON: ").unwrap_or(text))
         })?;
-        request.batch = request.batch.max(1);
         // Twice the pause has to fit, or a heartbeat would never come.
-        if request.idle_heartbeat.0.saturating_mul(2) > request.expires.0 {
+        if request.idle_heartbeat.0 > 0
+            && request.idle_heartbeat.0.saturating_mul(2) > request.expires.0
+        {
             return Err(bad_request("heartbeat value too large"));
         }
         if !(0..=9).contains(&request.priority) {
@@ -127,9 +130,9 @@ mod tests {
             ("-1", 1),
             ("5x", 1),
             ("null", 1),
-            ("{}", 1),
-            (r#"{"batch":0}"#, 1),
-            (r#"{"batch":-1,"x":1}"#, 1),
+            ("{}", 0),
+            (r#"{"batch":0}"#, 0),
+            (r#"{"batch":-1,"x":1}"#, -1),
             (r#"{"BATCH":3}"#, 3),
         ] {
             assert_eq!(batch(body), Ok(want), "{body}");

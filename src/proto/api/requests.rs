@@ -7,13 +7,20 @@ use super::error::ApiError;
 use super::json::{self, Known, Strictness};
 use super::timestamp::Timestamp;
 
-/// Asks for a page of a list of streams or consumers.
+/// Asks for a page of a list of streams.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PageRequest {
     /// How many to skip.
     pub offset: usize,
     /// Only streams whose subjects collide with this; empty is all.
     pub subject: String,
+}
+
+/// Asks for a page of a list of consumers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConsumerPageRequest {
+    /// How many to skip.
+    pub offset: usize,
 }
 
 /// Asks about a stream.
@@ -73,10 +80,30 @@ pub struct ResetRequest {
 /// # Errors
 /// 10038 unless this is empty or `{}`.
 pub fn expect_empty(body: &[u8]) -> Result<(), ApiError> {
+    if is_empty(body) {
+        Ok(())
+    } else {
+        Err(ApiError::NOT_EMPTY_REQUEST)
+    }
+}
+
+/// Nothing at all, or `{}`. Blanks alone are not nothing.
+fn is_empty(body: &[u8]) -> bool {
     let mut dense = body.iter().filter(|byte| !byte.is_ascii_whitespace());
     match (dense.next(), dense.next(), dense.next()) {
-        (None, ..) | (Some(b'{'), Some(b'}'), None) => Ok(()),
-        _ => Err(ApiError::NOT_EMPTY_REQUEST),
+        (None, ..) => body.is_empty(),
+        (Some(b'{'), Some(b'}'), None) => true,
+        _ => false,
+    }
+}
+
+/// What a request that may come without a body is read from: text that does
+/// not begin an object or an array counts as none, as `nats req` and some
+/// tools send a filler.
+fn optional(body: &[u8]) -> &[u8] {
+    match body.trim_ascii_start().first() {
+        Some(b'{' | b'[') => body,
+        _ => b"",
     }
 }
 
@@ -87,10 +114,28 @@ impl PageRequest {
     /// 10025 when this is not JSON, or has a key or a value that is none of ours.
     pub fn from_json(body: &[u8]) -> Result<PageRequest, ApiError> {
         let mut request = PageRequest::default();
-        json::read(body, Strictness::Strict, &mut |key, value| {
+        json::read(optional(body), Strictness::Strict, &mut |key, value| {
             match key {
                 "offset" => request.offset = json::offset(key, &value)?,
                 "subject" => request.subject = json::string(key, value)?,
+                _ => return Ok(Known::No),
+            }
+            Ok(Known::Yes)
+        })?;
+        Ok(request)
+    }
+}
+
+impl ConsumerPageRequest {
+    /// Reads the request.
+    ///
+    /// # Errors
+    /// 10025 when this is not JSON, or has a key or a value that is none of ours.
+    pub fn from_json(body: &[u8]) -> Result<ConsumerPageRequest, ApiError> {
+        let mut request = ConsumerPageRequest::default();
+        json::read(optional(body), Strictness::Strict, &mut |key, value| {
+            match key {
+                "offset" => request.offset = json::offset(key, &value)?,
                 _ => return Ok(Known::No),
             }
             Ok(Known::Yes)
@@ -106,7 +151,7 @@ impl StreamInfoRequest {
     /// 10025 when this is not JSON, or has a key or a value that is none of ours.
     pub fn from_json(body: &[u8]) -> Result<StreamInfoRequest, ApiError> {
         let mut request = StreamInfoRequest::default();
-        json::read(body, Strictness::Strict, &mut |key, value| {
+        json::read(optional(body), Strictness::Strict, &mut |key, value| {
             match key {
                 "deleted_details" => request.deleted_details = json::boolean(key, &value)?,
                 "subjects_filter" => request.subjects_filter = json::string(key, value)?,
@@ -127,7 +172,7 @@ impl PurgeRequest {
     /// ours; 10003 when it has both `seq` and `keep`.
     pub fn from_json(body: &[u8]) -> Result<PurgeRequest, ApiError> {
         let mut request = PurgeRequest::default();
-        json::read(body, Strictness::Strict, &mut |key, value| {
+        json::read(optional(body), Strictness::Strict, &mut |key, value| {
             match key {
                 "filter" => request.filter = json::string(key, value)?,
                 "seq" => request.seq = json::uint(key, &value)?,
@@ -148,8 +193,11 @@ impl DeleteMessageRequest {
     ///
     /// # Errors
     /// 10025 when this is not JSON, or has a key or a value that is none of
-    /// ours; 10003 when it does not say which message.
+    /// ours; 10003 when it says nothing.
     pub fn from_json(body: &[u8]) -> Result<DeleteMessageRequest, ApiError> {
+        if is_empty(body) {
+            return Err(ApiError::BAD_REQUEST);
+        }
         let mut request = DeleteMessageRequest {
             seq: 0,
             no_erase: false,
@@ -162,9 +210,6 @@ impl DeleteMessageRequest {
             }
             Ok(Known::Yes)
         })?;
-        if request.seq == 0 {
-            return Err(ApiError::BAD_REQUEST);
-        }
         Ok(request)
     }
 }
@@ -176,7 +221,7 @@ impl PauseRequest {
     /// 10025 when this is not JSON, or has a key or a value that is none of ours.
     pub fn from_json(body: &[u8]) -> Result<PauseRequest, ApiError> {
         let mut request = PauseRequest::default();
-        json::read(body, Strictness::Strict, &mut |key, value| {
+        json::read(optional(body), Strictness::Strict, &mut |key, value| {
             match key {
                 "pause_until" => request.pause_until = json::time(key, &value)?.get(),
                 _ => return Ok(Known::No),
@@ -236,7 +281,7 @@ mod tests {
         for body in ["", "{}", " { } \n"] {
             assert_eq!(expect_empty(body.as_bytes()), Ok(()), "{body}");
         }
-        for body in ["x", "{", "null", r#"{"x":1}"#, "{}{"] {
+        for body in ["x", "{", "null", r#"{"x":1}"#, "{}{", " "] {
             assert_eq!(
                 expect_empty(body.as_bytes()),
                 Err(ApiError::NOT_EMPTY_REQUEST),
@@ -255,6 +300,21 @@ mod tests {
             purge("{\"filtr\":\"a\"}").map_err(|error| error.description.into_owned()),
             Err("invalid JSON: json: unknown field \"filtr\"".to_owned())
         );
+    }
+
+    #[test]
+    fn a_filler_is_no_body() {
+        for body in ["x", "0", " ", "null", "\"a\""] {
+            assert_eq!(
+                PageRequest::from_json(body.as_bytes()),
+                Ok(PageRequest::default()),
+                "{body}"
+            );
+        }
+        for body in ["[1]", " {\"subject\":\"x\"}"] {
+            let read = ConsumerPageRequest::from_json(body.as_bytes());
+            assert_eq!(read.map_err(|e| e.err_code), Err(10025), "{body}");
+        }
     }
 
     #[test]

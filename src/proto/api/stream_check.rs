@@ -71,6 +71,9 @@ impl StreamConfig {
     /// # Errors
     /// What nats-server answers; mostly 10052 with a text.
     pub fn check_update(&self, new: &mut StreamConfig, pedantic: bool) -> Result<(), ApiError> {
+        if new.mirror.is_some() && !new.subjects.is_empty() {
+            return Err(ApiError::MIRROR_WITH_SUBJECTS);
+        }
         if new.mirror.is_some() && new.mirror != self.mirror {
             return Err(ApiError::STREAM_MIRROR_NOT_UPDATABLE);
         }
@@ -312,7 +315,7 @@ impl StreamConfig {
         if subject == b">" {
             return Err(invalid("capturing all subjects requires no-ack to be true"));
         }
-        let api: [&[u8]; 3] = [b"$JS.>", b"$JSC.>", b"$NRG.>"];
+        let api: [&[u8]; 4] = [b"$JS.>", b"$JSC.>", b"$NRG.>", b"$MIDGE.API.>"];
         if api.iter().any(|api| subjects_collide(subject, api))
             && !is_subset(subject, b"$JS.EVENT.>")
         {

@@ -210,7 +210,10 @@ impl StreamConfig {
             "num_replicas" => self.num_replicas = json::int(key, &value)?,
             "no_ack" => self.no_ack = json::boolean(key, &value)?,
             "duplicate_window" => self.duplicate_window = json::nanos(key, &value)?,
-            "placement" => self.placement = Some(Placement::from_value(key, value)?),
+            "placement" => {
+                let placement = Placement::from_value(key, value)?;
+                self.placement = Some(placement).filter(|asked| *asked != Placement::default());
+            }
             "compression" => self.compression = compression(&value)?,
             "first_seq" => self.first_seq = json::uint(key, &value)?,
             "allow_direct" => self.allow_direct = json::boolean(key, &value)?,

@@ -69,6 +69,19 @@ fn commit_cost() {
             }
         }
     }
+    // What each row adds.
+    for rows in 0..=3 {
+        let mut written = 0;
+        for number in 0..100 {
+            let mut batch = batch(key(1, (1 << 50) + number * 4096 + (rows << 40)), 1);
+            batch.writes.truncate(1 + rows as usize);
+            written += store.commit(&batch).expect("stored").written_bytes;
+        }
+        println!(
+            "a block of one message and {rows} rows: {} bytes a commit",
+            written / 100
+        );
+    }
     // A tail block that grows by a message a commit.
     let mut written = 0;
     let begun = Instant::now();

@@ -2,7 +2,7 @@
 
 use crate::util::{Model, TempDir, content, key, open_file, put};
 use midge_engine::{Batch, RowKey, StreamId, Write};
-use midge_store::{Store, StoreConfig, StoreError, compact, verify};
+use midge_store::{Store, StoreConfig, StoreError, compact, recover, verify};
 use redb::{Database, TableDefinition};
 use std::path::Path;
 
@@ -75,6 +75,8 @@ fn a_file_in_use_and_a_newer_one_are_refused() {
     assert!(matches!(error, StoreError::InUse(_)));
     assert!(error.to_string().ends_with("is in use by another process"));
     assert!(matches!(verify(&dir.file()), Err(StoreError::InUse(_))));
+    let recovered = recover(&dir.file(), &dir.path().join("other.redb"));
+    assert!(matches!(recovered, Err(StoreError::InUse(_))));
     drop(store);
     let db = Database::open(dir.file()).unwrap();
     let write = db.begin_write().unwrap();

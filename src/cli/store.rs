@@ -1,0 +1,108 @@
+//! `midge verify` and `midge compact`: looking after a store that no server
+//! has open.
+
+use crate::cli::{EXIT_DAMAGE, EXIT_USAGE, logging};
+use argh::FromArgs;
+use log::LevelFilter;
+use midge_server::STORE_DEFAULT;
+use midge_server::offline::{self, StoreError};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// look at everything in a store, while no server has it open
+///
+/// Exits with 0 if all is as it was written, with 1 if something is damaged,
+/// with 2 if it cannot be looked at. A running server looks at its own store
+/// when it gets a request on $MIDGE.API.VERIFY.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "verify")]
+pub(crate) struct Verify {
+    /// file to look at (default: midge.redb)
+    #[argh(option, short = 's', default = "STORE_DEFAULT.into()")]
+    store: PathBuf,
+
+    /// print JSON
+    #[argh(switch)]
+    json: bool,
+}
+
+/// give the room that a store does not use back, while no server has it open
+///
+/// Exits with 0 if that is done, with 1 if damage is in the way, with 2 if
+/// the store cannot be opened.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "compact")]
+pub(crate) struct Compact {
+    /// file to make smaller (default: midge.redb)
+    #[argh(option, short = 's', default = "STORE_DEFAULT.into()")]
+    store: PathBuf,
+}
+
+impl Verify {
+    pub(crate) fn run(self) -> ExitCode {
+        prepare();
+        let verified = match offline::verify(&self.store) {
+            Ok(verified) => verified,
+            Err(error) => return fail(&error),
+        };
+        let mut text = if self.json {
+            verified.to_json()
+        } else {
+            format!("{}: {verified}", self.store.display()).into_bytes()
+        };
+        text.push(b'\n');
+        // Whoever hangs up has seen enough.
+        let _ = io::stdout().write_all(&text);
+        if verified.is_sound() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(EXIT_DAMAGE)
+        }
+    }
+}
+
+impl Compact {
+    pub(crate) fn run(self) -> ExitCode {
+        prepare();
+        match offline::compact(&self.store) {
+            Ok(done) => {
+                let store = self.store.display();
+                let _ = writeln!(
+                    io::stdout(),
+                    "{store}: {} bytes before, {} bytes now",
+                    done.before,
+                    done.after
+                );
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error),
+        }
+    }
+}
+
+/// Warnings of the store go to stderr. The storage engine panics over some
+/// pages that contradict each other, and a release build ends there: then
+/// this is what is said, and how it ends.
+fn prepare() {
+    logging::start(LevelFilter::Error);
+    std::panic::set_hook(Box::new(|_| {
+        eprintln!("the pages of the file contradict each other: it is damaged");
+        std::process::exit(EXIT_DAMAGE.into());
+    }));
+}
+
+fn fail(error: &StoreError) -> ExitCode {
+    eprintln!("{error}");
+    match error {
+        StoreError::InUse(_) => {
+            eprintln!(
+                "stop the server that has it open first; a running server looks at its own \
+                 store on a request to $MIDGE.API.VERIFY"
+            );
+            ExitCode::from(EXIT_USAGE)
+        }
+        StoreError::Damaged { .. } => ExitCode::from(EXIT_DAMAGE),
+        _ => ExitCode::from(EXIT_USAGE),
+    }
+}

@@ -1,0 +1,165 @@
+//! What is done with a store that no server has open, and what is said about
+//! one after a look at everything in it.
+
+use midge_engine::{StoredStreams, StreamId};
+pub use midge_store::{Compacted, StoreError};
+use midge_store::{Damage, VerifyReport};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+/// What a look at everything in a store found.
+#[derive(Debug)]
+pub struct Verified {
+    report: VerifyReport,
+    names: HashMap<StreamId, String>,
+}
+
+/// Looks at everything in a store: pages, rows, blocks, records.
+///
+/// # Errors
+/// [`StoreError`] if there is no store under the path, or it is in use, or
+/// cannot be read. Damage is no error.
+pub fn verify(path: &Path) -> Result<Verified, StoreError> {
+    let mut streams = StoredStreams::default();
+    let report = midge_store::verify_into(path, &mut streams)?;
+    let names = streams.names().map(|(id, name)| (id, name.to_owned()));
+    Ok(Verified {
+        report,
+        names: names.collect(),
+    })
+}
+
+/// Gives back the room that a store does not use.
+///
+/// # Errors
+/// As for [`verify`], and for damage that is in the way.
+pub fn compact(path: &Path) -> Result<Compacted, StoreError> {
+    midge_store::compact(path)
+}
+
+impl Verified {
+    /// Everything was looked at and is as it was written.
+    pub fn is_sound(&self) -> bool {
+        self.report.is_sound()
+    }
+
+    /// As one JSON object.
+    pub fn to_json(&self) -> Vec<u8> {
+        to_json(&self.report, |id| self.names.get(&id).map(String::as_str))
+    }
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.report;
+        for damage in &report.damage {
+            let name = self.names.get(&damage.stream).map(String::as_str);
+            writeln!(f, "{}", describe(damage, name))?;
+        }
+        let unlisted = report.damaged.saturating_sub(report.damage.len() as u64);
+        if unlisted > 0 {
+            writeln!(f, "and {unlisted} more")?;
+        }
+        if report.pages_are_sound == Some(false) {
+            writeln!(f, "some pages of the file are not as they were written")?;
+        }
+        if let Some(why) = &report.stopped_by {
+            writeln!(f, "stopped early: {why}")?;
+        }
+        write!(
+            f,
+            "{}, {} in {} of {}, {}: ",
+            count(self.names.len() as u64, "stream"),
+            count(report.records, "message"),
+            count(report.blocks, "block"),
+            count(report.bytes, "byte"),
+            count(report.rows, "row")
+        )?;
+        if report.is_sound() {
+            f.write_str("everything is as it was written")
+        } else {
+            write!(f, "{} damaged", report.damaged)
+        }
+    }
+}
+
+/// So many of something.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Damage in words, with the stream's name where that is known.
+pub(crate) fn describe(damage: &Damage, name: Option<&str>) -> String {
+    let Some(name) = name else {
+        return damage.to_string();
+    };
+    match (damage.first.0, damage.last.0) {
+        (_, 0) => format!("stream {name}: {}", damage.kind),
+        (first, last) if first == last => {
+            format!("stream {name}, sequence {first}: {}", damage.kind)
+        }
+        (first, last) => format!(
+            "stream {name}, sequences {first} to {last}: {}",
+            damage.kind
+        ),
+    }
+}
+
+#[derive(Serialize)]
+struct ReportJson<'a> {
+    r#type: &'static str,
+    is_sound: bool,
+    rows: u64,
+    blocks: u64,
+    records: u64,
+    bytes: u64,
+    damaged: u64,
+    damage: Vec<DamageJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pages_are_sound: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped_by: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DamageJson<'a> {
+    stream_id: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<&'a str>,
+    /// Without these it is not about certain messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seq: Option<u64>,
+    what: String,
+}
+
+/// A report as one JSON object.
+pub(crate) fn to_json<'a>(
+    report: &'a VerifyReport,
+    name: impl Fn(StreamId) -> Option<&'a str>,
+) -> Vec<u8> {
+    let damage = report.damage.iter().map(|damage| DamageJson {
+        stream_id: damage.stream.0,
+        stream: name(damage.stream),
+        first_seq: (damage.last.0 > 0).then_some(damage.first.0),
+        last_seq: (damage.last.0 > 0).then_some(damage.last.0),
+        what: damage.kind.to_string(),
+    });
+    let json = ReportJson {
+        r#type: "io.midge.api.v1.verify_response",
+        is_sound: report.is_sound(),
+        rows: report.rows,
+        blocks: report.blocks,
+        records: report.records,
+        bytes: report.bytes,
+        damaged: report.damaged,
+        damage: damage.collect(),
+        pages_are_sound: report.pages_are_sound,
+        stopped_by: report.stopped_by.as_deref(),
+    };
+    // Nothing in it can fail to be written.
+    serde_json::to_vec(&json).unwrap_or_default()
+}

@@ -1,0 +1,372 @@
+//! Getting out of a damaged file what is whole in it.
+//!
+//! After a crash redb looks at all pages before it opens a file, and one that
+//! is damaged keeps it from opening any. Here the file is shown to redb with
+//! a header that says that it was closed, and read only: then nothing is
+//! looked at but what is read, and what is read carries checksums of ours.
+
+use crate::config::StoreConfig;
+use crate::error::StoreError;
+use crate::layout::{BLOCKS, ROWS, open_row, parse_row_key, row_key, seal_row};
+use crate::medium::open_file;
+use crate::store::{Store, boxed, contain, parse, read_block};
+use crate::verify::next_block;
+use log::warn;
+use midge_engine::{RowKey, RowSink, summarize};
+use redb::{
+    BackendError, Builder, ConcurrencyMode, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase,
+    StorageBackend, TableDefinition,
+};
+use std::io;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+/// Bytes that are copied in one transaction.
+const COPIED_AT_ONCE: usize = 4 << 20;
+
+// redb's header, from its description of file format 3.
+const PAGE_LEN: u64 = 4096;
+const HEAD_LEN: usize = 32;
+const FLAGS: usize = 9;
+/// Which of the two commits is the last; the other flags tell how it was
+/// made and how the file was left.
+const IS_SECOND: u8 = 1;
+const REGION_HEADER_PAGES: usize = 16;
+const REGION_PAGES: usize = 20;
+const FULL_REGIONS: usize = 24;
+const TRAILING_PAGES: usize = 28;
+
+/// What was got out of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Rows that were copied, those made anew among them.
+    pub rows: u64,
+    /// Rows that were damaged.
+    pub damaged_rows: u64,
+    /// Summaries that were made anew.
+    pub remade_summaries: u64,
+    /// Blocks that were copied.
+    pub blocks: u64,
+    /// Records in them that are whole.
+    pub records: u64,
+    /// Records in them that are not.
+    pub lost_records: u64,
+    /// All rows and blocks could be found. If not, there may have been more.
+    pub is_complete: bool,
+}
+
+struct Nothing;
+
+impl RowSink for Nothing {
+    fn row(&mut self, _: RowKey, _: &[u8]) {}
+    fn damaged(&mut self, _: RowKey) {}
+}
+
+/// Copies what is whole in a file to a new one. The file stays as it is; no
+/// server may have it open, and there must be none under the other name.
+///
+/// The last batch before a crash may be there in part.
+pub fn recover(from: &Path, to: &Path) -> Result<Recovered, StoreError> {
+    let found = open_as_found(from)?;
+    if to.exists() {
+        return Err(io_error(to, "make", io::ErrorKind::AlreadyExists.into()));
+    }
+    let store = Store::open(&StoreConfig::new(to), &mut Nothing)?;
+    let mut recovered = Recovered::default();
+    let rows = copy(&found, from, &store, ROWS, |key, stored| {
+        let is_whole = parse_row_key(key).is_none() || open_row(key, stored).is_some();
+        recovered.rows += u64::from(is_whole);
+        recovered.damaged_rows += u64::from(!is_whole);
+        is_whole
+    })?;
+    let blocks = copy(&found, from, &store, BLOCKS, |_, _| true)?;
+    recovered.is_complete = rows && blocks;
+    summaries(&store, &mut recovered)?;
+    store.close()?;
+    Ok(recovered)
+}
+
+fn io_error(path: &Path, doing: &'static str, source: io::Error) -> StoreError {
+    StoreError::Io {
+        path: path.to_owned(),
+        doing,
+        source,
+    }
+}
+
+fn open_as_found(path: &Path) -> Result<ReadOnlyDatabase, StoreError> {
+    let file = std::fs::metadata(path).map_err(|error| io_error(path, "open", error))?;
+    if !file.is_file() {
+        return Err(StoreError::NotAStore {
+            path: path.to_owned(),
+            why: "it is not a regular file",
+        });
+    }
+    // The last commit, or, if what names its pages is damaged, the one before.
+    match open_commit(path, false) {
+        Err(StoreError::Damaged { .. }) => open_commit(path, true),
+        other => other,
+    }
+}
+
+fn open_commit(path: &Path, other: bool) -> Result<ReadOnlyDatabase, StoreError> {
+    let backend = open_file(path)
+        .and_then(|file| AsFound::new(file, other))
+        .map_err(|error| io_error(path, "open", error))?;
+    contain(path, "open", || {
+        Builder::new()
+            .set_cache_size(crate::CACHE_BYTES)
+            // As one that reads beside a writer, redb needs not know which
+            // pages are free. A server's lock keeps this out all the same.
+            .set_concurrency_mode(ConcurrencyMode::SingleWriter)
+            .open_read_only_with_backend(backend)
+            .map_err(boxed)
+    })
+}
+
+/// Copies what is found in a table from its beginning, and, where that ends
+/// at damage, from its end. Says whether it was all.
+fn copy<const N: usize>(
+    found: &ReadOnlyDatabase,
+    path: &Path,
+    to: &Store,
+    definition: TableDefinition<'static, &'static [u8; N], &'static [u8]>,
+    mut take: impl FnMut(&[u8; N], &[u8]) -> bool,
+) -> Result<bool, StoreError> {
+    let table = contain(path, "read", || {
+        let snapshot = found.begin_read().map_err(boxed)?;
+        snapshot.open_table(definition).map_err(boxed)
+    })?;
+    let mut copied = Vec::new();
+    let mut len = 0;
+    let mut last: Option<[u8; N]> = None;
+    for backwards in [false, true] {
+        let reached = last;
+        let from = reached.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let end = walk(
+            &table,
+            (from, Bound::Unbounded),
+            backwards,
+            |key, stored| {
+                if !backwards {
+                    last = Some(*key);
+                }
+                if take(key, stored) {
+                    len += stored.len();
+                    copied.push((*key, stored.to_vec()));
+                }
+                if len < COPIED_AT_ONCE {
+                    return Ok(());
+                }
+                len = 0;
+                insert(to, definition, std::mem::take(&mut copied))
+            },
+        )?;
+        insert(to, definition, std::mem::take(&mut copied))?;
+        if end == End::OfTable && !backwards {
+            return Ok(true);
+        }
+    }
+    warn!(
+        "{}: a part of its rows or blocks cannot be found",
+        path.display()
+    );
+    Ok(false)
+}
+
+#[derive(PartialEq, Eq)]
+enum End {
+    OfTable,
+    AtDamage,
+}
+
+fn walk<const N: usize>(
+    table: &ReadOnlyTable<&'static [u8; N], &'static [u8]>,
+    range: (Bound<&[u8; N]>, Bound<&[u8; N]>),
+    backwards: bool,
+    mut each: impl FnMut(&[u8; N], &[u8]) -> Result<(), StoreError>,
+) -> Result<End, StoreError> {
+    let begin = AssertUnwindSafe(|| table.range::<&[u8; N]>(range));
+    let Ok(Ok(mut entries)) = catch_unwind(begin) else {
+        return Ok(End::AtDamage);
+    };
+    loop {
+        let next = catch_unwind(AssertUnwindSafe(|| {
+            if backwards {
+                entries.next_back()
+            } else {
+                entries.next()
+            }
+        }));
+        match next {
+            Ok(Some(Ok((key, stored)))) => each(key.value(), stored.value())?,
+            Ok(None) => return Ok(End::OfTable),
+            Ok(Some(Err(_))) | Err(_) => return Ok(End::AtDamage),
+        }
+    }
+}
+
+fn insert<const N: usize>(
+    store: &Store,
+    definition: TableDefinition<'static, &'static [u8; N], &'static [u8]>,
+    entries: Vec<([u8; N], Vec<u8>)>,
+) -> Result<(), StoreError> {
+    contain(store.path(), "write to", || {
+        let transaction = store.begin_write()?;
+        let mut table = transaction.open_table(definition).map_err(boxed)?;
+        for (key, stored) in entries {
+            table.insert(&key, &stored[..]).map_err(boxed)?;
+        }
+        drop(table);
+        transaction.commit().map_err(boxed)
+    })
+}
+
+/// Counts the blocks that were copied and writes the summaries of those that
+/// have none or lost records.
+fn summaries(store: &Store, recovered: &mut Recovered) -> Result<(), StoreError> {
+    let mut last = None;
+    loop {
+        let mut made = Vec::new();
+        let next = contain(store.path(), "read", || {
+            let snapshot = store.snapshot()?;
+            let rows = snapshot.open_table(ROWS).map_err(boxed)?;
+            let Some(key) = next_block(&snapshot, last)? else {
+                return Ok(None);
+            };
+            let Some((bytes, is_whole)) = read_block(&snapshot, key)? else {
+                return Ok(Some(key));
+            };
+            let loaded = parse(key, bytes, is_whole);
+            recovered.blocks += 1;
+            recovered.records += loaded.block.present() as u64;
+            recovered.lost_records += loaded.lost;
+            let row = row_key(RowKey::Summary(key));
+            let has_summary = rows.get(&row).map_err(boxed)?.is_some();
+            if let Some(summary) = summarize(&loaded.block)
+                && (!has_summary || loaded.lost > 0)
+            {
+                recovered.remade_summaries += 1;
+                recovered.rows += u64::from(!has_summary);
+                made.push((row, seal_row(&row, &summary)));
+            }
+            Ok(Some(key))
+        })?;
+        if !made.is_empty() {
+            insert(store, ROWS, made)?;
+        }
+        match next {
+            Some(key) => last = Some(key),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// A file that says that it was closed, and that has zeros where it cannot be
+/// read.
+#[derive(Debug)]
+struct AsFound {
+    file: Box<dyn StorageBackend>,
+    head: [u8; HEAD_LEN],
+    len: u64,
+}
+
+impl AsFound {
+    fn new(file: Box<dyn StorageBackend>, other: bool) -> io::Result<Self> {
+        let mut head = [0; HEAD_LEN];
+        let len = file.len()?;
+        if len < PAGE_LEN {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.read(0, &mut head)?;
+        let number = |at: usize| {
+            u64::from(u32::from_le_bytes([
+                head[at],
+                head[at + 1],
+                head[at + 2],
+                head[at + 3],
+            ]))
+        };
+        let before = number(REGION_HEADER_PAGES);
+        let region = (before + number(REGION_PAGES)).max(1);
+        let pages = len / PAGE_LEN - 1;
+        let (full, rest) = (pages / region, pages % region);
+        let trailing = rest.saturating_sub(before);
+        head[FLAGS] = (head[FLAGS] & IS_SECOND) ^ u8::from(other);
+        head[FULL_REGIONS..TRAILING_PAGES].copy_from_slice(&(full as u32).to_le_bytes());
+        head[TRAILING_PAGES..].copy_from_slice(&(trailing as u32).to_le_bytes());
+        let rest = if trailing > 0 { rest } else { 0 };
+        Ok(AsFound {
+            file,
+            head,
+            len: PAGE_LEN * (1 + full * region + rest),
+        })
+    }
+
+    fn refuse() -> io::Error {
+        io::ErrorKind::ReadOnlyFilesystem.into()
+    }
+}
+
+impl StorageBackend for AsFound {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        // An error would be the end: redb reads nothing more after one.
+        if self.file.read(offset, out).is_err() {
+            out.fill(0);
+        }
+        let head = self.head.iter().skip(offset.min(HEAD_LEN as u64) as usize);
+        for (byte, said) in out.iter_mut().zip(head) {
+            *byte = *said;
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(Self::refuse())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(Self::refuse())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(Self::refuse())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.file.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.query_lock_range(start, end)
+    }
+}
