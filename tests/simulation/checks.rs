@@ -312,7 +312,10 @@ fn resolve(name: &str, stream: &mut StreamModel, found: &BTreeSet<u64>) {
 fn check_limits(name: &str, stream: &StreamModel) {
     let settings = &stream.settings;
     let count = stream.kept().count() as i64;
-    let bytes: u64 = stream.kept().map(|(_, message)| message.size(stream.settings.is_memory)).sum();
+    let bytes: u64 = stream
+        .kept()
+        .map(|(_, message)| message.size(stream.settings.is_memory))
+        .sum();
     let mut of_subject: BTreeMap<&str, i64> = BTreeMap::new();
     for (_, message) in stream.kept() {
         *of_subject.entry(&message.subject).or_default() += 1;

@@ -121,7 +121,10 @@ impl World {
             return;
         }
         let count = stream.kept().count() as i64;
-        let bytes: u64 = stream.kept().map(|(_, message)| message.size(stream.settings.is_memory)).sum();
+        let bytes: u64 = stream
+            .kept()
+            .map(|(_, message)| message.size(stream.settings.is_memory))
+            .sum();
         let of_subject = stream
             .kept()
             .filter(|(_, message)| message.subject == subject);

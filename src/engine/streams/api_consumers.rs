@@ -14,9 +14,9 @@ use crate::outbox::Outbox;
 use midge_proto::api::advisory::{Action, Event};
 use midge_proto::api::responses::{self, LIST_LIMIT, NAMES_LIMIT, ResponseKind};
 use midge_proto::api::{
-    AckPolicy, ApiError, ConsumerAction, ConsumerConfig, ConsumerInfo, ConsumerPageRequest, CreateConsumerRequest,
-    CreateForm, Nanos, PauseRequest, ReplayPolicy, Retention, SequenceInfo, Timestamp, UnpinRequest,
-    check_consumer_name, expect_empty, metadata,
+    AckPolicy, ApiError, ConsumerAction, ConsumerConfig, ConsumerInfo, ConsumerPageRequest,
+    CreateConsumerRequest, CreateForm, Nanos, PauseRequest, ReplayPolicy, Retention, SequenceInfo,
+    Timestamp, UnpinRequest, check_consumer_name, expect_empty, metadata,
 };
 use std::borrow::Cow;
 

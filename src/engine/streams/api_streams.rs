@@ -347,7 +347,7 @@ impl Streams {
             return Err(ApiError::stream_purge_failed("stream purge not permitted").into());
         }
         let filter = Filter::new([asked.filter.as_bytes()]);
-        stream.is_untouched = false;
+        stream.is_untouched &= !filter.is_all() || asked.keep > 0;
         if filter.is_all() && asked.seq == 0 && asked.keep == 0 {
             let purged = stream.purge_all();
             self.changed(id);
@@ -456,9 +456,8 @@ pub(super) fn state_of(stream: &Stream) -> Result<StreamState, NeedBlock> {
             .map_or(Timestamp::UNSET, |record| record.time)
     };
     // A stream that never held anything and was never purged says 0.
-    let is_new = is_empty
-        && stream.is_untouched
-        && last.0 == stream.config.first_seq.saturating_sub(1);
+    let is_new =
+        is_empty && stream.is_untouched && last.0 == stream.config.first_seq.saturating_sub(1);
     Ok(StreamState {
         messages: log.messages(),
         bytes: log.bytes(),

@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn filters_lie_within_each_other_or_apart() {
-        let filter = |filters: &[&'static str]| Filter::new(filters.iter().map(|one| one.as_bytes()));
+        let filter =
+            |filters: &[&'static str]| Filter::new(filters.iter().map(|one| one.as_bytes()));
         let wide = filter(&["a.*", "b"]);
         assert!(filter(&["a.x", "b"]).is_within(&wide));
         assert!(!filter(&["a.x", "c"]).is_within(&wide));

@@ -121,11 +121,7 @@ impl StoredStreams {
     }
 }
 
-fn add_consumer(
-    stream: &mut Stream,
-    id: ConsumerId,
-    row: ConsumerRow,
-) -> Option<&mut Consumer> {
+fn add_consumer(stream: &mut Stream, id: ConsumerId, row: ConsumerRow) -> Option<&mut Consumer> {
     let name = row.config.name.clone();
     let stream_name = &stream.config.name;
     let mut consumer = Consumer::new(id, stream_name, row.config, row.created, Time::default());

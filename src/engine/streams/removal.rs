@@ -313,7 +313,10 @@ impl Stream {
         let first = if filter.is_all() {
             log.first()
         } else {
-            let left = log.subjects.iter().filter(|state| filter.matches(&state.name));
+            let left = log
+                .subjects
+                .iter()
+                .filter(|state| filter.matches(&state.name));
             left.map(|state| state.first)
                 .min()
                 .map_or(log.last().next(), |first| first.max(log.first()))

@@ -51,8 +51,8 @@ pub use name::{MAX_NAME, check_consumer_name, check_stream_name, is_valid_name};
 pub use next_request::NextRequest;
 pub use pub_ack::PubAck;
 pub use requests::{
-    DeleteMessageRequest, ConsumerPageRequest, PageRequest, PauseRequest, PurgeRequest, ResetRequest, StreamInfoRequest,
-    UnpinRequest, expect_empty,
+    ConsumerPageRequest, DeleteMessageRequest, PageRequest, PauseRequest, PurgeRequest,
+    ResetRequest, StreamInfoRequest, UnpinRequest, expect_empty,
 };
 pub use responses::{Page, ResponseKind, StoredMessage};
 pub use stream_config::{

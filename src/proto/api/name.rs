@@ -11,10 +11,7 @@ fn has_separator(name: &str) -> bool {
 
 /// Whether this can be the name of a stream or of a consumer.
 pub fn is_valid_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= MAX_NAME
-        && !has_separator(name)
-        && !has_special(name)
+    !name.is_empty() && name.len() <= MAX_NAME && !has_separator(name) && !has_special(name)
 }
 
 fn has_special(name: &str) -> bool {

@@ -72,7 +72,8 @@ impl NextRequest {
         })?;
         // Twice the pause has to fit, or a heartbeat would never come.
         if request.idle_heartbeat.0 > 0
-            && request.idle_heartbeat.0.saturating_mul(2) > request.expires.0 {
+            && request.idle_heartbeat.0.saturating_mul(2) > request.expires.0
+        {
             return Err(bad_request("heartbeat value too large"));
         }
         if !(0..=9).contains(&request.priority) {
