@@ -236,6 +236,35 @@ fn health_index_and_callbacks() {
 }
 
 #[test]
+fn without_streams_the_pages_say_so() {
+    let server = server();
+    for path in ["/jsz", "/jsz?consumers=1&acc=$G"] {
+        let jsz = server.json(path);
+        assert_eq!(jsz["disabled"], true);
+        for field in [
+            "streams",
+            "consumers",
+            "messages",
+            "bytes",
+            "accounts",
+            "total",
+        ] {
+            assert_eq!(jsz[field], 0, "{field}");
+        }
+        assert_eq!(jsz["api"]["total"], 0);
+        assert!(jsz["account_details"].is_null());
+    }
+    assert_eq!(server.json("/varz")["jetstream"], serde_json::json!({}));
+    assert_eq!(server.json("/healthz?js-server-only=1")["status"], "ok");
+    for query in ["js-enabled-only=1", "account=$G&stream=S"] {
+        let (status, body) = server.get(&format!("/healthz?{query}"));
+        assert!(status.contains("503"), "{query}: {status}");
+        assert!(body.contains("\"JetStream not enabled (10076)\""), "{body}");
+    }
+    assert!(!server.get("/metrics").1.contains("midge_store"));
+}
+
+#[test]
 fn connections_stay_for_more_and_nonsense_ends_them() {
     let server = server();
     let address = server.http.unwrap();

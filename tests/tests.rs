@@ -5,24 +5,37 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod auth;
+#[cfg(feature = "streams")]
 mod crashes;
 mod engine_clock;
 mod floods;
+#[cfg(feature = "streams")]
 mod full_disks;
 mod headers;
 mod limits;
 mod monitoring;
+#[cfg(feature = "streams")]
+mod monitoring_streams;
 mod parser_properties;
 mod people;
 mod routing;
 mod server_life;
+#[cfg(feature = "streams")]
 mod simulation;
 mod slow_readers;
+#[cfg(feature = "streams")]
 mod store_files;
+#[cfg(feature = "streams")]
 mod stream_consumers;
+#[cfg(feature = "streams")]
 mod stream_floods;
+#[cfg(feature = "streams")]
 mod stream_restarts;
+#[cfg(feature = "streams")]
 mod stream_util;
+#[cfg(feature = "streams")]
 mod streams;
 mod util;
 mod wire;
+#[cfg(not(feature = "streams"))]
+mod without_streams;

@@ -37,7 +37,7 @@ impl Server {
     pub(crate) fn start_with(args: &[&str]) -> Self {
         let mut command = Command::new(midge());
         command.args(["--port", "0"]).args(args);
-        if !args.contains(&"--store") {
+        if cfg!(feature = "streams") && !args.contains(&"--store") {
             command.arg("--no-store");
         }
         Server::spawn(command)

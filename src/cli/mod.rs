@@ -2,6 +2,7 @@
 
 mod logging;
 mod serve;
+#[cfg(feature = "streams")]
 mod store;
 mod units;
 
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 /// Exit code for a command line that cannot be understood.
 const EXIT_USAGE: u8 = 2;
 
+#[cfg(feature = "streams")]
 /// Exit code for a store in which something is damaged.
 const EXIT_DAMAGE: u8 = 1;
 
@@ -24,9 +26,12 @@ struct Midge {
 
 #[derive(FromArgs)]
 #[argh(subcommand)]
+#[allow(clippy::large_enum_variant)] // There is one, for a moment.
 enum Command {
     Serve(serve::Serve),
+    #[cfg(feature = "streams")]
     Verify(store::Verify),
+    #[cfg(feature = "streams")]
     Compact(store::Compact),
 }
 
@@ -48,7 +53,9 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
     match Midge::from_args(&["midge"], &args) {
         Ok(Midge { command }) => match command {
             Command::Serve(serve) => serve.run(),
+            #[cfg(feature = "streams")]
             Command::Verify(verify) => verify.run(),
+            #[cfg(feature = "streams")]
             Command::Compact(compact) => compact.run(),
         },
         Err(EarlyExit {

@@ -5,6 +5,7 @@ use crate::cli::{EXIT_USAGE, logging};
 use argh::FromArgs;
 use log::LevelFilter;
 use midge_server::{Auth, Config, HttpConfig, Server};
+#[cfg(feature = "streams")]
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,10 +33,12 @@ pub(crate) struct Serve {
     http_host: Option<String>,
 
     /// file that streams are kept in (default: midge.redb)
+    #[cfg(feature = "streams")]
     #[argh(option, short = 's')]
     store: Option<PathBuf>,
 
     /// keep no streams
+    #[cfg(feature = "streams")]
     #[argh(switch)]
     no_store: bool,
 
@@ -159,6 +162,7 @@ impl Serve {
             handle_signals: true,
             ..Config::default()
         };
+        #[cfg(feature = "streams")]
         match (self.store, self.no_store) {
             (Some(_), true) => return Err("--store goes without --no-store".into()),
             (Some(path), false) => config.store = Some(path),

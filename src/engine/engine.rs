@@ -8,6 +8,7 @@ use crate::account::{Account, GLOBAL, Sink, Subscription};
 use crate::auth::Auth;
 use crate::ids::{ConsumerId, StreamId, SubId};
 use crate::limits::Limits;
+#[cfg(feature = "streams")]
 use crate::maintenance::Desk;
 use crate::outbox::{CloseReason, Outbox};
 use crate::rng::Rng;
@@ -102,6 +103,7 @@ pub struct Engine {
     /// Messages of the streams' own that go to a part of the server.
     pub(crate) internal: VecDeque<Internal>,
     /// Who asked for something to be done with the store.
+    #[cfg(feature = "streams")]
     pub(crate) desk: Desk,
     /// The streams, if there are any to be.
     pub(crate) streams: Option<Box<Streams>>,
@@ -129,6 +131,7 @@ impl Engine {
             queue_groups: Vec::new(),
             hits: Vec::new(),
             internal: VecDeque::new(),
+            #[cfg(feature = "streams")]
             desk: Desk::default(),
             streams: None,
         }

@@ -4,14 +4,22 @@
 //! both. It is driven by *(now, connection, command)* and writes to an
 //! [`Outbox`]; it has no socket, thread, clock or randomness of its own, so
 //! a test can run a day of it in a moment and run it again from a seed.
+//!
+//! Streams are the feature `streams`, on by default. Without it a stand-in
+//! takes their place and the seams lead nowhere.
+
+// The seams that lead nowhere.
+#![cfg_attr(not(feature = "streams"), allow(dead_code))]
 
 mod account;
 mod auth;
 mod engine;
+#[cfg(feature = "streams")]
 mod feed;
 mod ids;
 mod keepalive;
 mod limits;
+#[cfg(feature = "streams")]
 mod maintenance;
 mod match_cache;
 mod outbox;
@@ -22,7 +30,12 @@ mod session;
 mod sessions;
 mod small_bytes;
 mod stats;
+#[cfg(feature = "streams")]
 mod storage;
+#[cfg(feature = "streams")]
+mod streams;
+#[cfg(not(feature = "streams"))]
+#[path = "no_streams.rs"]
 mod streams;
 mod subscribe;
 mod time;
@@ -33,14 +46,17 @@ pub use auth::Auth;
 pub use engine::{Engine, EngineConfig, Flow, Recovery, SubscriptionInfo};
 pub use ids::{ConnId, ConsumerId, DeliverySeq, Seq, StreamId};
 pub use limits::Limits;
+#[cfg(feature = "streams")]
 pub use maintenance::Maintenance;
 pub use outbox::{CloseReason, Delivery, Outbox, Tail};
 pub use session::{Session, Traffic};
-pub use stats::{EngineStats, RouterStats};
+pub use stats::{EngineStats, RouterStats, StreamsTotals};
+#[cfg(feature = "streams")]
 pub use storage::{Batch, BlockKey, RowKey, RowSink, Write};
+#[cfg(feature = "streams")]
 pub use streams::{
-    BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record, StoredStreams, StreamsConfig, StreamsTuning,
-    summarize,
+    BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, ConsumerView, Record, StoredStreams, StreamView,
+    StreamsConfig, StreamsTuning, StreamsView, summarize,
 };
 pub use time::Time;
 pub use timers::Timers;

@@ -52,3 +52,31 @@ pub struct RouterStats {
     /// Deliveries, for the average fan-out.
     pub deliveries: u64,
 }
+
+/// What all streams come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StreamsTotals {
+    /// The store works. While it does not, only streams that are kept in
+    /// memory alone are served.
+    pub is_available: bool,
+    /// Streams.
+    pub streams: u64,
+    /// Their consumers.
+    pub consumers: u64,
+    /// Their messages.
+    pub messages: u64,
+    /// Bytes of the streams in memory.
+    pub memory: u64,
+    /// Bytes of the streams on the disk.
+    pub storage: u64,
+    /// What the streams in memory may grow to, of those with a bound.
+    pub reserved_memory: u64,
+    /// What the streams on the disk may grow to, of those with a bound.
+    pub reserved_storage: u64,
+    /// Requests of the API since the start.
+    pub api_total: u64,
+    /// Those of them that failed.
+    pub api_errors: u64,
+    /// Messages stored since the start.
+    pub stored_total: u64,
+}

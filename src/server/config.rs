@@ -2,6 +2,7 @@
 
 use midge_engine::{Auth, Limits};
 use std::fmt;
+#[cfg(feature = "streams")]
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub struct Config {
     /// Where to serve monitoring pages, if anywhere.
     pub http: Option<HttpConfig>,
     /// The file that streams are kept in; without one there are none.
+    #[cfg(feature = "streams")]
     pub store: Option<PathBuf>,
     /// The name shown to clients; the server's id if empty.
     pub name: String,
@@ -34,6 +36,7 @@ pub struct Config {
 }
 
 /// Where streams are kept if nothing else is said: in the working directory.
+#[cfg(feature = "streams")]
 pub const STORE_DEFAULT: &str = "midge.redb";
 
 /// Where monitoring pages are served.
@@ -51,6 +54,7 @@ impl Default for Config {
             host: "127.0.0.1".into(),
             port: 4222,
             http: None,
+            #[cfg(feature = "streams")]
             store: Some(STORE_DEFAULT.into()),
             name: String::new(),
             limits: Limits::default(),

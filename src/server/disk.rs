@@ -4,6 +4,7 @@
 //! threads when they are free and brings back what they have to tell. It
 //! never waits for them but at the very end.
 
+use crate::config::Config;
 use crate::connections::Connections;
 use crate::event_loop::EventLoop;
 use crate::identity::entropy;
@@ -19,7 +20,7 @@ use midge_store::{
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -42,6 +43,7 @@ const BUSY: &[u8] = b"{\"type\":\"io.midge.api.v1.verify_response\",\"error\":{\
 /// The store's side of the event loop.
 pub(crate) struct Disk {
     handle: StoreHandle<StoredStreams>,
+    path: PathBuf,
     events: Vec<Event<StoredStreams>>,
     /// Blocks to be read, once the reader takes more.
     wanted: VecDeque<BlockKey>,
@@ -51,7 +53,7 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Opens the file and gives the engine the streams that are in it.
-    pub(crate) fn open(
+    fn open(
         path: &Path,
         shared: Arc<Shared>,
         engine: &mut Engine,
@@ -97,10 +99,16 @@ impl Disk {
             StoreHandle::start(store, move || shared.wake()).map_err(StartError::EventLoop)?;
         Ok(Disk {
             handle,
+            path: config.path,
             events: Vec::new(),
             wanted: VecDeque::new(),
             known_damage: HashSet::new(),
         })
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn stats(&self) -> StoreStats {
@@ -201,7 +209,25 @@ impl Disk {
     }
 }
 
+/// Opens the file that the configuration names, if it names one.
+pub(crate) fn open_configured(
+    config: &Config,
+    shared: &Arc<Shared>,
+    engine: &mut Engine,
+    connections: &mut Connections,
+) -> Result<Option<Disk>, StartError> {
+    let Some(path) = &config.store else {
+        return Ok(None);
+    };
+    Disk::open(path, shared.clone(), engine, connections).map(Some)
+}
+
 impl EventLoop {
+    /// Tells the engine what the wall clock says.
+    pub(crate) fn tell_wall(&mut self) {
+        self.engine.set_wall(wall());
+    }
+
     /// Takes in what the store's threads have done.
     pub(crate) fn completions(&mut self) {
         if let Some(disk) = &mut self.disk {
@@ -309,7 +335,7 @@ fn log_report(engine: &Engine, report: &VerifyReport) {
 }
 
 /// What the wall clock says.
-pub(crate) fn wall() -> Timestamp {
+fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Timestamp(since.map_or(0, |since| {
         i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

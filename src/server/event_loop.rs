@@ -9,7 +9,7 @@ use crate::accept::{HTTP_TIMEOUT, Listener};
 use crate::config::Config;
 use crate::connection::{Codec, Phase};
 use crate::connections::Connections;
-use crate::disk::{Disk, wall};
+use crate::disk::{self, Disk};
 use crate::identity::{entropy, server_info};
 use crate::lame_duck::LameDuck;
 use crate::monitor::Monitor;
@@ -107,15 +107,7 @@ impl EventLoop {
             hash_seed: entropy(),
         });
         let mut connections = Connections::new(clock.now());
-        let disk = match &config.store {
-            Some(path) => Some(Disk::open(
-                path,
-                shared.clone(),
-                &mut engine,
-                &mut connections,
-            )?),
-            None => None,
-        };
+        let disk = disk::open_configured(&config, &shared, &mut engine, &mut connections)?;
         Ok(EventLoop {
             poll,
             shared,
@@ -149,7 +141,7 @@ impl EventLoop {
                 polled => polled?,
             }
             self.connections.now = self.clock.now();
-            self.engine.set_wall(wall());
+            self.tell_wall();
             for event in &events {
                 self.on_event(event);
             }

@@ -21,6 +21,9 @@
 //! thread.join().expect("the server does not panic")?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Streams are the feature `streams`, on by default. Without it there is no
+//! store and none of what belongs to it.
 
 mod accept;
 mod buffer_pool;
@@ -29,13 +32,22 @@ mod config;
 mod connection;
 mod connections;
 mod connz;
+#[cfg(feature = "streams")]
+mod disk;
+#[cfg(not(feature = "streams"))]
+#[path = "no_disk.rs"]
 mod disk;
 mod event_loop;
+mod healthz;
 mod http;
 mod identity;
+mod jsz;
 mod lame_duck;
 mod metrics;
+#[cfg(feature = "streams")]
+mod metrics_streams;
 mod monitor;
+#[cfg(feature = "streams")]
 pub mod offline;
 mod output_queue;
 mod process;
@@ -46,9 +58,10 @@ mod subsz;
 mod timestamp;
 mod varz;
 
+#[cfg(feature = "streams")]
+pub use config::STORE_DEFAULT;
 pub use config::{
     Config, ConfigError, HttpConfig, MAX_CONTROL_LINE_MAX, MAX_CONTROL_LINE_MIN, MAX_PAYLOAD_MAX,
-    STORE_DEFAULT,
 };
 pub use midge_engine::{Auth, Limits};
 pub use server::{Handle, Server, StartError};

@@ -13,6 +13,8 @@ pub(crate) fn page(view: &View<'_>) -> Response {
     about_traffic(view, &mut page);
     about_trouble(view, &mut page);
     about_process(view, &mut page);
+    #[cfg(feature = "streams")]
+    crate::metrics_streams::about_streams(view, &mut page);
     Response {
         status: Status::Ok,
         content_type: "text/plain; version=0.0.4; charset=utf-8",
@@ -134,31 +136,31 @@ fn about_process(view: &View<'_>, page: &mut Page) {
     page.gauge("process_open_fds", "Open descriptors.", usage.open_files);
 }
 
-struct Page(String);
+pub(crate) struct Page(String);
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a String cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, series: &str, value: impl Display) {
+    pub(crate) fn sample(&mut self, series: &str, value: impl Display) {
         let _ = writeln!(self.0, "{series} {value}");
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, "gauge", help);
         self.sample(name, value);
     }
 
-    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
+    pub(crate) fn counter(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, "counter", help);
         self.sample(name, value);
     }
 }
 
 /// A label's value, with what would end it escaped.
-fn escape(value: &str) -> String {
+pub(crate) fn escape(value: &str) -> String {
     value
         .replace('\\', "\\\\")
         .replace('"', "\\\"")

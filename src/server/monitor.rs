@@ -2,10 +2,11 @@
 
 use crate::config::Config;
 use crate::connections::Connections;
+use crate::disk::Disk;
 use crate::http::{Request, RequestError, Response, Status};
 use crate::process::Usage;
 use crate::timestamp::Clock;
-use crate::{connz, metrics, subsz, varz};
+use crate::{connz, healthz, jsz, metrics, subsz, varz};
 use midge_engine::{Engine, Time};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ const INDEX: &str = "<!DOCTYPE html>
 <li><a href=\"/varz\">varz</a>: the server</li>
 <li><a href=\"/connz\">connz</a>: its connections (?subs=1&amp;state=any)</li>
 <li><a href=\"/subsz\">subsz</a>: routing (?subs=1)</li>
+<li><a href=\"/jsz\">jsz</a>: streams (?consumers=1&amp;config=1)</li>
 <li><a href=\"/healthz\">healthz</a>: is it well</li>
 <li><a href=\"/metrics\">metrics</a>: for Prometheus</li>
 </ul></body></html>
@@ -45,10 +47,19 @@ pub(crate) struct Monitor {
     cpu_percent: f64,
 }
 
+/// What there is to be shown.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) connections: &'a Connections,
+    pub(crate) disk: Option<&'a Disk>,
+}
+
 /// What a page is made from.
 pub(crate) struct View<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) connections: &'a Connections,
+    pub(crate) disk: Option<&'a Disk>,
     pub(crate) monitor: &'a Monitor,
     pub(crate) now: Time,
 }
@@ -76,17 +87,12 @@ impl Monitor {
     }
 
     /// Answers the first request, if it is whole.
-    pub(crate) fn answer(
-        &mut self,
-        received: &mut Vec<u8>,
-        engine: &Engine,
-        connections: &Connections,
-    ) -> Option<Answer> {
+    pub(crate) fn answer(&mut self, received: &mut Vec<u8>, world: World<'_>) -> Option<Answer> {
         let mut bytes = Vec::new();
         let (response, with_body, keep_alive) = match Request::take(received) {
             Ok(None) => return None,
             Ok(Some(request)) => {
-                let response = self.page(&request, engine, connections);
+                let response = self.page(&request, world);
                 (response, !request.is_head, request.keep_alive)
             }
             Err(error) => (refusal(&error), true, false),
@@ -98,19 +104,20 @@ impl Monitor {
         })
     }
 
-    fn page(&mut self, request: &Request, engine: &Engine, connections: &Connections) -> Response {
+    fn page(&mut self, request: &Request, world: World<'_>) -> Response {
         let Some(page) = PAGES.iter().find(|page| page.path == request.path) else {
             return Response::text(Status::NotFound, "404 page not found\n");
         };
         *self.requests.entry(page.path).or_default() += 1;
         if page.wants_usage {
-            self.look(connections.now);
+            self.look(world.connections.now);
         }
         let view = View {
-            engine,
-            connections,
+            engine: world.engine,
+            connections: world.connections,
+            disk: world.disk,
             monitor: self,
-            now: connections.now,
+            now: world.connections.now,
         };
         with_callback(request, (page.make)(&view, request))
     }
@@ -170,7 +177,7 @@ const fn usage_page(path: &'static str, make: fn(&View<'_>, &Request) -> Respons
     }
 }
 
-const PAGES: [Page; 9] = [
+const PAGES: [Page; 10] = [
     page("/", |_, _| Response {
         status: Status::Ok,
         content_type: "text/html; charset=utf-8",
@@ -180,9 +187,8 @@ const PAGES: [Page; 9] = [
     page("/connz", connz::page),
     page("/subsz", subsz::page),
     page("/subscriptionsz", subsz::page),
-    page("/healthz", |_, _| {
-        Response::json(br#"{"status":"ok"}"#.to_vec())
-    }),
+    page("/jsz", jsz::page),
+    page("/healthz", healthz::page),
     usage_page("/metrics", |view, _| metrics::page(view)),
     page("/routez", |view, _| {
         nothing_of(view, "num_routes", "routes")
@@ -237,5 +243,69 @@ fn with_callback(request: &Request, mut response: Response) -> Response {
         content_type: "application/javascript",
         body,
         ..response
+    }
+}
+
+/// A switch of the query, spelled as Go's booleans are.
+pub(crate) fn flag(request: &Request, name: &str) -> Result<bool, Response> {
+    match request.get(name) {
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+        None | Some("" | "0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+        Some(text) => {
+            let text = format!("Error decoding boolean for '{name}': \"{text}\" is no boolean");
+            Err(Response::text(Status::BadRequest, text))
+        }
+    }
+}
+
+/// Compact JSON with lines and indents, for people.
+pub(crate) fn lay_out(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() + json.len() / 2);
+    let mut depth = 0;
+    let (mut in_string, mut is_escaped) = (false, false);
+    let mut before = 0;
+    for &byte in json {
+        if in_string {
+            out.push(byte);
+            in_string = is_escaped || byte != b'"';
+            is_escaped = !is_escaped && byte == b'\\';
+        } else {
+            let closes = matches!(byte, b'}' | b']');
+            let is_empty = closes && matches!(before, b'{' | b'[');
+            if closes {
+                depth -= 1;
+            }
+            if matches!(before, b'{' | b'[' | b',') || closes {
+                if !is_empty {
+                    out.push(b'\n');
+                    out.resize(out.len() + 2 * depth, b' ');
+                }
+            } else if before == b':' {
+                out.push(b' ');
+            }
+            out.push(byte);
+            if matches!(byte, b'{' | b'[') {
+                depth += 1;
+            }
+            in_string = byte == b'"';
+        }
+        before = if in_string { 0 } else { byte };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_laid_out_as_serde_does() {
+        let compact = r#"{"a":{},"b":[],"c":[1,-2,{"d":"x\\\",{]: }"}],"e":"","f":{"g":null}}"#;
+        let value: serde_json::Value = serde_json::from_str(compact).expect("valid");
+        let wanted = serde_json::to_vec_pretty(&value).expect("no failing case");
+        assert_eq!(
+            String::from_utf8_lossy(&lay_out(compact.as_bytes())),
+            String::from_utf8_lossy(&wanted)
+        );
     }
 }

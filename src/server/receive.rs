@@ -9,7 +9,7 @@ use crate::accept::HTTP_TIMEOUT;
 use crate::connection::{Codec, Partial, Phase};
 use crate::event_loop::{EventLoop, Timer};
 use crate::http::HEAD_MAX;
-use crate::monitor::Answer;
+use crate::monitor::{Answer, World};
 use crate::output_queue::SHARE_MIN;
 use bytes::Bytes;
 use memchr::memchr;
@@ -201,8 +201,12 @@ impl EventLoop {
     }
 
     fn answer(&mut self, received: &mut Vec<u8>) -> Option<Answer> {
-        self.monitor
-            .answer(received, &self.engine, &self.connections)
+        let world = World {
+            engine: &self.engine,
+            connections: &self.connections,
+            disk: self.disk.as_ref(),
+        };
+        self.monitor.answer(received, world)
     }
 
     /// Takes in bytes of a client: the engine gets every command that is

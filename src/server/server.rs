@@ -2,6 +2,7 @@
 
 use crate::config::{Config, ConfigError};
 use crate::event_loop::{EventLoop, WAKER};
+#[cfg(feature = "streams")]
 use midge_store::StoreError;
 use mio::net::TcpListener;
 use mio::{Poll, Waker};
@@ -76,6 +77,7 @@ pub enum StartError {
     /// A setting is out of its range.
     Config(ConfigError),
     /// The file with the streams can't be used.
+    #[cfg(feature = "streams")]
     Store(StoreError),
 }
 
@@ -96,6 +98,7 @@ impl fmt::Display for StartError {
             }
             StartError::EventLoop(source) => write!(f, "cannot set up the event loop: {source}"),
             StartError::Config(error) => error.fmt(f),
+            #[cfg(feature = "streams")]
             StartError::Store(error) => error.fmt(f),
         }
     }
@@ -108,6 +111,7 @@ impl std::error::Error for StartError {
             | StartError::Listen { source, .. }
             | StartError::EventLoop(source) => Some(source),
             StartError::Config(error) => Some(error),
+            #[cfg(feature = "streams")]
             StartError::Store(error) => Some(error),
         }
     }

@@ -1,6 +1,7 @@
 //! `/varz`: the server at a glance.
 
 use crate::http::Response;
+use crate::jsz;
 use crate::monitor::{View, json_page};
 use crate::timestamp;
 use serde::Serialize;
@@ -53,7 +54,7 @@ struct Varz<'a> {
     stalled_clients: u64,
     subscriptions: usize,
     http_req_stats: &'a BTreeMap<&'static str, u64>,
-    jetstream: Absent,
+    jetstream: serde_json::Value,
     cluster: Absent,
     gateway: Absent,
     leaf: Absent,
@@ -136,7 +137,7 @@ pub(crate) fn page(view: &View<'_>) -> Response {
         stalled_clients: stats.stalls,
         subscriptions: view.engine.router_stats().subscriptions,
         http_req_stats: monitor.requests(),
-        jetstream: Absent {},
+        jetstream: jsz::varz(view),
         cluster: Absent {},
         gateway: Absent {},
         leaf: Absent {},

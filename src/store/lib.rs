@@ -16,6 +16,9 @@
 //!
 //! How the file is laid out, and what it costs to write, is in `README.md`.
 
+// See the feature in the manifest.
+#![cfg(feature = "streams")]
+
 mod config;
 mod error;
 #[cfg(feature = "test-backend")]

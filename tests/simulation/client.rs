@@ -95,7 +95,8 @@ impl World {
             time: wall.max(stream.last_time),
         };
         assert_eq!(stream.append(message, draft.id.as_deref(), wall), seq);
-        match draft.rollup {
+        // What is not kept, as nobody wants it, replaces nothing.
+        match draft.rollup.filter(|_| stream.has(seq)) {
             Some(true) => stream.roll_up(seq, None),
             Some(false) => stream.roll_up(seq, Some(&subject)),
             None => {}
@@ -160,7 +161,7 @@ impl World {
                     Some(known) => {
                         let is_known = stream.has(known.seq)
                             && !self.wall_stepped
-                            && self.wall - known.wall < window;
+                            && self.wall.saturating_sub(known.wall) < window;
                         if !is_known {
                             return draft;
                         }
@@ -252,6 +253,7 @@ impl World {
             consumer: consumer.to_owned(),
             wanted,
             got: 0,
+            max_bytes,
             ends: self.now + Duration::from_millis(expires),
         };
         self.pulls.insert(number, pull);
@@ -340,6 +342,14 @@ impl World {
             self.rng.pick(&CONSUMERS)
         );
         self.listen(conn, &name);
+    }
+
+    pub(super) fn hear_no_pushes(&mut self) {
+        for conn in 0..CONNS {
+            for subject in self.conns[conn].listens.clone() {
+                self.listen(conn, &subject);
+            }
+        }
     }
 
     /// Starts or ends to listen to a push consumer.

@@ -64,6 +64,7 @@ pub(super) struct Pull {
     pub(super) wanted: u64,
     pub(super) got: u64,
     pub(super) ends: Duration,
+    pub(super) max_bytes: u64,
 }
 
 pub(super) struct World {

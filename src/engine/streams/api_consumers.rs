@@ -462,14 +462,14 @@ fn check_limits(
                 .iter()
                 .any(|theirs| midge_proto::subjects_collide(ours.as_bytes(), theirs.as_bytes()))
         };
-        if filters.iter().any(|ours| collide(ours)) {
+        if filters.iter().any(collide) {
             return Err(ApiError::CONSUMER_WQ_CONSUMER_NOT_UNIQUE);
         }
     }
     Ok(())
 }
 
-fn info<'a>(
+pub(super) fn info<'a>(
     stream: &'a Stream,
     consumer: &'a Consumer,
     wall: Timestamp,

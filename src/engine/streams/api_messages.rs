@@ -74,6 +74,7 @@ impl Streams {
             return Err(no_such_message(&stream.log, seq).into());
         }
         self.changed(id);
+        self.wake_receivers(id);
         self.tell_effects(engine, id, now, out);
         Ok(Answered::WhenSafe(responses::success(
             ResponseKind::MessageDelete,
@@ -184,10 +185,7 @@ impl Streams {
         // Less than one is none: such a request counts.
         let batch = u64::try_from(asked.batch).unwrap_or(0);
         let stop = sent + log.tuning.batch;
-        let mut pending = match count_from(log, start.max(passed.next()), &filter)? {
-            Some(count) => count,
-            None => 0,
-        };
+        let mut pending = count_from(log, start.max(passed.next()), &filter)?;
         while sent < batch && bytes < max_bytes {
             // Whatever interrupts it, it goes on here.
             request.progress = Progress::Batch {
@@ -374,11 +372,10 @@ fn find(log: &mut Log, asked: &GetRequest) -> Result<Option<Seq>, Held> {
     }
 }
 
-/// How many messages from `from` on the filter means, if that can be told
-/// without reading them.
-fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<Option<u64>, NeedBlock> {
+/// How many messages from `from` on the filter means.
+fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<u64, NeedBlock> {
     if filter.is_all() {
-        return Ok(Some(log.count_from(from)));
+        return Ok(log.count_from(from));
     }
     let mut count = 0;
     let mut at = from;
@@ -389,7 +386,7 @@ fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<Option<u64>, Need
                 at = seq.next();
             }
             Search::Pause(seq) => at = seq,
-            Search::Nothing => return Ok(Some(count)),
+            Search::Nothing => return Ok(count),
         }
     }
 }

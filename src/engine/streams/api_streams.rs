@@ -15,7 +15,7 @@ use midge_proto::api::advisory::{Action, Event};
 use midge_proto::api::responses::{self, LIST_LIMIT, NAMES_LIMIT, Page, SUBJECTS_LIMIT};
 use midge_proto::api::{
     API_LEVEL, AccountInfo, AccountLimits, ApiError, LostMessages, PageRequest, PurgeRequest,
-    Retention, Storage, StreamConfig, StreamInfo, StreamInfoRequest, StreamState, Timestamp,
+    Retention, StreamConfig, StreamInfo, StreamInfoRequest, StreamState, Timestamp,
     check_stream_name, expect_empty, metadata,
 };
 use std::borrow::Cow;
@@ -351,6 +351,7 @@ impl Streams {
         if filter.is_all() && asked.seq == 0 && asked.keep == 0 {
             let purged = stream.purge_all();
             self.changed(id);
+            self.wake_receivers(id);
             self.tell_effects(engine, id, now, out);
             return Ok(Answered::WhenSafe(responses::purged(purged)));
         }
@@ -371,6 +372,7 @@ impl Streams {
             stream.consumers_purged(&removal.filter);
         }
         self.changed(id);
+        self.wake_receivers(id);
         self.tell_effects(engine, id, now, out);
         match step {
             Ok(RemovalProgress::Done) => Ok(Answered::WhenSafe(responses::purged(removal.removed))),
@@ -447,18 +449,24 @@ fn plan_purge(stream: &Stream, asked: &PurgeRequest, filter: Filter) -> Removal 
 /// message.
 pub(super) fn state_of(stream: &Stream) -> Result<StreamState, NeedBlock> {
     let log = &stream.log;
+    let first = if log.messages() == 0 {
+        None
+    } else {
+        log.get(log.first())?
+    };
+    let first_ts = first.map_or(Timestamp::UNSET, |record| record.time);
+    Ok(state_at(stream, first_ts))
+}
+
+/// The counters of a stream whose first message was stored at `first_ts`.
+pub(super) fn state_at(stream: &Stream, first_ts: Timestamp) -> StreamState {
+    let log = &stream.log;
     let (first, last) = (log.first(), log.last());
     let is_empty = log.messages() == 0;
-    let first_ts = if is_empty {
-        Timestamp::UNSET
-    } else {
-        log.get(first)?
-            .map_or(Timestamp::UNSET, |record| record.time)
-    };
     // A stream that never held anything and was never purged says 0.
     let is_new =
         is_empty && stream.is_untouched && last.0 == stream.config.first_seq.saturating_sub(1);
-    Ok(StreamState {
+    StreamState {
         messages: log.messages(),
         bytes: log.bytes(),
         first_seq: if is_new {
@@ -482,7 +490,7 @@ pub(super) fn state_of(stream: &Stream) -> Result<StreamState, NeedBlock> {
             bytes: 0,
         }),
         consumer_count: stream.consumers.len() as u64,
-    })
+    }
 }
 
 pub(super) fn page(total: usize, offset: usize, limit: usize) -> Page {
@@ -513,14 +521,4 @@ pub(super) fn unlisten(engine: &mut Engine, stream: &mut Stream) {
     for sub in stream.subscriptions.drain(..) {
         engine.account.unsubscribe(sub);
     }
-}
-
-/// Whether messages go when their consumers are through with them.
-pub(super) fn keeps_for_consumers(config: &StreamConfig) -> bool {
-    config.retention != Retention::Limits
-}
-
-/// Whether it is for the memory alone.
-pub(super) fn is_memory(config: &StreamConfig) -> bool {
-    config.storage == Storage::Memory
 }

@@ -272,11 +272,13 @@ impl Stream {
     /// A message replaces those before it.
     fn roll_up(&mut self, rollup: Rollup, seq: Seq, subject: &[u8]) {
         match rollup {
-            Rollup::Subject => {
+            Rollup::Subject if self.log.subjects.keeps_all() => {
                 self.trim_subject(subject, 1, true);
                 self.consumers_purged(&Filter::new([subject]));
             }
-            Rollup::All => self.purge_later(seq.prev()),
+            // Not left to the limit, which may change before it is done.
+            Rollup::Subject => self.purge_later(seq.prev(), Filter::new([subject])),
+            Rollup::All => self.purge_later(seq.prev(), Filter::all()),
         }
     }
 }

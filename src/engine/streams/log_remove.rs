@@ -45,14 +45,13 @@ impl Log {
         entry: Entry,
         told: &mut impl FnMut(Seq, &[u8]),
     ) {
-        let Some(index) = self.block_of(entry.seq) else {
-            return;
-        };
-        if !self.mark_deleted(index, entry.seq) {
+        let index = self.block_of(entry.seq);
+        let index = index.filter(|index| self.mark_deleted(*index, entry.seq));
+        let Some(index) = index else {
             // It was lost to damage, and could not be struck off then.
             self.subjects.remove(id, entry.seq);
             return;
-        }
+        };
         told(entry.seq, &self.subjects.by_id(id).name);
         let size = u64::from(entry.size);
         self.bytes = self.bytes.saturating_sub(size);
@@ -74,6 +73,7 @@ impl Log {
     pub(super) fn drop_lost(&mut self, index: usize, lost: &[Seq]) {
         for seq in lost {
             self.drop_damaged(index, *seq);
+            self.subjects.strike(*seq);
         }
         let meta = &mut self.blocks[index];
         let records = meta.resident.iter().flat_map(|block| block.records());

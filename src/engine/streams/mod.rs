@@ -45,6 +45,7 @@ mod summary;
 mod take_in;
 mod tuning;
 mod varint;
+mod view;
 
 pub use block::{BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record};
 pub(crate) use intake::Incoming;
@@ -55,3 +56,4 @@ pub(crate) use streams::Streams;
 pub use streams::StreamsConfig;
 pub use summary::summarize;
 pub use tuning::StreamsTuning;
+pub use view::{ConsumerView, StreamView, StreamsView};

@@ -81,11 +81,11 @@ impl Stream {
     }
 
     /// Removes everything up to a sequence, as soon as can be.
-    pub(super) fn purge_later(&mut self, to: Seq) {
+    pub(super) fn purge_later(&mut self, to: Seq, filter: Filter) {
         self.removals.push_back(Removal {
             at: self.log.first(),
             to,
-            filter: Filter::all(),
+            filter,
             left: u64::MAX,
             removed: 0,
             is_purge: true,
@@ -141,7 +141,6 @@ impl Stream {
             self.release(seq)?;
             self.released.remove(&seq);
         }
-        self.trim_overfull()?;
         if self.sweep()? == Progress::More {
             return Ok(Progress::More);
         }
@@ -203,11 +202,18 @@ impl Stream {
                 && max > 0
                 && state.count > max as u64
             {
+                let (at, last) = (state.first, state.last.seq);
+                let left = state.count - max as u64;
+                let mut to = last.prev();
+                if self.log.lost > 0 {
+                    // What was lost may be counted: the newest are to stay.
+                    to = self.log.before_newest(last, max as u64, &filter)?;
+                }
                 let mut removal = Removal {
-                    at: state.first,
-                    to: state.last.seq,
+                    at,
+                    to,
                     filter: filter.clone(),
-                    left: state.count - max as u64,
+                    left,
                     removed: 0,
                     is_purge: false,
                 };
@@ -328,8 +334,10 @@ impl Stream {
             } else {
                 log.first()
             };
-            let mut effects = Effects::default();
-            effects.is_cleared = consumer.purged(passed, |seq| log.is_live(seq));
+            let effects = Effects {
+                is_cleared: consumer.purged(passed, |seq| log.is_live(seq)),
+                ..Effects::default()
+            };
             if !effects.is_empty() {
                 self.effects.push((consumer.id, effects));
             }

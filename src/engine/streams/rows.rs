@@ -4,7 +4,7 @@
 //!
 //! | row | |
 //! |---|---|
-//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, filters: count, length and bytes of each) |
+//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each) |
 //! | consumer | created (signed), length and bytes of the configuration (JSON), 1 if its name was given to it |
 //! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count) |
 
@@ -47,7 +47,8 @@ pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
     varint::put(&mut row, stream.sweep.map_or(0, |at| at.0));
     varint::put(&mut row, stream.removals.len() as u64);
     for removal in &stream.removals {
-        for number in [removal.at.0, removal.to.0, removal.left] {
+        let is_purge = u64::from(removal.is_purge);
+        for number in [removal.at.0, removal.to.0, removal.left, is_purge] {
             varint::put(&mut row, number);
         }
         let filters = removal.filter.filters();
@@ -78,6 +79,7 @@ fn read_removals(reader: &mut Reader<'_>) -> Option<VecDeque<Removal>> {
     let mut removals = VecDeque::new();
     for _ in 0..reader.number()? {
         let (at, to, left) = (reader.number()?, reader.number()?, reader.number()?);
+        let is_purge = reader.number()? != 0;
         let mut filters = Vec::new();
         for _ in 0..reader.number()? {
             filters.push(reader.bytes()?);
@@ -88,7 +90,7 @@ fn read_removals(reader: &mut Reader<'_>) -> Option<VecDeque<Removal>> {
             filter: Filter::new(filters),
             left,
             removed: 0,
-            is_purge: true,
+            is_purge,
         });
     }
     Some(removals)

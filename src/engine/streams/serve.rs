@@ -5,7 +5,7 @@
 //! the end of the queue if there is more.
 
 use super::consumer::{Consumer, Next, duration};
-use super::effects::{Effects, Note, Status};
+use super::effects::{Effects, Status};
 use super::log::Log;
 use super::log_read::NeedBlock;
 use super::streams::{Job, Streams};
@@ -63,6 +63,18 @@ impl Streams {
         }
     }
 
+    /// Messages of a stream are gone: those who do not wait for others are to
+    /// be told if there is nothing left for them.
+    pub(crate) fn wake_receivers(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        let consumers: Vec<ConsumerId> = stream.consumers.keys().copied().collect();
+        for consumer in consumers {
+            self.make_ready(id, consumer);
+        }
+    }
+
     /// Does what does not wait for anything: removals, deliveries.
     pub(crate) fn work<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
         if std::mem::take(&mut self.interest_changed) {
@@ -74,7 +86,7 @@ impl Streams {
             self.tell_effects(engine, id, now, out);
         }
         for request in std::mem::take(&mut self.again) {
-            self.handle(engine, *request, now, out);
+            self.handle(engine, request, now, out);
         }
         for _ in 0..self.ready.len() {
             let Some((stream, id)) = self.ready.pop_front() else {
@@ -500,9 +512,4 @@ pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &St
         }
     }
     engine.send_status(to, None, &header, out);
-}
-
-/// Whether a note is told to anybody but those who watch.
-pub(super) fn is_final(note: &Note) -> bool {
-    matches!(note, Note::MaxDeliveries { .. } | Note::Terminated { .. })
 }

@@ -122,13 +122,14 @@ pub(crate) struct Streams {
     /// Streams whose consumers are to hear of removals.
     pub(super) told: Vec<StreamId>,
     /// Requests that go on in the next turn.
-    pub(super) again: Vec<Box<Request>>,
+    pub(super) again: Vec<Request>,
     pub(crate) push_consumers: usize,
     pub(crate) interest_changed: bool,
     // Totals.
     pub(crate) api_total: u64,
     pub(crate) api_errors: u64,
     pub(crate) damaged_rows: u64,
+    pub(crate) stored_total: u64,
     /// Subjects that the API listens on.
     pub(super) api_subscriptions: Vec<crate::ids::SubId>,
     pub(super) scratch: Vec<u8>,
@@ -171,6 +172,7 @@ impl Streams {
             api_total: 0,
             api_errors: 0,
             damaged_rows: 0,
+            stored_total: 0,
             api_subscriptions: Vec::new(),
             scratch: Vec::new(),
         }
@@ -349,7 +351,7 @@ impl Streams {
             engine.answer(reply, body, out);
         });
         done.answers.clear();
-        if self.answers.is_empty() && self.answers.len() == 0 {
+        if self.answers.is_empty() && self.answers.is_empty() {
             self.answers = done.answers;
         }
         for job in done.jobs {
@@ -586,8 +588,12 @@ impl Streams {
             if !stream.effects.is_empty() {
                 self.told.push(id);
             }
-            if stream.log.messages() != messages {
+            let is_less = stream.log.messages() != messages;
+            if is_less {
                 self.changed(id);
+            }
+            if is_less {
+                self.wake_receivers(id);
             }
             match expired {
                 Ok(Progress::Done) => {}

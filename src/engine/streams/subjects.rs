@@ -35,6 +35,7 @@ pub(crate) struct Subject {
     pub(crate) last: Entry,
     pub(crate) last_is_exact: bool,
     /// All messages but the last, oldest first, if the stream keeps them.
+    #[allow(clippy::box_collection)] // Few subjects have any; the box keeps the rest small.
     earlier: Option<Box<VecDeque<Entry>>>,
 }
 
@@ -195,6 +196,18 @@ impl Subjects {
             slot.first = slot.last.seq;
         } else if slot.first == seq {
             slot.first = seq.next();
+        }
+    }
+
+    /// A message is lost, and nobody knows of which subject: where its place
+    /// is kept it is found.
+    pub(crate) fn strike(&mut self, seq: Seq) {
+        let found = self
+            .slots
+            .iter()
+            .find(|(_, slot)| slot.entry(seq).is_some());
+        if let Some((place, _)) = found {
+            self.remove(SubjectId(place as u32), seq);
         }
     }
 

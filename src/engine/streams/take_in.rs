@@ -11,6 +11,9 @@ use crate::outbox::Outbox;
 use crate::{ConnId, Time};
 use midge_proto::api::{ApiError, PersistMode, PubAck};
 
+/// About what a waiting PubAck takes beside the subject it goes to.
+const ANSWER_LEN: usize = 64;
+
 impl Streams {
     /// Takes in a message that has met one of our subscriptions. False if it
     /// is as if nobody had listened.
@@ -78,6 +81,7 @@ impl Streams {
         } else {
             Err(ApiError::CLUSTER_NOT_AVAIL)
         };
+        self.stored_total += u64::from(matches!(stored, Ok(Stored::New(_))));
         let is_async = is_volatile || stream.config.persist_mode == PersistMode::Async;
         let name = stream.config.name.as_str();
         let (seq, duplicate) = match &stored {
@@ -120,7 +124,9 @@ impl Streams {
         if is_volatile {
             self.wake_consumers(id);
         } else {
-            self.stored_bytes(message.payload.len() + message.subject.len());
+            // The answer waits as well.
+            let answer_len = reply.map_or(0, |reply| reply.len() + ANSWER_LEN);
+            self.stored_bytes(message.payload.len() + message.subject.len() + answer_len);
         }
         self.arrived(id);
     }

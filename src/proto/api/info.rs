@@ -172,7 +172,8 @@ pub struct AccountInfo<'a> {
 }
 
 impl StreamState {
-    pub(super) fn write_json(&self, json: &mut JsonWriter) {
+    /// Appends it as JSON.
+    pub fn write_json(&self, json: &mut JsonWriter) {
         json.open_object();
         json.uint_field("messages", self.messages);
         json.uint_field("bytes", self.bytes);
@@ -248,11 +249,19 @@ impl SequenceInfo {
 impl ConsumerInfo<'_> {
     /// Appends its fields to an object that is open.
     pub(super) fn write_fields(&self, json: &mut JsonWriter) {
+        self.write(true, json);
+    }
+
+    /// Appends its fields to an object that is open, with its configuration
+    /// or without.
+    pub fn write(&self, with_config: bool, json: &mut JsonWriter) {
         json.string_field("stream_name", self.stream_name);
         json.string_field("name", self.name);
         json.time_field("created", self.created);
-        json.key("config");
-        self.config.write_json(json);
+        if with_config {
+            json.key("config");
+            self.config.write_json(json);
+        }
         json.key("delivered");
         self.delivered.write_json(json);
         json.key("ack_floor");

@@ -32,6 +32,16 @@ impl JsonWriter {
         self.out
     }
 
+    /// The length of the text so far.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
     /// A comma, unless nothing stands before in this object or array.
     fn separate(&mut self) {
         if !matches!(self.out.last(), None | Some(b'{' | b'[' | b':')) {

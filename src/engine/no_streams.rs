@@ -1,0 +1,74 @@
+//! What stands where the streams are, in a build without them.
+//!
+//! There are none: nothing in here is ever made, so that the engine's seams
+//! stay where they are and lead nowhere.
+
+use crate::engine::Engine;
+use crate::outbox::Outbox;
+use crate::publish::Routed;
+use crate::stats::StreamsTotals;
+use crate::{ConnId, ConsumerId, StreamId, Time};
+use midge_proto::Publish;
+
+/// The streams, which there are none of.
+pub(crate) enum Streams {}
+
+/// A message of the streams' own, which there are none of.
+pub(crate) enum Internal {}
+
+impl Streams {
+    pub(crate) fn has_work(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        match *self {}
+    }
+
+    pub(crate) fn stream_due(&mut self, _: &mut Engine, _: StreamId, _: Time) {
+        match *self {}
+    }
+
+    pub(crate) fn consumer_due<O: Outbox>(
+        &mut self,
+        _: &mut Engine,
+        _: StreamId,
+        _: ConsumerId,
+        _: Time,
+        _: &mut O,
+    ) {
+        match *self {}
+    }
+
+    pub(crate) fn work<O: Outbox>(&mut self, _: &mut Engine, _: Time, _: &mut O) {
+        match *self {}
+    }
+}
+
+impl Engine {
+    /// Whether streams are offered: not in this build.
+    pub fn has_streams(&self) -> bool {
+        false
+    }
+
+    /// What all streams come to, if they are offered.
+    pub fn streams_totals(&self) -> Option<StreamsTotals> {
+        None
+    }
+
+    pub(crate) fn with_streams(&mut self, _: impl FnOnce(&mut Streams, &mut Engine)) {}
+
+    pub(crate) fn interest_changed(&mut self) {}
+
+    pub(crate) fn feed_internal<O: Outbox>(&mut self, _: Time, _: &mut O) {}
+
+    pub(crate) fn feed<O: Outbox>(
+        &mut self,
+        _: Time,
+        _: ConnId,
+        _: &Publish<'_>,
+        _: &mut Routed,
+        _: &mut O,
+    ) {
+    }
+}

@@ -1,0 +1,227 @@
+//! Streams and consumers as monitoring sees them.
+//!
+//! Read-only, and never in need of the disk: the time of a message whose
+//! block is not in memory is the time of that block's first one, which is
+//! kept. What is told of a stream to its clients is in `api_streams`.
+
+use super::api_consumers::info;
+use super::api_streams::state_at;
+use super::consumer::Consumer;
+use super::log::Log;
+use super::stream::Stream;
+use super::streams::{Health, Streams};
+use crate::engine::Engine;
+use crate::ids::Seq;
+use crate::stats::StreamsTotals;
+use midge_proto::api::{ConsumerInfo, StreamConfig, StreamState, Timestamp};
+use std::time::Duration;
+
+/// Unacknowledged messages of a consumer that are looked at for the oldest
+/// delivery. They are looked at in the order of their sequences, in which the
+/// oldest comes early.
+const UNACKED_LOOKS_MAX: usize = 1000;
+
+/// All streams.
+#[derive(Clone, Copy)]
+pub struct StreamsView<'a> {
+    streams: &'a Streams,
+}
+
+/// A stream.
+#[derive(Clone, Copy)]
+pub struct StreamView<'a> {
+    stream: &'a Stream,
+    wall: Timestamp,
+}
+
+/// A consumer.
+#[derive(Clone, Copy)]
+pub struct ConsumerView<'a> {
+    stream: &'a Stream,
+    consumer: &'a Consumer,
+    wall: Timestamp,
+}
+
+impl Engine {
+    /// The streams, if they are offered.
+    pub fn streams(&self) -> Option<StreamsView<'_>> {
+        let streams = self.streams.as_deref()?;
+        Some(StreamsView { streams })
+    }
+
+    /// What all streams come to, if they are offered.
+    pub fn streams_totals(&self) -> Option<StreamsTotals> {
+        self.streams().map(|streams| streams.totals())
+    }
+}
+
+impl<'a> StreamsView<'a> {
+    fn totals(self) -> StreamsTotals {
+        let streams = self.streams;
+        let mut totals = StreamsTotals {
+            is_available: streams.health == Health::Good,
+            streams: streams.streams.len() as u64,
+            api_total: streams.api_total,
+            api_errors: streams.api_errors,
+            stored_total: streams.stored_total,
+            ..StreamsTotals::default()
+        };
+        for stream in streams.streams.values() {
+            let reserved = u64::try_from(stream.config.max_bytes).unwrap_or(0);
+            totals.consumers += stream.consumers.len() as u64;
+            totals.messages += stream.log.messages();
+            if stream.is_volatile() {
+                totals.memory += stream.log.bytes();
+                totals.reserved_memory += reserved;
+            } else {
+                totals.storage += stream.log.bytes();
+                totals.reserved_storage += reserved;
+            }
+        }
+        totals
+    }
+
+    /// Those at the places from `offset` to `end` when all are sorted by
+    /// name.
+    pub fn by_name(self, offset: usize, end: usize) -> Vec<StreamView<'a>> {
+        let mut all: Vec<&Stream> = self.streams.streams.values().collect();
+        let end = end.min(all.len());
+        if end == 0 {
+            return Vec::new();
+        }
+        // There may be very many of which few are shown.
+        all.select_nth_unstable_by(end - 1, |a, b| a.name().cmp(b.name()));
+        all.truncate(end);
+        all.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        let shown = all.drain(offset.min(end)..);
+        shown.map(|stream| self.view(stream)).collect()
+    }
+
+    /// The one of this name.
+    pub fn named(self, name: &str) -> Option<StreamView<'a>> {
+        let stream = self.streams.by_name(name)?;
+        Some(self.view(stream))
+    }
+
+    fn view(self, stream: &'a Stream) -> StreamView<'a> {
+        StreamView {
+            stream,
+            wall: self.streams.wall,
+        }
+    }
+}
+
+impl<'a> StreamView<'a> {
+    /// Its name.
+    pub fn name(self) -> &'a str {
+        self.stream.name()
+    }
+
+    /// How it is set up.
+    pub fn config(self) -> &'a StreamConfig {
+        &self.stream.config
+    }
+
+    /// When it was made.
+    pub fn created(self) -> Timestamp {
+        self.stream.created
+    }
+
+    /// What it holds. The time of the first message is that of one a little
+    /// before it if its block is on the disk alone.
+    pub fn state(self) -> StreamState {
+        let log = &self.stream.log;
+        let first = log.time_in_memory(log.first()).unwrap_or(Timestamp::UNSET);
+        state_at(self.stream, first)
+    }
+
+    /// Messages that were found damaged.
+    pub fn lost(self) -> u64 {
+        self.stream.log.lost
+    }
+
+    /// Its consumers, by name.
+    pub fn consumers(self) -> impl Iterator<Item = ConsumerView<'a>> {
+        let names = self.stream.consumers_by_name.keys();
+        names.filter_map(move |name| self.consumer(name))
+    }
+
+    /// The consumer of this name.
+    pub fn consumer(self, name: &str) -> Option<ConsumerView<'a>> {
+        let consumer = self.stream.consumer(name)?;
+        Some(ConsumerView {
+            stream: self.stream,
+            consumer,
+            wall: self.wall,
+        })
+    }
+}
+
+impl<'a> ConsumerView<'a> {
+    /// What its clients are told of it.
+    pub fn info(self) -> ConsumerInfo<'a> {
+        let is_bound = self.consumer.is_push() && self.consumer.is_bound;
+        info(self.stream, self.consumer, self.wall, is_bound)
+    }
+
+    /// Deliveries ever, those after the first of a message included.
+    pub fn delivered_total(self) -> u64 {
+        self.consumer.cursor.delivered.delivery.0
+    }
+
+    /// Deliveries since the start that were not the first of their message.
+    pub fn redelivered_total(self) -> u64 {
+        self.consumer.redelivered_total
+    }
+
+    /// Messages acknowledged since the start.
+    pub fn acked_total(self) -> u64 {
+        self.consumer.acked_total
+    }
+
+    /// How long ago the oldest delivery was that is not acknowledged, if
+    /// there is one.
+    pub fn oldest_unacked_age(self) -> Option<Duration> {
+        let unacked = self.consumer.cursor.unacked.values();
+        let times = unacked.map(|unacked| unacked.delivered_at);
+        let oldest = times.take(UNACKED_LOOKS_MAX).min()?;
+        Some(self.since(oldest))
+    }
+
+    /// How long ago the oldest message was stored that was not delivered yet,
+    /// or one a little before it if its block is on the disk alone; `None` if
+    /// there is none, or if messages would have to be looked at to find it.
+    pub fn oldest_undelivered_age(self) -> Option<Duration> {
+        let consumer = self.consumer;
+        if consumer.pending == 0 || consumer.counting.is_some() {
+            return None;
+        }
+        let next = match consumer.picks.front() {
+            Some(pick) => *pick,
+            None if consumer.filter.is_all() => consumer.next_seq(),
+            None => return None,
+        };
+        let time = self.stream.log.time_in_memory(next)?;
+        Some(self.since(time))
+    }
+
+    fn since(self, time: Timestamp) -> Duration {
+        super::consumer::duration(self.wall.since(time))
+    }
+}
+
+impl Log {
+    /// When the first message from `from` on was stored; of a block that is
+    /// not in memory, when its first one was.
+    fn time_in_memory(&self, from: Seq) -> Option<Timestamp> {
+        let start = self.block_from(from);
+        let blocks = self.blocks.range(start..).zip(start..);
+        let mut live =
+            blocks.filter_map(|(meta, index)| Some((meta, index, meta.next_live(from)?)));
+        let (meta, index, seq) = live.next()?;
+        match self.record(index, seq) {
+            Ok(Some(record)) => Some(record.time),
+            Ok(None) | Err(_) => Some(meta.first_time),
+        }
+    }
+}
