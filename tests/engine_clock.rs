@@ -2,7 +2,7 @@
 //! every run is the same.
 
 use midge_engine::{
-    Auth, CloseReason, ConnId, Delivery, Engine, EngineConfig, Limits, Outbox, Session, Time,
+    Auth, CloseReason, ConnId, Delivery, Engine, EngineConfig, Flow, Limits, Outbox, Session, Time,
 };
 use midge_proto::{ParseLimits, Parsed, ServerInfo, encode, parse};
 use std::collections::HashMap;
@@ -338,4 +338,59 @@ fn a_year_of_clients_leaves_no_timer_behind() {
             .close(conn, CloseReason::ClientClosed, &mut world.told);
     }
     assert_eq!(world.engine.next_deadline(), None);
+}
+
+/// A disk that does not come back: who stores is held, whoever it is and
+/// however small the messages are, and everybody else goes on.
+#[cfg(feature = "streams")]
+#[test]
+fn who_stores_waits_for_a_slow_disk() {
+    use midge_engine::{StoredStreams, StreamsConfig};
+    use midge_proto::api::Timestamp;
+    for size in [0, 100, 100_000] {
+        let mut world = World::new(Limits::default(), Auth::Open, 1);
+        let config = StreamsConfig {
+            hash_seed: 1,
+            server_name: "n".into(),
+            server_id: "N".into(),
+            tuning: Default::default(),
+        };
+        let stored = StoredStreams::new(1);
+        world
+            .engine
+            .enable_streams(config, stored, world.now, Timestamp(1));
+        world.open(JOE);
+        world.open(ANN);
+        let make = "{\"name\":\"S\",\"subjects\":[\"s\"]}";
+        let len = make.len();
+        world.say(
+            JOE,
+            &format!("PUB $JS.API.STREAM.CREATE.S {len}\r\n{make}\r\n"),
+        );
+        let batch = world.engine.take_batch(world.now).expect("a stream");
+        assert!(!batch.writes.is_empty());
+        let publish = |world: &mut World, conn, subject: &str| {
+            let frame = format!("PUB {subject} {size}\r\n{}\r\n", "x".repeat(size));
+            let Ok(Parsed::Whole { command, .. }) = parse(frame.as_bytes(), &Default::default())
+            else {
+                panic!("{frame:?}");
+            };
+            world
+                .engine
+                .command(world.now, conn, &command, None, &mut world.told)
+        };
+        let mut taken = 0;
+        while publish(&mut world, JOE, "s") != Flow::Hold {
+            taken += size + 64;
+            assert!(taken < 20_000_000, "held after {taken} bytes at last");
+        }
+        assert!(world.engine.is_congested());
+        assert_eq!(publish(&mut world, ANN, "s"), Flow::Hold);
+        assert_eq!(publish(&mut world, ANN, "other"), Flow::Continue);
+        // The disk is back, and what has gathered goes there.
+        world.engine.committed(world.now, &mut world.told);
+        assert!(world.engine.take_batch(world.now).is_some());
+        assert!(!world.engine.is_congested());
+        assert_eq!(publish(&mut world, JOE, "s"), Flow::Continue);
+    }
 }

@@ -1,6 +1,8 @@
 //! What a server knows again after it was stopped, or killed.
 
 use crate::stream_util::{Dir, End};
+use midge_proto::api::Timestamp;
+use std::time::{Duration, SystemTime};
 
 #[test]
 fn messages_are_there_again() {
@@ -307,4 +309,26 @@ fn a_push_consumer_starts_again_when_its_listener_is_back() {
     client.send("SUB to.me 1\r\n");
     let two = client.message();
     assert_eq!((two.text().as_str(), two.told()), ("two", (1, 2, 2, 0)));
+}
+
+#[test]
+fn a_pause_ends_though_the_server_was_away_in_between() {
+    for end in End::BOTH {
+        let dir = Dir::new();
+        let server = dir.serve();
+        let mut client = server.client();
+        client.make_stream("S", "s", "");
+        client.make_durable("S", "d", "");
+        client.store("s", "m");
+        let soon = SystemTime::now() + Duration::from_secs(1);
+        let soon = soon.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let until = Timestamp(i64::try_from(soon.as_nanos()).unwrap());
+        let pause = format!("{{\"pause_until\":\"{until}\"}}");
+        client.api("CONSUMER.PAUSE.S.d", &pause);
+        assert!(client.next_now("S", "d").is_none(), "{end:?}");
+        end.bring(server);
+        let server = dir.serve();
+        // Nothing else wakes the consumer.
+        assert_eq!(server.client().next("S", "d").text(), "m", "{end:?}");
+    }
 }

@@ -30,6 +30,8 @@ mod stream_consumers;
 #[cfg(feature = "streams")]
 mod stream_floods;
 #[cfg(feature = "streams")]
+mod stream_late_acks;
+#[cfg(feature = "streams")]
 mod stream_restarts;
 #[cfg(feature = "streams")]
 mod stream_util;

@@ -50,6 +50,9 @@ pub enum Flow {
     /// So much waits for a receiver that this publisher should rest a little
     /// before more is read from it.
     Stall,
+    /// So much waits for the disk that nothing more should be read from this
+    /// client until [`Engine::is_congested`] says otherwise.
+    Hold,
     /// The session is over.
     Closed,
 }

@@ -73,6 +73,13 @@ impl Engine {
         }
     }
 
+    /// Whether so much waits for the disk that those who were told
+    /// [`crate::Flow::Hold`] have to go on waiting.
+    pub fn is_congested(&self) -> bool {
+        let streams = self.streams.as_ref();
+        streams.is_some_and(|streams| streams.is_congested())
+    }
+
     /// What is to be written now, if anything; to be asked for only when the
     /// batch before has become durable, or has failed.
     pub fn take_batch(&mut self, now: Time) -> Option<Batch> {
@@ -195,7 +202,7 @@ impl Engine {
                     streams.take_in(engine, now, *sink, Some(conn), message, publish.reply, out);
                 routed.receivers += u64::from(is_taken);
             }
-            routed.congested |= streams.is_congested();
+            routed.held |= streams.holds(&hits);
         });
         hits.clear();
         self.hits = hits;

@@ -26,6 +26,8 @@ pub(crate) struct Routed {
     pub(crate) receivers: u64,
     /// Somebody's queue is so long that the publisher should wait.
     pub(crate) congested: bool,
+    /// The disk is so far behind that the publisher has to wait for it.
+    pub(crate) held: bool,
 }
 
 impl Engine {
@@ -85,6 +87,10 @@ impl Engine {
             if flow == Flow::Closed {
                 return flow;
             }
+        }
+        if routed.held {
+            self.stats.stalls += 1;
+            return Flow::Hold;
         }
         if routed.congested {
             self.stats.stalls += 1;

@@ -25,6 +25,8 @@ pub(crate) struct Connection {
     pub(crate) read_max: usize,
     /// It rests until then, because its messages pile up elsewhere.
     pub(crate) resume_due: Option<Time>,
+    /// It is not read from until the disk has caught up.
+    pub(crate) is_held: bool,
     /// It is cut then, unless what waits for it moves.
     pub(crate) deadline_due: Option<Time>,
 }
@@ -99,6 +101,7 @@ impl Connection {
             read_closed: false,
             read_max: READ_MAX,
             resume_due: None,
+            is_held: false,
             deadline_due: None,
         }
     }

@@ -239,6 +239,7 @@ impl EventLoop {
     pub(crate) fn hand_to_store(&mut self) {
         if let Some(disk) = &mut self.disk {
             disk.hand_over(&mut self.engine, &mut self.connections);
+            self.release_held();
         }
     }
 

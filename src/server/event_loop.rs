@@ -65,6 +65,8 @@ pub(crate) struct EventLoop {
     clock: Clock,
     /// Connections to be read from, in turn.
     pub(crate) readable: VecDeque<ConnId>,
+    /// Connections that wait for the disk, in the order of coming.
+    pub(crate) held: VecDeque<ConnId>,
     pub(crate) read_buffer: Vec<u8>,
     /// This turn has made its monitoring page.
     pub(crate) http_answered: bool,
@@ -120,6 +122,7 @@ impl EventLoop {
             monitor: Monitor::new(clock, &config, http_address),
             clock,
             readable: VecDeque::new(),
+            held: VecDeque::new(),
             read_buffer: vec![0; READ_MAX],
             http_answered: false,
             turn_share: 0,

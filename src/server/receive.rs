@@ -57,6 +57,11 @@ const REST: Duration = Duration::from_millis(5);
 /// and is cut.
 const REST_AFTER: usize = 64 * 1024;
 
+/// Clients that go on in one turn once the disk has caught up: with one read
+/// each they bring as much as may gather for a batch.
+#[cfg(feature = "streams")]
+const RELEASED_MAX: usize = 32;
+
 /// What is left of some input after its commands were run.
 struct Leftover {
     used: usize,
@@ -66,6 +71,8 @@ struct Leftover {
     is_cut: bool,
     /// The publisher has to rest.
     is_stalled: bool,
+    /// The client has to wait for the disk.
+    is_held: bool,
 }
 
 impl EventLoop {
@@ -96,7 +103,7 @@ impl EventLoop {
             return;
         };
         connection.is_queued = false;
-        let is_resting = connection.resume_due.is_some();
+        let is_resting = connection.resume_due.is_some() || connection.is_held;
         match (connection.phase, &connection.codec) {
             // Read from when that is over.
             (Phase::Draining { .. } | Phase::Dead, _) => {}
@@ -221,7 +228,7 @@ impl EventLoop {
         let mut partial = std::mem::take(partial);
         let had_backlog = partial.is_backlog;
         let mut limits = self.engine.frame_limits(id);
-        let mut is_stalled = false;
+        let (mut is_stalled, mut is_held) = (false, false);
         let mut rest = data;
         while !partial.bytes.is_empty() && (partial.is_backlog || !rest.is_empty()) {
             if !partial.is_backlog {
@@ -244,8 +251,10 @@ impl EventLoop {
             partial.needed = left.needed;
             partial.is_backlog = left.is_cut;
             is_stalled |= left.is_stalled;
-            if left.is_cut {
+            is_held = left.is_held;
+            if left.is_cut || left.is_held {
                 partial.bytes.extend_from_slice(rest);
+                partial.is_backlog = !partial.bytes.is_empty();
                 rest = b"";
                 break;
             }
@@ -258,11 +267,44 @@ impl EventLoop {
             partial.needed = left.needed;
             partial.is_backlog = left.is_cut;
             is_stalled |= left.is_stalled;
+            is_held = left.is_held;
         }
         if partial.bytes.is_empty() {
             partial = Partial::default();
         }
         self.after_receive(id, partial, had_backlog, is_stalled);
+        if is_held {
+            self.hold(id);
+        }
+    }
+
+    /// Reads nothing more from a client until the disk has caught up.
+    fn hold(&mut self, id: ConnId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !connection.is_held
+        {
+            connection.is_held = true;
+            self.held.push_back(id);
+        }
+    }
+
+    /// Goes on with some of those who wait for the disk, if that has caught
+    /// up. All at once would be far ahead of it again with one read each.
+    #[cfg(feature = "streams")]
+    pub(crate) fn release_held(&mut self) {
+        if self.engine.is_congested() {
+            return;
+        }
+        let mut released = 0;
+        while released < RELEASED_MAX
+            && let Some(id) = self.held.pop_front()
+        {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.is_held = false;
+                self.queue_read(id);
+                released += 1;
+            }
+        }
     }
 
     /// Puts away what is left and sees to it that the connection goes on.
@@ -316,6 +358,7 @@ impl EventLoop {
             needed: Needed::Line,
             is_cut: false,
             is_stalled: false,
+            is_held: false,
         };
         while left.used < input.len() {
             let rest = &input[left.used..];
@@ -352,6 +395,11 @@ impl EventLoop {
             match flow {
                 Flow::Continue => {}
                 Flow::Stall => left.is_stalled = true,
+                Flow::Hold => {
+                    left.is_held = true;
+                    left.is_cut = left.used < input.len();
+                    return Some(left);
+                }
                 Flow::Closed => return None,
             }
             let queued = self.connections.queued();

@@ -242,6 +242,23 @@ impl World {
                     .or_insert(state.clone());
             }
         };
+        if is_interest {
+            // What is on its way out may be held by a new consumer.
+            self.on_all(|model| {
+                let messages = model
+                    .streams
+                    .get_mut(name)
+                    .map(|stream| &mut stream.messages);
+                for entry in messages
+                    .into_iter()
+                    .flat_map(|messages| messages.values_mut())
+                {
+                    if entry.presence == Presence::Gone {
+                        entry.presence = Presence::Maybe;
+                    }
+                }
+            });
+        }
         insert(&mut self.model);
         let subject = format!("$JS.API.CONSUMER.DURABLE.CREATE.{name}.{consumer}");
         let exists = match self.request(&subject, &body) {

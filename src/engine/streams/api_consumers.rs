@@ -83,6 +83,7 @@ impl Streams {
         consumer.cursor.ack_floor.seq = start.passed;
         consumer.picks = start.picks;
         consumer.pending = start.pending;
+        consumer.time_pause(now, self.wall);
         if consumer.config.replay_policy == ReplayPolicy::Original {
             consumer.replay_until = stream.log.last();
         }

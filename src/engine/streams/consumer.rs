@@ -71,6 +71,9 @@ pub(crate) struct Consumer {
     /// Messages up to this one are replayed at the pace they came in.
     pub(crate) replay_until: Seq,
     pub(crate) replayed_time: Option<Timestamp>,
+    /// Messages up to this one may have been delivered before the server
+    /// started, unknown to it.
+    pub(crate) forgotten_until: Seq,
     /// The block that it delivered from last.
     pub(crate) block: Option<Seq>,
     /// When somebody last used it.
@@ -124,6 +127,7 @@ impl Consumer {
             paid_until: None,
             replay_until: Seq(0),
             replayed_time: None,
+            forgotten_until: Seq(0),
             block: None,
             last_used: now,
             last_delivered: None,
@@ -237,6 +241,7 @@ impl Consumer {
             self.cursor.settle(seq);
             self.is_dirty = true;
         }
+        self.cursor.ahead.remove(&seq);
     }
 
     /// Whether a message of this sequence would still be delivered.
@@ -253,6 +258,9 @@ impl Consumer {
     /// are not waited for any more.
     pub(crate) fn purged(&mut self, first: Seq, is_live: impl Fn(Seq) -> bool) -> bool {
         self.picks.retain(|seq| *seq >= first && is_live(*seq));
+        self.cursor
+            .ahead
+            .retain(|seq| *seq >= first && is_live(*seq));
         let unacked = self.cursor.unacked.len();
         self.cursor.settle_gone(is_live);
         self.cursor.pass(first);
@@ -273,6 +281,7 @@ impl Consumer {
     pub(crate) fn wants(&self, seq: Seq, subject: &[u8]) -> bool {
         self.filter.matches(subject)
             && (seq >= self.next_seq() || self.cursor.unacked.contains_key(&seq))
+            && !self.cursor.ahead.contains(&seq)
     }
 
     // What comes next.
@@ -319,7 +328,7 @@ impl Consumer {
             if seq > log.durable() {
                 return Ok(Next::Later);
             }
-            if log.get(seq)?.is_some() {
+            if log.get(seq)?.is_some() && !self.pass_settled(seq) {
                 return Ok(Next::Message { seq, deliveries: 1 });
             }
             self.picks.pop_front();
@@ -328,6 +337,15 @@ impl Consumer {
     }
 
     fn next_new(&mut self, log: &Log) -> Result<Next, NeedBlock> {
+        loop {
+            match self.find_new(log)? {
+                Next::Message { seq, .. } if self.pass_settled(seq) => {}
+                next => return Ok(next),
+            }
+        }
+    }
+
+    fn find_new(&mut self, log: &Log) -> Result<Next, NeedBlock> {
         let end = log.durable();
         if self.next_seq() > end {
             if self.pending > 0 && end < log.last() {
@@ -482,9 +500,19 @@ impl Consumer {
         }
     }
 
+    /// Lets a pause end by itself.
+    pub(crate) fn time_pause(&mut self, now: Time, wall: Timestamp) {
+        if let Some(until) = self.config.pause_until
+            && until > wall
+        {
+            self.not_before = Some(now + duration(until.since(wall)));
+        }
+    }
+
     /// After a restart: sets the clock of every unacknowledged message by
     /// when it was delivered.
     pub(crate) fn resume(&mut self, now: Time, wall: Timestamp) {
+        self.time_pause(now, wall);
         let waits: Vec<(Seq, Duration)> = self
             .cursor
             .unacked

@@ -40,6 +40,7 @@ impl Streams {
             for consumer in stream.consumers.values_mut() {
                 consumer.last_used = now;
                 consumer.resume(now, wall);
+                consumer.forgotten_until = stream.log.last();
             }
             self.streams.insert(id, stream);
             self.recount(id);
@@ -124,6 +125,7 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) {
+        let wall = self.wall;
         let consumer = self
             .streams
             .get_mut(&stream_id)
@@ -137,6 +139,8 @@ impl Streams {
         consumer.expire_pulls(now, &mut effects);
         if consumer.not_before.is_some_and(|at| at <= now) {
             consumer.not_before = None;
+            // The end of a pause is a matter of the wall clock, which may lag.
+            consumer.time_pause(now, wall);
         }
         let beats = consumer.heartbeat_due.is_some_and(|due| due <= now);
         let is_idle = consumer.inactive_due().is_some_and(|due| due <= now);

@@ -22,6 +22,7 @@ mod filter;
 mod flow_control;
 mod intake;
 mod internal;
+mod late_acks;
 mod log;
 mod log_read;
 mod log_recover;

@@ -2,7 +2,7 @@
 
 use crate::ids::{DeliverySeq, Seq};
 use midge_proto::api::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A point in a consumer's way: how many deliveries, and up to which message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(crate) struct Cursor {
     pub(crate) unacked: BTreeMap<Seq, Unacked>,
     /// Deliveries after the first, of messages delivered more than once.
     pub(crate) redeliveries: BTreeMap<Seq, u32>,
+    /// Messages behind the delivered ones that need no delivery any more.
+    pub(crate) ahead: BTreeSet<Seq>,
 }
 
 impl Cursor {

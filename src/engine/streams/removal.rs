@@ -152,6 +152,8 @@ impl Stream {
                 return Ok(Progress::More);
             }
         }
+        // In this order, as it decides which messages are left.
+        self.trim_overfull()?;
         Ok(Progress::Done)
     }
 

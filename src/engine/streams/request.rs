@@ -141,6 +141,15 @@ impl Streams {
             }
             return;
         }
+        if request.sink == Sink::Ack {
+            let message = Incoming {
+                subject: &request.subject,
+                payload: &request.payload,
+                header_len: request.header_len,
+            };
+            self.take_ack(engine, message, request.reply.as_deref(), now, out);
+            return;
+        }
         let Some(route) = Route::find(&request.subject) else {
             return;
         };
@@ -181,7 +190,7 @@ impl Streams {
         }
     }
 
-    fn set_aside<O: Outbox>(
+    pub(super) fn set_aside<O: Outbox>(
         &mut self,
         engine: &mut Engine,
         need: NeedBlock,

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each) |
 //! | consumer | created (signed), length and bytes of the configuration (JSON), 1 if its name was given to it |
-//! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count) |
+//! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before) |
 
 use super::consumer::Consumer;
 use super::filter::Filter;
@@ -145,6 +145,7 @@ pub(crate) fn write_cursor(consumer: &Consumer) -> Vec<u8> {
         varint::put(&mut row, u64::from(*count));
         before = *seq;
     }
+    put_seqs(&mut row, cursor.ahead.len(), cursor.ahead.iter());
     row
 }
 
@@ -183,6 +184,7 @@ pub(crate) fn read_cursor(row: &[u8]) -> Option<(Cursor, VecDeque<Seq>)> {
         ack_floor,
         unacked,
         redeliveries,
+        ahead: read_seqs(&mut reader)?,
     };
     Some((cursor, picks))
 }

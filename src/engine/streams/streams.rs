@@ -14,6 +14,7 @@ use super::rows;
 use super::stream::Stream;
 use super::tuning::StreamsTuning;
 use crate::Time;
+use crate::account::Sink;
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
@@ -29,8 +30,13 @@ use std::time::Duration;
 /// with those that follow: a slow consumer must not cost a commit a message.
 const CURSOR_LINGER: Duration = Duration::from_millis(100);
 
-/// What may wait for the disk before publishers are held back.
-const UNCOMMITTED_MAX: u64 = 16 * 1024 * 1024;
+/// What may gather for the next batch, in bytes, before those who store are
+/// held back. As much may be on its way to the disk already, and the store
+/// copies it.
+const UNCOMMITTED_MAX: u64 = 8 * 1024 * 1024;
+
+/// What a message or an answer that waits takes beside its bytes.
+const WAITING_COST: usize = 96;
 
 /// A block that could not be read is asked for again after this.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -215,13 +221,31 @@ impl Streams {
         true
     }
 
+    /// So much more waits for the disk.
     pub(super) fn stored_bytes(&mut self, len: usize) {
-        self.uncommitted += len as u64;
+        self.uncommitted += (len + WAITING_COST) as u64;
     }
 
-    /// Publishers should rest until the disk has caught up.
+    /// Those who store should wait until the disk has caught up.
     pub(crate) fn is_congested(&self) -> bool {
         self.uncommitted > UNCOMMITTED_MAX
+    }
+
+    /// Whether who sent a message to these has to wait for the disk. Who
+    /// stores does first; acks and requests go on for longer, since consumers
+    /// are what empties streams, but what they are answered waits as well.
+    pub(crate) fn holds(&self, hits: &[Sink]) -> bool {
+        if !self.is_congested() {
+            return false;
+        }
+        let stores = hits.iter().any(|sink| match sink {
+            Sink::Stream(id) => self
+                .streams
+                .get(id)
+                .is_some_and(|stream| !stream.is_volatile()),
+            _ => false,
+        });
+        stores || self.uncommitted > 2 * UNCOMMITTED_MAX
     }
 
     pub(super) fn forget_stream(&mut self, stream: &Stream) {
@@ -259,6 +283,7 @@ impl Streams {
         body: impl FnOnce(&mut Vec<u8>),
     ) {
         self.is_urgent = true;
+        self.stored_bytes(reply.len());
         self.answers.push(reply, on_failure, body);
     }
 

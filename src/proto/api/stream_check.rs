@@ -29,7 +29,6 @@ fn refuse_unsupported(config: &StreamConfig) -> Result<(), ApiError> {
         ("sources", !config.sources.is_empty()),
         ("subject_transform", config.subject_transform.is_some()),
         ("republish", config.republish.is_some()),
-        ("allow_msg_ttl", config.allow_msg_ttl),
         (
             "subject_delete_marker_ttl",
             !config.subject_delete_marker_ttl.is_zero(),
@@ -166,6 +165,12 @@ impl StreamConfig {
                 "stream metadata exceeds maximum size of 131072 bytes",
             ));
         }
+        if self.allow_msg_ttl && pedantic {
+            return Err(ApiError::pedantic("allow_msg_ttl is not supported"));
+        }
+        // nats-py asks for this on every bucket. A server of our version would not know the
+        // field; nobody is deceived, as a message that carries a TTL is refused.
+        self.allow_msg_ttl = false;
         refuse_unsupported(self)?;
         self.check_replicas()?;
         self.fill_limits(pedantic)?;

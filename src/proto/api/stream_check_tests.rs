@@ -177,13 +177,17 @@ const REFUSED: &[(&str, u16, &str)] = &[
         10052,
         "preferred server not permitted in placement",
     ),
-    (
-        r#""allow_msg_ttl":true"#,
-        10052,
-        "allow_msg_ttl is not supported",
-    ),
     (r#""mirror":{"name":"O"}"#, 10052, "mirror is not supported"),
 ];
+
+#[test]
+fn a_bucket_of_nats_py_is_taken_without_times_to_live() {
+    let asked = r#""allow_msg_ttl":true"#;
+    let config = checked(asked).expect("it is what nats-py sends for every bucket");
+    assert!(!config.allow_msg_ttl);
+    let mut config = parsed(&format!("{{\"name\":\"X\",{asked}}}"));
+    assert!(config.check(true).is_err());
+}
 
 #[test]
 fn what_makes_no_sense_is_refused_with_the_known_texts() {

@@ -110,7 +110,9 @@ class Server {
     const [hostFlag, portFlag] = isReference() ? ["-a", "-p"] : ["--host", "--port"];
     const address = [hostFlag, "127.0.0.1", portFlag, String(this.port)];
     const output = process.env.MIDGE_SERVER_OUTPUT ? "inherit" : "ignore";
-    const child = spawn(binary(), [...address, ...this.flags], { stdio: ["ignore", output, output] });
+    // Where no test asks for streams, servers must not share the store of that directory.
+    const plain = isReference() || this.flags.includes("--store") ? [] : ["--no-store"];
+    const child = spawn(binary(), [...address, ...this.flags, ...plain], { stdio: ["ignore", output, output] });
     this.child = child;
     this.ended = once(child, "exit");
     const hasEnded = () => child.exitCode !== null || child.signalCode !== null;

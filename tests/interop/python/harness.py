@@ -114,8 +114,10 @@ class Server:
     async def _launch(self):
         host_flag, port_flag = ("-a", "-p") if is_reference() else ("--host", "--port")
         output = None if os.environ.get("MIDGE_SERVER_OUTPUT") else subprocess.DEVNULL
+        # Where no test asks for streams, servers must not share the store of this directory.
+        plain = [] if is_reference() or "--store" in self.flags else ["--no-store"]
         self.process = subprocess.Popen(
-            [binary(), host_flag, "127.0.0.1", port_flag, str(self.port), *self.flags],
+            [binary(), host_flag, "127.0.0.1", port_flag, str(self.port), *self.flags, *plain],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -181,9 +181,12 @@ async fn launch(port: u16, flags: &[String]) -> Result<Child, String> {
         Some(_) => Stdio::inherit(),
         None => Stdio::null(),
     };
+    // Where no test asks for streams, servers must not share the store of this directory.
+    let is_plain = !is_reference() && !flags.iter().any(|flag| flag == "--store");
     let mut child = Command::new(&binary)
         .args([host_flag, "127.0.0.1", port_flag, &port.to_string()])
         .args(flags)
+        .args(is_plain.then_some("--no-store"))
         .stdin(Stdio::null())
         .stdout(output())
         .stderr(output())

@@ -1,8 +1,8 @@
 //! Work shared by several workers, with the server gone in the middle.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::ConnectOptions;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
@@ -17,11 +17,14 @@ use crate::harness::{PATIENCE, is_reference};
 use super::{How, Restarts, consumer, durable, fill, on};
 
 const JOBS: usize = 600;
+const WORKERS: usize = 4;
 
 /// What a crew of workers got, and what was confirmed to them.
 #[derive(Default)]
 struct Crew {
-    confirmed: HashSet<u64>,
+    seen: HashSet<u64>,
+    /// And when they were.
+    confirmed: HashMap<u64, Instant>,
     twice: Vec<u64>,
 }
 
@@ -35,12 +38,19 @@ async fn work(server_url: String, crew: Arc<Mutex<Crew>>) {
     let js = ContextBuilder::new()
         .timeout(Duration::from_secs(1))
         .build(client);
-    // Whatever fails while the server is away is tried again.
-    while crew.lock().unwrap().confirmed.len() < JOBS {
+    // Whatever fails while the server is away is tried again, until nothing is left to do. What
+    // was confirmed does not tell when that is: a job whose ack was kept while the answer was lost
+    // never comes again.
+    loop {
         let Ok(worker) = js.get_consumer_from_stream("crew", "JOBS").await else {
             continue;
         };
         let worker: PullConsumer = worker;
+        let info = worker.cached_info();
+        if (info.num_pending, info.num_ack_pending) == (0, 0) {
+            return;
+        }
+        let asked = Instant::now();
         let batch = worker
             .batch()
             .max_messages(10)
@@ -50,11 +60,22 @@ async fn work(server_url: String, crew: Arc<Mutex<Crew>>) {
         };
         while let Ok(Some(Ok(job))) = timeout(Duration::from_secs(1), batch.next()).await {
             let sequence = job.info().unwrap().stream_sequence;
-            if crew.lock().unwrap().confirmed.contains(&sequence) {
-                crew.lock().unwrap().twice.push(sequence);
+            {
+                let mut crew = crew.lock().unwrap();
+                crew.seen.insert(sequence);
+                // Of what was asked for earlier, a worker may still hold a job that another has
+                // done since.
+                if crew.confirmed.get(&sequence).is_some_and(|at| *at < asked) {
+                    crew.twice.push(sequence);
+                }
             }
             if job.double_ack().await.is_ok() {
-                crew.lock().unwrap().confirmed.insert(sequence);
+                let now = Instant::now();
+                crew.lock()
+                    .unwrap()
+                    .confirmed
+                    .entry(sequence)
+                    .or_insert(now);
             }
         }
     }
@@ -78,7 +99,7 @@ async fn every_job_is_done(how: Option<How>) {
     .await;
     fill(&at.js, "jobs", 0..JOBS).await;
     let crew = Arc::new(Mutex::new(Crew::default()));
-    let workers = (0..4).map(|_| tokio::spawn(work(at.server.url(), crew.clone())));
+    let workers = (0..WORKERS).map(|_| tokio::spawn(work(at.server.url(), crew.clone())));
     let workers: Vec<_> = workers.collect();
 
     if let Some(how) = how {
@@ -94,6 +115,14 @@ async fn every_job_is_done(how: Option<How>) {
         .expect("all jobs done");
     all.into_iter().for_each(|worker| worker.expect("no panic"));
 
+    let (seen, confirmed) = {
+        let crew = crew.lock().unwrap();
+        (crew.seen.len(), crew.confirmed.len())
+    };
+    assert_eq!(seen, JOBS, "a job was lost");
+    // Each worker may have missed the answer to one ack when the server went.
+    let missed = if how.is_some() { 2 * WORKERS } else { 0 };
+    assert!(confirmed + missed >= JOBS, "{confirmed} confirmed");
     // The original writes what its consumers did a moment later than it says so.
     if how.is_none() || !is_reference() {
         let twice = crew.lock().unwrap().twice.clone();
