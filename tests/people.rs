@@ -149,6 +149,7 @@ fn patience_with_mistakes_ends() {
     assert!(heard.ends_with("-ERR 'Unknown Protocol Operation'\r\n"));
 }
 
+#[cfg(feature = "streams")]
 #[test]
 fn a_person_keeps_a_message_and_takes_it_back() {
     let dir = crate::stream_util::Dir::new();

@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod auth;
+#[cfg(feature = "streams")]
 mod crashes;
 mod engine_clock;
 mod floods;
+#[cfg(feature = "streams")]
 mod full_disks;
 mod headers;
 mod limits;
@@ -18,14 +20,22 @@ mod parser_properties;
 mod people;
 mod routing;
 mod server_life;
+#[cfg(feature = "streams")]
 mod simulation;
 mod slow_readers;
+#[cfg(feature = "streams")]
 mod store_files;
+#[cfg(feature = "streams")]
 mod stream_consumers;
+#[cfg(feature = "streams")]
 mod stream_floods;
+#[cfg(feature = "streams")]
 mod stream_late_acks;
+#[cfg(feature = "streams")]
 mod stream_restarts;
+#[cfg(feature = "streams")]
 mod stream_util;
+#[cfg(feature = "streams")]
 mod streams;
 mod util;
 mod wire;

@@ -26,6 +26,7 @@ struct Midge {
 
 #[derive(FromArgs)]
 #[argh(subcommand)]
+#[allow(clippy::large_enum_variant)] // There is one, for a moment.
 enum Command {
     Serve(serve::Serve),
     #[cfg(feature = "streams")]

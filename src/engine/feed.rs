@@ -225,7 +225,6 @@ impl Engine {
     pub(crate) fn send_out<O: Outbox>(
         &mut self,
         address: &[u8],
-        group: Option<&[u8]>,
         message: Outgoing<'_>,
         out: &mut O,
     ) -> Routed {
@@ -242,7 +241,7 @@ impl Engine {
             size_digits: size.as_bytes(),
             tail: None,
         };
-        let mut routed = self.route(address, group, &publish, None, None, out);
+        let mut routed = self.route(address, &publish, None, None, out);
         routed.receivers += self.hits.len() as u64;
         for sink in self.hits.drain(..) {
             if self.internal.len() < INTERNAL_MAX {
@@ -266,7 +265,7 @@ impl Engine {
             payload: body,
             header_len: 0,
         };
-        self.send_out(reply, None, message, out);
+        self.send_out(reply, message, out);
     }
 
     /// Sends a message that is a header block alone.
@@ -283,7 +282,7 @@ impl Engine {
             payload: header,
             header_len: header.len(),
         };
-        self.send_out(to, None, message, out)
+        self.send_out(to, message, out)
     }
 
     /// Whether anybody would get a message on this subject.

@@ -65,7 +65,7 @@ impl Engine {
             return refused;
         }
 
-        let mut routed = self.route(publish.subject, None, publish, owner, muted, out);
+        let mut routed = self.route(publish.subject, publish, owner, muted, out);
         if !self.hits.is_empty() {
             self.feed(now, conn, publish, &mut routed, out);
         }
@@ -130,12 +130,11 @@ impl Engine {
     }
 
     /// Delivers to every plain subscription and one member of each queue
-    /// group that matches `address`; with `group`, to a member of that one
-    /// alone. Parts of the server that match are left in `hits`.
+    /// group that matches `address`. Parts of the server that match are left
+    /// in `hits`.
     pub(crate) fn route<O: Outbox>(
         &mut self,
         address: &[u8],
-        group: Option<&[u8]>,
         publish: &Publish<'_>,
         owner: Option<&Bytes>,
         muted: Option<ConnId>,
@@ -172,10 +171,8 @@ impl Engine {
         };
         let mut nodes_with_queues = 0;
         for node in nodes {
-            if group.is_none() {
-                for id in trie.plain(*node) {
-                    sender.send(subs, *id, out);
-                }
+            for id in trie.plain(*node) {
+                sender.send(subs, *id, out);
             }
             nodes_with_queues += usize::from(!trie.queues(*node).is_empty());
         }
@@ -191,9 +188,6 @@ impl Engine {
                 groups.sort_unstable_by(|a, b| name(a).cmp(name(b)));
             }
             for parts in groups.chunk_by(|a, b| name(a) == name(b)) {
-                if group.is_some_and(|group| parts.first().is_none_or(|part| name(part) != group)) {
-                    continue;
-                }
                 sender.send_to_one(trie, subs, parts, &mut self.rng, out);
             }
         }
@@ -233,7 +227,7 @@ impl Engine {
         }
         self.stats.in_msgs += 1;
         self.stats.in_bytes += text.len() as u64;
-        let mut routed = self.route(subject, None, &publish, None, None, out);
+        let mut routed = self.route(subject, &publish, None, None, out);
         if !self.hits.is_empty() {
             self.feed(now, conn, &publish, &mut routed, out);
         }

@@ -167,6 +167,33 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
+/// What a stream keeps of a block: neither a status nor what a server noted
+/// for itself; nothing if no header is left. `None` if that is all of it, as
+/// with nearly every block.
+pub fn kept_of(block: &[u8]) -> Option<Vec<u8>> {
+    const NOTED: &[u8] = b"Nats-Request-Info:";
+    let end = memmem::find(block, CRLF)?;
+    let has_status = block.starts_with(VERSION) && end > VERSION.len();
+    let is_noted = memmem::find(block, NOTED).is_some_and(|at| block[..at].ends_with(CRLF));
+    if !has_status && !is_noted {
+        return None;
+    }
+    let mut kept = VERSION.to_vec();
+    let mut rest = block.get(end..).unwrap_or_default();
+    if let Some(at) = memmem::find(rest, NOTED).filter(|_| is_noted) {
+        let (before, noted) = rest.split_at(at - CRLF.len());
+        kept.extend_from_slice(before);
+        let line = noted.get(CRLF.len()..).unwrap_or_default();
+        let end = memmem::find(line, CRLF).unwrap_or(line.len());
+        rest = line.get(end..).unwrap_or_default();
+    }
+    kept.extend_from_slice(rest);
+    if HeaderBlock::new(&kept).iter().next().is_none() {
+        kept.clear();
+    }
+    Some(kept)
+}
+
 /// Appends a header block to a buffer, header by header.
 ///
 /// The block is whole only after [`finish`](HeaderWriter::finish).
@@ -313,6 +340,30 @@ mod tests {
         assert_eq!(
             String::from_utf8_lossy(&out),
             "NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 0\r\nNats-Pending-Bytes: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_publishers_is_not_kept() {
+        let kept = |block: &str| kept_of(block.as_bytes());
+        let text = |block: &str| Some(block.as_bytes().to_vec());
+        for plain in [
+            "",
+            "NATS/1.0\r\n\r\n",
+            "NATS/1.0\r\nA: Nats-Request-Info: x\r\n\r\n",
+            "x",
+        ] {
+            assert_eq!(kept(plain), None, "{plain}");
+        }
+        assert_eq!(
+            kept("NATS/1.0 200 hello\r\nX: y\r\n\r\n"),
+            text("NATS/1.0\r\nX: y\r\n\r\n")
+        );
+        assert_eq!(kept("NATS/1.0 503\r\n\r\n"), text(""));
+        assert_eq!(kept("NATS/1.0\r\nNats-Request-Info: {}\r\n\r\n"), text(""));
+        assert_eq!(
+            kept("NATS/1.0\r\nA: b\r\nNats-Request-Info: {}\r\nC: d\r\n\r\n"),
+            text("NATS/1.0\r\nA: b\r\nC: d\r\n\r\n")
         );
     }
 

@@ -58,8 +58,9 @@ impl World {
         let info = self.query(&subject, &json!({"subjects_filter": ">"}));
         let info = info.unwrap_or_else(|error| panic!("{name}: {error}"));
         let state = &info["state"];
+        let wall = self.wall;
         let stream = self.model.streams.get_mut(name).unwrap();
-        resolve(name, stream, &found);
+        resolve(name, stream, &found, wall);
         let messages: BTreeMap<u64, u64> = stream
             .kept()
             .map(|(seq, message)| (seq, message.size(stream.settings.is_memory)))
@@ -288,12 +289,17 @@ impl World {
 
 /// Compares what was found with what should be there, and learns what was in
 /// doubt.
-fn resolve(name: &str, stream: &mut StreamModel, found: &BTreeSet<u64>) {
+fn resolve(name: &str, stream: &mut StreamModel, found: &BTreeSet<u64>, wall: i64) {
+    let max_age = stream.settings.max_age_ms * 1_000_000;
     let mut gone = Vec::new();
     for (seq, entry) in &mut stream.messages {
         match (entry.presence, found.contains(seq)) {
             (Presence::Kept, is_there) => assert!(is_there, "{seq} of {name} is lost"),
             (Presence::Gone, is_there) => assert!(!is_there, "{seq} of {name} is still there"),
+            // It may have come of age since it was found.
+            (Presence::Maybe, true) if max_age > 0 && wall - entry.message.time >= max_age => {
+                continue;
+            }
             (Presence::Maybe, true) => entry.presence = Presence::Kept,
             (Presence::Maybe, false) => {}
             (Presence::Lost, is_there) => assert!(!is_there, "{seq} of {name} is damaged"),

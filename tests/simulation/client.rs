@@ -161,7 +161,7 @@ impl World {
                     Some(known) => {
                         let is_known = stream.has(known.seq)
                             && !self.wall_stepped
-                            && self.wall - known.wall < window;
+                            && self.wall.saturating_sub(known.wall) < window;
                         if !is_known {
                             return draft;
                         }
@@ -342,6 +342,14 @@ impl World {
             self.rng.pick(&CONSUMERS)
         );
         self.listen(conn, &name);
+    }
+
+    pub(super) fn hear_no_pushes(&mut self) {
+        for conn in 0..CONNS {
+            for subject in self.conns[conn].listens.clone() {
+                self.listen(conn, &subject);
+            }
+        }
     }
 
     /// Starts or ends to listen to a push consumer.

@@ -145,8 +145,12 @@ impl World {
     pub(super) fn settle(&mut self) {
         let had_faults = std::mem::replace(&mut self.has_faults, false);
         self.engine.hurry();
-        for _ in 0..2000 {
+        for round in 0..2000 {
             self.engine.hurry();
+            if round == 500 {
+                // A push consumer that nobody acknowledges to is never quiet.
+                self.hear_no_pushes();
+            }
             self.pass_to_next(Duration::from_millis(6000));
             let is_busy = self.in_flight.is_some()
                 || self.reopens.is_some()

@@ -66,7 +66,7 @@ impl Streams {
         let mut effects = Effects::default();
         let mut next = None;
         consumer.last_used = now;
-        let is_known = consumer.has_passed(seq);
+        let is_known = !consumer.is_ahead(seq);
         // Nearly all are plain.
         let parsed = if body.is_empty() || body == b"+ACK" {
             Ack::Ack
@@ -78,11 +78,10 @@ impl Streams {
             .unacked
             .get(&seq)
             .map(|unacked| unacked.delivered_at);
-        let is_ahead = consumer.is_ahead(seq);
         let mut wakes = false;
         let mut is_terminated = false;
-        // What it has not delivered nobody can have processed: no answer, as
-        // that would promise something.
+        // What it has not delivered, or delivered before a power cut undid
+        // that, will come: its ack cannot be confirmed.
         let settles = matches!(parsed, Ack::Ack | Ack::Term { .. });
         let reply = reply.filter(|_| is_known || !settles);
         match parsed {
@@ -132,9 +131,6 @@ impl Streams {
                 let pull = PullRequest { request, reply };
                 self.pull(engine, stream_id, id, pull, now, out);
             }
-            // A delivery that a power cut has undone: the message will come
-            // again, so that its ack cannot be confirmed.
-            (None, Some(_)) if is_ahead => {}
             (None, Some(reply)) if is_safe => engine.answer(reply, b"", out),
             (None, Some(reply)) => {
                 self.answer(reply, OnFailure::Silence, |_| {});

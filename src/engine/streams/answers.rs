@@ -50,7 +50,7 @@ impl Answers {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.count
     }
 
     /// Tells of each: where to, the body, and what to say if it failed.

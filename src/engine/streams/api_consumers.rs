@@ -14,9 +14,9 @@ use crate::outbox::Outbox;
 use midge_proto::api::advisory::{Action, Event};
 use midge_proto::api::responses::{self, LIST_LIMIT, NAMES_LIMIT, ResponseKind};
 use midge_proto::api::{
-    AckPolicy, ApiError, ConsumerAction, ConsumerInfo, ConsumerPageRequest, CreateConsumerRequest,
-    CreateForm, Nanos, PauseRequest, ReplayPolicy, Retention, SequenceInfo, Timestamp,
-    UnpinRequest, check_consumer_name, expect_empty, metadata,
+    AckPolicy, ApiError, ConsumerAction, ConsumerConfig, ConsumerInfo, ConsumerPageRequest,
+    CreateConsumerRequest, CreateForm, Nanos, PauseRequest, ReplayPolicy, Retention, SequenceInfo,
+    Timestamp, UnpinRequest, check_consumer_name, expect_empty, metadata,
 };
 use std::borrow::Cow;
 
@@ -64,7 +64,8 @@ impl Streams {
             _ => {}
         }
         check_limits(stream, &asked, None)?;
-        if asked.config.name.is_empty() {
+        let is_unnamed = asked.config.name.is_empty();
+        if is_unnamed {
             asked.config.name = random_name(engine, NAME_LEN);
         }
         let consumer_id = ConsumerId(stream.next_consumer);
@@ -75,6 +76,7 @@ impl Streams {
             &mut stream.log,
             &mut request.progress,
         )?;
+        consumer.is_unnamed = is_unnamed;
         stream.next_consumer += 1;
         stream.row_dirty = true;
         consumer.cursor.delivered.seq = start.passed;
@@ -143,10 +145,7 @@ impl Streams {
             filters.push((Sink::Ack, format!("$JS.ACK.*.*.{names}.*.*.*.*.>")));
         }
         if consumer.is_push() {
-            let deliver = consumer.config.deliver_subject.as_bytes();
-            let group = consumer.config.deliver_group.as_bytes();
-            let group = (!group.is_empty()).then_some(group);
-            consumer.is_bound = engine.account.has_interest(deliver, group);
+            consumer.is_bound = is_bound(engine, consumer);
             if consumer.config.idle_heartbeat.0 > 0 {
                 let beat = super::consumer::duration(consumer.config.idle_heartbeat);
                 consumer.heartbeat_due = Some(consumer.last_used + beat);
@@ -199,7 +198,7 @@ impl Streams {
         }
         consumer.config.check_update(&mut asked.config)?;
         check_limits(stream, &asked, Some(id))?;
-        let filters = |config: &midge_proto::api::ConsumerConfig| {
+        let filters = |config: &ConsumerConfig| {
             (
                 config.filter_subject.clone(),
                 config.filter_subjects.clone(),
@@ -211,8 +210,14 @@ impl Streams {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
         if let Some(consumer) = stream.consumers.get_mut(&id) {
+            let waits = |config: &ConsumerConfig| (config.ack_wait, config.backoff.clone());
+            let waited = waits(&consumer.config);
             consumer.configure(asked.config);
             consumer.last_used = now;
+            if waits(&consumer.config) != waited {
+                // The new wait is for what was delivered before, too.
+                consumer.resume(now, self.wall);
+            }
             if filter_changed {
                 consumer.filter_changed();
             }
@@ -392,11 +397,11 @@ impl Streams {
             self.consumer_rows.push((stream_id, id));
             self.changed(stream_id);
         }
-        let pause = until.filter(|_| left.0 > 0).map(|until| (until, left));
+        let pause = until.map(|until| (until, left));
         let event = Event::Pause {
             stream,
             consumer,
-            until: pause.map(|(until, _)| until),
+            until: until.filter(|_| left.0 > 0),
         };
         self.publish_event(engine, &event, out);
         self.make_ready(stream_id, id);
@@ -422,7 +427,9 @@ pub(super) fn is_bound(engine: &mut Engine, consumer: &Consumer) -> bool {
     let group = consumer.config.deliver_group.as_bytes();
     let group = (!group.is_empty()).then_some(group);
     let subject = consumer.config.deliver_subject.as_bytes();
-    consumer.is_push() && engine.account.has_interest(subject, group)
+    // The API listens there itself, to requests.
+    let is_api = subject.starts_with(b"$JS.API.");
+    consumer.is_push() && !is_api && engine.account.has_interest(subject, group)
 }
 
 /// What a stream allows its consumers beside what each may be by itself.
@@ -456,7 +463,7 @@ fn check_limits(
                 .iter()
                 .any(|theirs| midge_proto::subjects_collide(ours.as_bytes(), theirs.as_bytes()))
         };
-        if filters.iter().any(|ours| collide(ours)) {
+        if filters.iter().any(collide) {
             return Err(ApiError::CONSUMER_WQ_CONSUMER_NOT_UNIQUE);
         }
     }
@@ -476,12 +483,16 @@ pub(super) fn info<'a>(
         stream_seq: position.seq.0,
         last_active: active.unwrap_or(Timestamp::UNSET),
     };
+    let mut config = Cow::Borrowed(&consumer.config);
+    if consumer.is_unnamed {
+        config.to_mut().name.clear();
+    }
     let paused = consumer.config.pause_until.filter(|until| *until > wall);
     ConsumerInfo {
         stream_name: stream.name(),
         name: consumer.name(),
         created: consumer.created,
-        config: Cow::Borrowed(&consumer.config),
+        config,
         delivered: sequence(cursor.delivered, consumer.last_delivered),
         ack_floor: sequence(cursor.ack_floor, consumer.last_acked),
         num_ack_pending: if acks { cursor.unacked.len() as u64 } else { 0 },

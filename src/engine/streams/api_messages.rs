@@ -132,7 +132,7 @@ impl Streams {
         if !asked.multi_last.is_empty() {
             return self.get_multi_last(engine, id, request, &asked, &reply, out);
         }
-        if asked.batch > 0 {
+        if asked.batch != 0 {
             return self.get_batch(engine, id, request, &asked, &reply, out);
         }
         let Some(seq) = find(&mut stream.log, &asked)? else {
@@ -182,12 +182,10 @@ impl Streams {
         };
         let max_bytes = u64::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
         let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
-        let batch = asked.batch as u64;
+        // Less than one is none: such a request counts.
+        let batch = u64::try_from(asked.batch).unwrap_or(0);
         let stop = sent + log.tuning.batch;
-        let mut pending = match count_from(log, start.max(passed.next()), &filter)? {
-            Some(count) => count,
-            None => 0,
-        };
+        let mut pending = count_from(log, start.max(passed.next()), &filter)?;
         while sent < batch && bytes < max_bytes {
             // Whatever interrupts it, it goes on here.
             request.progress = Progress::Batch {
@@ -231,7 +229,7 @@ impl Streams {
             last = seq;
             passed = seq;
         }
-        if sent == 0 {
+        if sent == 0 && (batch > 0 || pending == 0) {
             status(engine, reply, 404, "Message Not Found", out);
         } else {
             end_of_batch(engine, reply, pending, last, None, out);
@@ -257,11 +255,16 @@ impl Streams {
             None if asked.up_to_seq > 0 => Seq(asked.up_to_seq),
             None => log.last(),
         };
-        let filter = Filter::new(asked.multi_last.iter().map(String::as_bytes));
+        let filters = asked.multi_last.iter().filter(|filter| !filter.is_empty());
+        if filters.clone().next().is_none() {
+            status(engine, reply, 404, "No Results", out);
+            return Ok(());
+        }
+        let filter = Filter::new(filters.map(String::as_bytes));
         let subjects: Vec<Box<[u8]>> = log
             .subjects
             .iter()
-            .filter(|subject| filter.matches(&subject.name))
+            .filter(|subject| subject.first <= up_to && filter.matches(&subject.name))
             .map(|subject| subject.name.clone())
             .take(MULTI_LAST_MAX + 1)
             .collect();
@@ -283,6 +286,7 @@ impl Streams {
             status(engine, reply, 404, "No Results", out);
             return Ok(());
         }
+        seqs.retain(|seq| seq.0 >= asked.seq);
         let (mut sent, mut bytes, mut last) = match request.progress {
             Progress::Batch {
                 sent, bytes, last, ..
@@ -329,13 +333,16 @@ impl Streams {
     }
 }
 
-/// Why there is no message to be deleted: behind the end of what is in a
-/// file nats-server has other words than elsewhere.
+/// Why there is no message to be deleted. For what lies outside of a stream
+/// that is in a file nats-server has words of their own.
 fn no_such_message(log: &Log, seq: Seq) -> ApiError {
-    if !log.is_volatile() && (log.messages() == 0 || seq > log.last()) {
-        return ApiError::stream_msg_delete_failed("stream store EOF");
+    if log.is_volatile() || (seq >= log.first() && seq <= log.last()) {
+        ApiError::sequence_not_found(seq)
+    } else if seq > log.last() {
+        ApiError::stream_msg_delete_failed("stream store EOF")
+    } else {
+        ApiError::stream_msg_delete_failed("no message found")
     }
-    ApiError::sequence_not_found(seq)
 }
 
 /// The sequence that a request means.
@@ -365,11 +372,10 @@ fn find(log: &mut Log, asked: &GetRequest) -> Result<Option<Seq>, Held> {
     }
 }
 
-/// How many messages from `from` on the filter means, if that can be told
-/// without reading them.
-fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<Option<u64>, NeedBlock> {
+/// How many messages from `from` on the filter means.
+fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<u64, NeedBlock> {
     if filter.is_all() {
-        return Ok(Some(log.count_from(from)));
+        return Ok(log.count_from(from));
     }
     let mut count = 0;
     let mut at = from;
@@ -380,7 +386,7 @@ fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<Option<u64>, Need
                 at = seq.next();
             }
             Search::Pause(seq) => at = seq,
-            Search::Nothing => return Ok(Some(count)),
+            Search::Nothing => return Ok(count),
         }
     }
 }
@@ -424,7 +430,7 @@ fn show<O: Outbox>(
         payload: &payload,
         header_len,
     };
-    engine.send_out(reply, None, message, out);
+    engine.send_out(reply, message, out);
 }
 
 fn end_of_batch<O: Outbox>(

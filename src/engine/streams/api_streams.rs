@@ -15,7 +15,7 @@ use midge_proto::api::advisory::{Action, Event};
 use midge_proto::api::responses::{self, LIST_LIMIT, NAMES_LIMIT, Page, SUBJECTS_LIMIT};
 use midge_proto::api::{
     API_LEVEL, AccountInfo, AccountLimits, ApiError, LostMessages, PageRequest, PurgeRequest,
-    Retention, Storage, StreamConfig, StreamInfo, StreamInfoRequest, StreamState, Timestamp,
+    Retention, StreamConfig, StreamInfo, StreamInfoRequest, StreamState, Timestamp,
     check_stream_name, expect_empty, metadata,
 };
 use std::borrow::Cow;
@@ -116,10 +116,10 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         let (mut config, is_pedantic) = StreamConfig::from_json(request.body())?;
+        check_stream_name(&config.name)?;
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH.into());
         }
-        check_stream_name(&config.name)?;
         let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
         metadata::strip_server_metadata(&mut config.metadata);
         let old = self.streams[&id].config.clone();
@@ -139,18 +139,23 @@ impl Streams {
             unlisten(engine, stream);
             listen(engine, stream);
         }
-        if stream.config.max_msgs_per_subject != old.max_msgs_per_subject {
-            stream.limit_subjects_again();
-        }
         if stream.config.retention == Retention::Interest && old.retention != Retention::Interest {
-            stream.drop_unwanted();
+            // What its consumers are through with has no use any more.
+            stream.sweep_again();
         }
         if stream.config.max_age != old.max_age {
             super::streams::set_expiry(stream, &mut engine.timers, None);
         }
+        let subjects_change = stream.config.max_msgs_per_subject != old.max_msgs_per_subject;
         self.changed(id);
         self.advance_later(id);
         self.advance(engine, now);
+        if subjects_change && let Some(stream) = self.streams.get_mut(&id) {
+            // Only now, as the order decides which messages are left.
+            stream.limit_subjects_again();
+            self.advance_later(id);
+            self.advance(engine, now);
+        }
         self.tell_effects(engine, id, now, out);
         let event = Event::Stream {
             stream: name,
@@ -516,14 +521,4 @@ pub(super) fn unlisten(engine: &mut Engine, stream: &mut Stream) {
     for sub in stream.subscriptions.drain(..) {
         engine.account.unsubscribe(sub);
     }
-}
-
-/// Whether messages go when their consumers are through with them.
-pub(super) fn keeps_for_consumers(config: &StreamConfig) -> bool {
-    config.retention != Retention::Limits
-}
-
-/// Whether it is for the memory alone.
-pub(super) fn is_memory(config: &StreamConfig) -> bool {
-    config.storage == Storage::Memory
 }

@@ -120,10 +120,6 @@ impl OpenBlock {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// Whether a message may be put behind the others.
     pub(crate) fn has_room(&self, record: &Record<'_>, len_max: usize) -> bool {
         self.records == 0

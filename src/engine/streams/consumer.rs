@@ -40,6 +40,8 @@ pub(crate) enum Next {
 pub(crate) struct Consumer {
     pub(crate) id: ConsumerId,
     pub(crate) config: ConsumerConfig,
+    /// Its name was given to it: its configuration is shown without one.
+    pub(crate) is_unnamed: bool,
     pub(crate) created: Timestamp,
     pub(crate) filter: Filter,
     pub(crate) cursor: Cursor,
@@ -107,6 +109,7 @@ impl Consumer {
         }
         let mut consumer = Consumer {
             id,
+            is_unnamed: false,
             created,
             filter: Filter::all(),
             cursor: Cursor::default(),

@@ -8,12 +8,6 @@ use midge_proto::api::{AckPolicy, Timestamp};
 use std::time::Duration;
 
 impl Consumer {
-    /// Whether it has delivered this message, so that an ack of it means
-    /// something.
-    pub(crate) fn has_passed(&self, seq: Seq) -> bool {
-        seq <= self.cursor.delivered.seq
-    }
-
     /// A message was processed.
     pub(crate) fn ack(
         &mut self,

@@ -86,11 +86,6 @@ impl Dedupe {
         }
     }
 
-    /// When the oldest is to be forgotten.
-    pub(crate) fn oldest(&self) -> Option<Timestamp> {
-        self.seen.front().map(|seen| seen.time)
-    }
-
     fn forget_first(&mut self) {
         let Some(first) = self.seen.front() else {
             return;
@@ -129,6 +124,5 @@ mod tests {
         assert_eq!(dedupe.last(), Some((&b"999"[..], Seq(999))));
         dedupe.expire(Timestamp(10_000), Nanos(100));
         assert_eq!(dedupe.get(b"999"), None);
-        assert_eq!(dedupe.oldest(), None);
     }
 }

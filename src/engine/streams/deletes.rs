@@ -59,15 +59,6 @@ impl Deletes {
         at
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.floor == 0 && self.words.is_empty()
-    }
-
-    /// How many places below `places` are in the set.
-    pub(crate) fn count(&self, places: u64) -> u64 {
-        (0..places).filter(|place| self.contains(*place)).count() as u64
-    }
-
     /// As its row: the floor, then the words from there on, each but the
     /// first whole ones of the floor.
     pub(crate) fn row(&self) -> Vec<u8> {
@@ -125,7 +116,6 @@ mod tests {
                 prop_assert_eq!(deletes.next_absent(place), next);
                 prop_assert_eq!(read.next_absent(place), next);
             }
-            prop_assert_eq!(deletes.count(400), model.len() as u64);
         }
     }
 }

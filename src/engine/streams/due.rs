@@ -244,10 +244,10 @@ impl Streams {
                     continue;
                 }
                 consumer.last_used = now;
-                if consumer.is_bound {
-                    if let Some(flow) = &mut consumer.flow {
-                        flow.reset();
-                    }
+                if consumer.is_bound
+                    && let Some(flow) = &mut consumer.flow
+                {
+                    flow.reset();
                 }
                 woken.push((stream.id, consumer.id));
             }

@@ -20,6 +20,10 @@ pub(crate) struct Expectations<'a> {
     pub(crate) last_msg_id: Option<&'a [u8]>,
     pub(crate) msg_id: Option<&'a [u8]>,
     pub(crate) rollup: Option<&'a [u8]>,
+    /// How long the message is to live.
+    pub(crate) ttl: Option<&'a [u8]>,
+    /// It is to be added to a counter.
+    pub(crate) is_increment: bool,
     /// One of a feature that streams do not have.
     pub(crate) unsupported: Option<ApiError>,
 }
@@ -39,9 +43,14 @@ impl<'a> Expectations<'a> {
                 _ if key == name::EXPECTED_LAST_MSG_ID => &mut found.last_msg_id,
                 _ if key == name::MSG_ID => &mut found.msg_id,
                 _ if key == name::ROLLUP => &mut found.rollup,
+                _ if key == name::TTL => &mut found.ttl,
+                _ if key == name::INCR => {
+                    found.is_increment = true;
+                    continue;
+                }
                 _ => {
                     if found.unsupported.is_none() {
-                        found.unsupported = unsupported(key, value);
+                        found.unsupported = unsupported(key);
                     }
                     continue;
                 }
@@ -52,6 +61,22 @@ impl<'a> Expectations<'a> {
             }
         }
         found
+    }
+
+    /// Why the message cannot be stored, whatever the stream holds.
+    pub(crate) fn check_features(&self, stream: &[u8]) -> Result<(), ApiError> {
+        if self.is_increment {
+            return Err(ApiError::MESSAGE_INCR_DISABLED);
+        }
+        if self.stream.is_some_and(|expected| expected != stream) {
+            return Err(ApiError::STREAM_NOT_MATCH);
+        }
+        match self.ttl {
+            Some(ttl) if is_ttl(ttl) => return Err(ApiError::MESSAGE_TTL_DISABLED),
+            Some(_) => return Err(ApiError::MESSAGE_TTL_INVALID),
+            None => {}
+        }
+        self.unsupported.clone().map_or(Ok(()), Err)
     }
 
     /// What the rollup header asks for.
@@ -74,10 +99,8 @@ impl<'a> Expectations<'a> {
 
 /// The refusal of a header that asks for what streams do not do. Storing the
 /// message without it would be a promise not kept.
-fn unsupported(name: &[u8], value: &[u8]) -> Option<ApiError> {
+fn unsupported(name: &[u8]) -> Option<ApiError> {
     match name {
-        b"Nats-TTL" if value != b"0" && !value.is_empty() => Some(ApiError::MESSAGE_TTL_DISABLED),
-        b"Nats-Incr" => Some(ApiError::MESSAGE_INCR_DISABLED),
         b"Nats-Schedule" => Some(ApiError::MESSAGE_SCHEDULES_DISABLED),
         b"Nats-Batch-Id" => Some(ApiError::ATOMIC_PUBLISH_DISABLED),
         b"Nats-Stream-Source" => Some(ApiError::MESSAGE_SOURCE_HDR_NOT_ALLOWED),
@@ -85,7 +108,21 @@ fn unsupported(name: &[u8], value: &[u8]) -> Option<ApiError> {
     }
 }
 
-/// A sequence as a header says it.
+/// Whether this is a time to live: seconds, a span of at least one, or
+/// `never`.
+fn is_ttl(value: &[u8]) -> bool {
+    if value == b"never" || number(value).is_some_and(|seconds| seconds > 0) {
+        return true;
+    }
+    let text = std::str::from_utf8(value).ok();
+    let span = text.and_then(midge_proto::api::Nanos::parse);
+    span.is_some_and(|span| span.0 >= 1_000_000_000)
+}
+
+/// A sequence as a header says it: digits, and nothing but digits.
 pub(crate) fn number(value: &[u8]) -> Option<u64> {
+    if !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
     std::str::from_utf8(value).ok()?.parse().ok()
 }

@@ -55,6 +55,15 @@ impl Filter {
         other.is_all() || (!self.is_all() && self.filters.iter().all(covers))
     }
 
+    /// Whether some subject may be meant by both.
+    pub(crate) fn collides(&self, other: &Filter) -> bool {
+        let collides = |mine: &Vec<u8>| {
+            let mut theirs = other.filters.iter();
+            theirs.any(|theirs| midge_proto::subjects_collide(mine, theirs))
+        };
+        self.is_all() || other.is_all() || self.filters.iter().any(collides)
+    }
+
     #[inline]
     pub(crate) fn matches(&self, subject: &[u8]) -> bool {
         if self.filters.is_empty() {
@@ -86,5 +95,17 @@ mod tests {
         assert!(some.matches(b"a.x") && some.matches(b"b") && !some.matches(b"c"));
         assert!(some.literals().is_none());
         assert!(Filter::new([&b"a"[..], b"b"]).literals().is_some());
+    }
+
+    #[test]
+    fn filters_lie_within_each_other_or_apart() {
+        let filter =
+            |filters: &[&'static str]| Filter::new(filters.iter().map(|one| one.as_bytes()));
+        let wide = filter(&["a.*", "b"]);
+        assert!(filter(&["a.x", "b"]).is_within(&wide));
+        assert!(!filter(&["a.x", "c"]).is_within(&wide));
+        assert!(wide.is_within(&Filter::all()) && !Filter::all().is_within(&wide));
+        assert!(filter(&["*.x", "c"]).collides(&wide) && Filter::all().collides(&wide));
+        assert!(!filter(&["c", "a"]).collides(&wide));
     }
 }

@@ -10,6 +10,7 @@ use super::stream::Stream;
 use super::summary::accounted_len;
 use crate::ids::Seq;
 use midge_proto::api::{ApiError, Discard, Retention, Timestamp};
+use midge_proto::headers::kept_of;
 
 /// Header blocks may not be longer than this, as their length is stored in
 /// two bytes.
@@ -40,6 +41,12 @@ pub(crate) enum Stored {
     Duplicate(Seq),
 }
 
+/// What the headers of a message have led to.
+enum Checked {
+    New { rollup: Option<Rollup> },
+    Duplicate(Seq),
+}
+
 impl Stream {
     /// Stores a message if everything it asks for holds.
     pub(crate) fn store(
@@ -53,30 +60,27 @@ impl Stream {
         if !midge_proto::is_literal(message.subject) || message.subject.len() > SUBJECT_LEN_MAX {
             return Err(ApiError::stream_store_failed("subject can not be stored"));
         }
-        let mut rollup = None;
-        let mut msg_id = None;
-        if message.header_len > 0 {
-            let header = &message.payload[..message.header_len.min(HEADER_LEN_MAX + 1)];
-            let asked = Expectations::read(header);
-            self.check_expectations(&asked, message)?;
-            if let Some(id) = asked.msg_id {
-                if !self.recalling.is_empty() {
-                    // Whether it is one cannot be told yet.
-                    return Err(ApiError::CLUSTER_NOT_AVAIL);
-                }
-                self.dedupe.expire(wall, self.config.duplicate_window);
-                if let Some(seq) = self.dedupe.get(id) {
-                    return Ok(Stored::Duplicate(seq));
-                }
-            }
-            self.check_last_msg_id(&asked)?;
-            rollup = asked.rollup()?;
-            if rollup.is_some() && (!self.config.allow_rollup_hdrs || self.config.deny_purge) {
-                return Err(ApiError::stream_rollup_failed("rollup not permitted"));
-            }
-            msg_id = asked.msg_id;
-        }
         self.check_size(message)?;
+        let whole = &message.payload[..message.header_len];
+        let cleaned = kept_of(whole).map(|mut kept| {
+            let header_len = kept.len();
+            kept.extend_from_slice(&message.payload[message.header_len..]);
+            (kept, header_len)
+        });
+        let asked = Expectations::read(whole);
+        let rollup = match self.check_asked(&asked, message, wall)? {
+            Checked::New { rollup } => rollup,
+            Checked::Duplicate(seq) => return Ok(Stored::Duplicate(seq)),
+        };
+        let msg_id = asked.msg_id;
+        let message = match &cleaned {
+            Some((payload, header_len)) => Incoming {
+                payload,
+                header_len: *header_len,
+                ..message
+            },
+            None => message,
+        };
         if self.config.retention == Retention::Interest && !self.is_wanted(message.subject) {
             let seq = self.log.last().next();
             self.log.skip_to(seq);
@@ -85,7 +89,7 @@ impl Stream {
             self.row_dirty = true;
             return Ok(Stored::New(seq));
         }
-        self.check_room(message)?;
+        self.check_room(message, rollup.is_some())?;
         // Times never go back within a stream, whatever the clock does.
         let time = wall.max(self.log.last_time());
         let has_id = msg_id.is_some();
@@ -107,7 +111,39 @@ impl Stream {
         Ok(Stored::New(seq))
     }
 
+    /// Checks what a message asks for by its headers.
+    fn check_asked(
+        &mut self,
+        asked: &Expectations<'_>,
+        message: Incoming<'_>,
+        wall: Timestamp,
+    ) -> Result<Checked, ApiError> {
+        if message.header_len == 0 {
+            return Ok(Checked::New { rollup: None });
+        }
+        self.check_expectations(asked, message)?;
+        if let Some(id) = asked.msg_id {
+            if !self.recalling.is_empty() {
+                // Whether it is one cannot be told yet.
+                return Err(ApiError::CLUSTER_NOT_AVAIL);
+            }
+            self.dedupe.expire(wall, self.config.duplicate_window);
+            if let Some(seq) = self.dedupe.get(id) {
+                return Ok(Checked::Duplicate(seq));
+            }
+        }
+        self.check_last_msg_id(asked)?;
+        let is_allowed = self.config.allow_rollup_hdrs && !self.config.deny_purge;
+        if asked.rollup.is_some() && !is_allowed {
+            return Err(ApiError::stream_rollup_failed("rollup not permitted"));
+        }
+        Ok(Checked::New {
+            rollup: asked.rollup()?,
+        })
+    }
+
     fn remember(&mut self, msg_id: Option<&[u8]>, seq: Seq, wall: Timestamp) {
+        self.last_stored = Some(seq);
         if let Some(id) = msg_id {
             self.dedupe.add(id, seq, wall);
         }
@@ -118,14 +154,7 @@ impl Stream {
         asked: &Expectations<'_>,
         message: Incoming<'_>,
     ) -> Result<(), ApiError> {
-        if let Some(stream) = asked.stream
-            && stream != self.config.name.as_bytes()
-        {
-            return Err(ApiError::STREAM_NOT_MATCH);
-        }
-        if let Some(error) = &asked.unsupported {
-            return Err(error.clone());
-        }
+        asked.check_features(self.config.name.as_bytes())?;
         if let Some(expected) = asked.last_subject_seq {
             let subject = asked.last_subject.unwrap_or(message.subject);
             let last = self.last_seq_of(subject)?;
@@ -167,8 +196,9 @@ impl Stream {
             return Ok(());
         };
         // Only if the last message has an id is it the last id.
+        let last_stored = self.last_stored.unwrap_or(self.log.last());
         let last = match self.dedupe.last() {
-            Some((id, seq)) if seq == self.log.last() => id,
+            Some((id, seq)) if seq == last_stored => id,
             _ => b"",
         };
         if last == expected {
@@ -200,7 +230,7 @@ impl Stream {
     }
 
     /// Under `discard: new` a message that does not fit is refused.
-    fn check_room(&self, message: Incoming<'_>) -> Result<(), ApiError> {
+    fn check_room(&self, message: Incoming<'_>, is_rollup: bool) -> Result<(), ApiError> {
         let config = &self.config;
         if config.discard != Discard::New {
             return Ok(());
@@ -216,7 +246,8 @@ impl Stream {
             && let Some(subject) = self.log.subjects.get(message.subject)
             && subject.count >= config.max_msgs_per_subject as u64
         {
-            if config.discard_new_per_subject {
+            // A rollup takes the place of what is there.
+            if config.discard_new_per_subject && !is_rollup {
                 return Err(ApiError::stream_store_failed(
                     "maximum messages per subject exceeded",
                 ));

@@ -188,6 +188,24 @@ impl Log {
         }
     }
 
+    /// What lies before the newest `count` messages up to `last` that the
+    /// filter means.
+    pub(crate) fn before_newest(
+        &self,
+        last: Seq,
+        count: u64,
+        filter: &Filter,
+    ) -> Result<Seq, NeedBlock> {
+        let mut at = last.next();
+        for _ in 0..count {
+            match self.last_match(at.prev(), filter)? {
+                Some(seq) => at = seq,
+                None => return Ok(Seq(0)),
+            }
+        }
+        Ok(at.prev())
+    }
+
     /// The last message of a subject.
     pub(crate) fn last_of(&mut self, subject: &[u8]) -> Result<Option<Entry>, NeedBlock> {
         let Some(id) = self.subjects.find(subject) else {
@@ -358,10 +376,6 @@ impl Log {
     pub(crate) fn is_in(&self, key: BlockKey, seq: Seq) -> bool {
         self.block_of(seq)
             .is_some_and(|index| self.blocks[index].first == key.first)
-    }
-
-    pub(crate) fn block_count(&self) -> usize {
-        self.blocks.len()
     }
 }
 

@@ -74,7 +74,11 @@ impl Cursor {
             self.redeliveries.remove(&settled);
             told(settled);
         }
-        self.ack_floor = Position { delivery, seq };
+        self.ack_floor = if self.unacked.is_empty() && seq < self.delivered.seq {
+            self.delivered
+        } else {
+            Position { delivery, seq }
+        };
         self.forget_below_floor();
         true
     }

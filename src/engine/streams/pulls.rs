@@ -63,10 +63,6 @@ impl Pulls {
         self.queue.push_back(pull);
     }
 
-    pub(crate) fn front(&self) -> Option<&Pull> {
-        self.queue.front()
-    }
-
     pub(crate) fn front_mut(&mut self) -> Option<&mut Pull> {
         self.queue.front_mut()
     }

@@ -2,12 +2,11 @@
 
 use super::consumer::Consumer;
 use super::deletes::Deletes;
-use super::rows::{self, StreamRow};
+use super::rows::{self, ConsumerRow, StreamRow};
 use super::stream::Stream;
 use crate::Time;
 use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::storage::{BlockKey, RowKey, RowSink};
-use midge_proto::api::{ConsumerConfig, Timestamp};
 use std::collections::BTreeMap;
 
 /// Collects rows and makes streams of them. It reads no block: what it knows
@@ -21,7 +20,7 @@ pub struct StoredStreams {
     pub(crate) last_stream: StreamId,
     hash_seed: u64,
     deletes: BTreeMap<Seq, Deletes>,
-    consumers: BTreeMap<ConsumerId, (Timestamp, ConsumerConfig)>,
+    consumers: BTreeMap<ConsumerId, ConsumerRow>,
     is_open: bool,
 }
 
@@ -62,8 +61,8 @@ impl StoredStreams {
         };
         // Their cursors were damaged. Delivering everything again is better
         // than losing the consumer, or messages.
-        for (id, (created, config)) in without_cursor {
-            add_consumer(stream, id, created, config);
+        for (id, row) in without_cursor {
+            add_consumer(stream, id, row);
         }
         stream.log.recovered();
         stream.is_dirty = false;
@@ -87,8 +86,8 @@ impl StoredStreams {
             }
             RowKey::Cursor(stream, id) => {
                 let (cursor, picks) = rows::read_cursor(value)?;
-                let (created, config) = self.consumers.remove(&id)?;
-                let consumer = add_consumer(self.stream(stream)?, id, created, config)?;
+                let row = self.consumers.remove(&id)?;
+                let consumer = add_consumer(self.stream(stream)?, id, row)?;
                 consumer.cursor = cursor;
                 consumer.picks = picks;
                 consumer.is_dirty = false;
@@ -122,14 +121,11 @@ impl StoredStreams {
     }
 }
 
-fn add_consumer(
-    stream: &mut Stream,
-    id: ConsumerId,
-    created: Timestamp,
-    config: ConsumerConfig,
-) -> Option<&mut Consumer> {
-    let name = config.name.clone();
-    let consumer = Consumer::new(id, &stream.config.name, config, created, Time::default());
+fn add_consumer(stream: &mut Stream, id: ConsumerId, row: ConsumerRow) -> Option<&mut Consumer> {
+    let name = row.config.name.clone();
+    let stream_name = &stream.config.name;
+    let mut consumer = Consumer::new(id, stream_name, row.config, row.created, Time::default());
+    consumer.is_unnamed = row.is_unnamed;
     stream.consumers_by_name.insert(name, id);
     stream.consumers.insert(id, consumer);
     stream.next_consumer = stream.next_consumer.max(id.0 + 1);

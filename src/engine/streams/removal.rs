@@ -204,12 +204,18 @@ impl Stream {
                 && max > 0
                 && state.count > max as u64
             {
+                let (at, last) = (state.first, state.last.seq);
+                let left = state.count - max as u64;
+                let mut to = last.prev();
+                if self.log.lost > 0 {
+                    // What was lost may be counted: the newest are to stay.
+                    to = self.log.before_newest(last, max as u64, &filter)?;
+                }
                 let mut removal = Removal {
-                    at: state.first,
-                    // Whatever was lost meanwhile, the last one stays.
-                    to: state.last.seq.prev(),
+                    at,
+                    to,
                     filter: filter.clone(),
-                    left: state.count - max as u64,
+                    left,
                     removed: 0,
                     is_purge: false,
                 };
@@ -323,41 +329,20 @@ impl Stream {
                 .min()
                 .map_or(log.last().next(), |first| first.max(log.first()))
         };
-        for consumer in self.consumers.values_mut() {
+        let concerned = |consumer: &&mut Consumer| consumer.filter.collides(filter);
+        for consumer in self.consumers.values_mut().filter(concerned) {
             let passed = if consumer.filter.is_within(filter) {
                 first
             } else {
                 log.first()
             };
-            let mut effects = Effects::default();
-            effects.is_cleared = consumer.purged(passed, |seq| log.is_live(seq));
+            let effects = Effects {
+                is_cleared: consumer.purged(passed, |seq| log.is_live(seq)),
+                ..Effects::default()
+            };
             if !effects.is_empty() {
                 self.effects.push((consumer.id, effects));
             }
-        }
-    }
-
-    /// The stream keeps messages for its consumers only, from now on.
-    pub(crate) fn drop_unwanted(&mut self) {
-        let floors = self
-            .consumers
-            .values()
-            .map(|consumer| consumer.cursor.ack_floor.seq);
-        let Some(floor) = floors.min() else {
-            return self.purge_later(self.log.last(), Filter::all());
-        };
-        let seen = self
-            .consumers
-            .values()
-            .map(|consumer| consumer.next_seq().prev());
-        let seen = seen.max().unwrap_or(floor).min(self.log.last());
-        self.purge_later(floor.min(self.log.last()), Filter::all());
-        let mut at = floor.next().max(self.log.first());
-        while at <= seen {
-            if self.log.is_live(at) {
-                self.released.insert(at);
-            }
-            at = at.next();
         }
     }
 }

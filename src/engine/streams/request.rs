@@ -136,7 +136,7 @@ impl Streams {
         if let Sink::DirectGet(stream) = request.sink {
             match self.direct_get(engine, stream, &mut request, out) {
                 Err(Held::Block(need)) => self.set_aside(engine, need, request, out),
-                Err(Held::Again) => self.again.push(Box::new(request)),
+                Err(Held::Again) => self.again.push(request),
                 _ => {}
             }
             return;
@@ -172,9 +172,12 @@ impl Streams {
                 (responses::error(route.kind, &error), false)
             }
             Err(Held::Block(need)) => return self.set_aside(engine, need, request, out),
-            Err(Held::Again) => return self.again.push(Box::new(request)),
+            Err(Held::Again) => return self.again.push(request),
         };
-        self.audit(engine, &request, &body, out);
+        // Reading messages is no administration.
+        if route.kind != ResponseKind::MessageGet {
+            self.audit(engine, &request, &body, out);
+        }
         let Some(reply) = &request.reply else {
             return;
         };

@@ -5,7 +5,7 @@
 //! | row | |
 //! |---|---|
 //! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each) |
-//! | consumer | created (signed), length and bytes of the configuration (JSON) |
+//! | consumer | created (signed), length and bytes of the configuration (JSON), 1 if its name was given to it |
 //! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before) |
 
 use super::consumer::Consumer;
@@ -102,13 +102,24 @@ pub(crate) fn write_consumer(consumer: &Consumer) -> Vec<u8> {
     let mut json = JsonWriter::new();
     consumer.config.write_json(&mut json);
     varint::put_bytes(&mut row, &json.into_bytes());
+    varint::put(&mut row, u64::from(consumer.is_unnamed));
     row
 }
 
-pub(crate) fn read_consumer(row: &[u8]) -> Option<(Timestamp, ConsumerConfig)> {
+/// What a consumer is made of again.
+pub(crate) struct ConsumerRow {
+    pub(crate) created: Timestamp,
+    pub(crate) config: ConsumerConfig,
+    pub(crate) is_unnamed: bool,
+}
+
+pub(crate) fn read_consumer(row: &[u8]) -> Option<ConsumerRow> {
     let mut reader = open(row)?;
-    let created = Timestamp(reader.signed()?);
-    Some((created, ConsumerConfig::from_json(reader.bytes()?).ok()?))
+    Some(ConsumerRow {
+        created: Timestamp(reader.signed()?),
+        config: ConsumerConfig::from_json(reader.bytes()?).ok()?,
+        is_unnamed: reader.number()? != 0,
+    })
 }
 
 pub(crate) fn write_cursor(consumer: &Consumer) -> Vec<u8> {

@@ -5,7 +5,7 @@
 //! the end of the queue if there is more.
 
 use super::consumer::{Consumer, Next, duration};
-use super::effects::{Effects, Note, Status};
+use super::effects::{Effects, Status};
 use super::log::Log;
 use super::log_read::NeedBlock;
 use super::streams::{Job, Streams};
@@ -32,12 +32,6 @@ enum Turn {
     /// Nothing until something happens.
     Idle,
     Need(NeedBlock),
-}
-
-/// What is sent, besides the message itself.
-struct Addressee<'a> {
-    address: &'a [u8],
-    group: Option<&'a [u8]>,
 }
 
 impl Streams {
@@ -92,7 +86,7 @@ impl Streams {
             self.tell_effects(engine, id, now, out);
         }
         for request in std::mem::take(&mut self.again) {
-            self.handle(engine, *request, now, out);
+            self.handle(engine, request, now, out);
         }
         for _ in 0..self.ready.len() {
             let Some((stream, id)) = self.ready.pop_front() else {
@@ -381,12 +375,10 @@ fn push<O: Outbox>(
     out: &mut O,
 ) -> Option<bool> {
     let _ = size;
-    let group = consumer.config.deliver_group.as_bytes();
-    let to = Addressee {
-        address: consumer.config.deliver_subject.as_bytes(),
-        group: (!group.is_empty()).then_some(group),
-    };
-    let routed = engine.send_out(to.address, to.group, message, out);
+    // With a group it is the group that is delivered to; others who listen
+    // there get it beside, as with any message.
+    let to = consumer.config.deliver_subject.as_bytes();
+    let routed = engine.send_out(to, message, out);
     if routed.receivers == 0 {
         consumer.is_bound = false;
         consumer.last_used = now;
@@ -420,7 +412,7 @@ fn serve_pull<O: Outbox>(
             None
         };
         if status.is_none() {
-            let routed = engine.send_out(&pull.reply, None, message, out);
+            let routed = engine.send_out(&pull.reply, message, out);
             if routed.receivers > 0 {
                 if pull.bytes_left > 0 {
                     pull.bytes_left -= size;
@@ -520,9 +512,4 @@ pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &St
         }
     }
     engine.send_status(to, None, &header, out);
-}
-
-/// Whether a note is told to anybody but those who watch.
-pub(super) fn is_final(note: &Note) -> bool {
-    matches!(note, Note::MaxDeliveries { .. } | Note::Terminated { .. })
 }

@@ -31,10 +31,20 @@ pub(super) fn find(
     let from = match config.deliver_policy {
         DeliverPolicy::All => log.first(),
         DeliverPolicy::New => end.next(),
-        DeliverPolicy::Last => last_match(log, filter)?.unwrap_or(end.next()),
+        // Without a last one, everything is still to come.
+        DeliverPolicy::Last => last_match(log, filter)?.unwrap_or(if filter.is_all() {
+            end.next()
+        } else {
+            log.first()
+        }),
         DeliverPolicy::ByStartSequence => Seq(config.opt_start_seq).max(log.first()),
         DeliverPolicy::ByStartTime => {
-            log.first_since(config.opt_start_time.unwrap_or(Timestamp::UNSET))?
+            let since = log.first_since(config.opt_start_time.unwrap_or(Timestamp::UNSET))?;
+            // The gap to the first that is meant is not walked again.
+            match log.next_match(since, end, filter)? {
+                Search::Found(seq) => seq,
+                Search::Pause(_) | Search::Nothing => since,
+            }
         }
         DeliverPolicy::LastPerSubject => return last_per_subject(log, filter),
     };
@@ -64,7 +74,10 @@ fn last_per_subject(log: &mut Log, filter: &Filter) -> Result<Start, Held> {
         picks.extend(log.last_of(&subject)?.map(|entry| entry.seq));
     }
     picks.sort_unstable();
-    let passed = picks.first().map_or(log.last(), |first| first.prev());
+    let passed = match picks.first() {
+        Some(first) => first.prev(),
+        None => log.last().prev().max(log.first().prev()),
+    };
     Ok(Start {
         passed,
         pending: picks.len() as u64,

@@ -33,6 +33,8 @@ pub(crate) struct Stream {
     /// What consumers were told while messages were removed.
     pub(crate) effects: Vec<(ConsumerId, Effects)>,
     pub(crate) expiry_due: Option<crate::Time>,
+    /// The message that was stored last, or was not since it is in memory.
+    pub(super) last_stored: Option<Seq>,
     /// It was neither written to nor purged since it is in memory.
     pub(crate) is_untouched: bool,
     pub(crate) is_dirty: bool,
@@ -69,6 +71,7 @@ impl Stream {
             recalling: VecDeque::new(),
             effects: Vec::new(),
             expiry_due: None,
+            last_stored: None,
             is_untouched: true,
             is_dirty: true,
             row_dirty: true,

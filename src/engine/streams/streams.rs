@@ -122,7 +122,7 @@ pub(crate) struct Streams {
     /// Streams whose consumers are to hear of removals.
     pub(super) told: Vec<StreamId>,
     /// Requests that go on in the next turn.
-    pub(super) again: Vec<Box<Request>>,
+    pub(super) again: Vec<Request>,
     pub(crate) push_consumers: usize,
     pub(crate) interest_changed: bool,
     // Totals.
@@ -351,7 +351,7 @@ impl Streams {
             engine.answer(reply, body, out);
         });
         done.answers.clear();
-        if self.answers.is_empty() && self.answers.len() == 0 {
+        if self.answers.is_empty() && self.answers.is_empty() {
             self.answers = done.answers;
         }
         for job in done.jobs {

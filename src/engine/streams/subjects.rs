@@ -35,6 +35,7 @@ pub(crate) struct Subject {
     pub(crate) last: Entry,
     pub(crate) last_is_exact: bool,
     /// All messages but the last, oldest first, if the stream keeps them.
+    #[allow(clippy::box_collection)] // Few subjects have any; the box keeps the rest small.
     earlier: Option<Box<VecDeque<Entry>>>,
 }
 

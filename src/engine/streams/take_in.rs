@@ -11,6 +11,9 @@ use crate::outbox::Outbox;
 use crate::{ConnId, Time};
 use midge_proto::api::{ApiError, PersistMode, PubAck};
 
+/// About what a waiting PubAck takes beside the subject it goes to.
+const ANSWER_LEN: usize = 64;
+
 impl Streams {
     /// Takes in a message that has met one of our subscriptions. False if it
     /// is as if nobody had listened.
@@ -121,7 +124,9 @@ impl Streams {
         if is_volatile {
             self.wake_consumers(id);
         } else {
-            self.stored_bytes(message.payload.len() + message.subject.len());
+            // The answer waits as well.
+            let answer_len = reply.map_or(0, |reply| reply.len() + ANSWER_LEN);
+            self.stored_bytes(message.payload.len() + message.subject.len() + answer_len);
         }
         self.arrived(id);
     }

@@ -273,10 +273,8 @@ impl ConsumerConfig {
             0 if acks => MAX_ACK_PENDING,
             asked => asked.max(-1),
         };
-        if self.inactive_threshold.is_zero() {
-            if limits.inactive_threshold.0 > 0 {
-                self.inactive_threshold = limits.inactive_threshold;
-            }
+        if self.inactive_threshold.is_zero() && limits.inactive_threshold.0 > 0 {
+            self.inactive_threshold = limits.inactive_threshold;
         }
         Ok(())
     }

@@ -313,8 +313,13 @@ pub(crate) fn read(json: &[u8], strict: Strictness, on_field: OnField<'_>) -> Re
     }
     // As nats-server does, read what is not UTF-8 with replacements.
     let text = String::from_utf8_lossy(json);
-    let value: Value =
-        serde_json::from_str(&text).map_err(|error| ApiError::invalid_json(error.to_string()))?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| {
+        ApiError::invalid_json(if error.is_eof() {
+            "unexpected end of JSON input".to_owned()
+        } else {
+            error.to_string()
+        })
+    })?;
     if value.is_null() {
         return Ok(());
     }

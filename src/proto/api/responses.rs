@@ -314,7 +314,7 @@ pub fn consumer_paused(pause: Option<(Timestamp, Nanos)>) -> Vec<u8> {
 
 fn write_pause(json: &mut JsonWriter, pause: Option<(Timestamp, Nanos)>) {
     let (until, remaining) = pause.unwrap_or_default();
-    json.bool_field("paused", pause.is_some());
+    json.bool_field("paused", remaining.0 > 0);
     json.time_field("pause_until", until);
-    json.int_unless_zero("pause_remaining", remaining.0);
+    json.int_unless_zero("pause_remaining", remaining.0.max(0));
 }
