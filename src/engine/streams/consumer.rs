@@ -66,6 +66,8 @@ pub(crate) struct Consumer {
     /// Nothing may be delivered before this: the stream's own pace is
     /// replayed, or the rate is limited.
     pub(crate) not_before: Option<Time>,
+    /// Messages in a row after which its receiver was far behind.
+    pub(crate) rests: u32,
     /// When all that was sent would be through, at the rate it is limited to.
     paid_until: Option<Time>,
     /// Messages up to this one are replayed at the pace they came in.
@@ -124,6 +126,7 @@ impl Consumer {
             heartbeat_due: None,
             ack_due: None,
             not_before: None,
+            rests: 0,
             paid_until: None,
             replay_until: Seq(0),
             replayed_time: None,
