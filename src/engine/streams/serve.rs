@@ -118,6 +118,7 @@ impl Streams {
             return;
         };
         consumer.is_ready = false;
+        consumer.set_rate_burst(stream.config.max_msg_size);
         let mut effects = Effects::default();
         let log = &stream.log;
         let scratch = &mut self.scratch;
