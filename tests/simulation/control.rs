@@ -506,6 +506,7 @@ fn remove_consumer(stream: &mut StreamModel, name: &str) {
             stream.settled(name, seq, was_exhausted);
         }
     }
+    stream.sweep();
 }
 
 fn stream_json(name: &str, settings: &StreamSettings) -> Value {

@@ -150,6 +150,7 @@ impl Model {
             stream
                 .consumers
                 .retain(|_, consumer| !consumer.settings.is_memory);
+            stream.sweep();
         }
         model
     }
@@ -281,6 +282,21 @@ impl StreamModel {
             let is_meant = subject.is_none_or(|subject| entry.message.subject == subject);
             if is_meant && entry.presence != Presence::Lost {
                 entry.presence = Presence::Gone;
+            }
+        }
+    }
+
+    /// On an interest stream, what no consumer is left to want may go.
+    pub(super) fn sweep(&mut self) {
+        if self.settings.retention != Retention::Interest {
+            return;
+        }
+        for (seq, entry) in &mut self.messages {
+            let is_wanted = self.consumers.values().any(|consumer| {
+                consumer.matches(&entry.message.subject) && consumer.surely_wants(*seq)
+            });
+            if entry.presence == Presence::Kept && !is_wanted {
+                entry.presence = Presence::Maybe;
             }
         }
     }
