@@ -318,10 +318,11 @@ impl World {
             && (!is_down || stream.settings.is_memory)
             && let Some(consumer) = stream.consumers.get_mut(&held.consumer)
         {
-            let settled = consumer.settle(held.seq, body == "+ACK");
+            let settled = consumer.settle(held.seq, true);
             for (seq, was_exhausted) in settled {
                 stream.settled(&held.consumer, seq, was_exhausted);
             }
+            stream.settled_ahead(&held.consumer, held.seq);
         }
         let line = World::publish_line(&held.ack, &reply, "", body);
         self.say(conn, &line);
