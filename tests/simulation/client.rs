@@ -322,6 +322,7 @@ impl World {
             for (seq, was_exhausted) in settled {
                 stream.settled(&held.consumer, seq, was_exhausted);
             }
+            stream.settled_ahead(&held.consumer, held.seq);
         }
         let line = World::publish_line(&held.ack, &reply, "", body);
         self.say(conn, &line);

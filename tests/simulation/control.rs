@@ -11,7 +11,7 @@ use super::told::Word;
 use super::world::{CONTROL, World};
 use crate::trace;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How a request ended.
@@ -463,6 +463,7 @@ fn start(stream: &StreamModel, incarnation: u64, settings: ConsumerSettings) -> 
         picks: Vec::new(),
         deliveries: 0,
         unacked: BTreeMap::new(),
+        ahead: BTreeSet::new(),
     };
     let meant: Vec<(u64, String)> = stream
         .messages
@@ -505,6 +506,7 @@ fn remove_consumer(stream: &mut StreamModel, name: &str) {
             stream.settled(name, seq, was_exhausted);
         }
     }
+    stream.sweep();
 }
 
 fn stream_json(name: &str, settings: &StreamSettings) -> Value {

@@ -5,7 +5,8 @@
 //! is known what a power cut leaves behind. Of a message that a limit allows
 //! to go it only knows that it may be gone; all else is certain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -130,6 +131,9 @@ pub(super) struct ConsumerModel {
     pub(super) deliveries: u64,
     /// Not settled, with how often each was delivered.
     pub(super) unacked: BTreeMap<u64, u32>,
+    /// Acknowledged after their delivery was forgotten in a power cut: they
+    /// need not come, but may.
+    pub(super) ahead: BTreeSet<u64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -146,6 +150,7 @@ impl Model {
             stream
                 .consumers
                 .retain(|_, consumer| !consumer.settings.is_memory);
+            stream.sweep();
         }
         model
     }
@@ -281,6 +286,36 @@ impl StreamModel {
         }
     }
 
+    /// On an interest stream, what no consumer is left to want may go.
+    pub(super) fn sweep(&mut self) {
+        if self.settings.retention != Retention::Interest {
+            return;
+        }
+        for (seq, entry) in &mut self.messages {
+            let is_wanted = self.consumers.values().any(|consumer| {
+                consumer.matches(&entry.message.subject) && consumer.surely_wants(*seq)
+            });
+            if entry.presence == Presence::Kept && !is_wanted {
+                entry.presence = Presence::Maybe;
+            }
+        }
+    }
+
+    /// A consumer may be through with a message that it was not seen to
+    /// deliver.
+    pub(super) fn settled_ahead(&mut self, name: &str, seq: u64) {
+        let is_held = self.has(seq) && self.settings.retention != Retention::Limits;
+        let Some(consumer) = self.consumers.get_mut(name) else {
+            return;
+        };
+        if consumer.settings.acks == Acks::Explicit && consumer.is_to_come(seq) {
+            consumer.ahead.insert(seq);
+            if is_held {
+                self.mark(seq, Presence::Maybe);
+            }
+        }
+    }
+
     /// A consumer is through with a message.
     pub(super) fn settled(&mut self, consumer: &str, seq: u64, was_exhausted: bool) {
         let Some(entry) = self.messages.get(&seq) else {
@@ -346,7 +381,7 @@ impl ConsumerModel {
     }
 
     pub(super) fn surely_wants(&self, seq: u64) -> bool {
-        self.wants(seq) && !self.is_exhausted(seq)
+        self.wants(seq) && !self.is_exhausted(seq) && !self.ahead.contains(&seq)
     }
 
     /// Settles what an ack means; returns it with whether it had been
@@ -370,11 +405,17 @@ impl ConsumerModel {
             .collect()
     }
 
-    /// How many messages are still to come, if the stream's are certain.
-    pub(super) fn pending(&self, stream: &StreamModel) -> u64 {
-        stream
+    /// How many messages are still to come, if the stream's are certain: at
+    /// least and at most.
+    pub(super) fn pending(&self, stream: &StreamModel) -> RangeInclusive<u64> {
+        let to_come = stream
             .kept()
-            .filter(|(seq, message)| self.is_to_come(*seq) && self.matches(&message.subject))
-            .count() as u64
+            .filter(|(seq, message)| self.is_to_come(*seq) && self.matches(&message.subject));
+        let (mut least, mut most) = (0, 0);
+        for (seq, _) in to_come {
+            most += 1;
+            least += u64::from(!self.ahead.contains(&seq));
+        }
+        least..=most
     }
 }

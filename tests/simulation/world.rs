@@ -90,6 +90,8 @@ pub(super) struct World {
     pub(super) acks: BTreeMap<u64, PendingAck>,
     pub(super) pulls: BTreeMap<u64, Pull>,
     pub(super) held: Vec<Held>,
+    /// Consumers and messages of which an ack was confirmed.
+    pub(super) confirmed: BTreeSet<(u64, u64)>,
     pub(super) replies: BTreeMap<u64, Vec<Word>>,
     /// Why the last publish was refused.
     pub(super) refused: Option<String>,
@@ -138,6 +140,7 @@ impl World {
             acks: BTreeMap::new(),
             pulls: BTreeMap::new(),
             held: Vec::new(),
+            confirmed: BTreeSet::new(),
             replies: BTreeMap::new(),
             refused: None,
             last_number: 0,

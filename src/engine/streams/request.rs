@@ -210,7 +210,9 @@ impl Streams {
         request: &Request,
         out: &mut O,
     ) {
-        let Some(reply) = &request.reply else {
+        // Whatever answers an ack is taken for its confirmation.
+        let reply = request.reply.as_ref().filter(|_| request.sink != Sink::Ack);
+        let Some(reply) = reply else {
             return;
         };
         if let Some(route) = Route::find(&request.subject) {
