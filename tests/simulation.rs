@@ -2,7 +2,9 @@
 //! again: clients that do anything, a disk that fails, power that is cut, a
 //! clock that is set. A plain model says what must be true.
 //!
-//! `SIM_SEED=7` runs one seed; `SIM_SEEDS=100000` runs so many.
+//! `SIM_SEED=7 cargo test --test tests simulation` runs one seed again and
+//! shows its last steps; `SIM_SEEDS=100000` runs so many, from `SIM_FIRST` on,
+//! until `SIM_FAILURES` have failed.
 
 mod checks;
 mod client;
@@ -16,53 +18,85 @@ mod told;
 mod world;
 
 use crate::trace;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use world::World;
 
 /// Seeds of an ordinary run of the tests.
 const SEEDS: u64 = 2000;
 
+/// A run that takes longer goes round in circles: an ordinary one takes some
+/// hundredths of a second.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// Seeds that are run, and what came of it.
+#[derive(Default)]
+struct Runs {
+    next: u64,
+    end: u64,
+    failures: Vec<String>,
+    /// The seed of each thread, and since when.
+    running: BTreeMap<usize, (u64, Instant)>,
 }
 
 #[test]
 fn streams_keep_their_promises_whatever_happens() {
     if let Some(seed) = number("SIM_SEED") {
-        run(seed);
-        return;
+        return try_run(seed).unwrap_or_else(|report| panic!("{report}"));
     }
-    let seeds = number("SIM_SEEDS").unwrap_or(SEEDS);
     let first = number("SIM_FIRST").unwrap_or(1);
-    let next = Arc::new(AtomicU64::new(first));
-    let failures: Arc<Mutex<Vec<String>>> = Arc::default();
+    let runs = Arc::new(Mutex::new(Runs {
+        next: first,
+        end: first + number("SIM_SEEDS").unwrap_or(SEEDS),
+        ..Runs::default()
+    }));
     let max_failures = number("SIM_FAILURES").unwrap_or(1) as usize;
     let threads = thread::available_parallelism().map_or(2, |count| count.get());
     let workers: Vec<_> = (0..threads)
-        .map(|_| {
-            let (next, failures) = (Arc::clone(&next), Arc::clone(&failures));
-            thread::spawn(move || {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds || failures.lock().unwrap().len() >= max_failures {
-                        return;
-                    }
-                    if let Err(report) = try_run(seed) {
-                        failures.lock().unwrap().push(report);
-                    }
-                }
-            })
+        .map(|place| {
+            let runs = Arc::clone(&runs);
+            thread::spawn(move || work(&runs, place, max_failures))
         })
         .collect();
-    for worker in workers {
-        worker.join().unwrap();
+    while workers.iter().any(|worker| !worker.is_finished()) {
+        thread::sleep(Duration::from_millis(50));
+        let stuck = runs
+            .lock()
+            .unwrap()
+            .running
+            .values()
+            .find_map(|(seed, since)| (since.elapsed() > PATIENCE).then_some(*seed));
+        assert_eq!(stuck, None, "this seed does not come to an end");
     }
-    let failures = failures.lock().unwrap();
+    let failures = &runs.lock().unwrap().failures;
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// Runs seeds until none is left.
+fn work(runs: &Mutex<Runs>, place: usize, max_failures: usize) {
+    loop {
+        let seed = {
+            let mut runs = runs.lock().unwrap();
+            runs.running.remove(&place);
+            if runs.next == runs.end || runs.failures.len() >= max_failures {
+                return;
+            }
+            runs.next += 1;
+            let seed = runs.next - 1;
+            runs.running.insert(place, (seed, Instant::now()));
+            seed
+        };
+        if let Err(report) = try_run(seed) {
+            runs.lock().unwrap().failures.push(report);
+        }
+    }
 }
 
 fn try_run(seed: u64) -> Result<(), String> {

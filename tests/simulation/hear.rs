@@ -136,7 +136,6 @@ impl World {
         trace!("{stream} {consumer}: {seq}, delivery {delivery}, its {deliveries}.");
         self.check_content(stream, seq, &word.header, &word.body, &word.subject);
         self.count_for_pull(word);
-        let wall = self.wall;
         let Some(model) = self.model.streams.get_mut(stream) else {
             panic!("there is no {stream}");
         };
@@ -159,7 +158,6 @@ impl World {
         let Some(state) = model.consumers.get_mut(consumer) else {
             panic!("{stream} has no {consumer}");
         };
-        let _ = wall;
         assert!(
             state.matches(&entry.message.subject),
             "it is not meant for it"

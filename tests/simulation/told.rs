@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 /// Steps that are shown when a run fails.
-const TRACE_MAX: usize = 1000;
+const TRACE_MAX: usize = 300;
 
 thread_local! {
     static TRACE: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
