@@ -95,7 +95,14 @@ fn a_reader_that_does_not_read_its_batch_costs_no_more_than_its_limit() {
     const MESSAGES: usize = 1500;
     const SIZE: usize = 64 * 1024;
     let dir = Dir::new();
-    let server = dir.serve_with(&["--max-pending", "8MB", "--http-port", "0"]);
+    let server = dir.serve_with(&[
+        "--max-pending",
+        "8MB",
+        "--write-deadline",
+        "5m",
+        "--http-port",
+        "0",
+    ]);
     let mut writer = server.client();
     writer.make_stream("S", "s", "");
     writer.make_durable("S", "d", "\"max_ack_pending\":-1");

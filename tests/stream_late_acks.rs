@@ -87,12 +87,13 @@ fn an_ack_for_all_of_forgotten_deliveries_is_not_confirmed() {
     let mut client = server.client();
     client.send("SUB answers 1\r\n");
     client.publish(second.ack(), Some("answers"), "", "");
-    let heard = client.sync();
+    client.sync();
     let first = server.client().next("S", "d").text();
     // Which messages were delivered with it is not known any more; unless, on a slow machine, the
     // cursor was stored after all.
     match first.as_str() {
-        "m1" => assert_eq!(heard + &client.sync(), ""),
+        // An answer would come before that of anything stored later.
+        "m1" => assert_eq!(client.store("s", "m4"), 4),
         _ => assert_eq!(first, "m3"),
     }
 }

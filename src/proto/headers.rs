@@ -273,6 +273,30 @@ mod tests {
     const BLOCK: &[u8] = b"NATS/1.0\r\nA: 1\r\na:2\r\nB:   x y \r\nA: 3\r\nC:\r\n\r\n";
 
     #[test]
+    fn what_is_not_a_publishers_is_not_kept() {
+        let kept = |block: &str| kept_of(block.as_bytes());
+        let text = |block: &str| Some(block.as_bytes().to_vec());
+        for plain in [
+            "",
+            "NATS/1.0\r\n\r\n",
+            "NATS/1.0\r\nA: Nats-Request-Info: x\r\n\r\n",
+            "x",
+        ] {
+            assert_eq!(kept(plain), None, "{plain}");
+        }
+        assert_eq!(
+            kept("NATS/1.0 200 hello\r\nX: y\r\n\r\n"),
+            text("NATS/1.0\r\nX: y\r\n\r\n")
+        );
+        assert_eq!(kept("NATS/1.0 503\r\n\r\n"), text(""));
+        assert_eq!(kept("NATS/1.0\r\nNats-Request-Info: {}\r\n\r\n"), text(""));
+        assert_eq!(
+            kept("NATS/1.0\r\nA: b\r\nNats-Request-Info: {}\r\nC: d\r\n\r\n"),
+            text("NATS/1.0\r\nA: b\r\nC: d\r\n\r\n")
+        );
+    }
+
+    #[test]
     fn headers_are_found_by_their_exact_name() {
         let block = HeaderBlock::new(BLOCK);
         assert!(block.is_valid());
@@ -340,30 +364,6 @@ mod tests {
         assert_eq!(
             String::from_utf8_lossy(&out),
             "NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 0\r\nNats-Pending-Bytes: 0\r\n\r\n"
-        );
-    }
-
-    #[test]
-    fn what_is_not_a_publishers_is_not_kept() {
-        let kept = |block: &str| kept_of(block.as_bytes());
-        let text = |block: &str| Some(block.as_bytes().to_vec());
-        for plain in [
-            "",
-            "NATS/1.0\r\n\r\n",
-            "NATS/1.0\r\nA: Nats-Request-Info: x\r\n\r\n",
-            "x",
-        ] {
-            assert_eq!(kept(plain), None, "{plain}");
-        }
-        assert_eq!(
-            kept("NATS/1.0 200 hello\r\nX: y\r\n\r\n"),
-            text("NATS/1.0\r\nX: y\r\n\r\n")
-        );
-        assert_eq!(kept("NATS/1.0 503\r\n\r\n"), text(""));
-        assert_eq!(kept("NATS/1.0\r\nNats-Request-Info: {}\r\n\r\n"), text(""));
-        assert_eq!(
-            kept("NATS/1.0\r\nA: b\r\nNats-Request-Info: {}\r\nC: d\r\n\r\n"),
-            text("NATS/1.0\r\nA: b\r\nC: d\r\n\r\n")
         );
     }
 

@@ -347,7 +347,7 @@ impl Streams {
             return Err(ApiError::stream_purge_failed("stream purge not permitted").into());
         }
         let filter = Filter::new([asked.filter.as_bytes()]);
-        stream.is_untouched = false;
+        stream.is_untouched &= !filter.is_all() || asked.keep > 0;
         if filter.is_all() && asked.seq == 0 && asked.keep == 0 {
             let purged = stream.purge_all();
             self.changed(id);

@@ -9,17 +9,15 @@ use super::filter::Filter;
 use super::flow_control::FlowControl;
 use super::log::Log;
 use super::log_read::{NeedBlock, Search};
+use super::pace::RATE_BURST;
 use super::position::{Cursor, Position, Unacked};
 use super::pulls::Pulls;
 use super::recall::Counting;
 use crate::Time;
 use crate::ids::{ConsumerId, DeliverySeq, Seq};
-use midge_proto::api::{AckPolicy, ConsumerConfig, Nanos, ReplayPolicy, Timestamp};
+use midge_proto::api::{AckPolicy, ConsumerConfig, Nanos, Timestamp};
 use std::collections::VecDeque;
 use std::time::Duration;
-
-/// Bytes that a consumer with a rate may send before it is held to it.
-const RATE_BURST: usize = 1024 * 1024;
 
 /// What can be delivered next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +64,12 @@ pub(crate) struct Consumer {
     /// Nothing may be delivered before this: the stream's own pace is
     /// replayed, or the rate is limited.
     pub(crate) not_before: Option<Time>,
+    /// Messages in a row after which its receiver was far behind.
+    pub(crate) rests: u32,
     /// When all that was sent would be through, at the rate it is limited to.
-    paid_until: Option<Time>,
+    pub(super) paid_until: Option<Time>,
+    /// Bytes that it may be ahead of its rate: a longest message.
+    pub(super) rate_burst: usize,
     /// Messages up to this one are replayed at the pace they came in.
     pub(crate) replay_until: Seq,
     pub(crate) replayed_time: Option<Timestamp>,
@@ -124,7 +126,9 @@ impl Consumer {
             heartbeat_due: None,
             ack_due: None,
             not_before: None,
+            rests: 0,
             paid_until: None,
+            rate_burst: RATE_BURST,
             replay_until: Seq(0),
             replayed_time: None,
             forgotten_until: Seq(0),
@@ -500,15 +504,6 @@ impl Consumer {
         }
     }
 
-    /// Lets a pause end by itself.
-    pub(crate) fn time_pause(&mut self, now: Time, wall: Timestamp) {
-        if let Some(until) = self.config.pause_until
-            && until > wall
-        {
-            self.not_before = Some(now + duration(until.since(wall)));
-        }
-    }
-
     /// After a restart: sets the clock of every unacknowledged message by
     /// when it was delivered.
     pub(crate) fn resume(&mut self, now: Time, wall: Timestamp) {
@@ -578,28 +573,6 @@ impl Consumer {
     pub(crate) fn run_dry(&mut self, effects: &mut Effects) {
         for pull in self.pulls.take(|pull| pull.is_done_when_dry()) {
             effects.statuses.push((pull.reply, Status::NoMessages));
-        }
-    }
-
-    /// The pace for what follows a message: by the stream's own, if that is
-    /// replayed, and by the rate.
-    pub(crate) fn pace(&mut self, seq: Seq, time: Timestamp, len: usize, now: Time) {
-        if self.config.rate_limit_bps > 0 {
-            let rate = u128::from(self.config.rate_limit_bps);
-            let takes = |len: usize| {
-                let nanos = len as u128 * 8 * 1_000_000_000 / rate;
-                Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-            };
-            let start = self.paid_until.filter(|at| *at > now).unwrap_or(now);
-            let paid_until = start + takes(len);
-            self.paid_until = Some(paid_until);
-            let ahead = paid_until - now;
-            if let Some(wait) = ahead.checked_sub(takes(RATE_BURST)) {
-                self.not_before = Some(now + wait);
-            }
-        }
-        if self.config.replay_policy == ReplayPolicy::Original && seq <= self.replay_until {
-            self.replayed_time = Some(time);
         }
     }
 }

@@ -27,6 +27,7 @@ mod log;
 mod log_read;
 mod log_recover;
 mod log_remove;
+mod pace;
 mod position;
 mod presence;
 mod pull_request;

@@ -141,6 +141,7 @@ impl Stream {
             self.release(seq)?;
             self.released.remove(&seq);
         }
+        self.trim_overfull()?;
         if self.sweep()? == Progress::More {
             return Ok(Progress::More);
         }
@@ -152,8 +153,6 @@ impl Stream {
                 return Ok(Progress::More);
             }
         }
-        // In this order, as it decides which messages are left.
-        self.trim_overfull()?;
         Ok(Progress::Done)
     }
 

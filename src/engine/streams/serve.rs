@@ -22,8 +22,13 @@ use std::time::Duration;
 /// Bytes that a consumer delivers in one turn.
 const DELIVERED_BYTES_MAX: usize = 1024 * 1024;
 
-/// A consumer whose receiver is far behind rests this long.
+/// A consumer whose receiver is far behind rests this long, and twice as long
+/// each time that it still is, so that who reads slowly what it has asked for
+/// is not cut for it.
 const REST: Duration = Duration::from_millis(5);
+
+/// How often the rest is doubled at most: to 320 ms.
+const RESTS_MAX: u32 = 6;
 
 /// How a consumer's turn ended.
 enum Turn {
@@ -113,6 +118,7 @@ impl Streams {
             return;
         };
         consumer.is_ready = false;
+        consumer.set_rate_burst(stream.config.max_msg_size);
         let mut effects = Effects::default();
         let log = &stream.log;
         let scratch = &mut self.scratch;
@@ -350,9 +356,12 @@ fn deliver<O: Outbox>(
             ask_flow(engine, consumer, size, out);
         }
         if congested {
-            consumer.not_before = Some(consumer.not_before.unwrap_or(now).max(now + REST));
+            let rest = REST * (1 << consumer.rests.min(RESTS_MAX));
+            consumer.rests += 1;
+            consumer.not_before = Some(consumer.not_before.unwrap_or(now).max(now + rest));
             return Turn::Idle;
         }
+        consumer.rests = 0;
         if consumer.not_before.is_some_and(|at| at > now) {
             return Turn::Idle;
         }

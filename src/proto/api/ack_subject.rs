@@ -205,7 +205,6 @@ mod tests {
             "$JS.ACK.",
             "$JS.ACK.EV.c.1.1.1.1795347172583441793",
             "$JS.ACK.EV.c.1.1.1.1795347172583441793.3.4",
-            "$JS.ACK.EV.c.x.1.1.1795347172583441793.3",
             "$JS.ACK.EV.c.1.-1.1.1795347172583441793.3",
             "$JS.ACK.EV.c.1.99999999999999999999.1.1795347172583441793.3",
             "$JS.ACK..c.1.1.1.1.3",
@@ -213,6 +212,13 @@ mod tests {
         ] {
             assert_eq!(AckSubject::parse(subject.as_bytes()), None, "{subject}");
         }
+    }
+
+    #[test]
+    fn only_the_sequence_of_the_message_has_to_be_a_number() {
+        let ack = AckSubject::parse(b"$JS.ACK.EV.c.x.1.y.1795347172583441793.3");
+        let numbers = ack.map(|ack| (ack.delivered, ack.stream_seq, ack.consumer_seq));
+        assert_eq!(numbers, Some((u64::MAX, 1, u64::MAX)));
     }
 
     #[test]

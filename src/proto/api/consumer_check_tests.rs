@@ -20,11 +20,39 @@ fn stream() -> StreamConfig {
 
 fn checked_on(stream: &StreamConfig, body: &str) -> Result<ConsumerConfig, ApiError> {
     let mut config = parsed(body);
-    config.check(stream, false).map(|()| config)
+    config.check(stream, false)?;
+    config.fill_threshold(config.is_durable());
+    Ok(config)
 }
 
 fn json(config: &ConsumerConfig) -> String {
     String::from_utf8_lossy(&config.to_json()).into_owned()
+}
+
+#[test]
+fn filters_may_meet_but_not_hold_each_other() {
+    let two = |one: &str, other: &str| {
+        checked_on(
+            &stream(),
+            &format!(r#"{{"filter_subjects":["{one}","{other}"]}}"#),
+        )
+        .map(|_| ())
+        .map_err(|error| error.err_code)
+    };
+    assert_eq!(two("cs.*.b", "cs.a.*"), Ok(()));
+    assert_eq!(two("cs.a.b", "cs.a.*"), Err(10138));
+    assert_eq!(two("cs.a", "cs.a"), Err(10138));
+}
+
+#[test]
+fn a_durable_name_in_the_subject_is_the_name() {
+    let mut request = CreateConsumerRequest::from_json(
+        br#"{"stream_name":"CS","config":{"durable_name":"c","name":"d","deliver_policy":"undefined"}}"#,
+    )
+    .expect("valid");
+    let form = CreateForm::Durable { name: "c" };
+    assert_eq!(request.settle("CS", form), Ok(()));
+    assert_eq!(request.config.name, "c");
 }
 
 #[test]
