@@ -36,38 +36,27 @@ impl World {
         let len = self.rng.pick(&[0, 10, 40, 150]);
         let body = format!("{number}:{}", "x".repeat(len));
         let draft = self.draft(name, &subject);
-        let has_reply = draft.expected == Expected::Refused
-            || self.rng.percent(85)
-            || !draft.header.is_empty()
-            || self.reopens.is_some()
-            || self
-                .model
-                .streams
-                .get(name)
-                .is_none_or(|stream| stream.settings.discard_new);
+        let has_reply = self.needs_answer(name, &draft) || self.rng.percent(85);
         let reply = if has_reply {
             format!("_I.{conn}.p{number}")
         } else {
             String::new()
         };
         trace!("publish {number} to {subject} {:?}", draft.header);
-        let expected = self
-            .model
-            .streams
-            .get(name)
-            .map(|stream| match draft.expected {
-                Expected::Duplicate(seq) => (stream.incarnation, seq, true),
-                _ => (stream.incarnation, stream.last + 1, false),
-            });
+        let stream = self.model.streams.get(name);
+        let expected = stream.map(|stream| match draft.expected {
+            Expected::Duplicate(seq) => (stream.incarnation, seq, true),
+            _ => (stream.incarnation, stream.last + 1, false),
+        });
         let (incarnation, seq, is_duplicate) = expected.unwrap_or_default();
+        let pending = PendingPublish {
+            conn,
+            stream: name.to_owned(),
+            incarnation,
+            seq,
+            is_duplicate,
+        };
         if has_reply {
-            let pending = PendingPublish {
-                conn,
-                stream: name.to_owned(),
-                incarnation,
-                seq,
-                is_duplicate,
-            };
             self.publishes.insert(number, pending);
         }
         self.refused = None;
@@ -101,6 +90,15 @@ impl World {
             Some(false) => stream.roll_up(seq, Some(&subject)),
             None => {}
         }
+    }
+
+    /// Whether a publish may be refused, which the answer alone tells.
+    fn needs_answer(&self, name: &str, draft: &Draft) -> bool {
+        let stream = self.model.streams.get(name);
+        draft.expected == Expected::Refused
+            || !draft.header.is_empty()
+            || self.reopens.is_some()
+            || stream.is_none_or(|stream| stream.settings.discard_new)
     }
 
     /// Whether a refusal has a reason.

@@ -1,6 +1,6 @@
 //! What clients check of everything they hear.
 
-use super::model::{Acks, Presence};
+use super::model::{Acks, ConsumerModel, Presence, StreamModel};
 use super::told::Word;
 use super::world::{Held, Pull, World};
 use crate::trace;
@@ -141,74 +141,14 @@ impl World {
         };
         let entry = model.messages[&seq].clone();
         assert_eq!(number(time) as i64, entry.message.time, "the time of {seq}");
-        let is_exact = model.is_exact();
-        let skipped = model.consumers.get(consumer).and_then(|state| {
-            let passed = state.passed;
-            model
-                .kept()
-                .find(|(other, message)| {
-                    deliveries == 1
-                        && *other > passed
-                        && *other < seq
-                        && !state.ahead.contains(other)
-                        && state.matches(&message.subject)
-                })
-                .map(|(seq, _)| seq)
-        });
-        let Some(state) = model.consumers.get_mut(consumer) else {
+        let is_exact = model.is_exact() && deliveries == 1;
+        let Some(state) = model.consumers.get(consumer) else {
             panic!("{stream} has no {consumer}");
         };
-        assert!(
-            state.matches(&entry.message.subject),
-            "it is not meant for it"
-        );
+        let message = &entry.message;
+        assert!(state.matches(&message.subject), "it is not meant for it");
         let is_confirmed = self.confirmed.contains(&(state.incarnation, seq));
         assert!(!is_confirmed, "the ack of {seq} was confirmed");
-        state.ahead.remove(&seq);
-        assert_eq!(delivery, state.deliveries + 1, "deliveries are counted");
-        state.deliveries = delivery;
-        let settings = state.settings.clone();
-        if settings.max_deliver > 0 && settings.acks != Acks::None {
-            assert!(
-                deliveries as i64 <= settings.max_deliver,
-                "too many deliveries"
-            );
-        }
-        if deliveries == 1 {
-            assert!(state.is_to_come(seq), "{seq} comes a second time as new");
-            assert!(!state.unacked.contains_key(&seq), "{seq} is out already");
-            assert_eq!(skipped, None, "it was passed over");
-            if let Some(place) = state.picks.iter().position(|pick| *pick == seq) {
-                state.picks.drain(..=place);
-            } else {
-                state.passed = seq;
-                state.picks.clear();
-            }
-            let out = state.unacked.keys().filter(|other| {
-                !state.is_exhausted(**other)
-                    && model
-                        .messages
-                        .get(other)
-                        .is_some_and(|entry| entry.presence == Presence::Kept)
-            });
-            let out = out.count() as i64;
-            let max = settings.max_ack_pending;
-            assert!(
-                settings.acks == Acks::None || max < 0 || out < max,
-                "{out} are out already"
-            );
-            if settings.acks != Acks::None {
-                state.unacked.insert(seq, 1);
-            }
-        } else {
-            let before = state.unacked.get(&seq).copied();
-            assert_eq!(
-                before.map(|count| u64::from(count) + 1),
-                Some(deliveries),
-                "{seq} again"
-            );
-            state.unacked.insert(seq, deliveries as u32);
-        }
         let held = Held {
             stream: stream.to_owned(),
             incarnation: model.incarnation,
@@ -217,12 +157,19 @@ impl World {
             seq,
             ack: word.reply.clone(),
         };
-        if is_exact && deliveries == 1 {
+        let acks = state.settings.acks;
+        if deliveries == 1 {
+            check_turn(model, consumer, seq);
+        }
+        if let Some(state) = model.consumers.get_mut(consumer) {
+            take_delivery(state, seq, deliveries, delivery);
+        }
+        if is_exact {
             let left = model.consumers[consumer].pending(model);
             let told = number(pending);
             assert!(left.contains(&told), "{told} to come, not {left:?}");
         }
-        if settings.acks == Acks::None {
+        if acks == Acks::None {
             model.settled(consumer, seq, false);
         } else {
             self.held.push(held);
@@ -289,4 +236,53 @@ fn name_of(word: &Word) -> Option<(char, u64)> {
     let name = subject.split_once('.')?.1;
     let kind = name.chars().next()?;
     Some((kind, name[1..].parse().ok()?))
+}
+
+/// A new message is the next one, and may be delivered.
+fn check_turn(model: &StreamModel, consumer: &str, seq: u64) {
+    let state = &model.consumers[consumer];
+    let skipped = model.kept().find(|(other, message)| {
+        *other > state.passed
+            && *other < seq
+            && !state.ahead.contains(other)
+            && state.matches(&message.subject)
+    });
+    let skipped = skipped.map(|(seq, _)| seq);
+    assert!(state.is_to_come(seq), "{seq} comes a second time as new");
+    assert!(!state.unacked.contains_key(&seq), "{seq} is out already");
+    assert_eq!(skipped, None, "it was passed over");
+    let out = state
+        .unacked
+        .keys()
+        .filter(|other| !state.is_exhausted(**other) && model.has(**other));
+    let (out, max) = (out.count() as i64, state.settings.max_ack_pending);
+    assert!(
+        state.settings.acks == Acks::None || max < 0 || out < max,
+        "{out} are out already"
+    );
+}
+
+/// A consumer's state after a delivery.
+fn take_delivery(state: &mut ConsumerModel, seq: u64, deliveries: u64, delivery: u64) {
+    assert_eq!(delivery, state.deliveries + 1, "deliveries are counted");
+    state.deliveries = delivery;
+    state.ahead.remove(&seq);
+    let acks = state.settings.acks;
+    let max = state.settings.max_deliver;
+    assert!(
+        max < 0 || acks == Acks::None || deliveries as i64 <= max,
+        "too many deliveries"
+    );
+    if deliveries > 1 {
+        let before = state.unacked.get(&seq).map(|count| u64::from(*count));
+        assert_eq!(before, Some(deliveries - 1), "{seq} again");
+    } else if let Some(place) = state.picks.iter().position(|pick| *pick == seq) {
+        state.picks.drain(..=place);
+    } else {
+        state.passed = seq;
+        state.picks.clear();
+    }
+    if acks != Acks::None {
+        state.unacked.insert(seq, deliveries as u32);
+    }
 }
