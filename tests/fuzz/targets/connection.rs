@@ -23,8 +23,10 @@ thread_local! {
 
 fn address() -> SocketAddr {
     *SERVER.get_or_init(|| {
+        let store = format!("midge-fuzz-{}.redb", std::process::id());
         let mut config = Config {
             port: 0,
+            store: Some(std::env::temp_dir().join(store)),
             ..Config::default()
         };
         config.limits.frame.max_payload = 4096;
