@@ -316,7 +316,7 @@ impl World {
             && (!is_down || stream.settings.is_memory)
             && let Some(consumer) = stream.consumers.get_mut(&held.consumer)
         {
-            let settled = consumer.settle(held.seq, true);
+            let settled = consumer.settle(held.seq);
             for (seq, was_exhausted) in settled {
                 stream.settled(&held.consumer, seq, was_exhausted);
             }

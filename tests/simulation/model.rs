@@ -387,9 +387,9 @@ impl ConsumerModel {
 
     /// Settles what an ack means; returns it with whether it had been
     /// delivered as often as may be.
-    pub(super) fn settle(&mut self, seq: u64, all_before: bool) -> Vec<(u64, bool)> {
+    pub(super) fn settle(&mut self, seq: u64) -> Vec<(u64, bool)> {
         let mut settled: Vec<u64> = Vec::new();
-        if self.settings.acks == Acks::All && all_before {
+        if self.settings.acks == Acks::All {
             if seq <= self.passed {
                 settled.extend(self.unacked.range(..=seq).map(|(seq, _)| *seq));
             }

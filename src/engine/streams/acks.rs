@@ -1,7 +1,7 @@
 //! Acks, as consumers' clients send them.
 
 use super::answers::OnFailure;
-use super::consumer::duration;
+use super::consumer::{Consumer, duration};
 use super::effects::{Effects, Note};
 use super::intake::Incoming;
 use super::pull_request::PullRequest;
@@ -10,7 +10,54 @@ use crate::Time;
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::{Ack, AckSubject, FlowControlSubject};
+use midge_proto::api::{Ack, AckSubject, FlowControlSubject, NextRequest, Timestamp};
+
+/// What an ack leads to outside its consumer.
+#[derive(Default)]
+struct Applied {
+    /// There may be something to deliver.
+    wakes: bool,
+    /// It asks for more.
+    next: Option<Result<NextRequest, String>>,
+}
+
+impl Consumer {
+    /// Does what an ack says. One for a message that is still to come settles
+    /// nothing.
+    fn apply(
+        &mut self,
+        said: Ack,
+        ack: &AckSubject<'_>,
+        is_known: bool,
+        (now, wall): (Time, Timestamp),
+        effects: &mut Effects,
+    ) -> Applied {
+        let (seq, delivery) = (Seq(ack.stream_seq), DeliverySeq(ack.consumer_seq));
+        let mut applied = Applied::default();
+        match said {
+            Ack::Ack | Ack::Term { .. } if !is_known => {}
+            Ack::Ack => applied.wakes = self.ack(delivery, seq, wall, effects),
+            Ack::Next(request) => {
+                if is_known {
+                    self.ack(delivery, seq, wall, effects);
+                }
+                applied.next = Some(request);
+            }
+            Ack::Nak { delay } => {
+                let delay = delay.map(duration);
+                self.nak(delivery, seq, ack.delivered as u32, delay, now, effects);
+                applied.wakes = delay.is_none();
+            }
+            Ack::Progress => self.progress(seq, now, wall),
+            Ack::Term { reason } => {
+                self.terminate(delivery, seq, reason.unwrap_or_default(), wall, effects);
+                applied.wakes = true;
+            }
+            Ack::Unknown => {}
+        }
+        applied
+    }
+}
 
 impl Streams {
     /// The consumer that an ack or a question names.
@@ -64,7 +111,6 @@ impl Streams {
         let seq = Seq(ack.stream_seq);
         let delivery = DeliverySeq(ack.consumer_seq);
         let mut effects = Effects::default();
-        let mut next = None;
         consumer.last_used = now;
         let is_known = !consumer.is_ahead(seq);
         // Nearly all are plain.
@@ -78,36 +124,12 @@ impl Streams {
             .unacked
             .get(&seq)
             .map(|unacked| unacked.delivered_at);
-        let mut wakes = false;
-        let mut is_terminated = false;
         // What it has not delivered, or delivered before a power cut undid
         // that, will come: its ack cannot be confirmed.
         let settles = matches!(parsed, Ack::Ack | Ack::Term { .. });
         let reply = reply.filter(|_| is_known || !settles);
-        match parsed {
-            Ack::Ack | Ack::Term { .. } if !is_known => {}
-            Ack::Ack => wakes = consumer.ack(delivery, seq, wall, &mut effects),
-            Ack::Next(request) => {
-                if is_known {
-                    consumer.ack(delivery, seq, wall, &mut effects);
-                }
-                next = Some(request);
-            }
-            Ack::Nak { delay } => {
-                let delay = delay.map(duration);
-                let deliveries = ack.delivered as u32;
-                consumer.nak(delivery, seq, deliveries, delay, now, &mut effects);
-                wakes = delay.is_none();
-            }
-            Ack::Progress => consumer.progress(seq, now, wall),
-            Ack::Term { reason } => {
-                let reason = reason.unwrap_or_default();
-                consumer.terminate(delivery, seq, reason, wall, &mut effects);
-                is_terminated = true;
-                wakes = true;
-            }
-            Ack::Unknown => {}
-        }
+        let is_terminated = matches!(parsed, Ack::Term { .. });
+        let applied = consumer.apply(parsed, &ack, is_known, (now, wall), &mut effects);
         if !effects.settled.is_empty()
             && !is_terminated
             && let Some(delivered_at) = delivered_at
@@ -126,7 +148,7 @@ impl Streams {
         if consumer.is_dirty {
             self.cursor_changed(stream_id, now);
         }
-        match (next, reply) {
+        match (applied.next, reply) {
             (Some(request), Some(reply)) => {
                 let pull = PullRequest { request, reply };
                 self.pull(engine, stream_id, id, pull, now, out);
@@ -140,7 +162,7 @@ impl Streams {
         if !effects.is_empty() {
             self.carry_out(engine, stream_id, id, effects, now, out);
         }
-        if wakes {
+        if applied.wakes {
             self.make_ready(stream_id, id);
         }
         self.arm(engine, stream_id, id);

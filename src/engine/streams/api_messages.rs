@@ -255,33 +255,10 @@ impl Streams {
             None if asked.up_to_seq > 0 => Seq(asked.up_to_seq),
             None => log.last(),
         };
-        let filters = asked.multi_last.iter().filter(|filter| !filter.is_empty());
-        if filters.clone().next().is_none() {
-            status(engine, reply, 404, "No Results", out);
-            return Ok(());
-        }
-        let filter = Filter::new(filters.map(String::as_bytes));
-        let subjects: Vec<Box<[u8]>> = log
-            .subjects
-            .iter()
-            .filter(|subject| subject.first <= up_to && filter.matches(&subject.name))
-            .map(|subject| subject.name.clone())
-            .take(MULTI_LAST_MAX + 1)
-            .collect();
-        if subjects.len() > MULTI_LAST_MAX {
+        let Some(mut seqs) = last_of_each(log, &asked.multi_last, up_to)? else {
             status(engine, reply, 413, "Too Many Results", out);
             return Ok(());
-        }
-        let mut seqs = Vec::new();
-        for subject in subjects {
-            let last = log.last_of(&subject)?.map(|entry| entry.seq);
-            let last = match last {
-                Some(seq) if seq > up_to => log.last_match(up_to, &Filter::new([&subject[..]]))?,
-                other => other,
-            };
-            seqs.extend(last);
-        }
-        seqs.sort_unstable();
+        };
         if seqs.is_empty() {
             status(engine, reply, 404, "No Results", out);
             return Ok(());
@@ -331,6 +308,36 @@ impl Streams {
         end_of_batch(engine, reply, pending, last, Some(up_to), out);
         Ok(())
     }
+}
+
+/// The last message up to `up_to` of each subject that a filter means, in
+/// order; nothing if there are too many.
+fn last_of_each(log: &mut Log, filters: &[String], up_to: Seq) -> Result<Option<Vec<Seq>>, Held> {
+    let filters = filters.iter().filter(|filter| !filter.is_empty());
+    if filters.clone().next().is_none() {
+        return Ok(Some(Vec::new()));
+    }
+    let filter = Filter::new(filters.map(String::as_bytes));
+    let subjects: Vec<Box<[u8]>> = log
+        .subjects
+        .iter()
+        .filter(|subject| subject.first <= up_to && filter.matches(&subject.name))
+        .map(|subject| subject.name.clone())
+        .take(MULTI_LAST_MAX + 1)
+        .collect();
+    if subjects.len() > MULTI_LAST_MAX {
+        return Ok(None);
+    }
+    let mut seqs = Vec::new();
+    for subject in subjects {
+        let last = log.last_of(&subject)?.map(|entry| entry.seq);
+        seqs.extend(match last {
+            Some(seq) if seq > up_to => log.last_match(up_to, &Filter::new([&subject[..]]))?,
+            other => other,
+        });
+    }
+    seqs.sort_unstable();
+    Ok(Some(seqs))
 }
 
 /// Why there is no message to be deleted. For what lies outside of a stream

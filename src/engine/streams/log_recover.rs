@@ -17,6 +17,37 @@ struct Tally {
     last: Entry,
 }
 
+impl Tally {
+    fn add(&mut self, entry: Entry) {
+        if self.count == 0 {
+            self.first = entry.seq;
+        }
+        self.count += 1;
+        self.last = entry;
+    }
+}
+
+/// The subjects of a block: their names, one behind the other, and a tally
+/// for each.
+fn read_subjects(summary: &mut Summary<'_>) -> Option<(Vec<u8>, Vec<Tally>)> {
+    let mut names = Vec::new();
+    let mut tallies = Vec::new();
+    summary.subjects(|name, _| {
+        let start = names.len();
+        names.extend_from_slice(name);
+        tallies.push(Tally {
+            name: start..names.len(),
+            count: 0,
+            first: Seq(0),
+            last: Entry {
+                seq: Seq(0),
+                size: 0,
+            },
+        });
+    })?;
+    Some((names, tallies))
+}
+
 impl Log {
     /// Takes in a block by its summary; blocks come in the order of their
     /// keys. False if the summary is not what it should be.
@@ -37,24 +68,9 @@ impl Log {
         {
             return false;
         }
-        let mut names = Vec::new();
-        let mut tallies: Vec<Tally> = Vec::new();
-        let told = summary.subjects(|name, _| {
-            let start = names.len();
-            names.extend_from_slice(name);
-            tallies.push(Tally {
-                name: start..names.len(),
-                count: 0,
-                first: Seq(0),
-                last: Entry {
-                    seq: Seq(0),
-                    size: 0,
-                },
-            });
-        });
-        if told.is_none() {
+        let Some((names, mut tallies)) = read_subjects(&mut summary) else {
             return false;
-        }
+        };
         let mut covered = deletes;
         let mut live = 0;
         let mut bytes = 0;
@@ -84,11 +100,7 @@ impl Log {
             if keeps_all {
                 subjects.add(&names[tally.name.clone()], entry);
             }
-            if tally.count == 0 {
-                tally.first = seq;
-            }
-            tally.count += 1;
-            tally.last = entry;
+            tally.add(entry);
         });
         if told.is_none() {
             return false;

@@ -23,6 +23,7 @@ mod flow_control;
 mod intake;
 mod internal;
 mod late_acks;
+mod loads;
 mod log;
 mod log_read;
 mod log_recover;

@@ -10,7 +10,7 @@ use crate::Time;
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::{Nanos, NextRequest};
+use midge_proto::api::{ConsumerConfig, Nanos, NextRequest};
 use midge_proto::headers::HeaderWriter;
 
 const NEXT_PREFIX: &[u8] = b"$JS.API.CONSUMER.MSG.NEXT.";
@@ -84,24 +84,7 @@ impl Streams {
                 return refuse(engine, reply, 400, &text, out);
             }
         };
-        let config = &consumer.config;
-        let batch = request.batch;
-        let exceeded = if config.max_batch > 0 && batch > config.max_batch {
-            Some(format!("Exceeded MaxRequestBatch of {}", config.max_batch))
-        } else if config.max_expires.0 > 0 && request.expires > config.max_expires {
-            Some(format!(
-                "Exceeded MaxRequestExpires of {}",
-                config.max_expires
-            ))
-        } else if config.max_bytes > 0 && request.max_bytes > config.max_bytes {
-            Some(format!(
-                "Exceeded MaxRequestMaxBytes of {}",
-                config.max_bytes
-            ))
-        } else {
-            None
-        };
-        if let Some(text) = exceeded {
+        if let Some(text) = exceeded(&consumer.config, &request) {
             return refuse(engine, reply, 409, &text, out);
         }
         if let Some(text) = wrong_priority(&request) {
@@ -130,23 +113,12 @@ impl Streams {
             }
         } else if request.expires.0 != 0 && request.expires < SHORTEST_WAIT {
             let status = Status::RequestTimeout {
-                wanted: batch,
+                wanted: request.batch,
                 bytes_left: request.max_bytes,
             };
             effects.statuses.push((reply.into(), status));
         } else if engine.is_heard(reply) {
-            let heartbeat =
-                (request.idle_heartbeat.0 > 0).then(|| duration(request.idle_heartbeat));
-            consumer.pulls.push(Pull {
-                reply: reply.into(),
-                wanted: batch,
-                got: 0,
-                bytes_left: request.max_bytes,
-                no_wait: request.no_wait,
-                expires: (request.expires.0 > 0).then(|| now + duration(request.expires)),
-                heartbeat,
-                heartbeat_due: heartbeat.map(|heartbeat| now + heartbeat),
-            });
+            consumer.pulls.push(waiting(&request, reply, now));
             self.make_ready(stream_id, id);
         }
         for (to, status) in &effects.statuses {
@@ -182,6 +154,35 @@ impl Streams {
             };
             send_status(engine, &pull.reply, &status, out);
         }
+    }
+}
+
+/// What a request asks for beyond what its consumer allows.
+fn exceeded(config: &ConsumerConfig, request: &NextRequest) -> Option<String> {
+    let (batch, expires, bytes) = (config.max_batch, config.max_expires, config.max_bytes);
+    if batch > 0 && request.batch > batch {
+        Some(format!("Exceeded MaxRequestBatch of {batch}"))
+    } else if expires.0 > 0 && request.expires > expires {
+        Some(format!("Exceeded MaxRequestExpires of {expires}"))
+    } else if bytes > 0 && request.max_bytes > bytes {
+        Some(format!("Exceeded MaxRequestMaxBytes of {bytes}"))
+    } else {
+        None
+    }
+}
+
+/// A request that may wait.
+fn waiting(request: &NextRequest, reply: &[u8], now: Time) -> Pull {
+    let heartbeat = (request.idle_heartbeat.0 > 0).then(|| duration(request.idle_heartbeat));
+    Pull {
+        reply: reply.into(),
+        wanted: request.batch,
+        got: 0,
+        bytes_left: request.max_bytes,
+        no_wait: request.no_wait,
+        expires: (request.expires.0 > 0).then(|| now + duration(request.expires)),
+        heartbeat,
+        heartbeat_due: heartbeat.map(|heartbeat| now + heartbeat),
     }
 }
 

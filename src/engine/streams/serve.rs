@@ -4,6 +4,7 @@
 //! ready. In its turn it delivers a bounded number of messages and goes to
 //! the end of the queue if there is more.
 
+use super::block::Record;
 use super::consumer::{Consumer, Next, duration};
 use super::effects::{Effects, Status};
 use super::log::Log;
@@ -252,6 +253,35 @@ impl Consumer {
         }
     }
 
+    /// Writes the subject that the next delivery is acknowledged by.
+    fn write_ack_reply(&self, record: &Record<'_>, deliveries: u32, subject: &mut Vec<u8>) {
+        subject.clear();
+        subject.extend_from_slice(&self.ack_prefix);
+        let ack = AckSubject {
+            // Both stand in the prefix.
+            stream: b"",
+            consumer: b"",
+            delivered: u64::from(deliveries),
+            stream_seq: record.seq.0,
+            consumer_seq: self.cursor.delivered.delivery.0 + 1,
+            time: record.time,
+            pending: self.pending - u64::from(deliveries == 1 && self.pending > 0),
+        };
+        ack.write_tail(subject);
+    }
+
+    /// Leaves a receiver that is far behind alone for a while, each time for
+    /// longer.
+    fn rest(&mut self, congested: bool, now: Time) {
+        if !congested {
+            self.rests = 0;
+            return;
+        }
+        let rest = REST * (1 << self.rests.min(RESTS_MAX));
+        self.rests += 1;
+        self.not_before = Some(self.not_before.unwrap_or(now).max(now + rest));
+    }
+
     /// Waits for the stream's own pace; true while it does.
     fn holds_back(&mut self, seq: crate::Seq, time: Timestamp, now: Time) -> bool {
         if self.config.replay_policy != ReplayPolicy::Original || seq > self.replay_until {
@@ -308,18 +338,7 @@ fn deliver<O: Outbox>(
         if deliveries == 1 && consumer.holds_back(seq, record.time, now) {
             return Turn::Idle;
         }
-        scratch.clear();
-        scratch.extend_from_slice(&consumer.ack_prefix);
-        let ack = AckSubject {
-            stream: b"",
-            consumer: b"",
-            delivered: u64::from(deliveries),
-            stream_seq: seq.0,
-            consumer_seq: consumer.cursor.delivered.delivery.0 + 1,
-            time: record.time,
-            pending: consumer.pending - u64::from(deliveries == 1 && consumer.pending > 0),
-        };
-        ack.write_tail(scratch);
+        consumer.write_ack_reply(&record, deliveries, scratch);
         let ack_len = scratch.len();
         let size = record.subject.len() + ack_len + record.payload.len();
         let mut message = Outgoing {
@@ -330,12 +349,7 @@ fn deliver<O: Outbox>(
         };
         let bare;
         if consumer.config.headers_only {
-            let mut header = Vec::new();
-            let body_len = record.body().len() as u64;
-            HeaderWriter::from_block(&mut header, record.header())
-                .number(names::MSG_SIZE, body_len)
-                .finish();
-            bare = header;
+            bare = without_body(&record);
             message.payload = &bare;
             message.header_len = bare.len();
         }
@@ -355,13 +369,7 @@ fn deliver<O: Outbox>(
         if consumer.flow.is_some() {
             ask_flow(engine, consumer, size, out);
         }
-        if congested {
-            let rest = REST * (1 << consumer.rests.min(RESTS_MAX));
-            consumer.rests += 1;
-            consumer.not_before = Some(consumer.not_before.unwrap_or(now).max(now + rest));
-            return Turn::Idle;
-        }
-        consumer.rests = 0;
+        consumer.rest(congested, now);
         if consumer.not_before.is_some_and(|at| at > now) {
             return Turn::Idle;
         }
@@ -371,6 +379,15 @@ fn deliver<O: Outbox>(
         }
     }
     Turn::More
+}
+
+/// The header block of a message whose body is left out.
+fn without_body(record: &Record<'_>) -> Vec<u8> {
+    let mut header = Vec::new();
+    HeaderWriter::from_block(&mut header, record.header())
+        .number(names::MSG_SIZE, record.body().len() as u64)
+        .finish();
+    header
 }
 
 /// Sends to the receiver of a push consumer; says whether it is far behind,

@@ -6,8 +6,6 @@
 //! block which is not in memory is put aside until it has been read.
 
 use super::answers::{Answers, OnFailure};
-use super::block::Block;
-use super::log_read::NeedBlock;
 use super::removal::Progress;
 use super::request::Request;
 use super::rows;
@@ -37,12 +35,6 @@ const UNCOMMITTED_MAX: u64 = 8 * 1024 * 1024;
 
 /// What a message or an answer that waits takes beside its bytes.
 const WAITING_COST: usize = 96;
-
-/// A block that could not be read is asked for again after this.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
-
-/// Requests that may wait for a block.
-const PARKED_MAX: usize = 4096;
 
 /// Work that needs a block.
 pub(super) enum Job {
@@ -97,31 +89,31 @@ pub(crate) struct Streams {
     pub(crate) health: Health,
     // Towards the disk.
     /// Removed streams whose data the store still has.
-    removed: Vec<StreamId>,
-    removed_consumers: Vec<(StreamId, ConsumerId)>,
+    pub(super) removed: Vec<StreamId>,
+    pub(super) removed_consumers: Vec<(StreamId, ConsumerId)>,
     /// Consumers whose configuration is to be written.
     pub(super) consumer_rows: Vec<(StreamId, ConsumerId)>,
-    dirty: Vec<StreamId>,
+    pub(super) dirty: Vec<StreamId>,
     /// Somebody waits for the next batch.
-    is_urgent: bool,
-    cursors_due: Option<Time>,
+    pub(super) is_urgent: bool,
+    pub(super) cursors_due: Option<Time>,
     pub(super) answers: Answers,
     /// Work that waits for the next batch.
-    waiting_commit: Vec<Job>,
+    pub(super) waiting_commit: Vec<Job>,
     pub(super) in_flight: Option<InFlight>,
     /// Bytes stored since the batch that is in flight.
-    uncommitted: u64,
+    pub(super) uncommitted: u64,
     // From the disk.
-    wanted: Vec<BlockKey>,
-    loading: HashSet<BlockKey, FixedState>,
-    parked: HashMap<BlockKey, Vec<Job>, FixedState>,
-    parked_requests: usize,
+    pub(super) wanted: Vec<BlockKey>,
+    pub(super) loading: HashSet<BlockKey, FixedState>,
+    pub(super) parked: HashMap<BlockKey, Vec<Job>, FixedState>,
+    pub(super) parked_requests: usize,
     /// Work whose block could not be read, and when that is tried again.
-    failed_jobs: Vec<Job>,
-    retry_due: Option<Time>,
+    pub(super) failed_jobs: Vec<Job>,
+    pub(super) retry_due: Option<Time>,
     /// The blocks in memory with their lengths, oldest first.
-    cache: VecDeque<(BlockKey, usize)>,
-    cache_len: usize,
+    pub(super) cache: VecDeque<(BlockKey, usize)>,
+    pub(super) cache_len: usize,
     // Towards consumers.
     pub(super) ready: VecDeque<(StreamId, ConsumerId)>,
     pub(super) advancing: VecDeque<StreamId>,
@@ -431,157 +423,6 @@ impl Streams {
         self.uncommitted = 0;
         self.is_urgent = false;
         self.cursors_due = None;
-    }
-
-    // From the disk.
-
-    /// Puts a job aside until a block is there.
-    pub(super) fn park(&mut self, need: NeedBlock, job: Job) {
-        let NeedBlock(key) = need;
-        if matches!(job, Job::Request(_)) {
-            self.parked_requests += 1;
-        }
-        self.want(key);
-        self.parked.entry(key).or_default().push(job);
-    }
-
-    /// Asks for a block.
-    pub(super) fn want(&mut self, key: BlockKey) {
-        if self.loading.insert(key) {
-            self.wanted.push(key);
-        }
-    }
-
-    /// Whether one more request may wait for the next batch.
-    pub(super) fn has_room_to_wait(&self) -> bool {
-        self.waiting_commit.len() < PARKED_MAX
-    }
-
-    /// Whether one more request may be put aside.
-    pub(super) fn has_room_to_park(&self) -> bool {
-        self.parked_requests < PARKED_MAX
-    }
-
-    /// The blocks to be read, since the last call.
-    pub(crate) fn take_wanted(&mut self) -> Vec<BlockKey> {
-        std::mem::take(&mut self.wanted)
-    }
-
-    /// A block was read; `None` if it is not there or cannot be read.
-    pub(crate) fn loaded<O: Outbox>(
-        &mut self,
-        engine: &mut Engine,
-        now: Time,
-        key: BlockKey,
-        block: Option<Block>,
-        out: &mut O,
-    ) {
-        if !self.loading.remove(&key) {
-            return;
-        }
-        if let Some(stream) = self.streams.get_mut(&key.stream) {
-            let lost = stream.log.lost;
-            stream.log.adopt(block, key);
-            if stream.log.lost > lost {
-                stream.row_dirty = true;
-                self.changed(key.stream);
-                self.recount(key.stream);
-            }
-            self.arrived(key.stream);
-        }
-        let jobs = self.parked.remove(&key).unwrap_or_default();
-        for job in jobs {
-            if matches!(job, Job::Request(_)) {
-                self.parked_requests -= 1;
-            }
-            self.run_job(engine, job, now, out);
-        }
-        self.shrink_cache();
-    }
-
-    /// A block could not be read. Requests for it are refused; what the
-    /// streams want for themselves they try again a little later.
-    pub(crate) fn load_failed<O: Outbox>(
-        &mut self,
-        engine: &mut Engine,
-        now: Time,
-        key: BlockKey,
-        out: &mut O,
-    ) {
-        self.loading.remove(&key);
-        for job in self.parked.remove(&key).unwrap_or_default() {
-            if let Job::Request(request) = job {
-                self.parked_requests -= 1;
-                self.refuse(engine, &request, out);
-            } else {
-                self.failed_jobs.push(job);
-                self.retry_due.get_or_insert(now + RETRY_PAUSE);
-            }
-        }
-    }
-
-    /// Tries again what failed for want of a block.
-    pub(super) fn retry<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
-        if self.retry_due.take_if(|due| *due <= now).is_some() {
-            for job in std::mem::take(&mut self.failed_jobs) {
-                self.run_job(engine, job, now, out);
-            }
-        }
-    }
-
-    /// What could wait is due.
-    pub(crate) fn hurry(&mut self) {
-        self.is_urgent |= !self.is_settled();
-    }
-
-    fn run_job<O: Outbox>(&mut self, engine: &mut Engine, job: Job, now: Time, out: &mut O) {
-        match job {
-            Job::Serve(stream, consumer) => self.make_ready(stream, consumer),
-            Job::Advance(stream) => self.advance_later(stream),
-            Job::Request(request) => self.handle(engine, *request, now, out),
-            Job::Count(stream, consumer) => self.count(stream, consumer),
-            Job::Recall(stream) => self.recall(stream),
-        }
-    }
-
-    /// Counts the blocks that came into a stream's memory.
-    pub(super) fn arrived(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        if stream.is_volatile() {
-            stream.log.take_arrived();
-            return;
-        }
-        let arrived: Vec<BlockKey> = stream.log.take_arrived().collect();
-        for key in arrived {
-            let len = stream.log.resident_len(key.first);
-            self.cache_len += len;
-            self.cache.push_back((key, len));
-        }
-    }
-
-    /// Lets go of the blocks that came in first, until the rest fits.
-    pub(super) fn shrink_cache(&mut self) {
-        let mut tries = self.cache.len();
-        while self.cache_len > self.config.tuning.cache_len && tries > 0 {
-            tries -= 1;
-            let Some((key, len)) = self.cache.pop_front() else {
-                return;
-            };
-            self.cache_len -= len;
-            let Some(stream) = self.streams.get_mut(&key.stream) else {
-                continue;
-            };
-            // What is still to be written stays, and is asked again.
-            if stream.log.evict(key.first) == 0 {
-                let len = stream.log.resident_len(key.first);
-                if len > 0 {
-                    self.cache_len += len;
-                    self.cache.push_back((key, len));
-                }
-            }
-        }
     }
 
     // Work that is due.
