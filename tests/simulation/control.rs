@@ -273,6 +273,18 @@ impl World {
         };
         if exists {
             self.on_all(insert);
+            // Time has passed, in which others may have come of age.
+            let may_overcount = self
+                .model
+                .streams
+                .get(name)
+                .is_none_or(|stream| !stream.is_exact());
+            self.on_all(|model| {
+                let stream = model.streams.get_mut(name);
+                if let Some(state) = stream.and_then(|stream| stream.consumers.get_mut(consumer)) {
+                    state.may_overcount |= may_overcount;
+                }
+            });
         } else {
             self.on_all(|model| {
                 if let Some(stream) = model.streams.get_mut(name) {
@@ -464,6 +476,7 @@ fn start(stream: &StreamModel, incarnation: u64, settings: ConsumerSettings) -> 
         deliveries: 0,
         unacked: BTreeMap::new(),
         ahead: BTreeSet::new(),
+        may_overcount: !stream.is_exact(),
     };
     let meant: Vec<(u64, String)> = stream
         .messages
