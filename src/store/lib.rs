@@ -16,23 +16,30 @@
 //!
 //! How the file is laid out, and what it costs to write, is in `README.md`.
 
+mod changes;
+mod commit;
 mod config;
 mod error;
 #[cfg(feature = "test-backend")]
 pub mod fault;
 mod handle;
+mod journal;
 mod layout;
 mod maintenance;
 mod medium;
 mod opening;
 mod reader;
+mod record;
 mod recovery;
+mod replay;
 mod stats;
 mod store;
+mod tables;
 mod verify;
 mod writer;
 
-pub use config::{CACHE_BYTES, IDLE_PAUSE, RETRY_FIRST, RETRY_MAX, StoreConfig};
+pub use commit::Commit;
+pub use config::{CACHE_BYTES, IDLE_PAUSE, JOURNAL_BYTES, RETRY_FIRST, RETRY_MAX, StoreConfig};
 pub use error::StoreError;
 pub use handle::{Event, LOADS_MAX, Refused, StoreHandle, WhyRefused};
 pub use layout::STORED_BLOCK_LEN_MAX;
@@ -40,5 +47,5 @@ pub use maintenance::{Compacted, compact, verify};
 pub use opening::Opened;
 pub use recovery::{Recovered, recover};
 pub use stats::{Histogram, StoreStats};
-pub use store::{Commit, Loaded, Store};
+pub use store::{Loaded, Store};
 pub use verify::{DAMAGE_LISTED_MAX, Damage, DamageKind, VerifyReport};
