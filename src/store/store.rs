@@ -7,6 +7,7 @@ use crate::journal::{Journal, JournalOpener, journal_path};
 use crate::medium::{Meter, Opener, check_path, open_file};
 use crate::opening::{self, Opened};
 use crate::replay;
+use crate::stats::{Counters, StoreStats};
 use crate::tables::read_block;
 use bytes::Bytes;
 use log::warn;
@@ -102,6 +103,13 @@ impl Store {
     /// What was found when the store was opened.
     pub fn opened(&self) -> &Opened {
         &self.opened
+    }
+
+    /// What has been written since the start; the rest of the figures is the
+    /// handle's.
+    pub fn stats(&self) -> StoreStats {
+        let source = &self.source;
+        Counters::default().read(&source.meter, &source.journal_meter)
     }
 
     pub(crate) fn source(&self) -> &Source {
