@@ -2,8 +2,8 @@
 //! where it should be.
 
 use crate::util::{
-    Model, Random, TempDir, all_keys, block, content, key, open_file, open_on, put, random_batch,
-    seeds, test_config,
+    Model, Random, TempDir, all_keys, block, content, key, open_file, put, random_batch, seeds,
+    test_config,
 };
 use midge_engine::{Batch, ConsumerId, RowKey, StreamId, Write};
 use midge_store::fault::FaultDisk;
