@@ -18,6 +18,11 @@ pub const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// The pause between attempts doubles up to this.
 pub const RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// How long the journal may get before what it holds is brought into the
+/// file: some five thousand small messages, for one checkpoint of 20 ms. What
+/// is in it is in memory too, once, so that this also bounds that.
+pub const JOURNAL_BYTES: usize = 4 << 20;
+
 /// Where a store is and how it behaves.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
@@ -25,6 +30,9 @@ pub struct StoreConfig {
     pub path: PathBuf,
     /// [`CACHE_BYTES`] unless set.
     pub cache_bytes: usize,
+    /// [`JOURNAL_BYTES`] unless set. With 0 there is none, and every batch is
+    /// committed to the file at once.
+    pub journal_bytes: usize,
     /// [`IDLE_PAUSE`] unless set.
     pub idle_pause: Duration,
     /// [`RETRY_FIRST`] unless set.
@@ -39,6 +47,7 @@ impl StoreConfig {
         StoreConfig {
             path: path.into(),
             cache_bytes: CACHE_BYTES,
+            journal_bytes: JOURNAL_BYTES,
             idle_pause: IDLE_PAUSE,
             retry_first: RETRY_FIRST,
             retry_max: RETRY_MAX,

@@ -5,11 +5,12 @@
 //! as events. The loop is woken once events wait for it, from whichever
 //! thread made them.
 
+use crate::commit::Commit;
 use crate::error::StoreError;
 use crate::opening::Opened;
 use crate::reader::{self, ReaderState};
 use crate::stats::{Counters, StoreStats};
-use crate::store::{Commit, Source, Store};
+use crate::store::{Source, Store};
 use crate::verify::VerifyReport;
 use crate::writer::{self, WriterState};
 use log::error;
@@ -144,11 +145,10 @@ impl<S: RowSink + Default + Send + 'static> StoreHandle<S> {
             threads: Vec::new(),
         };
         let shared = Arc::clone(&handle.shared);
-        let is_settled = !opened.was_repaired;
         handle.threads.push(
             thread::Builder::new()
                 .name("store-writer".into())
-                .spawn(move || writer::run(&shared, is_settled))?,
+                .spawn(move || writer::run(&shared))?,
         );
         let shared = Arc::clone(&handle.shared);
         handle.threads.push(
@@ -243,7 +243,10 @@ impl<S> StoreHandle<S> {
 
     /// What has been done since the start.
     pub fn stats(&self) -> StoreStats {
-        self.shared.counters.read(&self.shared.source.meter)
+        let source = &self.shared.source;
+        self.shared
+            .counters
+            .read(&source.meter, &source.journal_meter)
     }
 
     /// Ends: makes the batches that were taken durable, the file ready for a

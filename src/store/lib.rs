@@ -1,11 +1,15 @@
 //! Blocks and rows on a disk.
 //!
-//! This crate owns the file and the only two threads that touch it. It keeps
+//! This crate owns the file, its journal, and the only two threads that touch it. It keeps
 //! what the engine hands it under the keys the engine gives, makes a
 //! [`Batch`](midge_engine::Batch) durable as a whole or not at all, and
 //! guards what it reads with checksums: redb does not notice a flipped bit.
 //! It knows nothing of what a stream is; a summary is the one row it can
 //! make anew.
+//!
+//! A small batch is made durable in a journal beside the file, and reaches the
+//! file's tables with many others; who uses the crate sees nothing of that
+//! but the time it saves.
 //!
 //! - [`Store`] is the file: opened, read, written and closed on the caller's
 //!   thread.
@@ -19,23 +23,30 @@
 // See the feature in the manifest.
 #![cfg(feature = "streams")]
 
+mod changes;
+mod commit;
 mod config;
 mod error;
 #[cfg(feature = "test-backend")]
 pub mod fault;
 mod handle;
+mod journal;
 mod layout;
 mod maintenance;
 mod medium;
 mod opening;
 mod reader;
+mod record;
 mod recovery;
+mod replay;
 mod stats;
 mod store;
+mod tables;
 mod verify;
 mod writer;
 
-pub use config::{CACHE_BYTES, IDLE_PAUSE, RETRY_FIRST, RETRY_MAX, StoreConfig};
+pub use commit::Commit;
+pub use config::{CACHE_BYTES, IDLE_PAUSE, JOURNAL_BYTES, RETRY_FIRST, RETRY_MAX, StoreConfig};
 pub use error::StoreError;
 pub use handle::{Event, LOADS_MAX, Refused, StoreHandle, WhyRefused};
 pub use layout::STORED_BLOCK_LEN_MAX;
@@ -43,5 +54,5 @@ pub use maintenance::{Compacted, compact, verify, verify_into};
 pub use opening::Opened;
 pub use recovery::{Recovered, recover};
 pub use stats::{Histogram, StoreStats};
-pub use store::{Commit, Loaded, Store};
+pub use store::{Loaded, Store};
 pub use verify::{DAMAGE_LISTED_MAX, Damage, DamageKind, VerifyReport, damage_in};

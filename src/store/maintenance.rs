@@ -48,8 +48,10 @@ pub fn verify_into(path: &Path, sink: &mut dyn RowSink) -> Result<VerifyReport, 
         Err(StoreError::Damaged { what, .. }) => return Ok(unsound(what)),
         other => other?,
     };
-    let db = store.database_mut();
-    match contain(path, "verify", || db.check_integrity().map_err(boxed)) {
+    let checked = contain(path, "verify", || {
+        store.database_mut()?.check_integrity().map_err(boxed)
+    });
+    match checked {
         Err(StoreError::Damaged { .. }) => {
             report.pages_are_sound = Some(false);
             return Ok(report);
@@ -73,8 +75,10 @@ pub fn compact(path: &Path) -> Result<Compacted, StoreError> {
     let before = length(path)?;
     let mut store = open_existing(path)?;
     for _ in 0..PASSES_MAX {
-        let db = store.database_mut();
-        if !contain(path, "compact", || db.compact().map_err(boxed))? {
+        let compacted = contain(path, "compact", || {
+            store.database_mut()?.compact().map_err(boxed)
+        })?;
+        if !compacted {
             break;
         }
     }

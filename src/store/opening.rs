@@ -1,19 +1,24 @@
 //! Opening: whose file is it, which format, and what rows are in it.
 
 use crate::error::StoreError;
-use crate::layout::{BLOCKS, FORMAT, FORMAT_ROW, META, ROWS, open_row, parse_row_key};
+use crate::layout::{
+    BLOCKS, FORMAT, FORMAT_ROW, ID_ROW, JOURNAL_ROW, META, ROUND_ROW, ROWS, open_row, parse_row_key,
+};
 use crate::medium::Medium;
-use crate::store::{Source, Store, boxed, contain, parse, read_block};
+use crate::store::{Source, Store, boxed, contain, parse};
+use crate::tables::read_block;
 use log::{info, warn};
 use midge_engine::{RowKey, RowSink, summarize};
 use redb::{
     Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
     StorageError, TableHandle,
 };
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 /// What was found when a store was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +34,11 @@ pub struct Opened {
     pub unknown_rows: u64,
     /// The file had not been closed and had to be walked.
     pub was_repaired: bool,
+    /// Batches that were only in the journal and are in the file now.
+    pub replayed: u64,
+    /// Batches that had been reported durable and are lost, because one in
+    /// the journal is damaged: it and those behind it.
+    pub lost_batches: u64,
 }
 
 /// Opens the file and sees to its format.
@@ -127,12 +137,22 @@ fn upgrade(db: &Database, _from: u64) -> Result<(), Box<redb::Error>> {
     transaction.set_quick_repair(true);
     transaction.open_table(ROWS).map_err(boxed)?;
     transaction.open_table(BLOCKS).map_err(boxed)?;
-    transaction
-        .open_table(META)
-        .map_err(boxed)?
-        .insert(FORMAT_ROW, FORMAT)
-        .map_err(boxed)?;
+    let mut meta = transaction.open_table(META).map_err(boxed)?;
+    meta.insert(FORMAT_ROW, FORMAT).map_err(boxed)?;
+    // From 1 to 2: there is a journal.
+    if meta.get(ID_ROW).map_err(boxed)?.is_none() {
+        meta.insert(ID_ROW, random()).map_err(boxed)?;
+        meta.insert(ROUND_ROW, 1).map_err(boxed)?;
+        meta.insert(JOURNAL_ROW, 0).map_err(boxed)?;
+    }
+    drop(meta);
     transaction.commit().map_err(boxed)
+}
+
+/// What no sender of messages can guess, so that none can make one that is
+/// taken for a record of the journal.
+fn random() -> u64 {
+    RandomState::new().hash_one(SystemTime::now())
 }
 
 /// Hands all rows to the sink. Blocks are read only where a summary is

@@ -7,9 +7,12 @@
 
 use crate::config::StoreConfig;
 use crate::error::StoreError;
+use crate::journal::{Header, journal_error, journal_path, whose};
 use crate::layout::{BLOCKS, ROWS, open_row, parse_row_key, row_key, seal_row};
 use crate::medium::open_file;
-use crate::store::{Store, boxed, contain, parse, read_block};
+use crate::replay::{Meta, gather};
+use crate::store::{Store, boxed, contain, parse};
+use crate::tables::{Tables, read_block};
 use crate::verify::next_block;
 use log::warn;
 use midge_engine::{RowKey, RowSink, summarize};
@@ -52,7 +55,10 @@ pub struct Recovered {
     pub records: u64,
     /// Records in them that are not.
     pub lost_records: u64,
-    /// All rows and blocks could be found. If not, there may have been more.
+    /// Batches that were only in the journal.
+    pub journaled: u64,
+    /// All rows, blocks and batches could be found. If not, there may have
+    /// been more.
     pub is_complete: bool,
 }
 
@@ -81,10 +87,52 @@ pub fn recover(from: &Path, to: &Path) -> Result<Recovered, StoreError> {
         is_whole
     })?;
     let blocks = copy(&found, from, &store, BLOCKS, |_, _| true)?;
-    recovered.is_complete = rows && blocks;
+    let (journaled, is_all) = journaled(&found, from, &store)?;
+    recovered.journaled = journaled;
+    recovered.is_complete = rows && blocks && is_all;
     summaries(&store, &mut recovered)?;
     store.close()?;
     Ok(recovered)
+}
+
+/// Brings over what is only in the journal. Says how many batches that were
+/// and whether they were all.
+fn journaled(found: &ReadOnlyDatabase, from: &Path, to: &Store) -> Result<(u64, bool), StoreError> {
+    let meta = contain(from, "read", || {
+        Meta::read(&found.begin_read().map_err(boxed)?)
+    });
+    let meta = match meta {
+        // A file of the first format has no journal.
+        Ok(None) => return Ok((0, true)),
+        Ok(Some(meta)) if !meta.may_hold => return Ok((0, true)),
+        Ok(Some(meta)) => meta,
+        Err(error) => {
+            warn!("{error}; what is in its journal stays there");
+            return Ok((0, false));
+        }
+    };
+    let bytes = match std::fs::read(journal_path(from)) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            warn!("{}", journal_error(from, "read", error));
+            return Ok((0, false));
+        }
+    };
+    let (changes, replayed) = contain(to.path(), "read", || {
+        let snapshot = to.snapshot()?;
+        Ok(gather(from, &bytes, meta.name, |key| {
+            Ok(read_block(&snapshot, key)?.map(|(bytes, _)| bytes))
+        }))
+    })??;
+    contain(to.path(), "write to", || {
+        let transaction = to.begin_write()?;
+        Tables::open(&transaction)?
+            .apply_changes(&changes)
+            .map_err(boxed)?;
+        transaction.commit().map_err(boxed)
+    })?;
+    let is_ours = whose(&bytes, meta.name.file) == Header::Ours;
+    Ok((replayed.batches, is_ours && replayed.lost == 0))
 }
 
 fn io_error(path: &Path, doing: &'static str, source: io::Error) -> StoreError {

@@ -1,29 +1,34 @@
 //! The file, on the caller's thread.
 
+use crate::changes::Changes;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
-use crate::layout::{
-    BLOCKS, PART_HEAD_LEN, PART_KEY_LEN, PART_LEN, Parts, ROW_KEY_LEN, ROWS, parse_part_key,
-    part_key, parts, parts_of_stream, read_part, row_key, rows_of, seal_row,
-};
+use crate::journal::{Journal, JournalOpener, journal_path};
 use crate::medium::{Meter, Opener, check_path, open_file};
 use crate::opening::{self, Opened};
+use crate::replay;
+use crate::stats::{Counters, StoreStats};
+use crate::tables::read_block;
 use bytes::Bytes;
-use log::debug;
-use midge_engine::{Batch, Block, BlockKey, RowSink, Write};
-use redb::{Database, ReadTransaction, ReadableDatabase, Table, TableError, WriteTransaction};
+use log::{debug, warn};
+use midge_engine::{Block, BlockKey, RowSink, Write};
+use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
 
 /// A store, open.
 ///
 /// Dropping it is like [`Store::close`] without the chance to hear of errors.
 #[derive(Debug)]
 pub struct Store {
-    db: Database,
+    /// There until it is closed.
+    db: Option<Database>,
+    /// Held by whoever commits, for as long as that takes.
+    pub(crate) journal: Mutex<Journal>,
+    /// What is durable and not in the tables. Held for moments only.
+    pub(crate) pending: Mutex<Arc<Changes>>,
     source: Source,
     opened: Opened,
 }
@@ -34,23 +39,14 @@ pub(crate) struct Source {
     pub(crate) config: StoreConfig,
     pub(crate) opener: Opener,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) journal_opener: JournalOpener,
+    pub(crate) journal_meter: Arc<Meter>,
 }
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.config.fmt(f)
     }
-}
-
-/// What a commit took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Commit {
-    /// From taking the batch to being told that it is durable.
-    pub duration: Duration,
-    /// What the batch held: the bytes of its blocks and rows.
-    pub batch_bytes: u64,
-    /// What was written to the file for it.
-    pub written_bytes: u64,
 }
 
 /// A block that was read.
@@ -76,6 +72,8 @@ impl Store {
             config: config.clone(),
             opener: Arc::new(move || open_file(&path)),
             meter: Arc::default(),
+            journal_opener: journal_opener(&config.path),
+            journal_meter: Arc::default(),
         };
         source.open(sink)
     }
@@ -86,12 +84,18 @@ impl Store {
     pub fn open_with_backend(
         config: &StoreConfig,
         opener: impl Fn() -> std::io::Result<Box<dyn redb::StorageBackend>> + Send + Sync + 'static,
+        journal: impl Fn(bool) -> std::io::Result<Option<Box<dyn redb::StorageBackend>>>
+        + Send
+        + Sync
+        + 'static,
         sink: &mut dyn RowSink,
     ) -> Result<Store, StoreError> {
         let source = Source {
             config: config.clone(),
             opener: Arc::new(opener),
             meter: Arc::default(),
+            journal_opener: Arc::new(journal),
+            journal_meter: Arc::default(),
         };
         source.open(sink)
     }
@@ -99,6 +103,13 @@ impl Store {
     /// What was found when the store was opened.
     pub fn opened(&self) -> &Opened {
         &self.opened
+    }
+
+    /// What has been written since the start; the rest of the figures is the
+    /// handle's.
+    pub fn stats(&self) -> StoreStats {
+        let source = &self.source;
+        Counters::default().read(&source.meter, &source.journal_meter)
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -109,65 +120,58 @@ impl Store {
         &self.source.config.path
     }
 
-    /// Makes a batch durable as a whole. After an error nothing is known:
-    /// the store must be opened again to see whether the batch is there.
-    pub fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
-        if let Some(Write::PutBlock(key, bytes)) = batch.writes.iter().find(|w| is_too_long(w)) {
-            return Err(StoreError::TooLong {
-                key: *key,
-                len: bytes.len(),
-            });
-        }
-        let begun = Instant::now();
-        let written = self.source.meter.written.load(Ordering::Relaxed);
-        self.commit_writes(batch, false)?;
-        Ok(Commit {
-            duration: begun.elapsed(),
-            batch_bytes: batch.writes.iter().map(len_of).sum(),
-            written_bytes: self.source.meter.written.load(Ordering::Relaxed) - written,
-        })
-    }
-
-    /// Writes down which pages are free, so that the file can be opened
-    /// without walking it, whatever happens until the next batch.
-    pub fn settle(&self) -> Result<(), StoreError> {
-        self.commit_writes(&Batch::default(), true)
-    }
-
-    fn commit_writes(&self, batch: &Batch, settle: bool) -> Result<(), StoreError> {
-        contain(self.path(), "write to", || {
-            let mut transaction = self.begin_write()?;
-            transaction.set_quick_repair(settle);
-            apply(&transaction, batch)?;
-            transaction.commit().map_err(boxed)
-        })
-    }
-
     /// Reads a block from what is durable now; `None` if there is none under
     /// this key.
     pub fn load(&self, key: BlockKey) -> Result<Option<Loaded>, StoreError> {
-        let found = contain(self.path(), "read", || read_block(&self.snapshot()?, key))?;
+        // In this order: what a checkpoint takes from the one is in the other
+        // before.
+        let pending = self.with_pending(|pending| pending.block(key).map(|bytes| bytes.cloned()));
+        let found = match pending {
+            Some(bytes) => bytes.map(|bytes| (bytes, true)),
+            None => contain(self.path(), "read", || read_block(&self.snapshot()?, key))?,
+        };
         Ok(found.map(|(bytes, is_whole)| parse(key, bytes, is_whole)))
     }
 
     pub(crate) fn begin_write(&self) -> Result<WriteTransaction, Box<redb::Error>> {
-        self.db.begin_write().map_err(boxed)
+        self.db()?.begin_write().map_err(boxed)
     }
 
     pub(crate) fn snapshot(&self) -> Result<ReadTransaction, Box<redb::Error>> {
-        self.db.begin_read().map_err(boxed)
+        self.db()?.begin_read().map_err(boxed)
     }
 
-    /// Lets go of the file, ready for a quick start.
-    pub fn close(self) -> Result<(), StoreError> {
-        let Store { db, source, .. } = self;
-        contain(&source.config.path, "close", move || {
-            db.close().map_err(boxed)
-        })
+    fn db(&self) -> Result<&Database, Box<redb::Error>> {
+        self.db
+            .as_ref()
+            .ok_or_else(|| Box::new(redb::Error::DatabaseClosed))
     }
 
-    pub(crate) fn database_mut(&mut self) -> &mut Database {
-        &mut self.db
+    pub(crate) fn database_mut(&mut self) -> Result<&mut Database, Box<redb::Error>> {
+        self.db
+            .as_mut()
+            .ok_or_else(|| Box::new(redb::Error::DatabaseClosed))
+    }
+
+    /// Lets go of the file, ready for a quick start and complete without its
+    /// journal.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        let finished = self.finish();
+        let closed = match self.db.take() {
+            Some(db) => contain(self.path(), "close", || db.close().map_err(boxed)),
+            None => Ok(()),
+        };
+        finished.and(closed)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.db.is_some()
+            && let Err(error) = self.finish()
+        {
+            warn!("{error}");
+        }
     }
 }
 
@@ -175,14 +179,28 @@ impl Source {
     pub(crate) fn open(&self, sink: &mut dyn RowSink) -> Result<Store, StoreError> {
         check_path(&self.config.path)?;
         let (db, was_repaired) = opening::open_database(self)?;
+        let (mut journal, replayed) = replay::replay(&db, self)?;
+        journal.is_plain = was_repaired && replayed.batches == 0;
         let mut store = Store {
-            db,
+            db: Some(db),
+            journal: Mutex::new(journal),
+            pending: Mutex::default(),
             source: self.clone(),
             opened: Opened::default(),
         };
         store.opened = opening::read_rows(&store, sink)?;
         store.opened.was_repaired = was_repaired;
+        store.opened.replayed = replayed.batches;
+        store.opened.lost_batches = replayed.lost;
         Ok(store)
+    }
+
+    /// Bytes written so far, to both files.
+    pub(crate) fn written(&self) -> u64 {
+        let both = [&self.meter, &self.journal_meter];
+        both.map(|meter| meter.written.load(Ordering::Relaxed))
+            .iter()
+            .sum()
     }
 }
 
@@ -205,6 +223,17 @@ pub(crate) fn contain<T>(
     }
 }
 
+/// Opens the journal of a real file.
+pub(crate) fn journal_opener(path: &Path) -> JournalOpener {
+    let path = journal_path(path);
+    Arc::new(move |make| {
+        if !make && !path.try_exists()? {
+            return Ok(None);
+        }
+        open_file(&path).map(Some)
+    })
+}
+
 /// redb's error is large; a box keeps the way back short.
 pub(crate) fn boxed(error: impl Into<redb::Error>) -> Box<redb::Error> {
     Box::new(error.into())
@@ -214,122 +243,12 @@ pub(crate) fn is_too_long(write: &Write) -> bool {
     matches!(write, Write::PutBlock(_, bytes) if bytes.len() > crate::STORED_BLOCK_LEN_MAX)
 }
 
-fn len_of(write: &Write) -> u64 {
+pub(crate) fn len_of(write: &Write) -> u64 {
     match write {
         Write::PutBlock(_, bytes) => bytes.len() as u64,
         Write::PutRow(_, value) => value.len() as u64,
         Write::RemoveBlock(_) | Write::RemoveRow(_) | Write::RemoveStream(_) => 0,
     }
-}
-
-type Rows<'a> = Table<'a, &'static [u8; ROW_KEY_LEN], &'static [u8]>;
-type Blocks<'a> = Table<'a, &'static [u8; PART_KEY_LEN], &'static [u8]>;
-
-fn apply(transaction: &WriteTransaction, batch: &Batch) -> Result<(), Box<redb::Error>> {
-    if batch.writes.is_empty() {
-        return Ok(());
-    }
-    let mut rows: Rows<'_> = transaction.open_table(ROWS).map_err(boxed)?;
-    let mut blocks: Blocks<'_> = transaction.open_table(BLOCKS).map_err(boxed)?;
-    for write in &batch.writes {
-        match write {
-            Write::PutBlock(key, bytes) => put_block(&mut blocks, *key, bytes).map_err(boxed)?,
-            Write::RemoveBlock(key) => remove_block(&mut blocks, *key).map_err(boxed)?,
-            Write::PutRow(key, value) => {
-                let key = row_key(*key);
-                rows.insert(&key, &seal_row(&key, value)[..])
-                    .map_err(boxed)?;
-            }
-            Write::RemoveRow(key) => {
-                rows.remove(&row_key(*key)).map_err(boxed)?;
-            }
-            Write::RemoveStream(stream) => {
-                let (first, last) = rows_of(*stream);
-                rows.retain_in::<&[u8; ROW_KEY_LEN], _>(&first..=&last, |_, _| false)
-                    .map_err(boxed)?;
-                let (first, last) = parts_of_stream(*stream);
-                blocks
-                    .retain_in::<&[u8; PART_KEY_LEN], _>(&first..=&last, |_, _| false)
-                    .map_err(boxed)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn put_block(
-    blocks: &mut Blocks<'_>,
-    key: BlockKey,
-    bytes: &Bytes,
-) -> Result<(), redb::StorageError> {
-    let count = parts(bytes.len());
-    let mut had = 0;
-    for part in 0..count {
-        let chunk = &bytes[part * PART_LEN..bytes.len().min((part + 1) * PART_LEN)];
-        let mut stored = Vec::with_capacity(PART_HEAD_LEN + chunk.len());
-        stored.extend_from_slice(&(count as u16).to_le_bytes());
-        stored.extend_from_slice(chunk);
-        let before = blocks.insert(&part_key(key, part as u16), &stored[..])?;
-        if part == 0 {
-            had = before.map_or(0, |before| parts_said(before.value()));
-        }
-    }
-    if had > count {
-        remove_parts(blocks, key, count)?;
-    }
-    Ok(())
-}
-
-/// How many parts a block may have by what its first part says: all, if that
-/// is damaged.
-fn parts_said(stored: &[u8]) -> usize {
-    read_part(stored).map_or(usize::MAX, |(count, _)| count)
-}
-
-fn remove_block(blocks: &mut Blocks<'_>, key: BlockKey) -> Result<(), redb::StorageError> {
-    let had = match blocks.remove(&part_key(key, 0))? {
-        Some(before) => parts_said(before.value()),
-        // Its first part may have been lost.
-        None => usize::MAX,
-    };
-    if had > 1 {
-        remove_parts(blocks, key, 1)?;
-    }
-    Ok(())
-}
-
-fn remove_parts(
-    blocks: &mut Blocks<'_>,
-    key: BlockKey,
-    from: usize,
-) -> Result<(), redb::StorageError> {
-    let (first, last) = (part_key(key, from as u16), part_key(key, u16::MAX));
-    blocks.retain_in::<&[u8; PART_KEY_LEN], _>(&first..=&last, |_, _| false)
-}
-
-/// A block's bytes and whether all of them are there.
-pub(crate) fn read_block(
-    snapshot: &ReadTransaction,
-    key: BlockKey,
-) -> Result<Option<(Bytes, bool)>, Box<redb::Error>> {
-    let blocks = match snapshot.open_table(BLOCKS) {
-        Ok(blocks) => blocks,
-        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-        Err(error) => return Err(boxed(error)),
-    };
-    let mut found = Parts::default();
-    let (first, last) = (part_key(key, 0), part_key(key, u16::MAX));
-    for entry in blocks
-        .range::<&[u8; PART_KEY_LEN]>(&first..=&last)
-        .map_err(boxed)?
-    {
-        let (stored_under, stored) = entry.map_err(boxed)?;
-        let (_, part) = parse_part_key(stored_under.value());
-        found.push(part, stored.value());
-    }
-    Ok(found
-        .finish()
-        .map(|(bytes, is_whole)| (Bytes::from(bytes), is_whole)))
 }
 
 pub(crate) fn parse(key: BlockKey, bytes: Bytes, is_whole: bool) -> Loaded {

@@ -9,7 +9,8 @@ use crate::layout::{
     BLOCKS, PART_KEY_LEN, ROW_KEY_LEN, ROWS, SUMMARY, open_row, parse_part_key, parse_row_key,
     part_key, parts_of_stream, row_key, row_key_of,
 };
-use crate::store::{Store, boxed, contain, read_block};
+use crate::store::{Store, boxed, contain};
+use crate::tables::read_block;
 use midge_engine::{Block, BlockKey, RowKey, Seq, StreamId, summarize};
 use redb::ReadTransaction;
 use std::fmt;
@@ -166,6 +167,10 @@ impl Store {
 
     /// Looks at a little more. True when that was the last.
     pub(crate) fn verify_slice(&self, walk: &mut Walk) -> Result<bool, StoreError> {
+        if matches!(walk.place, Place::Start) {
+            // What is looked at is what the tables hold.
+            self.bring_in()?;
+        }
         contain(self.path(), "verify", || {
             let snapshot = self.snapshot()?;
             match walk.place {

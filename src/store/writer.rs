@@ -41,24 +41,18 @@ enum Work {
     Stop,
 }
 
-pub(crate) fn run<S: RowSink + Default>(shared: &Shared<S>, mut is_settled: bool) {
+pub(crate) fn run<S: RowSink + Default>(shared: &Shared<S>) {
     loop {
+        let is_settled = with_store(shared, |store| Ok(store.is_settled())).unwrap_or(true);
         let result = match next(shared, is_settled) {
-            Work::Batch(batch) => {
-                is_settled = false;
-                commit(shared, &batch)
-            }
-            Work::Settle => {
-                is_settled = true;
-                settle(shared)
-            }
+            Work::Batch(batch) => commit(shared, &batch),
+            Work::Settle => settle(shared),
             Work::Stop => return close(shared),
         };
         if let Err(error) = result {
             fail(shared, error);
-            match reopen(shared) {
-                Some(was_repaired) => is_settled = !was_repaired,
-                None => return,
+            if !reopen(shared) {
+                return;
             }
         }
     }
@@ -166,15 +160,15 @@ fn fail<S>(shared: &Shared<S>, error: StoreError) {
     shared.report(Event::Failed(error));
 }
 
-/// Opens the file again, if need be after many attempts. Returns whether it
-/// had to be walked, or nothing if it is time to stop.
-fn reopen<S: RowSink + Default>(shared: &Shared<S>) -> Option<bool> {
+/// Opens the file again, if need be after many attempts. False if it is
+/// time to stop.
+fn reopen<S: RowSink + Default>(shared: &Shared<S>) -> bool {
     let config = &shared.source.config;
     let mut pause = config.retry_first;
     let mut said = String::new();
     loop {
         if wait_for_stop(shared, pause) {
-            return None;
+            return false;
         }
         pause = (pause * 2).min(config.retry_max);
         let mut sink = S::default();
@@ -191,7 +185,7 @@ fn reopen<S: RowSink + Default>(shared: &Shared<S>) -> Option<bool> {
                 state.is_suspect = false;
                 drop(state);
                 shared.report(Event::Reopened(sink, opened));
-                return Some(opened.was_repaired);
+                return true;
             }
             Err(error) => {
                 let text = error.to_string();

@@ -1,9 +1,11 @@
 //! Bits flip.
 
-use crate::util::{Random, TempDir, all_keys, block, key, open_on, put, random_batch, seeds};
+use crate::util::{
+    Model, Random, TempDir, all_keys, block, key, open_on, put, random_batch, seeds, test_config,
+};
 use midge_engine::{Batch, Block, BlockKey, RowKey, StreamId, Write};
 use midge_store::fault::FaultDisk;
-use midge_store::{StoreError, recover, verify};
+use midge_store::{Store, StoreConfig, StoreError, recover, verify};
 use std::collections::BTreeMap;
 
 const FLIPS: u64 = 150;
@@ -79,8 +81,8 @@ struct Tally {
 
 /// Opens a damaged image and reads all of it. Nothing may be there that was
 /// never written.
-fn read_all(what: &str, image: Vec<u8>, written: &Written, tally: &mut Tally) {
-    let disk = FaultDisk::holding(1, image);
+fn read_all(what: &str, images: (Vec<u8>, Vec<u8>), written: &Written, tally: &mut Tally) {
+    let disk = FaultDisk::holding(1, images.0, images.1);
     let Ok((store, rows)) = open_on(&disk) else {
         tally.refused += 1;
         return;
@@ -138,14 +140,18 @@ fn nothing_is_read_that_was_never_written() {
             written.note(&batch);
         }
         // Both as a crash leaves it and as a clean stop does.
-        let crashed = disk.image();
+        let crashed = (disk.image(), disk.journal());
         store.close().expect("closes");
-        let closed = disk.image();
+        let closed = (disk.image(), disk.journal());
         for number in 0..FLIPS {
-            let mut image = if number % 2 == 0 { &crashed } else { &closed }.clone();
-            let at = flip(&mut image, &mut random);
+            let mut images = if number % 2 == 0 { &crashed } else { &closed }.clone();
+            let at = if number % 8 == 0 {
+                flip(&mut images.1, &mut random)
+            } else {
+                flip(&mut images.0, &mut random)
+            };
             let what = format!("seed {seed}, flip {number} at byte {at}");
-            read_all(&what, image, &written, &mut tally);
+            read_all(&what, images, &written, &mut tally);
         }
     }
     println!("{tally:?}");
@@ -163,7 +169,7 @@ fn damage(disk: &FaultDisk, pattern: &[u8], at: usize) -> FaultDisk {
         }
     }
     assert!(hits > 0, "the pattern is in the file");
-    FaultDisk::holding(1, image)
+    FaultDisk::holding(1, image, disk.journal())
 }
 
 fn with_one_block() -> (FaultDisk, BlockKey, Vec<u8>) {
@@ -212,10 +218,24 @@ fn a_damaged_row_is_reported_and_a_damaged_record_left_out() {
     assert_eq!(loaded.block.present() + loaded.lost as usize, 3);
 }
 
+fn without_journal(disk: &FaultDisk) -> Store {
+    let config = StoreConfig {
+        journal_bytes: 0,
+        ..test_config()
+    };
+    Store::open_with_backend(
+        &config,
+        disk.opener(),
+        disk.journal_opener(),
+        &mut Model::default(),
+    )
+    .expect("opens")
+}
+
 #[test]
 fn what_is_whole_in_a_file_that_cannot_be_opened_is_got_out() {
     let disk = FaultDisk::new(1);
-    let (store, _) = open_on(&disk).expect("opens");
+    let store = without_journal(&disk);
     for first in [1, 10, 20] {
         let key = key(1, first);
         let writes = put(key, &block(key, &[100; 5], first as u8 | 0x80)).to_vec();
@@ -277,6 +297,7 @@ fn recovering_makes_nothing_up() {
             let at = flip(&mut image, &mut random);
             let dir = TempDir::new();
             std::fs::write(dir.file(), image).unwrap();
+            std::fs::write(dir.journal(), disk.journal()).unwrap();
             let to = dir.path().join("recovered.redb");
             if recover(&dir.file(), &to).is_err() {
                 continue;

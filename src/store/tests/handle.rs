@@ -121,9 +121,16 @@ fn an_idle_store_is_settled_so_that_a_crash_costs_no_walk() {
     };
     let (handle, woken) = start(&config);
     handle.submit(batch(key(1, 1), &[100])).expect("idle");
+    // Too large for the journal.
+    take(&handle, &woken, 1);
+    handle.submit(batch(key(1, 9), &[60_000])).expect("idle");
     take(&handle, &woken, 1);
     let copy = dir.path().join("copy.redb");
-    std::fs::copy(dir.file(), &copy).unwrap();
+    let copy_both = || {
+        std::fs::copy(dir.file(), &copy).unwrap();
+        std::fs::copy(dir.journal(), dir.path().join("copy.redb.journal")).unwrap();
+    };
+    copy_both();
     let (store, _) = open_file(&copy).expect("opens");
     assert!(store.opened().was_repaired, "a crash under load");
     drop(store);
@@ -132,7 +139,7 @@ fn an_idle_store_is_settled_so_that_a_crash_costs_no_walk() {
         assert!(begun.elapsed() < PATIENCE);
         std::thread::sleep(Duration::from_millis(5));
     }
-    std::fs::copy(dir.file(), &copy).unwrap();
+    copy_both();
     let (store, _) = open_file(&copy).expect("opens");
     assert!(!store.opened().was_repaired, "a crash after an idle pause");
     assert_eq!(handle.stats().settled, 1, "once is enough");

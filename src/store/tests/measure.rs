@@ -27,80 +27,103 @@ fn resident() -> u64 {
         .unwrap_or(0)
 }
 
-fn commits(store: &Store, from: u64, count: u64, messages: usize, note: &str) {
+/// What commits took: times, bytes and calls.
+fn report(note: &str, store: &Store, batches: impl Iterator<Item = Batch>) {
     let mut times = Vec::new();
-    let mut written = 0;
-    let made: Vec<_> = (0..count)
-        .map(|number| batch(key(1, from + number * 4096), messages))
-        .collect();
-    let begun = Instant::now();
-    for batch in &made {
-        let commit = store.commit(batch).expect("stored");
-        times.push(commit.duration);
-        written += commit.written_bytes;
+    let batches: Vec<_> = batches.collect();
+    let before = store.stats();
+    let cpu = cpu_time();
+    for batch in &batches {
+        times.push(store.commit(batch).expect("stored").duration);
     }
-    let total = begun.elapsed();
+    let cpu = cpu_time() - cpu;
+    // What is only in the journal has yet to be paid for.
+    store.settle().expect("settles");
+    let after = store.stats();
+    let count = times.len() as u64;
     times.sort();
+    let each = |after: u64, before: u64| (after - before) as f64 / count as f64;
     println!(
-        "{note}, {messages} messages a commit: p50 {:?}, p99 {:?}, {} bytes a commit, {:.1} a message, {:.0} messages/s",
+        "{note}: p10 {:?}, p50 {:?}, p99 {:?}; a commit: {:.0} bytes, {:.0} of them in the \
+         journal, {:.2} writes, {:.2} syncs, {:.0} us of a processor",
+        times[times.len() / 10],
         times[times.len() / 2],
         times[times.len() * 99 / 100],
-        written / count,
-        written as f64 / (count * messages as u64) as f64,
-        (count * messages as u64) as f64 / total.as_secs_f64(),
+        each(after.written_bytes, before.written_bytes),
+        each(after.journal_written_bytes, before.journal_written_bytes),
+        each(after.writes, before.writes),
+        each(after.syncs, before.syncs),
+        cpu * 1e6 / count as f64,
     );
+}
+
+/// Seconds of a processor that this process has taken.
+fn cpu_time() -> f64 {
+    const TICKS: f64 = 100.0;
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = text.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<f64> = fields
+        .split_whitespace()
+        .map(|field| field.parse().unwrap_or(0.0))
+        .collect();
+    fields
+        .get(11..13)
+        .map_or(0.0, |both| (both[0] + both[1]) / TICKS)
+}
+
+/// A stream as the engine stores it: its last block is written again with
+/// what comes, until it has 16 000 bytes.
+fn stream(id: u32, count: u64, messages: usize) -> impl Iterator<Item = Batch> {
+    let (mut first, mut held) = (1, 0);
+    (0..count).map(move |number| {
+        if held > 0 && (held + messages) * (PAYLOAD + 30) > 16_000 {
+            first += held as u64;
+            held = 0;
+        }
+        held += messages;
+        let mut batch = batch(key(id, first), held);
+        for write in &mut batch.writes {
+            if let Write::PutRow(RowKey::Stream(_) | RowKey::Cursor(..), value) = write {
+                value[..8].copy_from_slice(&number.to_le_bytes());
+            }
+        }
+        batch
+    })
 }
 
 #[test]
 #[ignore = "it measures"]
 fn commit_cost() {
-    let dir = TempDir::new();
-    let (store, _) = open_file(&dir.file()).expect("made");
-    for (note, from) in [("new file", 1), ("3 000 blocks more", 1 << 40)] {
-        for (place, messages) in [1, 10, 100, FULL].into_iter().enumerate() {
-            let from = from + ((place as u64) << 32);
-            commits(&store, from, 200, messages, note);
-        }
-        for number in 0..3000 {
-            let key = key(2, 1 + number * 4096 + from);
-            let writes = put(key, &block(key, &[PAYLOAD; 10], 7)).to_vec();
-            if number % 50 == 0 {
-                store.commit(&Batch { writes }).expect("stored");
+    for journal_bytes in [0, midge_store::JOURNAL_BYTES] {
+        println!("journal of {journal_bytes} bytes");
+        let dir = TempDir::new();
+        let config = StoreConfig {
+            journal_bytes,
+            ..StoreConfig::new(dir.file())
+        };
+        let store = Store::open(&config, &mut Count::default()).expect("made");
+        for place in 0..60 {
+            let mut writes = Vec::new();
+            for number in 0..50 {
+                let key = key(1, 1 + (place * 50 + number) * 4096);
+                writes.extend(put(key, &block(key, &[PAYLOAD; 10], 7)));
             }
+            store.commit(&Batch { writes }).expect("stored");
         }
-    }
-    // What each row adds.
-    for rows in 0..=3 {
-        let mut written = 0;
-        for number in 0..100 {
-            let mut batch = batch(key(1, (1 << 50) + number * 4096 + (rows << 40)), 1);
-            batch.writes.truncate(1 + rows as usize);
-            written += store.commit(&batch).expect("stored").written_bytes;
-        }
-        println!(
-            "a block of one message and {rows} rows: {} bytes a commit",
-            written / 100
-        );
-    }
-    // A tail block that grows by a message a commit.
-    let mut written = 0;
-    let begun = Instant::now();
-    for messages in 1..=FULL {
-        written += store
-            .commit(&batch(key(3, 1), messages))
-            .expect("stored")
-            .written_bytes;
-    }
-    println!(
-        "a tail block rewritten for each message until it is full: {} bytes and {:?} a commit",
-        written / FULL as u64,
-        begun.elapsed() / FULL as u32
-    );
-    let begun = Instant::now();
-    for _ in 0..20 {
         store.settle().expect("settles");
+        for (id, messages, count) in [(2, 1, 2000), (3, 10, 1000), (4, 100, 400), (5, FULL, 400)] {
+            let note = format!("{messages} messages");
+            report(&note, &store, stream(id, count, messages));
+        }
+        let begun = Instant::now();
+        for _ in 0..20 {
+            store.settle().expect("settles");
+        }
+        println!("settling: {:?}", begun.elapsed() / 20);
+        let begun = Instant::now();
+        store.close().expect("closes");
+        println!("closing: {:?}", begun.elapsed());
     }
-    println!("settling: {:?}", begun.elapsed() / 20);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The power goes, at every operation there is.
 
-use crate::util::{Model, Random, all_keys, content, open_on, random_batch, seeds};
-use midge_engine::Batch;
+use crate::util::{
+    Model, Random, all_keys, block, content, key, open_on, put, random_batch, seeds,
+};
+use midge_engine::{Batch, RowKey, Write};
 use midge_store::fault::FaultDisk;
 
 const BATCHES: usize = 12;
@@ -16,12 +18,29 @@ fn run(disk: &FaultDisk, batches: &[Batch]) -> (usize, usize) {
         if store.commit(batch).is_err() {
             return (number, number + 1);
         }
-        if number % 4 == 2 && store.settle().is_err() {
+        if number % 8 == 6 && store.settle().is_err() {
             return (number + 1, number + 1);
         }
     }
     let _ = store.close();
     (batches.len(), batches.len())
+}
+
+/// Batches of all kinds; each third time small ones that make blocks grow,
+/// over several rounds of the journal.
+fn workload(seed: u64, count: usize) -> Vec<Batch> {
+    let mut random = Random(seed);
+    if !seed.is_multiple_of(3) {
+        return (0..count).map(|_| random_batch(&mut random)).collect();
+    }
+    let grown = |number: usize| {
+        let key = key(1 + random.below(2) as u32, 1);
+        let mut writes = put(key, &block(key, &vec![90; 1 + number / 3], 7)).to_vec();
+        let row = RowKey::Stream(key.stream);
+        writes.push(Write::PutRow(row, number.to_le_bytes().to_vec()));
+        Batch { writes }
+    };
+    (0..count * 2).map(grown).collect()
 }
 
 fn states(batches: &[Batch]) -> Vec<Model> {
@@ -38,8 +57,7 @@ fn states(batches: &[Batch]) -> Vec<Model> {
 fn what_was_reported_durable_is_there_and_no_batch_is_there_in_part() {
     let mut cuts = 0;
     for seed in seeds(3) {
-        let mut random = Random(seed);
-        let batches: Vec<_> = (0..BATCHES).map(|_| random_batch(&mut random)).collect();
+        let batches = workload(seed, BATCHES);
         let states = states(&batches);
         let whole = FaultDisk::new(seed);
         run(&whole, &batches);

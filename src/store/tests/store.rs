@@ -6,6 +6,7 @@
 mod damage;
 mod failing;
 mod handle;
+mod journal;
 mod kill;
 mod measure;
 mod open;

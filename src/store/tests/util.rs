@@ -56,6 +56,10 @@ impl TempDir {
     pub(crate) fn file(&self) -> PathBuf {
         self.0.join("streams.redb")
     }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.0.join("streams.redb.journal")
+    }
 }
 
 impl Drop for TempDir {
@@ -193,8 +197,10 @@ pub(crate) fn random_batch(random: &mut Random) -> Batch {
                     1 => 140_000,
                     _ => 100,
                 };
-                let most = if len > 100 { 1 } else { 3 };
+                let most = if len > 100 { 1 } else { 5 };
                 let lens = vec![len; 1 + random.below(most) as usize];
+                // The same again is a block that has grown, as a rule.
+                let fill = if random.below(3) == 0 { fill } else { 7 };
                 writes.extend(put(key, &block(key, &lens, fill)));
             }
             6 => {
@@ -216,6 +222,8 @@ pub(crate) fn random_batch(random: &mut Random) -> Batch {
 
 pub(crate) fn test_config() -> StoreConfig {
     StoreConfig {
+        // A few batches a round.
+        journal_bytes: 4096 + 3000,
         idle_pause: Duration::from_millis(20),
         retry_first: Duration::from_millis(1),
         retry_max: Duration::from_millis(5),
@@ -226,7 +234,12 @@ pub(crate) fn test_config() -> StoreConfig {
 /// Opens a store on a test's disk and gives its rows.
 pub(crate) fn open_on(disk: &FaultDisk) -> Result<(Store, Model), StoreError> {
     let mut rows = Model::default();
-    let store = Store::open_with_backend(&test_config(), disk.opener(), &mut rows)?;
+    let store = Store::open_with_backend(
+        &test_config(),
+        disk.opener(),
+        disk.journal_opener(),
+        &mut rows,
+    )?;
     Ok((store, rows))
 }
 

@@ -1,0 +1,177 @@
+//! Changes that are durable and not in the tables yet.
+//!
+//! What the journal holds is kept here as what it comes to: of a block that
+//! was written a hundred times the last, of a stream that was removed that it
+//! is gone. Whoever reads looks here first, then in the tables; a checkpoint
+//! brings it all there at once.
+
+use bytes::Bytes;
+use midge_engine::{Batch, BlockKey, RowKey, StreamId, Write};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What an entry takes beside its bytes, roughly: the trees' nodes and what
+/// the allocator adds.
+const ENTRY_LEN: usize = 96;
+
+/// The changes: first these streams are removed, then the rest is put and
+/// removed under its keys.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Changes {
+    removed: BTreeSet<StreamId>,
+    blocks: BTreeMap<BlockKey, Option<Bytes>>,
+    rows: BTreeMap<RowKey, Option<Vec<u8>>>,
+    held: usize,
+}
+
+impl Changes {
+    pub(crate) fn of(batch: &Batch) -> Self {
+        let mut changes = Changes::default();
+        for write in &batch.writes {
+            match write {
+                Write::PutBlock(key, bytes) => changes.set_block(*key, Some(bytes.clone())),
+                Write::RemoveBlock(key) => changes.set_block(*key, None),
+                Write::PutRow(key, value) => changes.set_row(*key, Some(value.clone())),
+                Write::RemoveRow(key) => changes.set_row(*key, None),
+                Write::RemoveStream(stream) => changes.remove_stream(*stream),
+            }
+        }
+        changes
+    }
+
+    pub(crate) fn set_block(&mut self, key: BlockKey, bytes: Option<Bytes>) {
+        self.held += bytes.as_ref().map_or(0, Bytes::len);
+        match self.blocks.insert(key, bytes) {
+            Some(before) => self.held -= before.map_or(0, |bytes| bytes.len()),
+            None => self.held += ENTRY_LEN,
+        }
+    }
+
+    pub(crate) fn set_row(&mut self, key: RowKey, value: Option<Vec<u8>>) {
+        self.held += value.as_ref().map_or(0, Vec::len);
+        match self.rows.insert(key, value) {
+            Some(before) => self.held -= before.map_or(0, |value| value.len()),
+            None => self.held += ENTRY_LEN,
+        }
+    }
+
+    pub(crate) fn remove_stream(&mut self, stream: StreamId) {
+        self.blocks.retain(|key, _| key.stream != stream);
+        self.rows.retain(|key, _| key.stream() != stream);
+        self.removed.insert(stream);
+        let blocks = self.blocks.values().flatten().map(Bytes::len);
+        let rows = self.rows.values().flatten().map(Vec::len);
+        let entries = self.blocks.len() + self.rows.len() + self.removed.len();
+        self.held = blocks.sum::<usize>() + rows.sum::<usize>() + entries * ENTRY_LEN;
+    }
+
+    /// Does to these what the newer ones say.
+    pub(crate) fn absorb(&mut self, newer: Changes) {
+        for stream in newer.removed {
+            self.remove_stream(stream);
+        }
+        for (key, bytes) in newer.blocks {
+            self.set_block(key, bytes);
+        }
+        for (key, value) in newer.rows {
+            self.set_row(key, value);
+        }
+    }
+
+    /// What became of a block: its bytes, or that it is gone. Nothing if that
+    /// is for the tables to say.
+    pub(crate) fn block(&self, key: BlockKey) -> Option<Option<&Bytes>> {
+        match self.blocks.get(&key) {
+            Some(bytes) => Some(bytes.as_ref()),
+            None if self.removed.contains(&key.stream) => Some(None),
+            None => None,
+        }
+    }
+
+    /// Whether the row is this already.
+    pub(crate) fn has_row(&self, key: RowKey, value: &[u8]) -> bool {
+        matches!(self.rows.get(&key), Some(Some(held)) if held == value)
+    }
+
+    pub(crate) fn is_removed(&self, stream: StreamId) -> bool {
+        self.removed.contains(&stream)
+    }
+
+    pub(crate) fn removed(&self) -> impl Iterator<Item = StreamId> {
+        self.removed.iter().copied()
+    }
+
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (BlockKey, Option<&Bytes>)> {
+        self.blocks
+            .iter()
+            .map(|(key, bytes)| (*key, bytes.as_ref()))
+    }
+
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (RowKey, Option<&[u8]>)> {
+        self.rows
+            .iter()
+            .map(|(key, value)| (*key, value.as_deref()))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.blocks.is_empty() && self.rows.is_empty()
+    }
+
+    /// The memory that they take, more or less.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use midge_engine::{ConsumerId, Seq};
+
+    fn key(stream: u32, first: u64) -> BlockKey {
+        BlockKey {
+            stream: StreamId(stream),
+            first: Seq(first),
+        }
+    }
+
+    #[test]
+    fn the_last_word_counts() {
+        let row = RowKey::Cursor(StreamId(1), ConsumerId(1));
+        let first = Batch {
+            writes: vec![
+                Write::PutBlock(key(1, 1), Bytes::from_static(b"old")),
+                Write::PutBlock(key(1, 5), Bytes::from_static(b"kept")),
+                Write::PutBlock(key(2, 1), Bytes::from_static(b"other")),
+                Write::PutRow(row, b"row".to_vec()),
+            ],
+        };
+        let mut changes = Changes::of(&first);
+        assert!(changes.has_row(row, b"row") && !changes.has_row(row, b"other"));
+        assert_eq!(changes.held(), 3 + 4 + 5 + 3 + 4 * ENTRY_LEN);
+        changes.absorb(Changes::of(&Batch {
+            writes: vec![
+                Write::PutBlock(key(1, 1), Bytes::from_static(b"newer")),
+                Write::RemoveBlock(key(2, 1)),
+                Write::RemoveRow(row),
+            ],
+        }));
+        assert_eq!(changes.held(), 5 + 4 + 4 * ENTRY_LEN);
+        assert_eq!(
+            changes.block(key(1, 1)).flatten(),
+            Some(&b"newer"[..].into())
+        );
+        assert_eq!(changes.block(key(2, 1)), Some(None));
+        assert_eq!(changes.block(key(2, 2)), None);
+        changes.absorb(Changes::of(&Batch {
+            writes: vec![
+                Write::PutBlock(key(1, 7), Bytes::from_static(b"gone again")),
+                Write::RemoveStream(StreamId(1)),
+                Write::PutBlock(key(1, 9), Bytes::from_static(b"new")),
+            ],
+        }));
+        assert_eq!(changes.block(key(1, 1)), Some(None));
+        assert_eq!(changes.block(key(1, 7)), Some(None));
+        assert!(changes.block(key(1, 9)).flatten().is_some());
+        assert_eq!(changes.held(), 3 + 3 * ENTRY_LEN);
+    }
+}

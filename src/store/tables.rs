@@ -1,0 +1,143 @@
+//! Writes to the tables, and reading a block from them.
+
+use crate::changes::Changes;
+use crate::layout::{
+    BLOCKS, PART_HEAD_LEN, PART_KEY_LEN, PART_LEN, Parts, ROW_KEY_LEN, ROWS, parse_part_key,
+    part_key, parts, parts_of_stream, read_part, row_key, rows_of, seal_row,
+};
+use crate::store::boxed;
+use bytes::Bytes;
+use midge_engine::{Batch, BlockKey, RowKey, StreamId, Write};
+use redb::{ReadTransaction, StorageError, Table, TableError, WriteTransaction};
+
+type Rows<'a> = Table<'a, &'static [u8; ROW_KEY_LEN], &'static [u8]>;
+type Blocks<'a> = Table<'a, &'static [u8; PART_KEY_LEN], &'static [u8]>;
+
+/// Both tables, for one transaction.
+pub(crate) struct Tables<'a> {
+    rows: Rows<'a>,
+    blocks: Blocks<'a>,
+}
+
+impl<'a> Tables<'a> {
+    pub(crate) fn open(transaction: &'a WriteTransaction) -> Result<Self, Box<redb::Error>> {
+        Ok(Tables {
+            rows: transaction.open_table(ROWS).map_err(boxed)?,
+            blocks: transaction.open_table(BLOCKS).map_err(boxed)?,
+        })
+    }
+
+    pub(crate) fn apply(&mut self, batch: &Batch) -> Result<(), StorageError> {
+        for write in &batch.writes {
+            match write {
+                Write::PutBlock(key, bytes) => put_block(&mut self.blocks, *key, bytes)?,
+                Write::RemoveBlock(key) => remove_block(&mut self.blocks, *key)?,
+                Write::PutRow(key, value) => self.row(*key, Some(value))?,
+                Write::RemoveRow(key) => self.row(*key, None)?,
+                Write::RemoveStream(stream) => self.remove_stream(*stream)?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn apply_changes(&mut self, changes: &Changes) -> Result<(), StorageError> {
+        for stream in changes.removed() {
+            self.remove_stream(stream)?;
+        }
+        for (key, bytes) in changes.blocks() {
+            match bytes {
+                Some(bytes) => put_block(&mut self.blocks, key, bytes)?,
+                None => remove_block(&mut self.blocks, key)?,
+            }
+        }
+        for (key, value) in changes.rows() {
+            self.row(key, value)?;
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, key: RowKey, value: Option<&[u8]>) -> Result<(), StorageError> {
+        let key = row_key(key);
+        match value {
+            Some(value) => self.rows.insert(&key, &seal_row(&key, value)[..])?,
+            None => self.rows.remove(&key)?,
+        };
+        Ok(())
+    }
+
+    fn remove_stream(&mut self, stream: StreamId) -> Result<(), StorageError> {
+        let (first, last) = rows_of(stream);
+        self.rows
+            .retain_in::<&[u8; ROW_KEY_LEN], _>(&first..=&last, |_, _| false)?;
+        let (first, last) = parts_of_stream(stream);
+        self.blocks
+            .retain_in::<&[u8; PART_KEY_LEN], _>(&first..=&last, |_, _| false)
+    }
+}
+
+fn put_block(blocks: &mut Blocks<'_>, key: BlockKey, bytes: &Bytes) -> Result<(), StorageError> {
+    let count = parts(bytes.len());
+    let mut had = 0;
+    for part in 0..count {
+        let chunk = &bytes[part * PART_LEN..bytes.len().min((part + 1) * PART_LEN)];
+        let mut stored = Vec::with_capacity(PART_HEAD_LEN + chunk.len());
+        stored.extend_from_slice(&(count as u16).to_le_bytes());
+        stored.extend_from_slice(chunk);
+        let before = blocks.insert(&part_key(key, part as u16), &stored[..])?;
+        if part == 0 {
+            had = before.map_or(0, |before| parts_said(before.value()));
+        }
+    }
+    if had > count {
+        remove_parts(blocks, key, count)?;
+    }
+    Ok(())
+}
+
+/// How many parts a block may have by what its first part says: all, if that
+/// is damaged.
+fn parts_said(stored: &[u8]) -> usize {
+    read_part(stored).map_or(usize::MAX, |(count, _)| count)
+}
+
+fn remove_block(blocks: &mut Blocks<'_>, key: BlockKey) -> Result<(), StorageError> {
+    let had = match blocks.remove(&part_key(key, 0))? {
+        Some(before) => parts_said(before.value()),
+        // Its first part may have been lost.
+        None => usize::MAX,
+    };
+    if had > 1 {
+        remove_parts(blocks, key, 1)?;
+    }
+    Ok(())
+}
+
+fn remove_parts(blocks: &mut Blocks<'_>, key: BlockKey, from: usize) -> Result<(), StorageError> {
+    let (first, last) = (part_key(key, from as u16), part_key(key, u16::MAX));
+    blocks.retain_in::<&[u8; PART_KEY_LEN], _>(&first..=&last, |_, _| false)
+}
+
+/// A block's bytes and whether all of them are there.
+pub(crate) fn read_block(
+    snapshot: &ReadTransaction,
+    key: BlockKey,
+) -> Result<Option<(Bytes, bool)>, Box<redb::Error>> {
+    let blocks = match snapshot.open_table(BLOCKS) {
+        Ok(blocks) => blocks,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(boxed(error)),
+    };
+    let mut found = Parts::default();
+    let (first, last) = (part_key(key, 0), part_key(key, u16::MAX));
+    for entry in blocks
+        .range::<&[u8; PART_KEY_LEN]>(&first..=&last)
+        .map_err(boxed)?
+    {
+        let (stored_under, stored) = entry.map_err(boxed)?;
+        let (_, part) = parse_part_key(stored_under.value());
+        found.push(part, stored.value());
+    }
+    Ok(found
+        .finish()
+        .map(|(bytes, is_whole)| (Bytes::from(bytes), is_whole)))
+}
