@@ -200,9 +200,9 @@ fn copy<const N: usize>(
                 if !backwards {
                     last = Some(*key);
                 }
-                if take(key, stored) {
+                if take(key, &stored) {
                     len += stored.len();
-                    copied.push((*key, stored.to_vec()));
+                    copied.push((*key, stored));
                 }
                 if len < COPIED_AT_ONCE {
                     return Ok(());
@@ -233,7 +233,7 @@ fn walk<const N: usize>(
     table: &ReadOnlyTable<&'static [u8; N], &'static [u8]>,
     range: (Bound<&[u8; N]>, Bound<&[u8; N]>),
     backwards: bool,
-    mut each: impl FnMut(&[u8; N], &[u8]) -> Result<(), StoreError>,
+    mut each: impl FnMut(&[u8; N], Vec<u8>) -> Result<(), StoreError>,
 ) -> Result<End, StoreError> {
     let begin = AssertUnwindSafe(|| table.range::<&[u8; N]>(range));
     let Ok(Ok(mut entries)) = catch_unwind(begin) else {
@@ -241,14 +241,16 @@ fn walk<const N: usize>(
     };
     loop {
         let next = catch_unwind(AssertUnwindSafe(|| {
-            if backwards {
+            let entry = if backwards {
                 entries.next_back()
             } else {
                 entries.next()
-            }
+            };
+            // What an entry says of its length may be wrong as well.
+            entry.map(|entry| entry.map(|(key, stored)| (*key.value(), stored.value().to_vec())))
         }));
         match next {
-            Ok(Some(Ok((key, stored)))) => each(key.value(), stored.value())?,
+            Ok(Some(Ok((key, stored)))) => each(&key, stored)?,
             Ok(None) => return Ok(End::OfTable),
             Ok(Some(Err(_))) | Err(_) => return Ok(End::AtDamage),
         }

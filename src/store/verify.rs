@@ -196,6 +196,9 @@ impl Walk {
         for entry in rows.range::<&[u8; ROW_KEY_LEN]>(range).map_err(boxed)? {
             let (stored_under, stored) = entry.map_err(boxed)?;
             let bytes = *stored_under.value();
+            if matches!(&from, Bound::Excluded(last) if bytes <= *last) {
+                return Err(out_of_order());
+            }
             self.row(snapshot, &bytes, stored.value())?;
             seen += 1;
             if seen == ROWS_A_SLICE {
@@ -432,5 +435,15 @@ pub(crate) fn next_block(
     let range = (from, Bound::Unbounded);
     let mut range = blocks.range::<&[u8; PART_KEY_LEN]>(range).map_err(boxed)?;
     let next = range.next().transpose().map_err(boxed)?;
-    Ok(next.map(|(stored_under, _)| parse_part_key(stored_under.value()).0))
+    let next = next.map(|(stored_under, _)| parse_part_key(stored_under.value()).0);
+    // Or a walk from one to the next might never end.
+    if last.is_some() && next.is_some() && next <= last {
+        return Err(out_of_order());
+    }
+    Ok(next)
+}
+
+/// A damaged page may hold keys that belong elsewhere.
+fn out_of_order() -> Box<redb::Error> {
+    Box::new(redb::Error::Corrupted("its keys are out of order".into()))
 }
