@@ -1,8 +1,10 @@
 //! The engine under a clock of the test's own: hours pass in no time, and
 //! every run is the same.
 
+#[cfg(feature = "streams")]
+use midge_engine::Flow;
 use midge_engine::{
-    Auth, CloseReason, ConnId, Delivery, Engine, EngineConfig, Flow, Limits, Outbox, Session, Time,
+    Auth, CloseReason, ConnId, Delivery, Engine, EngineConfig, Limits, Outbox, Session, Time,
 };
 use midge_proto::{ParseLimits, Parsed, ServerInfo, encode, parse};
 use std::collections::HashMap;

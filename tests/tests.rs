@@ -37,6 +37,8 @@ mod stream_restarts;
 mod stream_util;
 #[cfg(feature = "streams")]
 mod streams;
+// Some of it is for tests of streams alone.
+#[cfg_attr(not(feature = "streams"), allow(dead_code))]
 mod util;
 mod wire;
 #[cfg(not(feature = "streams"))]

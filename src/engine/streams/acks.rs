@@ -22,6 +22,12 @@ struct Applied {
 }
 
 impl Consumer {
+    /// Whether this ack is one of those that are reported.
+    fn is_sampled(&self, percentile: impl FnOnce() -> usize) -> bool {
+        let percent = self.config.sample_percent() as usize;
+        percent > 0 && percentile() < percent
+    }
+
     /// Does what an ack says. One for a message that is still to come settles
     /// nothing.
     fn apply(
@@ -56,6 +62,16 @@ impl Consumer {
             Ack::Unknown => {}
         }
         applied
+    }
+}
+
+/// What is told of an ack that is reported.
+fn acked(ack: &AckSubject<'_>, delivered_at: Timestamp, wall: Timestamp) -> Note {
+    Note::Acked {
+        delivery: DeliverySeq(ack.consumer_seq),
+        seq: Seq(ack.stream_seq),
+        deliveries: ack.delivered as u32,
+        after_ns: wall.since(delivered_at).0,
     }
 }
 
@@ -109,7 +125,6 @@ impl Streams {
             .get(message.header_len..)
             .unwrap_or_default();
         let seq = Seq(ack.stream_seq);
-        let delivery = DeliverySeq(ack.consumer_seq);
         let mut effects = Effects::default();
         consumer.last_used = now;
         let is_known = !consumer.is_ahead(seq);
@@ -133,15 +148,9 @@ impl Streams {
         if !effects.settled.is_empty()
             && !is_terminated
             && let Some(delivered_at) = delivered_at
-            && consumer.config.sample_percent() > 0
-            && engine.rng.below(100) < consumer.config.sample_percent() as usize
+            && consumer.is_sampled(|| engine.rng.below(100))
         {
-            effects.notes.push(Note::Acked {
-                delivery,
-                seq,
-                deliveries: ack.delivered as u32,
-                after_ns: wall.since(delivered_at).0,
-            });
+            effects.notes.push(acked(&ack, delivered_at, wall));
         }
         let is_kept = !is_volatile && !consumer.config.mem_storage;
         let is_safe = !is_kept || (!consumer.is_dirty && self.in_flight.is_none());
@@ -177,10 +186,7 @@ impl Streams {
         let Some((stream, id)) = self.find_consumer(answer.stream, answer.consumer) else {
             return;
         };
-        let consumer = self
-            .streams
-            .get_mut(&stream)
-            .and_then(|stream| stream.consumers.get_mut(&id));
+        let consumer = self.consumer_mut(stream, id);
         if let Some(consumer) = consumer
             && let Some(flow) = &mut consumer.flow
             && flow.answered(subject)

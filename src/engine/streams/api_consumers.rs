@@ -239,10 +239,7 @@ impl Streams {
 
     /// Takes the subjects of a consumer away, and its timer.
     pub(super) fn close_consumer(&mut self, engine: &mut Engine, stream: StreamId, id: ConsumerId) {
-        let consumer = self
-            .streams
-            .get_mut(&stream)
-            .and_then(|stream| stream.consumers.get_mut(&id));
+        let consumer = self.consumer_mut(stream, id);
         let Some(consumer) = consumer else {
             return;
         };

@@ -126,10 +126,7 @@ impl Streams {
         out: &mut O,
     ) {
         let wall = self.wall;
-        let consumer = self
-            .streams
-            .get_mut(&stream_id)
-            .and_then(|stream| stream.consumers.get_mut(&id));
+        let consumer = self.consumer_mut(stream_id, id);
         let Some(consumer) = consumer else {
             return;
         };
@@ -169,10 +166,7 @@ impl Streams {
         id: ConsumerId,
         now: Time,
     ) -> bool {
-        let consumer = self
-            .streams
-            .get_mut(&stream)
-            .and_then(|stream| stream.consumers.get_mut(&id));
+        let consumer = self.consumer_mut(stream, id);
         let Some(consumer) = consumer else {
             return false;
         };
@@ -201,10 +195,7 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) {
-        let consumer = self
-            .streams
-            .get_mut(&stream)
-            .and_then(|stream| stream.consumers.get_mut(&id));
+        let consumer = self.consumer_mut(stream, id);
         let Some(consumer) = consumer else {
             return;
         };

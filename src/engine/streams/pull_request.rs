@@ -68,10 +68,7 @@ impl Streams {
         out: &mut O,
     ) {
         let reply = pull.reply;
-        let consumer = self
-            .streams
-            .get_mut(&stream_id)
-            .and_then(|stream| stream.consumers.get_mut(&id));
+        let consumer = self.consumer_mut(stream_id, id);
         let Some(consumer) = consumer else {
             return;
         };
@@ -136,10 +133,7 @@ impl Streams {
         is_shutdown: bool,
         out: &mut O,
     ) {
-        let consumer = self
-            .streams
-            .get_mut(&stream)
-            .and_then(|stream| stream.consumers.get_mut(&id));
+        let consumer = self.consumer_mut(stream, id);
         let Some(consumer) = consumer else {
             return;
         };

@@ -43,10 +43,7 @@ enum Turn {
 impl Streams {
     /// Puts a consumer into the queue of those that may have something.
     pub(crate) fn make_ready(&mut self, stream: StreamId, id: ConsumerId) {
-        let consumer = self
-            .streams
-            .get_mut(&stream)
-            .and_then(|stream| stream.consumers.get_mut(&id));
+        let consumer = self.consumer_mut(stream, id);
         if let Some(consumer) = consumer
             && !consumer.is_ready
             && consumer.has_receiver()
@@ -155,10 +152,7 @@ impl Streams {
     /// Sets a consumer's timer for when it is due, if that is sooner than it
     /// is set for.
     pub(crate) fn arm(&mut self, engine: &mut Engine, stream: StreamId, id: ConsumerId) {
-        let consumer = self
-            .streams
-            .get_mut(&stream)
-            .and_then(|stream| stream.consumers.get_mut(&id));
+        let consumer = self.consumer_mut(stream, id);
         let Some(consumer) = consumer else {
             return;
         };

@@ -6,6 +6,7 @@
 //! block which is not in memory is put aside until it has been read.
 
 use super::answers::{Answers, OnFailure};
+use super::consumer::Consumer;
 use super::removal::Progress;
 use super::request::Request;
 use super::rows;
@@ -182,6 +183,15 @@ impl Streams {
 
     pub(super) fn id_of(&self, name: &str) -> Option<StreamId> {
         self.by_name.get(name).copied()
+    }
+
+    /// A consumer, while it and its stream are there.
+    pub(super) fn consumer_mut(
+        &mut self,
+        stream: StreamId,
+        id: ConsumerId,
+    ) -> Option<&mut Consumer> {
+        self.streams.get_mut(&stream)?.consumers.get_mut(&id)
     }
 
     // Towards the disk.
