@@ -1,14 +1,14 @@
-//! Making batches durable: in the journal if they are small, else in redb's
-//! file at once.
+//! Making batches durable: in the journal, or, if they are large, in redb's
+//! tables at once.
 //!
-//! A commit of redb's file takes all with it that is only in the journal, so
+//! A commit of the tables takes all with it that is only in the journal, so
 //! the order of the batches is kept whichever way each goes. Readers see a
 //! batch once it is durable and not before.
 
 use crate::changes::Changes;
 use crate::error::StoreError;
-use crate::journal::{Journal, START};
-use crate::layout::{JOURNAL_ROW, META, ROUND_ROW};
+use crate::journal::Journal;
+use crate::layout::{META, ROUND_ROW};
 use crate::record::{self, Writer};
 use crate::store::{Store, boxed, contain, len_of};
 use crate::tables::Tables;
@@ -18,10 +18,10 @@ use std::io;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A batch that takes more is committed to redb's file at once. It would be
-/// written twice otherwise, and what redb adds, some 45 KB in ten places,
-/// matters less beside it.
-pub(crate) const JOURNALED_LEN_MAX: usize = 32 << 10;
+/// A batch that takes more is committed to the tables at once. It would be
+/// written twice otherwise, and what redb adds, some 60 KB in fifteen places
+/// and a second sync, matters little beside it.
+pub(crate) const JOURNALED_LEN_MAX: usize = 1 << 20;
 
 /// Memory that changes which are only in the journal may take before a
 /// checkpoint is due. A record of a few bytes may hold on to a block of
@@ -33,17 +33,6 @@ const HELD_MAX: usize = 4 << 20;
 /// checkpoint for each.
 const HELD_IDLE_MAX: usize = 256 << 10;
 
-/// What a commit of redb's file is to leave behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leave {
-    /// Just the batch, as cheap as it can be.
-    Plain,
-    /// A file that can be opened without walking it.
-    Settled,
-    /// That, and no need of the journal.
-    Closed,
-}
-
 /// What a commit took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Commit {
@@ -51,7 +40,7 @@ pub struct Commit {
     pub duration: Duration,
     /// What the batch held: the bytes of its blocks and rows.
     pub batch_bytes: u64,
-    /// What was written for it, to the file and its journal.
+    /// What was written for it, a checkpoint included.
     pub written_bytes: u64,
 }
 
@@ -76,40 +65,27 @@ impl Store {
         })
     }
 
-    /// Brings all into redb's file and writes down which pages are free, so
-    /// that it can be opened without walking it, whatever happens until the
-    /// next large batch.
+    /// Brings all that is only in the journal into the tables.
     pub fn settle(&self) -> Result<(), StoreError> {
         self.guarded(|journal| {
-            self.checkpoint(journal, &Batch::default(), Leave::Settled)?;
+            self.checkpoint(journal, &Batch::default())?;
             // Who has been idle need not hold on to blocks.
             journal.forget();
             Ok(())
         })
     }
 
-    /// Whether a start after a crash would be quick, and little is held in
-    /// memory for want of a checkpoint.
+    /// Whether little is held in memory for want of a checkpoint.
     pub(crate) fn is_settled(&self) -> bool {
-        !self.journal().is_plain && self.with_pending(Changes::held) <= HELD_IDLE_MAX
+        self.with_pending(Changes::held) <= HELD_IDLE_MAX
     }
 
     /// Sees that the tables hold everything.
     pub(crate) fn bring_in(&self) -> Result<(), StoreError> {
-        if self.with_pending(Changes::is_empty) {
+        if self.journal().is_broken || self.with_pending(Changes::is_empty) {
             return Ok(());
         }
         self.settle()
-    }
-
-    /// Leaves the file complete without its journal.
-    pub(crate) fn finish(&self) -> Result<(), StoreError> {
-        let journal = self.journal();
-        if journal.is_broken || !journal.is_announced {
-            return Ok(());
-        }
-        drop(journal);
-        self.guarded(|journal| self.checkpoint(journal, &Batch::default(), Leave::Closed))
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
@@ -148,80 +124,53 @@ impl Store {
     }
 
     fn commit_with(&self, journal: &mut Journal, batch: &Batch) -> Result<(), StoreError> {
-        let limit = self.source().config.journal_bytes;
         let pending = self.pending();
         let len = record::len_at_most(batch, |key| {
             base(&pending, journal, key).map_or(0, Bytes::len)
         });
-        if len > JOURNALED_LEN_MAX.min(limit.saturating_sub(START as usize)) {
+        if len > JOURNALED_LEN_MAX || !journal.has_room(len) || pending.held() > HELD_MAX {
             drop(pending);
-            return self.checkpoint(journal, batch, Leave::Plain);
-        }
-        if !journal.is_announced {
-            let source = self.source();
-            journal.make(self.path(), &source.journal_opener, &source.journal_meter)?;
-            drop(pending);
-            return self.checkpoint(journal, batch, Leave::Settled);
-        }
-        if !journal.has_room(len, limit) || pending.held() > HELD_MAX {
-            drop(pending);
-            return self.checkpoint(journal, batch, Leave::Settled);
+            return self.checkpoint(journal, batch);
         }
         let changes = Changes::of(batch);
         let mut writer = Writer::new();
         writer.put(&changes, &pending, |key| base(&pending, journal, key));
         drop(pending);
-        let record = writer.seal(journal.name(), journal.number());
-        journal.append(self.path(), record, limit)?;
+        journal.append(self.path(), writer.seal(journal.next_name()))?;
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         // There is no other: a copy would be made.
         Arc::make_mut(&mut pending).absorb(changes);
         Ok(())
     }
 
-    /// Commits what is pending, and a batch behind it, to redb's file.
-    fn checkpoint(
-        &self,
-        journal: &mut Journal,
-        batch: &Batch,
-        leave: Leave,
-    ) -> Result<(), StoreError> {
+    /// Commits what is pending, and a batch behind it, to the tables.
+    ///
+    /// Each such commit writes down which pages are free, or the whole file
+    /// would have to be walked after a crash, and one flipped bit in it would
+    /// keep redb from opening any of it.
+    fn checkpoint(&self, journal: &mut Journal, batch: &Batch) -> Result<(), StoreError> {
         let pending = self.pending();
-        // Unless the journal has been made, nothing of it need be said.
-        let announces = match leave {
-            Leave::Closed => false,
-            Leave::Plain => journal.is_announced,
-            Leave::Settled => journal.has_file(),
-        };
         contain(self.path(), "write to", || {
             let mut transaction = self.begin_write()?;
-            transaction.set_quick_repair(leave != Leave::Plain);
-            if announces || journal.is_announced {
-                // A round each time, and not only if this one has records:
-                // should redb ever go back by a commit, what came after the
-                // one that is gone must not be taken to follow on it.
-                let mut meta = transaction.open_table(META).map_err(boxed)?;
-                let round = journal.name().round + 1;
-                meta.insert(ROUND_ROW, round).map_err(boxed)?;
-                meta.insert(JOURNAL_ROW, u64::from(announces))
-                    .map_err(boxed)?;
-            }
-            if !pending.is_empty() || !batch.writes.is_empty() {
-                let mut tables = Tables::open(&transaction)?;
-                tables.apply_changes(&pending).map_err(boxed)?;
-                tables.apply(batch).map_err(boxed)?;
-            }
+            transaction.set_quick_repair(true);
+            // A round each time, and not only if this one has records: should
+            // redb go back by a commit, what came after the one that is gone
+            // must not be taken to follow on it without a gap.
+            let mut meta = transaction.open_table(META).map_err(boxed)?;
+            let round = journal.next_name().round + 1;
+            meta.insert(ROUND_ROW, round).map_err(boxed)?;
+            drop(meta);
+            let mut tables = Tables::open(&transaction)?;
+            tables.apply_changes(&pending).map_err(boxed)?;
+            tables.apply(batch).map_err(boxed)?;
+            drop(tables);
             transaction.commit().map_err(boxed)
         })?;
         let put = |(key, bytes): (_, Option<_>)| bytes.map(|bytes| (key, bytes));
         journal.remember(pending.blocks().filter_map(put), batch);
         // The tables show it from here on.
         *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
-        if announces || journal.is_announced {
-            journal.next_round();
-        }
-        journal.is_announced = announces;
-        journal.is_plain = leave == Leave::Plain;
+        journal.next_round();
         Ok(())
     }
 }

@@ -18,9 +18,9 @@ pub const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// The pause between attempts doubles up to this.
 pub const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// How long the journal may get before what it holds is brought into the
-/// file: some five thousand small messages, for one checkpoint of 20 ms. What
-/// is in it is in memory too, once, so that this also bounds that.
+/// The room for the journal, which is made with the file. Once it is used up,
+/// what is in it is brought into the tables: after some five thousand small
+/// messages one at a time, or twenty thousand in large batches.
 pub const JOURNAL_BYTES: usize = 4 << 20;
 
 /// Where a store is and how it behaves.
@@ -30,8 +30,8 @@ pub struct StoreConfig {
     pub path: PathBuf,
     /// [`CACHE_BYTES`] unless set.
     pub cache_bytes: usize,
-    /// [`JOURNAL_BYTES`] unless set. With 0 there is none, and every batch is
-    /// committed to the file at once.
+    /// [`JOURNAL_BYTES`] unless set. It counts when the file is made. With 0
+    /// there is no journal, and every batch is committed to the tables.
     pub journal_bytes: usize,
     /// [`IDLE_PAUSE`] unless set.
     pub idle_pause: Duration,

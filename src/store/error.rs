@@ -44,15 +44,6 @@ pub enum StoreError {
         /// What does not fit.
         what: String,
     },
-    /// What was reported durable may lie in a journal, and that is not there.
-    JournalMissing {
-        /// The file.
-        path: PathBuf,
-        /// Where its journal should be.
-        journal: PathBuf,
-        /// What is there instead.
-        why: &'static str,
-    },
     /// The store failed and is not open again yet, or it is stopping.
     Unavailable,
     /// A block is longer than any can be.
@@ -129,13 +120,6 @@ impl fmt::Display for StoreError {
                     path.display()
                 )
             }
-            StoreError::JournalMissing { path, journal, why } => write!(
-                f,
-                "{} was not closed, and what was stored last is in its journal {}, which {why}; \
-                 put it back, or recover what the file holds without it",
-                path.display(),
-                journal.display()
-            ),
             StoreError::Unavailable => f.write_str("the store is not open at the moment"),
             StoreError::TooLong { key, len } => write!(
                 f,

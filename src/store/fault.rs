@@ -1,10 +1,8 @@
 //! A disk for tests, in memory: its power can be cut at any operation, it can
-//! fail, fill up, and flip bits. There are two files on it, a store's and its
-//! journal; their operations are counted together.
+//! fail, fill up, and flip bits.
 //!
 //! What was written and not synced when the power goes may have reached the
-//! platter or not, whole or torn, in any order, of each file on its own; the
-//! seed decides. A disk
+//! platter or not, whole or torn, in any order; the seed decides. A disk
 //! outlives the store that is open on it, as a real one would.
 
 use redb::StorageBackend;
@@ -23,27 +21,12 @@ pub struct FaultDisk {
     state: Arc<Mutex<State>>,
 }
 
-/// Which of the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Which {
-    Store,
-    Journal,
-}
-
-/// A file on the disk.
-#[derive(Default)]
-struct Platter {
-    /// What is on it for certain.
+struct State {
+    /// What is on the platter for certain.
     durable: Vec<u8>,
     /// What reads see.
     image: Vec<u8>,
     pending: Vec<Change>,
-    is_open: bool,
-}
-
-struct State {
-    store: Platter,
-    journal: Platter,
     random: u64,
     operations: u64,
     cut_at: Option<u64>,
@@ -51,11 +34,12 @@ struct State {
     fail_to: u64,
     fail_with: io::ErrorKind,
     capacity: Option<u64>,
-    /// Pages that the files have room for.
-    pages: BTreeSet<(Which, u64)>,
+    /// Pages that the file has room for.
+    pages: BTreeSet<u64>,
     /// The most there have been.
     peak: u64,
     is_off: bool,
+    is_open: bool,
 }
 
 enum Change {
@@ -66,7 +50,7 @@ enum Change {
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("State")
-            .field("len", &self.store.image.len())
+            .field("len", &self.image.len())
             .field("operations", &self.operations)
             .finish_non_exhaustive()
     }
@@ -76,8 +60,9 @@ impl FaultDisk {
     /// An empty disk.
     pub fn new(seed: u64) -> Self {
         let state = State {
-            store: Platter::default(),
-            journal: Platter::default(),
+            durable: Vec::new(),
+            image: Vec::new(),
+            pending: Vec::new(),
             random: seed | 1,
             operations: 0,
             cut_at: None,
@@ -88,21 +73,19 @@ impl FaultDisk {
             pages: BTreeSet::new(),
             peak: 0,
             is_off: false,
+            is_open: false,
         };
         FaultDisk {
             state: Arc::new(Mutex::new(state)),
         }
     }
 
-    /// A disk that holds this store and this journal, which there is none of
-    /// if it is empty.
-    pub fn holding(seed: u64, store: Vec<u8>, journal: Vec<u8>) -> Self {
+    /// A disk that holds this.
+    pub fn holding(seed: u64, image: Vec<u8>) -> Self {
         let disk = FaultDisk::new(seed);
         let mut state = disk.state();
-        state.store.durable.clone_from(&store);
-        state.store.image = store;
-        state.journal.durable.clone_from(&journal);
-        state.journal.image = journal;
+        state.durable.clone_from(&image);
+        state.image = image;
         drop(state);
         disk
     }
@@ -116,29 +99,15 @@ impl FaultDisk {
         &self,
     ) -> impl Fn() -> io::Result<Box<dyn StorageBackend>> + Send + Sync + 'static {
         let disk = self.clone();
-        move || disk.open(Which::Store)
-    }
-
-    /// What it takes for the journal, which is there once it has a byte.
-    pub fn journal_opener(
-        &self,
-    ) -> impl Fn(bool) -> io::Result<Option<Box<dyn StorageBackend>>> + Send + Sync + 'static {
-        let disk = self.clone();
-        move |make| {
-            if !make && disk.journal().is_empty() {
-                return Ok(None);
+        move || {
+            let mut state = disk.state();
+            if state.is_open {
+                return Err(io::Error::other("this disk is open already"));
             }
-            disk.open(Which::Journal).map(Some)
+            state.is_open = true;
+            drop(state);
+            Ok(Box::new(Backend(disk.clone())))
         }
-    }
-
-    fn open(&self, which: Which) -> io::Result<Box<dyn StorageBackend>> {
-        let mut state = self.state();
-        let file = state.file(which);
-        if std::mem::replace(&mut file.is_open, true) {
-            return Err(io::Error::other("this file is open already"));
-        }
-        Ok(Box::new(Backend(self.clone(), which)))
     }
 
     /// Writes, syncs and changes of length so far.
@@ -178,14 +147,9 @@ impl FaultDisk {
         self.state().peak * PAGE_LEN
     }
 
-    /// What reads of the store see.
+    /// What reads see.
     pub fn image(&self) -> Vec<u8> {
-        self.state().store.image.clone()
-    }
-
-    /// What reads of its journal see.
-    pub fn journal(&self) -> Vec<u8> {
-        self.state().journal.image.clone()
+        self.state().image.clone()
     }
 
     /// The power comes back. Of what was not synced, what reached the platter
@@ -193,44 +157,37 @@ impl FaultDisk {
     pub fn power_on(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
-        for file in [&mut state.store, &mut state.journal] {
-            file.power_on(&mut state.random);
-        }
-        state.is_off = false;
-        state.cut_at = None;
-    }
-}
-
-impl Platter {
-    fn power_on(&mut self, random: &mut u64) {
-        let pending = std::mem::take(&mut self.pending);
-        let image = &mut self.durable;
-        let mode = next(random) % 5;
+        let pending = std::mem::take(&mut state.pending);
+        let mut image = std::mem::take(&mut state.durable);
+        let mode = next(&mut state.random) % 5;
         let stop = match mode {
             // All up to some point, the last of it torn: a disk that keeps
             // the order.
-            0 => next(random) as usize % (pending.len() + 1),
+            0 => next(&mut state.random) as usize % (pending.len() + 1),
             _ => pending.len(),
         };
         for change in pending.iter().take(stop) {
             match change {
-                Change::Length(len) if mode == 4 || !chance(random, 8) => {
+                Change::Length(len) if mode == 4 || !chance(&mut state.random, 8) => {
                     image.resize(*len as usize, 0);
                 }
                 Change::Length(_) => {}
                 Change::Write(offset, bytes) => {
-                    keep(image, *offset as usize, bytes, mode, random);
+                    keep(&mut image, *offset as usize, bytes, mode, &mut state.random);
                 }
             }
         }
         if mode == 0
             && let Some(Change::Write(offset, bytes)) = pending.get(stop)
         {
-            let len = next(random) as usize % (bytes.len() + 1);
-            put(image, *offset as usize, &bytes[..len]);
+            let len = next(&mut state.random) as usize % (bytes.len() + 1);
+            put(&mut image, *offset as usize, &bytes[..len]);
         }
-        self.image.clone_from(&self.durable);
-        self.is_open = false;
+        state.image.clone_from(&image);
+        state.durable = image;
+        state.is_off = false;
+        state.is_open = false;
+        state.cut_at = None;
     }
 }
 
@@ -277,16 +234,9 @@ fn next(random: &mut u64) -> u64 {
 }
 
 #[derive(Debug)]
-struct Backend(FaultDisk, Which);
+struct Backend(FaultDisk);
 
 impl State {
-    fn file(&mut self, which: Which) -> &mut Platter {
-        match which {
-            Which::Store => &mut self.store,
-            Which::Journal => &mut self.journal,
-        }
-    }
-
     /// Counts an operation and sees whether it may happen.
     fn operation(&mut self) -> io::Result<()> {
         let number = self.operations;
@@ -304,9 +254,9 @@ impl State {
         Ok(())
     }
 
-    fn make_room(&mut self, which: Which, offset: u64, len: u64) -> io::Result<()> {
+    fn make_room(&mut self, offset: u64, len: u64) -> io::Result<()> {
         for page in offset / PAGE_LEN..(offset + len).div_ceil(PAGE_LEN) {
-            if self.pages.contains(&(which, page)) {
+            if self.pages.contains(&page) {
                 continue;
             }
             let taken = self.pages.len() as u64 + 1;
@@ -316,7 +266,7 @@ impl State {
             {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            self.pages.insert((which, page));
+            self.pages.insert(page);
             self.peak = self.peak.max(taken);
         }
         Ok(())
@@ -325,16 +275,15 @@ impl State {
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.state().file(self.1).image.len() as u64)
+        Ok(self.0.state().image.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let mut state = self.0.state();
+        let state = self.0.state();
         if state.is_off {
             return Err(io::Error::other("the power is off"));
         }
         let found = state
-            .file(self.1)
             .image
             .get(offset as usize..)
             .and_then(|rest| rest.get(..out.len()))
@@ -346,41 +295,33 @@ impl StorageBackend for Backend {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.0.state();
         state.operation()?;
-        let end = len.div_ceil(PAGE_LEN);
-        let which = self.1;
-        state.pages.retain(|(of, page)| *of != which || *page < end);
-        let file = state.file(which);
-        file.image.resize(len as usize, 0);
-        file.pending.push(Change::Length(len));
+        state.image.resize(len as usize, 0);
+        state.pages.split_off(&len.div_ceil(PAGE_LEN));
+        state.pending.push(Change::Length(len));
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.0.state();
-        state.operation()?;
-        let file = state.file(self.1);
-        for change in std::mem::take(&mut file.pending) {
-            match change {
-                Change::Write(offset, bytes) => put(&mut file.durable, offset as usize, &bytes),
-                Change::Length(len) => file.durable.resize(len as usize, 0),
-            }
-        }
+        let mut guard = self.0.state();
+        guard.operation()?;
+        let state = &mut *guard;
+        state.pending.clear();
+        state.durable.clone_from(&state.image);
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.0.state();
         state.operation()?;
-        state.make_room(self.1, offset, data.len() as u64)?;
-        let file = state.file(self.1);
-        put(&mut file.image, offset as usize, data);
-        file.pending.push(Change::Write(offset, data.to_vec()));
+        state.make_room(offset, data.len() as u64)?;
+        put(&mut state.image, offset as usize, data);
+        state.pending.push(Change::Write(offset, data.to_vec()));
         Ok(())
     }
 }
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        self.0.state().file(self.1).is_open = false;
+        self.0.state().is_open = false;
     }
 }

@@ -243,10 +243,7 @@ impl<S> StoreHandle<S> {
 
     /// What has been done since the start.
     pub fn stats(&self) -> StoreStats {
-        let source = &self.shared.source;
-        self.shared
-            .counters
-            .read(&source.meter, &source.journal_meter)
+        self.shared.counters.read(&self.shared.source.meter)
     }
 
     /// Ends: makes the batches that were taken durable, the file ready for a

@@ -9,7 +9,7 @@ use midge_engine::{BLOCK_LEN_MAX, BlockKey, ConsumerId, RowKey, Seq, StreamId};
 use redb::TableDefinition;
 
 /// The version of what this file describes.
-pub(crate) const FORMAT: u64 = 2;
+pub(crate) const FORMAT: u64 = 1;
 
 /// Stream, kind, number.
 pub(crate) const ROW_KEY_LEN: usize = 13;
@@ -25,13 +25,9 @@ pub(crate) const BLOCKS: TableDefinition<'static, &[u8; PART_KEY_LEN], &[u8]> =
 /// The row of the meta table that holds [`FORMAT`].
 pub(crate) const FORMAT_ROW: &str = "format";
 
-/// Names the file, so that its journal is told from another's: a random
-/// number.
-pub(crate) const ID_ROW: &str = "id";
-/// The round of the journal whose records come on top of what the file holds.
+/// The row that holds the round of the journal whose records come on top of
+/// what the tables hold.
 pub(crate) const ROUND_ROW: &str = "round";
-/// 1 if the journal may hold records, 0 if the file is complete without it.
-pub(crate) const JOURNAL_ROW: &str = "journal";
 
 /// What stands before a part's bytes: how many parts the block has.
 pub(crate) const PART_HEAD_LEN: usize = 2;

@@ -1,15 +1,15 @@
 //! Blocks and rows on a disk.
 //!
-//! This crate owns the file, its journal, and the only two threads that touch it. It keeps
+//! This crate owns the file and the only two threads that touch it. It keeps
 //! what the engine hands it under the keys the engine gives, makes a
 //! [`Batch`](midge_engine::Batch) durable as a whole or not at all, and
 //! guards what it reads with checksums: redb does not notice a flipped bit.
 //! It knows nothing of what a stream is; a summary is the one row it can
 //! make anew.
 //!
-//! A small batch is made durable in a journal beside the file, and reaches the
-//! file's tables with many others; who uses the crate sees nothing of that
-//! but the time it saves.
+//! A batch is made durable in a journal at the beginning of the file, and
+//! reaches redb's tables with many others; who uses the crate sees nothing of
+//! that but the time it saves.
 //!
 //! - [`Store`] is the file: opened, read, written and closed on the caller's
 //!   thread.
@@ -30,6 +30,7 @@ mod error;
 #[cfg(feature = "test-backend")]
 pub mod fault;
 mod handle;
+mod head;
 mod journal;
 mod layout;
 mod maintenance;

@@ -1,22 +1,25 @@
-//! What redb reads and writes: a file, with everything counted.
+//! What is read and written: one file, with everything counted.
+//!
+//! It has two parts, the journal's and redb's, each of which sees its own.
 
 use crate::error::StoreError;
+use crate::head::{Found, Head, JOURNAL_AT};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A file shorter than this that holds nothing but zeros behind its first
-/// page, and not yet redb's name, was being made when the power went. redb
-/// begins with a file of a megabyte or two.
+/// redb's part, if it is shorter than this, holds nothing but zeros behind its
+/// first page, and does not bear redb's name yet, was being made when the
+/// power went. redb begins with a megabyte or two.
 const UNFINISHED_LEN_MAX: u64 = 4 << 20;
 /// redb's first page; of it only the header is written while a file is made.
 const PAGE_LEN: u64 = 4096;
-/// What a redb file begins with; written last when one is made.
+/// What redb's part begins with; written last when one is made.
 const NAME: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 const SCAN_LEN: usize = 64 << 10;
 
@@ -27,6 +30,8 @@ pub(crate) type Opener = Arc<dyn Fn() -> io::Result<Box<dyn StorageBackend>> + S
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     pub(crate) written: AtomicU64,
+    /// How much of that went to the journal.
+    pub(crate) journaled: AtomicU64,
     pub(crate) writes: AtomicU64,
     pub(crate) syncs: AtomicU64,
     /// The length of the file.
@@ -41,59 +46,118 @@ impl Meter {
     }
 }
 
+/// The file, open, and this process the only one that has it.
 #[derive(Debug)]
 pub(crate) struct Medium {
     backend: Box<dyn StorageBackend>,
     meter: Arc<Meter>,
-    is_looked_at: AtomicBool,
+    head: Head,
 }
 
 impl Medium {
-    pub(crate) fn new(backend: Box<dyn StorageBackend>, meter: Arc<Meter>) -> Self {
-        Medium {
+    /// Sees whose file it is, and makes it ours if it is empty, with so much
+    /// room for its journal.
+    pub(crate) fn open(
+        path: &Path,
+        backend: Box<dyn StorageBackend>,
+        meter: Arc<Meter>,
+        journal_bytes: usize,
+    ) -> Result<Arc<Medium>, StoreError> {
+        let io_error = |source| StoreError::Io {
+            path: path.to_owned(),
+            doing: "open",
+            source,
+        };
+        // redb's locks are of the whole file or of nothing; ours comes before
+        // anything is looked at.
+        match backend.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
+            Ok(false) => return Err(StoreError::InUse(path.to_owned())),
+            Ok(true) | Err(BackendError::Unsupported) => {}
+            Err(BackendError::Io(error)) => return Err(io_error(error)),
+            Err(error) => return Err(io_error(io::Error::other(format!("{error:?}")))),
+        }
+        write_again(&*backend, &meter).map_err(io_error)?;
+        let len = backend.len().map_err(io_error)?;
+        let mut bytes = vec![0; len.min(JOURNAL_AT) as usize];
+        backend.read(0, &mut bytes).map_err(io_error)?;
+        let not_ours = |why| StoreError::NotAStore {
+            path: path.to_owned(),
+            why,
+        };
+        let found = match Head::find(&bytes) {
+            Found::Head(head) => Some(head),
+            Found::Nothing if len <= JOURNAL_AT => None,
+            Found::Nothing => return Err(not_ours("its head is damaged")),
+            Found::Foreign(why) => return Err(not_ours(why)),
+        };
+        if let Some(head) = found
+            && len > JOURNAL_AT
+            && len < head.tables_at
+        {
+            return Err(StoreError::Damaged {
+                path: path.to_owned(),
+                doing: "open",
+                what: "it ends before its tables begin".to_owned(),
+            });
+        }
+        let medium = Medium {
             backend,
             meter,
-            is_looked_at: AtomicBool::new(false),
+            head: found.unwrap_or_else(|| Head::new(journal_bytes)),
+        };
+        if found.is_none() {
+            medium.write(0, &medium.head.pages()).map_err(io_error)?;
+            medium.sync().map_err(io_error)?;
         }
+        if len < medium.head.tables_at {
+            let len = medium.head.tables_at;
+            medium.backend.set_len(len).map_err(io_error)?;
+        }
+        medium.forget_unfinished().map_err(io_error)?;
+        Ok(Arc::new(medium))
     }
 
-    /// Writes again what a sync that failed may have left in memory only.
-    ///
-    /// Linux counts a page as written once it has reported that it could not
-    /// write it. Who opens the file then sees a commit that is not on the
-    /// disk, and the next sync that succeeds says nothing about it.
-    fn write_again(&self, len: u64) -> io::Result<()> {
-        let ranges = std::mem::take(&mut *self.meter.unsynced());
-        if ranges.is_empty() {
-            return Ok(());
-        }
-        let mut result = Ok(());
-        for (offset, length) in &ranges {
-            if offset.saturating_add(*length as u64) > len || result.is_err() {
-                continue;
-            }
-            let mut bytes = vec![0; *length];
-            result = self
-                .backend
-                .read(*offset, &mut bytes)
-                .and_then(|()| self.backend.write(*offset, &bytes));
-        }
-        let result = result.and_then(|()| self.backend.sync_data());
-        if result.is_err() {
-            *self.meter.unsynced() = ranges;
-        }
-        result
+    pub(crate) fn head(&self) -> Head {
+        self.head
     }
 
-    /// Whether making this file was cut short, so that nothing is lost by
-    /// beginning again.
-    fn is_unfinished(&self, len: u64) -> io::Result<bool> {
+    /// Where the journal's records go.
+    pub(crate) fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
+        self.backend.read(at, out)
+    }
+
+    pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.meter.writes.fetch_add(1, Ordering::Relaxed);
+        self.meter
+            .written
+            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if at < self.head.tables_at {
+            self.meter
+                .journaled
+                .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        self.meter.unsynced().push((at, bytes.len()));
+        self.backend.write(at, bytes)
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.meter.syncs.fetch_add(1, Ordering::Relaxed);
+        self.backend.sync_data()?;
+        self.meter.unsynced().clear();
+        Ok(())
+    }
+
+    /// Does away with what is left of redb's part if making it was cut short,
+    /// so that it is begun again.
+    fn forget_unfinished(&self) -> io::Result<()> {
+        let begin = self.head.tables_at;
+        let len = self.backend.len()?.saturating_sub(begin);
         if len == 0 || len > UNFINISHED_LEN_MAX {
-            return Ok(false);
+            return Ok(());
         }
         let mut name = [0; NAME.len()];
         let named = NAME.len().min(len as usize);
-        self.backend.read(0, &mut name[..named])?;
+        self.backend.read(begin, &mut name[..named])?;
         // It may have been written in part.
         let is_begun = name
             .iter()
@@ -104,85 +168,73 @@ impl Medium {
         let mut buffer = vec![0; SCAN_LEN];
         while all_zero && at < len {
             let take = SCAN_LEN.min((len - at) as usize);
-            self.backend.read(at, &mut buffer[..take])?;
+            self.backend.read(begin + at, &mut buffer[..take])?;
             all_zero = buffer[..take].iter().all(|byte| *byte == 0);
             at += take as u64;
         }
-        Ok(all_zero)
+        if all_zero {
+            self.backend.set_len(begin)?;
+        }
+        Ok(())
     }
 }
 
-impl StorageBackend for Medium {
-    fn len(&self) -> io::Result<u64> {
-        let mut len = self.backend.len()?;
-        // redb asks for this first, with the lock in its hands.
-        if !self.is_looked_at.swap(true, Ordering::Relaxed) {
-            self.write_again(len)?;
-            if self.is_unfinished(len)? {
-                self.backend.set_len(0)?;
-                len = 0;
-            }
+/// Writes again what a sync that failed may have left in memory only.
+///
+/// Linux counts a page as written once it has reported that it could not
+/// write it. Who opens the file then sees a commit that is not on the disk,
+/// and the next sync that succeeds says nothing about it.
+fn write_again(backend: &dyn StorageBackend, meter: &Meter) -> io::Result<()> {
+    let ranges = std::mem::take(&mut *meter.unsynced());
+    if ranges.is_empty() {
+        return Ok(());
+    }
+    let len = backend.len()?;
+    let mut result = Ok(());
+    for (offset, length) in &ranges {
+        if offset.saturating_add(*length as u64) > len || result.is_err() {
+            continue;
         }
-        self.meter.len.store(len, Ordering::Relaxed);
-        Ok(len)
+        let mut bytes = vec![0; *length];
+        result = backend
+            .read(*offset, &mut bytes)
+            .and_then(|()| backend.write(*offset, &bytes));
+    }
+    let result = result.and_then(|()| backend.sync_data());
+    if result.is_err() {
+        *meter.unsynced() = ranges;
+    }
+    result
+}
+
+/// redb's part of the file. It is locked with the whole of it.
+#[derive(Debug)]
+pub(crate) struct RedbPart(pub(crate) Arc<Medium>);
+
+impl StorageBackend for RedbPart {
+    fn len(&self) -> io::Result<u64> {
+        let len = self.0.backend.len()?;
+        self.0.meter.len.store(len, Ordering::Relaxed);
+        Ok(len.saturating_sub(self.0.head.tables_at))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.backend.read(offset, out)
+        self.0.read(self.0.head.tables_at + offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.backend.set_len(len)?;
-        self.meter.len.store(len, Ordering::Relaxed);
+        let len = self.0.head.tables_at + len;
+        self.0.backend.set_len(len)?;
+        self.0.meter.len.store(len, Ordering::Relaxed);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.meter.syncs.fetch_add(1, Ordering::Relaxed);
-        self.backend.sync_data()?;
-        self.meter.unsynced().clear();
-        Ok(())
+        self.0.sync()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.meter.writes.fetch_add(1, Ordering::Relaxed);
-        self.meter
-            .written
-            .fetch_add(data.len() as u64, Ordering::Relaxed);
-        self.meter.unsynced().push((offset, data.len()));
-        self.backend.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.backend.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(
-        &self,
-        start: Bound<u64>,
-        end: Bound<u64>,
-    ) -> Result<bool, BackendError> {
-        self.backend.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.query_lock_range(start, end)
+        self.0.write(self.0.head.tables_at + offset, data)
     }
 }
 

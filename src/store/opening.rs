@@ -1,10 +1,8 @@
 //! Opening: whose file is it, which format, and what rows are in it.
 
 use crate::error::StoreError;
-use crate::layout::{
-    BLOCKS, FORMAT, FORMAT_ROW, ID_ROW, JOURNAL_ROW, META, ROUND_ROW, ROWS, open_row, parse_row_key,
-};
-use crate::medium::Medium;
+use crate::layout::{BLOCKS, FORMAT, FORMAT_ROW, META, ROWS, open_row, parse_row_key};
+use crate::medium::{Medium, RedbPart};
 use crate::store::{Source, Store, boxed, contain, parse};
 use crate::tables::read_block;
 use log::{info, warn};
@@ -13,12 +11,10 @@ use redb::{
     Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
     StorageError, TableHandle,
 };
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 /// What was found when a store was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,15 +32,17 @@ pub struct Opened {
     pub was_repaired: bool,
     /// Batches that were only in the journal and are in the file now.
     pub replayed: u64,
-    /// Batches that had been reported durable and are lost, because one in
-    /// the journal is damaged: it and those behind it.
+    /// Batches in the journal that had been reported durable and are damaged,
+    /// as far as can be told.
     pub lost_batches: u64,
 }
 
 /// Opens the file and sees to its format.
-pub(crate) fn open_database(source: &Source) -> Result<(Database, bool), StoreError> {
+pub(crate) fn open_database(
+    source: &Source,
+    medium: &Arc<Medium>,
+) -> Result<(Database, bool), StoreError> {
     let path = &source.config.path;
-    let backend = (source.opener)().map_err(|error| io_error(path, "open", error))?;
     let was_repaired = Arc::new(AtomicBool::new(false));
     let mut builder = Builder::new();
     builder.set_cache_size(source.config.cache_bytes);
@@ -58,19 +56,11 @@ pub(crate) fn open_database(source: &Source) -> Result<(Database, bool), StoreEr
             info!("checked {:.0} %", session.progress() * 100.0);
         }
     });
-    let medium = Medium::new(backend, Arc::clone(&source.meter));
-    let created = contain(path, "open", || Ok(builder.create_with_backend(medium)))?;
+    let part = RedbPart(Arc::clone(medium));
+    let created = contain(path, "open", || Ok(builder.create_with_backend(part)))?;
     let db = created.map_err(|error| opening_error(path, error))?;
     check_format(path, &db)?;
     Ok((db, was_repaired.load(Ordering::Relaxed)))
-}
-
-fn io_error(path: &Path, doing: &'static str, source: io::Error) -> StoreError {
-    StoreError::Io {
-        path: path.to_owned(),
-        doing,
-        source,
-    }
 }
 
 fn opening_error(path: &Path, error: DatabaseError) -> StoreError {
@@ -139,20 +129,8 @@ fn upgrade(db: &Database, _from: u64) -> Result<(), Box<redb::Error>> {
     transaction.open_table(BLOCKS).map_err(boxed)?;
     let mut meta = transaction.open_table(META).map_err(boxed)?;
     meta.insert(FORMAT_ROW, FORMAT).map_err(boxed)?;
-    // From 1 to 2: there is a journal.
-    if meta.get(ID_ROW).map_err(boxed)?.is_none() {
-        meta.insert(ID_ROW, random()).map_err(boxed)?;
-        meta.insert(ROUND_ROW, 1).map_err(boxed)?;
-        meta.insert(JOURNAL_ROW, 0).map_err(boxed)?;
-    }
     drop(meta);
     transaction.commit().map_err(boxed)
-}
-
-/// What no sender of messages can guess, so that none can make one that is
-/// taken for a record of the journal.
-fn random() -> u64 {
-    RandomState::new().hash_one(SystemTime::now())
 }
 
 /// Hands all rows to the sink. Blocks are read only where a summary is

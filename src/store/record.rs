@@ -13,7 +13,7 @@ use bytes::Bytes;
 use midge_engine::{Batch, BlockKey, RowKey, Seq, StreamId, Write};
 
 /// Checksum, length of the body, file, round, number, writes.
-pub(crate) const HEAD_LEN: usize = 32;
+const HEAD_LEN: usize = 32;
 /// Where records begin: so that behind damage they can be looked for.
 pub(crate) const ALIGN: usize = 8;
 /// The header of a block, which is all that changes of what is there when a
@@ -30,11 +30,13 @@ const NO_STREAM: u8 = 5;
 /// What a write takes beside its bytes, at most.
 const WRITE_LEN_MAX: usize = 1 + 12 + 8 + BLOCK_HEAD_LEN;
 
-/// Whose records: of which file, and of which of its rounds.
+/// Which record: of which file, of which of its rounds, and which of those,
+/// from 0 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Name {
     pub(crate) file: u64,
     pub(crate) round: u64,
+    pub(crate) number: u32,
 }
 
 /// A record begun, for writes to be put into.
@@ -127,7 +129,7 @@ impl Writer {
     }
 
     /// The record, complete.
-    pub(crate) fn seal(mut self, name: Name, number: u32) -> Vec<u8> {
+    pub(crate) fn seal(mut self, name: Name) -> Vec<u8> {
         let body = (self.bytes.len() - HEAD_LEN) as u32;
         self.bytes
             .resize(self.bytes.len().next_multiple_of(ALIGN), 0);
@@ -135,7 +137,7 @@ impl Writer {
         bytes[4..8].copy_from_slice(&body.to_le_bytes());
         bytes[8..16].copy_from_slice(&name.file.to_le_bytes());
         bytes[16..24].copy_from_slice(&name.round.to_le_bytes());
-        bytes[24..28].copy_from_slice(&number.to_le_bytes());
+        bytes[24..28].copy_from_slice(&name.number.to_le_bytes());
         bytes[28..32].copy_from_slice(&self.writes.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[4..]);
         bytes[..4].copy_from_slice(&crc.to_le_bytes());
@@ -168,10 +170,7 @@ pub(crate) fn len_at_most(batch: &Batch, base: impl Fn(BlockKey) -> usize) -> us
 /// A record that is whole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record<'a> {
-    /// The round that it is of.
-    pub(crate) round: u64,
-    /// Which of its round.
-    pub(crate) number: u32,
+    pub(crate) name: Name,
     /// Where the next one may begin, from the beginning of this one.
     pub(crate) len: usize,
     writes: u32,
@@ -199,17 +198,15 @@ impl<'a> Record<'a> {
         let whole = bytes.get(..padded)?;
         (crc32c::crc32c(&whole[4..]) == u32_at(whole, 0)?).then_some(())?;
         Some(Record {
-            round: u64_at(whole, 16)?,
-            number: u32_at(whole, 24)?,
+            name: Name {
+                file,
+                round: u64_at(whole, 16)?,
+                number: u32_at(whole, 24)?,
+            },
             len: padded,
             writes: u32_at(whole, 28)?,
             body: &whole[HEAD_LEN..len],
         })
-    }
-
-    /// Whether these bytes begin like a record of this file.
-    pub(crate) fn is_of(bytes: &[u8], file: u64) -> bool {
-        u64_at(bytes, 8) == Some(file)
     }
 
     /// The writes in it, in their order; `None` if it holds what this program
@@ -290,7 +287,11 @@ impl<'a> Rest<'a> {
 mod tests {
     use super::*;
 
-    const NAME: Name = Name { file: 77, round: 3 };
+    const NAME: Name = Name {
+        file: 77,
+        round: 3,
+        number: 4,
+    };
 
     fn key() -> BlockKey {
         BlockKey {
@@ -321,7 +322,7 @@ mod tests {
         let changes = Changes::of(&batch);
         let mut writer = Writer::new();
         writer.put(&changes, &before, |of| (of == key()).then_some(&old));
-        let record = writer.seal(NAME, 4);
+        let record = writer.seal(NAME);
         assert!(record.len() <= len_at_most(&batch, |_| old.len()));
         (record, grown)
     }
@@ -332,7 +333,7 @@ mod tests {
         let len = bytes.len();
         bytes.extend_from_slice(b"what is behind it");
         let record = Record::read(&bytes, NAME.file).expect("whole");
-        assert_eq!((record.round, record.number, record.len), (3, 4, len));
+        assert_eq!((record.name, record.len), (NAME, len));
         assert_eq!(
             record.writes().expect("known"),
             [

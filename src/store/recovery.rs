@@ -7,10 +7,10 @@
 
 use crate::config::StoreConfig;
 use crate::error::StoreError;
-use crate::journal::{Header, journal_error, journal_path, whose};
+use crate::head::JOURNAL_AT;
 use crate::layout::{BLOCKS, ROWS, open_row, parse_row_key, row_key, seal_row};
-use crate::medium::open_file;
-use crate::replay::{Meta, gather};
+use crate::medium::{Medium, RedbPart, open_file};
+use crate::replay::{gather, read_round};
 use crate::store::{Store, boxed, contain, parse};
 use crate::tables::{Tables, read_block};
 use crate::verify::next_block;
@@ -24,6 +24,7 @@ use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Bytes that are copied in one transaction.
 const COPIED_AT_ONCE: usize = 4 << 20;
@@ -74,7 +75,8 @@ impl RowSink for Nothing {
 ///
 /// The last batch before a crash may be there in part.
 pub fn recover(from: &Path, to: &Path) -> Result<Recovered, StoreError> {
-    let found = open_as_found(from)?;
+    let medium = open_medium(from)?;
+    let found = open_as_found(from, &medium)?;
     if to.exists() {
         return Err(io_error(to, "make", io::ErrorKind::AlreadyExists.into()));
     }
@@ -87,7 +89,7 @@ pub fn recover(from: &Path, to: &Path) -> Result<Recovered, StoreError> {
         is_whole
     })?;
     let blocks = copy(&found, from, &store, BLOCKS, |_, _| true)?;
-    let (journaled, is_all) = journaled(&found, from, &store)?;
+    let (journaled, is_all) = journaled(&found, &medium, from, &store)?;
     recovered.journaled = journaled;
     recovered.is_complete = rows && blocks && is_all;
     summaries(&store, &mut recovered)?;
@@ -97,42 +99,33 @@ pub fn recover(from: &Path, to: &Path) -> Result<Recovered, StoreError> {
 
 /// Brings over what is only in the journal. Says how many batches that were
 /// and whether they were all.
-fn journaled(found: &ReadOnlyDatabase, from: &Path, to: &Store) -> Result<(u64, bool), StoreError> {
-    let meta = contain(from, "read", || {
-        Meta::read(&found.begin_read().map_err(boxed)?)
+fn journaled(
+    found: &ReadOnlyDatabase,
+    medium: &Medium,
+    from: &Path,
+    to: &Store,
+) -> Result<(u64, bool), StoreError> {
+    let round = contain(from, "read", || {
+        read_round(&found.begin_read().map_err(boxed)?)
     });
-    let meta = match meta {
-        // A file of the first format has no journal.
-        Ok(None) => return Ok((0, true)),
-        Ok(Some(meta)) if !meta.may_hold => return Ok((0, true)),
-        Ok(Some(meta)) => meta,
+    let round = match round {
+        Ok(round) => round,
         Err(error) => {
             warn!("{error}; what is in its journal stays there");
             return Ok((0, false));
         }
     };
-    let bytes = match std::fs::read(journal_path(from)) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            warn!("{}", journal_error(from, "read", error));
-            return Ok((0, false));
-        }
-    };
-    let (changes, replayed) = contain(to.path(), "read", || {
-        let snapshot = to.snapshot()?;
-        Ok(gather(from, &bytes, meta.name, |key| {
-            Ok(read_block(&snapshot, key)?.map(|(bytes, _)| bytes))
-        }))
-    })??;
+    let snapshot = contain(to.path(), "read", || to.snapshot())?;
+    let replayed = gather(from, medium, round, &snapshot)?;
+    drop(snapshot);
     contain(to.path(), "write to", || {
         let transaction = to.begin_write()?;
         Tables::open(&transaction)?
-            .apply_changes(&changes)
+            .apply_changes(&replayed.changes)
             .map_err(boxed)?;
         transaction.commit().map_err(boxed)
     })?;
-    let is_ours = whose(&bytes, meta.name.file) == Header::Ours;
-    Ok((replayed.batches, is_ours && replayed.lost == 0))
+    Ok((replayed.batches, replayed.lost == 0))
 }
 
 fn io_error(path: &Path, doing: &'static str, source: io::Error) -> StoreError {
@@ -143,30 +136,44 @@ fn io_error(path: &Path, doing: &'static str, source: io::Error) -> StoreError {
     }
 }
 
-fn open_as_found(path: &Path) -> Result<ReadOnlyDatabase, StoreError> {
-    let file = std::fs::metadata(path).map_err(|error| io_error(path, "open", error))?;
+fn open_medium(path: &Path) -> Result<Arc<Medium>, StoreError> {
+    let io_error = |error| io_error(path, "open", error);
+    let file = std::fs::metadata(path).map_err(io_error)?;
+    let not_a_store = |why| StoreError::NotAStore {
+        path: path.to_owned(),
+        why,
+    };
     if !file.is_file() {
-        return Err(StoreError::NotAStore {
-            path: path.to_owned(),
-            why: "it is not a regular file",
-        });
+        return Err(not_a_store("it is not a regular file"));
     }
+    // Nothing is to be made of it.
+    if file.len() <= JOURNAL_AT {
+        return Err(not_a_store("there is nothing in it"));
+    }
+    let backend = open_file(path).map_err(io_error)?;
+    Medium::open(path, backend, Arc::default(), 0)
+}
+
+fn open_as_found(path: &Path, medium: &Arc<Medium>) -> Result<ReadOnlyDatabase, StoreError> {
     // The last commit, or, if what names its pages is damaged, the one before.
-    match open_commit(path, false) {
-        Err(StoreError::Damaged { .. }) => open_commit(path, true),
+    match open_commit(path, medium, false) {
+        Err(StoreError::Damaged { .. }) => open_commit(path, medium, true),
         other => other,
     }
 }
 
-fn open_commit(path: &Path, other: bool) -> Result<ReadOnlyDatabase, StoreError> {
-    let backend = open_file(path)
-        .and_then(|file| AsFound::new(file, other))
-        .map_err(|error| io_error(path, "open", error))?;
+fn open_commit(
+    path: &Path,
+    medium: &Arc<Medium>,
+    other: bool,
+) -> Result<ReadOnlyDatabase, StoreError> {
+    let part = Box::new(RedbPart(Arc::clone(medium)));
+    let backend = AsFound::new(part, other).map_err(|error| io_error(path, "open", error))?;
     contain(path, "open", || {
         Builder::new()
             .set_cache_size(crate::CACHE_BYTES)
             // As one that reads beside a writer, redb needs not know which
-            // pages are free. A server's lock keeps this out all the same.
+            // pages are free.
             .set_concurrency_mode(ConcurrencyMode::SingleWriter)
             .open_read_only_with_backend(backend)
             .map_err(boxed)
@@ -388,35 +395,29 @@ impl StorageBackend for AsFound {
         Err(Self::refuse())
     }
 
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
+    // The file is locked as a whole already.
+
+    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
     }
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
+    fn try_lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
     }
 
-    fn try_lock_shared_range(
-        &self,
-        start: Bound<u64>,
-        end: Bound<u64>,
-    ) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(start, end)
+    fn lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
     }
 
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_range(start, end)
+    fn lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
     }
 
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(start, end)
+    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
     }
 
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(start, end)
+    fn query_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(false)
     }
 }

@@ -1,18 +1,16 @@
-//! Opening: what the journal holds that redb's file does not.
+//! Opening: what the journal holds that the tables do not.
 //!
-//! The file says which round it waits for, so that a record is taken once or
-//! not at all, whatever the power did. It also says whether there may be
-//! records: then a journal that is missing is an error, since what was
-//! reported durable may be in it.
+//! The tables say which round they wait for, so that a record is taken once
+//! or not at all, whatever the power did.
 
 use crate::changes::Changes;
 use crate::error::StoreError;
-use crate::journal::{
-    Header, Journal, JournalFile, has_traces, journal_error, journal_path, scan, whose,
-};
-use crate::layout::{FORMAT_ROW, ID_ROW, JOURNAL_ROW, META, ROUND_ROW};
-use crate::record::{BLOCK_HEAD_LEN, Journaled, Name, Record};
-use crate::store::{Source, boxed, contain};
+use crate::head::JOURNAL_AT;
+use crate::journal::{Journal, journal_error, scan};
+use crate::layout::{META, ROUND_ROW};
+use crate::medium::Medium;
+use crate::record::{BLOCK_HEAD_LEN, Journaled, Record};
+use crate::store::{boxed, contain};
 use crate::tables::{Tables, read_block};
 use bytes::{Bytes, BytesMut};
 use log::{error, info, warn};
@@ -21,152 +19,104 @@ use redb::{Database, ReadTransaction, ReadableDatabase};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What redb's file says of its journal.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Meta {
-    pub(crate) name: Name,
-    /// There may be records of the round.
-    pub(crate) may_hold: bool,
-}
-
-impl Meta {
-    /// Reads it; a file of an older format says nothing.
-    pub(crate) fn read(snapshot: &ReadTransaction) -> Result<Option<Meta>, Box<redb::Error>> {
-        let meta = snapshot.open_table(META).map_err(boxed)?;
-        let number = |row| -> Result<_, Box<redb::Error>> {
-            Ok(meta.get(row).map_err(boxed)?.map(|found| found.value()))
-        };
-        if number(FORMAT_ROW)?.is_none_or(|format| format < 2) {
-            return Ok(None);
-        }
-        Ok(Some(Meta {
-            name: Name {
-                file: number(ID_ROW)?.unwrap_or(0),
-                round: number(ROUND_ROW)?.unwrap_or(0),
-            },
-            may_hold: number(JOURNAL_ROW)?.is_some_and(|may_hold| may_hold != 0),
-        }))
-    }
-}
-
 /// What was found in a journal.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Replayed {
-    /// Batches that were brought into the file.
+    /// What the batches in it come to.
+    pub(crate) changes: Changes,
+    /// Batches that are in the journal only.
     pub(crate) batches: u64,
-    /// Batches that were durable and are damaged or behind damage.
+    /// Batches that were durable and are damaged.
     pub(crate) lost: u64,
+    next_round: u64,
 }
 
-/// Brings what the journal holds into the file.
-pub(crate) fn replay(db: &Database, source: &Source) -> Result<(Journal, Replayed), StoreError> {
-    let path = &source.config.path;
-    let read = contain(path, "open", || {
-        Meta::read(&db.begin_read().map_err(boxed)?)
+/// Brings what the journal holds into the tables.
+pub(crate) fn replay(
+    path: &Path,
+    db: &Database,
+    medium: Arc<Medium>,
+) -> Result<(Journal, Replayed), StoreError> {
+    let (round, found) = {
+        let snapshot = contain(path, "open", || db.begin_read().map_err(boxed))?;
+        let round = contain(path, "open", || read_round(&snapshot))?;
+        (round, gather(path, &medium, round, &snapshot)?)
+    };
+    if found.batches + found.lost == 0 {
+        return Ok((Journal::new(medium, round), found));
+    }
+    contain(path, "write to", || {
+        let mut transaction = db.begin_write().map_err(boxed)?;
+        transaction.set_quick_repair(true);
+        transaction
+            .open_table(META)
+            .map_err(boxed)?
+            .insert(ROUND_ROW, found.next_round)
+            .map_err(boxed)?;
+        Tables::open(&transaction)?
+            .apply_changes(&found.changes)
+            .map_err(boxed)?;
+        transaction.commit().map_err(boxed)
     })?;
-    let Some(meta) = read else {
-        return Err(StoreError::NotAStore {
-            path: path.clone(),
-            why: "it says nothing of its journal",
-        });
-    };
-    if !meta.may_hold {
-        return Ok((Journal::new(None, meta.name, false), Replayed::default()));
-    }
-    let (file, bytes) = read_journal(source, meta)?;
-    let (changes, replayed) = contain(path, "read", || {
-        let snapshot = db.begin_read().map_err(boxed)?;
-        Ok(gather(path, &bytes, meta.name, |key| {
-            Ok(read_block(&snapshot, key)?.map(|(bytes, _)| bytes))
-        }))
-    })??;
-    let mut journal = Journal::new(Some(file), meta.name, true);
-    if replayed.batches + replayed.lost > 0 {
-        contain(path, "write to", || {
-            let mut transaction = db.begin_write().map_err(boxed)?;
-            transaction.set_quick_repair(true);
-            transaction
-                .open_table(META)
-                .map_err(boxed)?
-                .insert(ROUND_ROW, meta.name.round + 1)
-                .map_err(boxed)?;
-            Tables::open(&transaction)?
-                .apply_changes(&changes)
-                .map_err(boxed)?;
-            transaction.commit().map_err(boxed)
-        })?;
-        journal.next_round();
-    }
-    Ok((journal, replayed))
+    Ok((Journal::new(medium, found.next_round), found))
 }
 
-/// The journal's file and all that is in it.
-fn read_journal(source: &Source, meta: Meta) -> Result<(JournalFile, Vec<u8>), StoreError> {
-    let path = &source.config.path;
-    let io_error = |error| journal_error(path, "open", error);
-    let missing = |why| StoreError::JournalMissing {
-        path: path.clone(),
-        journal: journal_path(path),
-        why,
-    };
-    let backend = (source.journal_opener)(false)
-        .map_err(io_error)?
-        .ok_or_else(|| missing("is not there"))?;
-    let file = JournalFile::new(backend, Arc::clone(&source.journal_meter)).map_err(io_error)?;
-    let bytes = file
-        .read()
-        .map_err(|error| journal_error(path, "read", error))?;
-    match whose(&bytes, meta.name.file) {
-        Header::Ours => {}
-        _ if bytes.is_empty() => return Err(missing("is empty")),
-        Header::Foreign => return Err(missing("belongs to another file")),
-        Header::Unreadable if has_traces(&bytes, meta.name.file) => {
-            warn!("{}: its header is damaged", journal_path(path).display());
-        }
-        Header::Unreadable => return Err(missing("holds something else")),
-    }
-    Ok((file, bytes))
+/// The round whose records come on top of what the tables hold.
+pub(crate) fn read_round(snapshot: &ReadTransaction) -> Result<u64, Box<redb::Error>> {
+    let meta = snapshot.open_table(META).map_err(boxed)?;
+    let round = meta.get(ROUND_ROW).map_err(boxed)?;
+    Ok(round.map_or(0, |round| round.value()))
 }
 
-/// What the records of a round come to. `stored` gives a block as it is in
-/// the tables.
+/// What the records from a round on come to. The snapshot has the blocks that
+/// they say have grown.
 pub(crate) fn gather(
     path: &Path,
-    bytes: &[u8],
-    name: Name,
-    stored: impl Fn(BlockKey) -> Result<Option<Bytes>, Box<redb::Error>>,
-) -> Result<(Changes, Replayed), StoreError> {
-    let found = scan(bytes, name);
-    let mut changes = Changes::default();
+    medium: &Medium,
+    round: u64,
+    snapshot: &ReadTransaction,
+) -> Result<Replayed, StoreError> {
+    let head = medium.head();
+    let mut bytes = vec![0; (head.tables_at - JOURNAL_AT) as usize];
+    let read = medium.read(JOURNAL_AT, &mut bytes);
+    read.map_err(|error| journal_error(path, "read", error))?;
+    let found = scan(&bytes, head.id, round);
     let mut replayed = Replayed {
         lost: found.lost,
+        next_round: found.next_round(round),
         ..Replayed::default()
     };
     for record in &found.records {
-        let taken = take(record, &mut changes, &stored);
-        let taken = taken.map_err(|error| StoreError::from_redb(path, "read", *error))?;
+        let taken = contain(path, "read", || {
+            take(record, &mut replayed.changes, |key| {
+                Ok(read_block(snapshot, key)?.map(|(bytes, _)| bytes))
+            })
+        })?;
         if !taken {
             return Err(StoreError::Damaged {
-                path: journal_path(path),
+                path: path.to_owned(),
                 doing: "read",
-                what: "a batch in it is of a kind that this program does not know".to_owned(),
+                what: "a batch in its journal is of a kind that this program does not know"
+                    .to_owned(),
             });
         }
         replayed.batches += 1;
     }
-    let journal = journal_path(path);
     if replayed.batches > 0 {
-        info!("{}: {} batches", journal.display(), replayed.batches);
+        info!(
+            "{}: {} batches in the journal",
+            path.display(),
+            replayed.batches
+        );
     }
     if replayed.lost > 0 {
         error!(
-            "{}: damage; {} batches or more that were durable are lost, and the streams are as \
-             they were before them",
-            journal.display(),
+            "{}: damage in the journal; {} batches or more that were durable are lost",
+            path.display(),
             replayed.lost
         );
     }
-    Ok((changes, replayed))
+    Ok(replayed)
 }
 
 /// Does to the changes what a record says. False if it cannot be understood.

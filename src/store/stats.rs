@@ -93,7 +93,7 @@ pub struct StoreStats {
     pub commit_micros: Histogram,
     /// What batches held, in bytes.
     pub batch_bytes: Histogram,
-    /// Bytes written to the file and its journal, for everything.
+    /// Bytes written to the file, for everything.
     pub written_bytes: u64,
     /// Calls that wrote them.
     pub writes: u64,
@@ -101,10 +101,8 @@ pub struct StoreStats {
     pub syncs: u64,
     /// The length of the file.
     pub file_bytes: u64,
-    /// The length of its journal.
-    pub journal_bytes: u64,
     /// Bytes written to the journal.
-    pub journal_written_bytes: u64,
+    pub journaled_bytes: u64,
     /// Blocks that were asked for and read, or found not to be there.
     pub loads: u64,
     /// Blocks that could not be read.
@@ -159,7 +157,7 @@ impl Counters {
         self.load_micros.add(duration.as_micros() as u64);
     }
 
-    pub(crate) fn read(&self, meter: &Meter, journal: &Meter) -> StoreStats {
+    pub(crate) fn read(&self, meter: &Meter) -> StoreStats {
         let commit_micros = self.commit_micros.read();
         let load_micros = self.load_micros.read();
         StoreStats {
@@ -167,12 +165,11 @@ impl Counters {
             failed_commits: read(&self.failed_commits),
             settled: read(&self.settled),
             batch_bytes: self.batch_bytes.read(),
-            written_bytes: read(&meter.written) + read(&journal.written),
-            writes: read(&meter.writes) + read(&journal.writes),
-            syncs: read(&meter.syncs) + read(&journal.syncs),
+            written_bytes: read(&meter.written),
+            writes: read(&meter.writes),
+            syncs: read(&meter.syncs),
             file_bytes: read(&meter.len),
-            journal_bytes: read(&journal.len),
-            journal_written_bytes: read(&journal.written),
+            journaled_bytes: read(&meter.journaled),
             loads: load_micros.count(),
             failed_loads: read(&self.failed_loads),
             damaged_rows: read(&self.damaged_rows),

@@ -3,8 +3,8 @@
 use crate::changes::Changes;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
-use crate::journal::{Journal, JournalOpener, journal_path};
-use crate::medium::{Meter, Opener, check_path, open_file};
+use crate::journal::Journal;
+use crate::medium::{Medium, Meter, Opener, check_path, open_file};
 use crate::opening::{self, Opened};
 use crate::replay;
 use crate::stats::{Counters, StoreStats};
@@ -39,8 +39,6 @@ pub(crate) struct Source {
     pub(crate) config: StoreConfig,
     pub(crate) opener: Opener,
     pub(crate) meter: Arc<Meter>,
-    pub(crate) journal_opener: JournalOpener,
-    pub(crate) journal_meter: Arc<Meter>,
 }
 
 impl std::fmt::Debug for Source {
@@ -63,17 +61,14 @@ impl Store {
     /// Opens a store, or makes one, and hands its rows to the sink in the
     /// order of their keys.
     ///
-    /// After a stop that was not clean this may walk the whole file, at some
-    /// 2.5 s a gigabyte; after an idle pause or a clean stop it reads the
-    /// rows and no block.
+    /// It reads the rows and the journal, and no block but those that the
+    /// journal says have grown.
     pub fn open(config: &StoreConfig, sink: &mut dyn RowSink) -> Result<Store, StoreError> {
         let path = config.path.clone();
         let source = Source {
             config: config.clone(),
             opener: Arc::new(move || open_file(&path)),
             meter: Arc::default(),
-            journal_opener: journal_opener(&config.path),
-            journal_meter: Arc::default(),
         };
         source.open(sink)
     }
@@ -84,18 +79,12 @@ impl Store {
     pub fn open_with_backend(
         config: &StoreConfig,
         opener: impl Fn() -> std::io::Result<Box<dyn redb::StorageBackend>> + Send + Sync + 'static,
-        journal: impl Fn(bool) -> std::io::Result<Option<Box<dyn redb::StorageBackend>>>
-        + Send
-        + Sync
-        + 'static,
         sink: &mut dyn RowSink,
     ) -> Result<Store, StoreError> {
         let source = Source {
             config: config.clone(),
             opener: Arc::new(opener),
             meter: Arc::default(),
-            journal_opener: Arc::new(journal),
-            journal_meter: Arc::default(),
         };
         source.open(sink)
     }
@@ -108,8 +97,7 @@ impl Store {
     /// What has been written since the start; the rest of the figures is the
     /// handle's.
     pub fn stats(&self) -> StoreStats {
-        let source = &self.source;
-        Counters::default().read(&source.meter, &source.journal_meter)
+        Counters::default().read(&self.source.meter)
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -153,10 +141,9 @@ impl Store {
             .ok_or_else(|| Box::new(redb::Error::DatabaseClosed))
     }
 
-    /// Lets go of the file, ready for a quick start and complete without its
-    /// journal.
+    /// Lets go of the file, with nothing left in the journal.
     pub fn close(mut self) -> Result<(), StoreError> {
-        let finished = self.finish();
+        let finished = self.bring_in();
         let closed = match self.db.take() {
             Some(db) => contain(self.path(), "close", || db.close().map_err(boxed)),
             None => Ok(()),
@@ -168,7 +155,7 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         if self.db.is_some()
-            && let Err(error) = self.finish()
+            && let Err(error) = self.bring_in()
         {
             warn!("{error}");
         }
@@ -178,9 +165,9 @@ impl Drop for Store {
 impl Source {
     pub(crate) fn open(&self, sink: &mut dyn RowSink) -> Result<Store, StoreError> {
         check_path(&self.config.path)?;
-        let (db, was_repaired) = opening::open_database(self)?;
-        let (mut journal, replayed) = replay::replay(&db, self)?;
-        journal.is_plain = was_repaired && replayed.batches == 0;
+        let medium = self.medium()?;
+        let (db, was_repaired) = opening::open_database(self, &medium)?;
+        let (journal, replayed) = replay::replay(&self.config.path, &db, medium)?;
         let mut store = Store {
             db: Some(db),
             journal: Mutex::new(journal),
@@ -195,12 +182,20 @@ impl Source {
         Ok(store)
     }
 
-    /// Bytes written so far, to both files.
+    fn medium(&self) -> Result<Arc<Medium>, StoreError> {
+        let path = &self.config.path;
+        let backend = (self.opener)().map_err(|source| StoreError::Io {
+            path: path.clone(),
+            doing: "open",
+            source,
+        })?;
+        let meter = Arc::clone(&self.meter);
+        Medium::open(path, backend, meter, self.config.journal_bytes)
+    }
+
+    /// Bytes written so far.
     pub(crate) fn written(&self) -> u64 {
-        let both = [&self.meter, &self.journal_meter];
-        both.map(|meter| meter.written.load(Ordering::Relaxed))
-            .iter()
-            .sum()
+        self.meter.written.load(Ordering::Relaxed)
     }
 }
 
@@ -221,17 +216,6 @@ pub(crate) fn contain<T>(
             what: "its pages contradict each other".to_owned(),
         }),
     }
-}
-
-/// Opens the journal of a real file.
-pub(crate) fn journal_opener(path: &Path) -> JournalOpener {
-    let path = journal_path(path);
-    Arc::new(move |make| {
-        if !make && !path.try_exists()? {
-            return Ok(None);
-        }
-        open_file(&path).map(Some)
-    })
 }
 
 /// redb's error is large; a box keeps the way back short.

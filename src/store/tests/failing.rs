@@ -64,13 +64,8 @@ fn run(what: &str, disk: &FaultDisk, batches: &[Batch], full: bool) -> bool {
         idle_pause: Duration::from_secs(3600),
         ..test_config()
     };
-    let store = Store::open_with_backend(
-        &config,
-        disk.opener(),
-        disk.journal_opener(),
-        &mut Model::default(),
-    )
-    .unwrap_or_else(|error| panic!("{what}: {error}"));
+    let store = Store::open_with_backend(&config, disk.opener(), &mut Model::default())
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
     let mut running = Running::start(store);
     let mut model = Model::default();
     let mut has_failed = false;
@@ -181,7 +176,6 @@ fn while_it_is_failed_batches_and_loads_are_refused() {
             ..test_config()
         },
         disk.opener(),
-        disk.journal_opener(),
         &mut Model::default(),
     )
     .map(|store| (store, ()))

@@ -50,7 +50,7 @@ fn report(note: &str, store: &Store, batches: impl Iterator<Item = Batch>) {
         times[times.len() / 2],
         times[times.len() * 99 / 100],
         each(after.written_bytes, before.written_bytes),
-        each(after.journal_written_bytes, before.journal_written_bytes),
+        each(after.journaled_bytes, before.journaled_bytes),
         each(after.writes, before.writes),
         each(after.syncs, before.syncs),
         cpu * 1e6 / count as f64,

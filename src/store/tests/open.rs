@@ -1,6 +1,6 @@
 //! What may be found where a store should be.
 
-use crate::util::{Model, TempDir, content, key, open_file, put};
+use crate::util::{Model, TempDir, content, key, open_file, put, tables};
 use midge_engine::{Batch, RowKey, StreamId, Write};
 use midge_store::{Store, StoreConfig, StoreError, compact, recover, verify};
 use redb::{Database, TableDefinition};
@@ -78,7 +78,7 @@ fn a_file_in_use_and_a_newer_one_are_refused() {
     let recovered = recover(&dir.file(), &dir.path().join("other.redb"));
     assert!(matches!(recovered, Err(StoreError::InUse(_))));
     drop(store);
-    let db = Database::open(dir.file()).unwrap();
+    let db = tables(&dir.file());
     let write = db.begin_write().unwrap();
     let meta = TableDefinition::<&str, u64>::new("meta");
     write
@@ -96,23 +96,44 @@ fn a_file_in_use_and_a_newer_one_are_refused() {
 #[test]
 fn a_file_whose_making_was_cut_short_is_made_again() {
     let dir = TempDir::new();
-    for len in [1, 100, 4096, 1 << 20] {
+    for len in [1, 100, 4096, 8192] {
         std::fs::write(dir.file(), vec![0; len]).unwrap();
-        let (store, _) = open_file(&dir.file()).expect("made");
-        drop(store);
+        drop(open_file(&dir.file()).expect("made"));
         std::fs::remove_file(dir.file()).unwrap();
     }
-    let mut almost = vec![0; 1 << 20];
-    almost[900_000] = 1;
+    // Its head was there already, and something of redb's part.
+    drop(open_file(&dir.file()).expect("made"));
+    let at = crate::util::tables_at(&dir.file()) as usize;
+    let whole = std::fs::read(dir.file()).unwrap();
+    for len in [8192, at, at + 100, at + (1 << 20)] {
+        let mut begun = whole[..len.min(at)].to_vec();
+        begun.resize(len, 0);
+        std::fs::write(dir.file(), &begun).unwrap();
+        drop(open_file(&dir.file()).expect("made"));
+    }
+    let mut almost = whole[..at].to_vec();
+    almost.resize(at + (1 << 20), 0);
+    almost[at + 900_000] = 1;
     std::fs::write(dir.file(), almost).unwrap();
     assert!(refusal(&dir.file()).ends_with("it does not begin like one"));
+}
+
+#[test]
+fn a_file_that_was_cut_is_not_taken_for_a_new_one() {
+    let dir = TempDir::new();
+    drop(open_file(&dir.file()).expect("made"));
+    let whole = std::fs::read(dir.file()).unwrap();
+    std::fs::write(dir.file(), &whole[..100_000]).unwrap();
+    assert!(refusal(&dir.file()).ends_with("it ends before its tables begin"));
+    std::fs::write(dir.file(), vec![0; 100_000]).unwrap();
+    assert!(refusal(&dir.file()).ends_with("its head is damaged"));
 }
 
 #[test]
 fn a_row_under_an_unknown_key_is_left_alone() {
     let dir = TempDir::new();
     drop(open_file(&dir.file()).expect("made"));
-    let db = Database::open(dir.file()).unwrap();
+    let db = tables(&dir.file());
     let write = db.begin_write().unwrap();
     let rows = TableDefinition::<&[u8; 13], &[u8]>::new("rows");
     let unknown = [0, 0, 0, 1, 77, 0, 0, 0, 0, 0, 0, 0, 0];

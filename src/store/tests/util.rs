@@ -56,10 +56,6 @@ impl TempDir {
     pub(crate) fn file(&self) -> PathBuf {
         self.0.join("streams.redb")
     }
-
-    pub(crate) fn journal(&self) -> PathBuf {
-        self.0.join("streams.redb.journal")
-    }
 }
 
 impl Drop for TempDir {
@@ -223,7 +219,7 @@ pub(crate) fn random_batch(random: &mut Random) -> Batch {
 pub(crate) fn test_config() -> StoreConfig {
     StoreConfig {
         // A few batches a round.
-        journal_bytes: 4096 + 3000,
+        journal_bytes: 4096,
         idle_pause: Duration::from_millis(20),
         retry_first: Duration::from_millis(1),
         retry_max: Duration::from_millis(5),
@@ -234,12 +230,7 @@ pub(crate) fn test_config() -> StoreConfig {
 /// Opens a store on a test's disk and gives its rows.
 pub(crate) fn open_on(disk: &FaultDisk) -> Result<(Store, Model), StoreError> {
     let mut rows = Model::default();
-    let store = Store::open_with_backend(
-        &test_config(),
-        disk.opener(),
-        disk.journal_opener(),
-        &mut rows,
-    )?;
+    let store = Store::open_with_backend(&test_config(), disk.opener(), &mut rows)?;
     Ok((store, rows))
 }
 
@@ -247,4 +238,57 @@ pub(crate) fn open_file(path: &Path) -> Result<(Store, Model), StoreError> {
     let mut rows = Model::default();
     let store = Store::open(&StoreConfig::new(path), &mut rows)?;
     Ok((store, rows))
+}
+
+/// redb's part of a store that nobody has open, for tests that put something
+/// there.
+pub(crate) fn tables(path: &Path) -> redb::Database {
+    let part = TablesPart {
+        file: open_bytes(path),
+        at: tables_at(path),
+    };
+    redb::Builder::new()
+        .create_with_backend(part)
+        .expect("it is redb's")
+}
+
+/// Where redb's part begins, as the file's head says.
+pub(crate) fn tables_at(path: &Path) -> u64 {
+    let mut head = [0; 24];
+    redb::StorageBackend::read(&open_bytes(path), 0, &mut head).unwrap();
+    u64::from_le_bytes(head[16..].try_into().unwrap())
+}
+
+fn open_bytes(path: &Path) -> redb::backends::FileBackend {
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.read(true).write(true).open(path).unwrap();
+    redb::backends::FileBackend::new(file).unwrap()
+}
+
+#[derive(Debug)]
+struct TablesPart {
+    file: redb::backends::FileBackend,
+    at: u64,
+}
+
+impl redb::StorageBackend for TablesPart {
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(self.file.len()? - self.at)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.file.read(self.at + offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.file.set_len(self.at + len)
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.file.write(self.at + offset, data)
+    }
 }

@@ -1,9 +1,9 @@
 //! A look at everything finds what is wrong and nothing else.
 
-use crate::util::{TempDir, block, key, open_file, put};
+use crate::util::{TempDir, block, key, open_file, put, tables};
 use midge_engine::{Batch, RowKey, Seq, StreamId, Write};
 use midge_store::{Damage, DamageKind, verify};
-use redb::{Database, ReadableTable, TableDefinition};
+use redb::{ReadableTable, TableDefinition};
 
 const ROWS: TableDefinition<'_, &[u8; 13], &[u8]> = TableDefinition::new("rows");
 const BLOCKS: TableDefinition<'_, &[u8; 14], &[u8]> = TableDefinition::new("blocks");
@@ -32,7 +32,7 @@ fn filled(dir: &TempDir) {
 }
 
 fn spoil(dir: &TempDir, how: impl FnOnce(&redb::WriteTransaction)) {
-    let db = Database::open(dir.file()).unwrap();
+    let db = tables(&dir.file());
     let write = db.begin_write().unwrap();
     how(&write);
     write.commit().unwrap();
