@@ -163,7 +163,7 @@ fn a_disk_that_refuses_to_write_stops_the_streams_and_nothing_else() {
     // Ignored signals stay ignored in the program that takes the shell's
     // place, so that writing too much is an error instead of an end. The
     // limit is the soft one, in blocks of 512 bytes.
-    let script = "trap '' XFSZ; ulimit -S -f 6000; exec \"$0\" \"$@\"";
+    let script = "trap '' XFSZ; ulimit -S -f 15000; exec \"$0\" \"$@\"";
     command.args([
         "-c",
         script,

@@ -100,7 +100,7 @@ fn the_log_tells_what_was_found() {
     let server = dir.serve();
     found(&server.log(), "2 streams, 4 messages");
     assert!(
-        !server.log().contains("had not been closed"),
+        !server.log().contains("from its journal"),
         "{}",
         server.log()
     );
@@ -109,7 +109,7 @@ fn the_log_tells_what_was_found() {
     let server = dir.serve();
     found(&server.log(), "2 streams, 5 messages");
     assert!(
-        server.log().contains(", as it had not been closed"),
+        server.log().contains(", with 1 commit from its journal"),
         "{}",
         server.log()
     );

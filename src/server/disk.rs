@@ -269,13 +269,13 @@ fn name_of(engine: &Engine, id: StreamId) -> String {
 fn log_opened(path: &Path, engine: &Engine, opened: &Opened, took: Duration) {
     let (streams, messages) = engine.stored_totals();
     let took = humantime::format_duration(Duration::from_millis(took.as_millis() as u64));
-    let repaired = if opened.was_repaired {
-        ", after checking all of it, as it had not been closed"
-    } else {
-        ""
+    let how = match (opened.was_repaired, opened.replayed) {
+        (true, _) => ", after checking all of it, as it had not been closed".to_owned(),
+        (false, 0) => String::new(),
+        (false, batches) => format!(", with {} from its journal", count(batches, "commit")),
     };
     log::info!(
-        "Store {}: {}, {}, opened in {took}{repaired}",
+        "Store {}: {}, {}, opened in {took}{how}",
         path.display(),
         count(streams as u64, "stream"),
         count(messages, "message")

@@ -145,11 +145,15 @@ impl Store {
 
     /// Commits what is pending, and a batch behind it, to the tables.
     ///
+    /// What the batch takes away again is not written before: so a full disk
+    /// can be emptied.
+    ///
     /// Each such commit writes down which pages are free, or the whole file
     /// would have to be walked after a crash, and one flipped bit in it would
     /// keep redb from opening any of it.
     fn checkpoint(&self, journal: &mut Journal, batch: &Batch) -> Result<(), StoreError> {
-        let pending = self.pending();
+        let mut changes = Changes::clone(&self.pending());
+        changes.absorb(Changes::of(batch));
         contain(self.path(), "write to", || {
             let mut transaction = self.begin_write()?;
             transaction.set_quick_repair(true);
@@ -160,14 +164,10 @@ impl Store {
             let round = journal.next_name().round + 1;
             meta.insert(ROUND_ROW, round).map_err(boxed)?;
             drop(meta);
-            let mut tables = Tables::open(&transaction)?;
-            tables.apply_changes(&pending).map_err(boxed)?;
-            tables.apply(batch).map_err(boxed)?;
-            drop(tables);
+            Tables::open(&transaction)?.apply(&changes).map_err(boxed)?;
             transaction.commit().map_err(boxed)
         })?;
-        let put = |(key, bytes): (_, Option<_>)| bytes.map(|bytes| (key, bytes));
-        journal.remember(pending.blocks().filter_map(put), batch);
+        journal.remember(&changes);
         // The tables show it from here on.
         *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
         journal.next_round();

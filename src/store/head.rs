@@ -51,6 +51,11 @@ impl Head {
         }
     }
 
+    /// The room for the journal's records.
+    pub(crate) fn journal_len(&self) -> usize {
+        (self.tables_at - JOURNAL_AT) as usize
+    }
+
     /// Both copies.
     pub(crate) fn pages(&self) -> Vec<u8> {
         let mut pages = vec![0; JOURNAL_AT as usize];

@@ -12,12 +12,13 @@
 //! This file knows where records go; what is in one is `record.rs`'s, and
 //! when a checkpoint is due `commit.rs`'s.
 
+use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::head::JOURNAL_AT;
 use crate::medium::Medium;
 use crate::record::{ALIGN, Name, Record};
 use bytes::Bytes;
-use midge_engine::{Batch, BlockKey, Write};
+use midge_engine::BlockKey;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 /// The journal is written with zeros so far ahead: what that takes a card is
 /// a few milliseconds, each time a process comes there first.
-const AHEAD_LEN: u64 = 256 << 10;
+const AHEAD_LEN: usize = 256 << 10;
 
 /// A block that is longer is not remembered once it is in the tables: the
 /// engine goes on with those only that are shorter than 16 000 bytes.
@@ -34,30 +35,34 @@ const TAIL_LEN_MAX: usize = 16 << 10;
 /// own; a block that is not remembered is journaled as a whole once.
 const TAILS_LEN_MAX: usize = 1 << 20;
 
+/// Where a record goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) round: u64,
+    /// Which record of the round.
+    pub(crate) number: u32,
+    /// From where the records begin.
+    pub(crate) at: usize,
+}
+
 /// The journal of a store that is open: where it has got to.
 #[derive(Debug)]
 pub(crate) struct Journal {
     medium: Arc<Medium>,
-    round: u64,
-    /// Which record of the round is next.
-    number: u32,
-    /// Where it goes.
-    at: u64,
+    next: Place,
     /// What is before this was written by this process at least once.
-    written_to: u64,
+    written_to: usize,
     /// A commit failed: nothing is known until the store is opened again.
     pub(crate) is_broken: bool,
     tails: Tails,
 }
 
 impl Journal {
-    pub(crate) fn new(medium: Arc<Medium>, round: u64) -> Self {
+    pub(crate) fn new(medium: Arc<Medium>, next: Place) -> Self {
         Journal {
             medium,
-            round,
-            number: 0,
-            at: JOURNAL_AT,
-            written_to: JOURNAL_AT,
+            next,
+            written_to: next.at,
             is_broken: false,
             tails: Tails::default(),
         }
@@ -67,37 +72,39 @@ impl Journal {
     pub(crate) fn next_name(&self) -> Name {
         Name {
             file: self.medium.head().id,
-            round: self.round,
-            number: self.number,
+            round: self.next.round,
+            number: self.next.number,
         }
     }
 
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.at + len as u64 <= self.medium.head().tables_at
+        self.next.at + len <= self.medium.head().journal_len()
     }
 
     /// Makes a record durable behind the last one.
     pub(crate) fn append(&mut self, path: &Path, mut record: Vec<u8>) -> Result<(), StoreError> {
-        let end = self.at + record.len() as u64;
+        let end = self.next.at + record.len();
         if end > self.written_to {
-            let ahead = (end + AHEAD_LEN).min(self.medium.head().tables_at);
-            record.resize((ahead - self.at) as usize, 0);
+            let ahead = (end + AHEAD_LEN).min(self.medium.head().journal_len());
+            record.resize(ahead - self.next.at, 0);
             self.written_to = ahead;
         }
-        let written = self.medium.write(self.at, &record);
+        let at = JOURNAL_AT + self.next.at as u64;
+        let written = self.medium.write(at, &record);
         let synced = written.and_then(|()| self.medium.sync());
         synced.map_err(|source| journal_error(path, "write to", source))?;
-        self.number += 1;
-        self.at = end;
+        self.next.number += 1;
+        self.next.at = end;
         Ok(())
     }
 
     /// All that the round holds is in the tables, and with it that they wait
     /// for the next one.
     pub(crate) fn next_round(&mut self) {
-        self.round += 1;
-        self.number = 0;
-        self.at = JOURNAL_AT;
+        self.next = Place {
+            round: self.next.round + 1,
+            ..Place::default()
+        };
     }
 
     /// A block as it is in the tables, if it is remembered.
@@ -107,25 +114,11 @@ impl Journal {
 
     /// Remembers the short ones of the blocks that a checkpoint has written,
     /// in place of those before.
-    pub(crate) fn remember<'a>(
-        &mut self,
-        blocks: impl Iterator<Item = (BlockKey, &'a Bytes)>,
-        batch: &Batch,
-    ) {
+    pub(crate) fn remember(&mut self, written: &Changes) {
         self.tails = Tails::default();
-        for (key, bytes) in blocks {
-            self.tails.put(key, bytes);
-        }
-        for write in &batch.writes {
-            match write {
-                Write::PutBlock(key, bytes) => self.tails.put(*key, bytes),
-                Write::RemoveBlock(key) => self.tails.remove(*key),
-                Write::RemoveStream(stream) => {
-                    let tails = &mut self.tails;
-                    tails.blocks.retain(|key, _| key.stream != *stream);
-                    tails.len = tails.blocks.values().map(Bytes::len).sum();
-                }
-                Write::PutRow(..) | Write::RemoveRow(_) => {}
+        for (key, bytes) in written.blocks() {
+            if let Some(bytes) = bytes {
+                self.tails.put(key, bytes);
             }
         }
     }
@@ -144,15 +137,10 @@ struct Tails {
 
 impl Tails {
     fn put(&mut self, key: BlockKey, bytes: &Bytes) {
-        self.remove(key);
         if bytes.len() <= TAIL_LEN_MAX && self.len + bytes.len() <= TAILS_LEN_MAX {
             self.len += bytes.len();
             self.blocks.insert(key, bytes.clone());
         }
-    }
-
-    fn remove(&mut self, key: BlockKey) {
-        self.len -= self.blocks.remove(&key).map_or(0, |bytes| bytes.len());
     }
 }
 
@@ -174,10 +162,20 @@ pub(crate) struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// The round that comes after all that was found.
-    pub(crate) fn next_round(&self, round: u64) -> u64 {
-        let last = self.records.iter().map(|record| record.name.round).max();
-        last.unwrap_or(round).max(round) + 1
+    /// Where to go on: behind them, as if there had been no damage.
+    pub(crate) fn next(&self, round: u64) -> Place {
+        let place = |record: &Record<'_>| Place {
+            round: record.name.round,
+            number: record.name.number + 1,
+            at: record.at + record.len,
+        };
+        self.records.last().map_or(
+            Place {
+                round,
+                ..Place::default()
+            },
+            place,
+        )
     }
 }
 
@@ -194,7 +192,8 @@ pub(crate) fn scan(bytes: &[u8], file: u64, round: u64) -> Found<'_> {
     let mut at = 0;
     while at < bytes.len() {
         match Record::read(&bytes[at..], file) {
-            Some(record) => {
+            Some(mut record) => {
+                record.at = at;
                 at += record.len;
                 if record.name.round >= round {
                     records.push(record);
@@ -222,7 +221,6 @@ pub(crate) fn scan(bytes: &[u8], file: u64, round: u64) -> Found<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::changes::Changes;
     use crate::record::Writer;
     use midge_engine::{RowKey, StreamId};
 
@@ -255,9 +253,12 @@ mod tests {
     #[test]
     fn earlier_rounds_are_not_read() {
         assert_eq!(found(&journal([])), (vec![], 0));
-        assert_eq!(scan(&journal([]), FILE, 9).next_round(9), 10);
+        let next = |bytes: &[u8]| scan(bytes, FILE, 9).next(9);
+        assert_eq!((next(&journal([])).round, next(&journal([])).at), (9, 0));
         let two = journal([(9, 0, 50), (9, 1, 3)]);
         assert_eq!(found(&two), (vec![(9, 0), (9, 1)], 0));
+        assert_eq!(next(&two).at, two.len() - 1000);
+        assert_eq!((next(&two).round, next(&two).number), (9, 2));
         assert_eq!(scan(&two, FILE + 1, 9).records.len(), 0);
         // Left from the round before.
         let left = journal([(9, 0, 50), (8, 1, 3), (8, 2, 3)]);
@@ -268,7 +269,6 @@ mod tests {
     fn what_redb_has_gone_back_behind_is_taken_and_told() {
         let later = journal([(10, 0, 50), (10, 1, 3), (9, 2, 3)]);
         assert_eq!(found(&later), (vec![(9, 2), (10, 0), (10, 1)], 3));
-        assert_eq!(scan(&later, FILE, 9).next_round(9), 11);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Opening: whose file is it, which format, and what rows are in it.
 
+use crate::changes::Changes;
 use crate::error::StoreError;
-use crate::layout::{BLOCKS, FORMAT, FORMAT_ROW, META, ROWS, open_row, parse_row_key};
+use crate::layout::{
+    BLOCKS, FORMAT, FORMAT_ROW, META, ROW_KEY_LEN, ROWS, open_row, parse_row_key, row_key,
+};
 use crate::medium::{Medium, RedbPart};
 use crate::store::{Source, Store, boxed, contain, parse};
 use crate::tables::read_block;
@@ -30,7 +33,7 @@ pub struct Opened {
     pub unknown_rows: u64,
     /// The file had not been closed and had to be walked.
     pub was_repaired: bool,
-    /// Batches that were only in the journal and are in the file now.
+    /// Batches that are only in the journal.
     pub replayed: u64,
     /// Batches in the journal that had been reported durable and are damaged,
     /// as far as can be told.
@@ -133,13 +136,17 @@ fn upgrade(db: &Database, _from: u64) -> Result<(), Box<redb::Error>> {
     transaction.commit().map_err(boxed)
 }
 
-/// Hands all rows to the sink. Blocks are read only where a summary is
-/// damaged.
+/// Hands all rows to the sink: those of the tables, and on top of them what
+/// is only in the journal. Blocks are read only where a summary is damaged.
 pub(crate) fn read_rows(store: &Store, sink: &mut dyn RowSink) -> Result<Opened, StoreError> {
-    let mut opened = Opened::default();
+    let mut rows = Rows {
+        sink,
+        opened: Opened::default(),
+    };
     contain(store.path(), "read", || {
-        read_into(&store.snapshot()?, sink, &mut opened)
+        store.with_pending(|pending| rows.read(&store.snapshot()?, pending))
     })?;
+    let opened = rows.opened;
     if opened.unknown_rows > 0 {
         warn!(
             "{}: {} rows have keys that mean nothing and were left alone",
@@ -150,45 +157,95 @@ pub(crate) fn read_rows(store: &Store, sink: &mut dyn RowSink) -> Result<Opened,
     Ok(opened)
 }
 
-fn read_into(
-    snapshot: &ReadTransaction,
-    sink: &mut dyn RowSink,
-    opened: &mut Opened,
-) -> Result<(), Box<redb::Error>> {
-    let rows = snapshot.open_table(ROWS).map_err(boxed)?;
-    for entry in rows.iter().map_err(boxed)? {
-        let (stored_under, stored) = entry.map_err(boxed)?;
-        let Some(key) = parse_row_key(stored_under.value()) else {
-            opened.unknown_rows += 1;
-            continue;
-        };
-        if let Some(value) = open_row(stored_under.value(), stored.value()) {
-            opened.rows += 1;
-            sink.row(key, value);
-            continue;
+struct Rows<'a> {
+    sink: &'a mut dyn RowSink,
+    opened: Opened,
+}
+
+impl Rows<'_> {
+    fn read(
+        &mut self,
+        snapshot: &ReadTransaction,
+        pending: &Changes,
+    ) -> Result<(), Box<redb::Error>> {
+        let journaled = pending
+            .rows()
+            .map(|(key, value)| (row_key(key), key, value));
+        let mut journaled: Vec<_> = journaled.collect();
+        journaled.sort_unstable_by_key(|(bytes, ..)| *bytes);
+        let mut journaled = journaled.into_iter().peekable();
+        let rows = snapshot.open_table(ROWS).map_err(boxed)?;
+        for entry in rows.iter().map_err(boxed)? {
+            let (stored_under, stored) = entry.map_err(boxed)?;
+            let bytes = stored_under.value();
+            while let Some((_, key, value)) = journaled.next_if(|(newer, ..)| newer < bytes) {
+                self.journaled(key, value);
+            }
+            if let Some((_, key, value)) = journaled.next_if(|(newer, ..)| newer == bytes) {
+                self.journaled(key, value);
+                continue;
+            }
+            match parse_row_key(bytes) {
+                None => self.opened.unknown_rows += 1,
+                Some(key) if pending.is_removed(key.stream()) => {}
+                Some(key) => self.stored(snapshot, pending, key, (bytes, stored.value()))?,
+            }
         }
-        opened.damaged_rows += 1;
-        match remake(snapshot, key)? {
+        for (_, key, value) in journaled {
+            self.journaled(key, value);
+        }
+        Ok(())
+    }
+
+    fn journaled(&mut self, key: RowKey, value: Option<&[u8]>) {
+        if let Some(value) = value {
+            self.opened.rows += 1;
+            self.sink.row(key, value);
+        }
+    }
+
+    fn stored(
+        &mut self,
+        snapshot: &ReadTransaction,
+        pending: &Changes,
+        key: RowKey,
+        (bytes, stored): (&[u8; ROW_KEY_LEN], &[u8]),
+    ) -> Result<(), Box<redb::Error>> {
+        if let Some(value) = open_row(bytes, stored) {
+            self.opened.rows += 1;
+            self.sink.row(key, value);
+            return Ok(());
+        }
+        self.opened.damaged_rows += 1;
+        match remake(snapshot, pending, key)? {
             Some(value) => {
-                opened.rows += 1;
-                opened.remade_summaries += 1;
-                sink.row(key, &value);
+                self.opened.rows += 1;
+                self.opened.remade_summaries += 1;
+                self.sink.row(key, &value);
             }
             None => {
                 warn!("a row is damaged: {key:?}");
-                sink.damaged(key);
+                self.sink.damaged(key);
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A damaged summary made anew, if its block is there.
-fn remake(snapshot: &ReadTransaction, key: RowKey) -> Result<Option<Vec<u8>>, Box<redb::Error>> {
+fn remake(
+    snapshot: &ReadTransaction,
+    pending: &Changes,
+    key: RowKey,
+) -> Result<Option<Vec<u8>>, Box<redb::Error>> {
     let RowKey::Summary(block_key) = key else {
         return Ok(None);
     };
-    let Some((bytes, is_whole)) = read_block(snapshot, block_key)? else {
+    let found = match pending.block(block_key) {
+        Some(bytes) => bytes.map(|bytes| (bytes.clone(), true)),
+        None => read_block(snapshot, block_key)?,
+    };
+    let Some((bytes, is_whole)) = found else {
         return Ok(None);
     };
     let value = summarize(&parse(block_key, bytes, is_whole).block);

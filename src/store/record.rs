@@ -171,6 +171,8 @@ pub(crate) fn len_at_most(batch: &Batch, base: impl Fn(BlockKey) -> usize) -> us
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record<'a> {
     pub(crate) name: Name,
+    /// Where it was found.
+    pub(crate) at: usize,
     /// Where the next one may begin, from the beginning of this one.
     pub(crate) len: usize,
     writes: u32,
@@ -203,6 +205,7 @@ impl<'a> Record<'a> {
                 round: u64_at(whole, 16)?,
                 number: u32_at(whole, 24)?,
             },
+            at: 0,
             len: padded,
             writes: u32_at(whole, 28)?,
             body: &whole[HEAD_LEN..len],

@@ -121,7 +121,7 @@ fn journaled(
     contain(to.path(), "write to", || {
         let transaction = to.begin_write()?;
         Tables::open(&transaction)?
-            .apply_changes(&replayed.changes)
+            .apply(&replayed.changes)
             .map_err(boxed)?;
         transaction.commit().map_err(boxed)
     })?;

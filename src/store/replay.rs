@@ -6,18 +6,17 @@
 use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::head::JOURNAL_AT;
-use crate::journal::{Journal, journal_error, scan};
+use crate::journal::{Place, journal_error, scan};
 use crate::layout::{META, ROUND_ROW};
 use crate::medium::Medium;
 use crate::record::{BLOCK_HEAD_LEN, Journaled, Record};
 use crate::store::{boxed, contain};
-use crate::tables::{Tables, read_block};
+use crate::tables::read_block;
 use bytes::{Bytes, BytesMut};
 use log::{error, info, warn};
 use midge_engine::BlockKey;
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use std::path::Path;
-use std::sync::Arc;
 
 /// What was found in a journal.
 #[derive(Debug, Default)]
@@ -28,37 +27,18 @@ pub(crate) struct Replayed {
     pub(crate) batches: u64,
     /// Batches that were durable and are damaged.
     pub(crate) lost: u64,
-    next_round: u64,
+    /// Where the next one goes.
+    pub(crate) next: Place,
 }
 
-/// Brings what the journal holds into the tables.
-pub(crate) fn replay(
-    path: &Path,
-    db: &Database,
-    medium: Arc<Medium>,
-) -> Result<(Journal, Replayed), StoreError> {
-    let (round, found) = {
-        let snapshot = contain(path, "open", || db.begin_read().map_err(boxed))?;
-        let round = contain(path, "open", || read_round(&snapshot))?;
-        (round, gather(path, &medium, round, &snapshot)?)
-    };
-    if found.batches + found.lost == 0 {
-        return Ok((Journal::new(medium, round), found));
-    }
-    contain(path, "write to", || {
-        let mut transaction = db.begin_write().map_err(boxed)?;
-        transaction.set_quick_repair(true);
-        transaction
-            .open_table(META)
-            .map_err(boxed)?
-            .insert(ROUND_ROW, found.next_round)
-            .map_err(boxed)?;
-        Tables::open(&transaction)?
-            .apply_changes(&found.changes)
-            .map_err(boxed)?;
-        transaction.commit().map_err(boxed)
-    })?;
-    Ok((Journal::new(medium, found.next_round), found))
+/// Finds what is in the journal and not in the tables.
+///
+/// It is not brought there: that takes room, and a full disk is no reason for
+/// not opening a store.
+pub(crate) fn replay(path: &Path, db: &Database, medium: &Medium) -> Result<Replayed, StoreError> {
+    let snapshot = contain(path, "open", || db.begin_read().map_err(boxed))?;
+    let round = contain(path, "open", || read_round(&snapshot))?;
+    gather(path, medium, round, &snapshot)
 }
 
 /// The round whose records come on top of what the tables hold.
@@ -77,13 +57,13 @@ pub(crate) fn gather(
     snapshot: &ReadTransaction,
 ) -> Result<Replayed, StoreError> {
     let head = medium.head();
-    let mut bytes = vec![0; (head.tables_at - JOURNAL_AT) as usize];
+    let mut bytes = vec![0; head.journal_len()];
     let read = medium.read(JOURNAL_AT, &mut bytes);
     read.map_err(|error| journal_error(path, "read", error))?;
     let found = scan(&bytes, head.id, round);
     let mut replayed = Replayed {
         lost: found.lost,
-        next_round: found.next_round(round),
+        next: found.next(round),
         ..Replayed::default()
     };
     for record in &found.records {

@@ -114,11 +114,13 @@ impl Store {
         // In this order: what a checkpoint takes from the one is in the other
         // before.
         let pending = self.with_pending(|pending| pending.block(key).map(|bytes| bytes.cloned()));
-        let found = match pending {
-            Some(bytes) => bytes.map(|bytes| (bytes, true)),
-            None => contain(self.path(), "read", || read_block(&self.snapshot()?, key))?,
-        };
-        Ok(found.map(|(bytes, is_whole)| parse(key, bytes, is_whole)))
+        contain(self.path(), "read", || {
+            let found = match pending {
+                Some(bytes) => bytes.map(|bytes| (bytes, true)),
+                None => read_block(&self.snapshot()?, key)?,
+            };
+            Ok(found.map(|(bytes, is_whole)| parse(key, bytes, is_whole)))
+        })
     }
 
     pub(crate) fn begin_write(&self) -> Result<WriteTransaction, Box<redb::Error>> {
@@ -167,14 +169,18 @@ impl Source {
         check_path(&self.config.path)?;
         let medium = self.medium()?;
         let (db, was_repaired) = opening::open_database(self, &medium)?;
-        let (journal, replayed) = replay::replay(&self.config.path, &db, medium)?;
+        let replayed = replay::replay(&self.config.path, &db, &medium)?;
         let mut store = Store {
             db: Some(db),
-            journal: Mutex::new(journal),
-            pending: Mutex::default(),
+            journal: Mutex::new(Journal::new(medium, replayed.next)),
+            pending: Mutex::new(Arc::new(replayed.changes)),
             source: self.clone(),
             opened: Opened::default(),
         };
+        // Damage is told once, and not gone on with.
+        if replayed.lost > 0 {
+            store.settle()?;
+        }
         store.opened = opening::read_rows(&store, sink)?;
         store.opened.was_repaired = was_repaired;
         store.opened.replayed = replayed.batches;

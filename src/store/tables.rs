@@ -7,7 +7,7 @@ use crate::layout::{
 };
 use crate::store::boxed;
 use bytes::Bytes;
-use midge_engine::{Batch, BlockKey, RowKey, StreamId, Write};
+use midge_engine::{BlockKey, RowKey, StreamId};
 use redb::{ReadTransaction, StorageError, Table, TableError, WriteTransaction};
 
 type Rows<'a> = Table<'a, &'static [u8; ROW_KEY_LEN], &'static [u8]>;
@@ -27,20 +27,7 @@ impl<'a> Tables<'a> {
         })
     }
 
-    pub(crate) fn apply(&mut self, batch: &Batch) -> Result<(), StorageError> {
-        for write in &batch.writes {
-            match write {
-                Write::PutBlock(key, bytes) => put_block(&mut self.blocks, *key, bytes)?,
-                Write::RemoveBlock(key) => remove_block(&mut self.blocks, *key)?,
-                Write::PutRow(key, value) => self.row(*key, Some(value))?,
-                Write::RemoveRow(key) => self.row(*key, None)?,
-                Write::RemoveStream(stream) => self.remove_stream(*stream)?,
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn apply_changes(&mut self, changes: &Changes) -> Result<(), StorageError> {
+    pub(crate) fn apply(&mut self, changes: &Changes) -> Result<(), StorageError> {
         for stream in changes.removed() {
             self.remove_stream(stream)?;
         }

@@ -194,6 +194,7 @@ fn records_whose_ground_is_gone_are_taken_and_told() {
     let dir = with_records();
     let older = std::fs::read(dir.file()).unwrap();
     let (store, _) = file_open(&dir);
+    store.settle().expect("settles");
     for count in 11..15 {
         store.commit(&message(1, count)).expect("stored");
     }
