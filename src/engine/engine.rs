@@ -86,6 +86,7 @@ pub struct Engine {
     /// Subscriptions looked at since the start, whether they got something or
     /// not.
     pub(crate) visits: u64,
+    pub(crate) fed: u64,
     pub(crate) timers: Timers<Timer>,
     last_client_id: u64,
     /// Subscriptions that have had their last message.
@@ -124,6 +125,7 @@ impl Engine {
             stats: EngineStats::default(),
             max_fanout: 0,
             visits: 0,
+            fed: 0,
             timers: Timers::default(),
             last_client_id: 0,
             spent: Vec::new(),
@@ -383,6 +385,13 @@ impl Engine {
     /// Totals.
     pub fn stats(&self) -> &EngineStats {
         &self.stats
+    }
+
+    /// Bytes that clients have given the streams since the start, with what a
+    /// message takes beside its bytes: what that has cost, also where nothing
+    /// was stored.
+    pub fn fed(&self) -> u64 {
+        self.fed
     }
 
     /// Subscriptions looked at since the start: what routing has cost, also

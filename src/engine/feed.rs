@@ -22,6 +22,10 @@ use midge_proto::{HeaderSize, Publish};
 /// go; more are dropped, as nobody was promised them.
 const INTERNAL_MAX: usize = 65_536;
 
+/// What a message that is given to the streams costs beside its bytes, in
+/// bytes of such messages.
+const FED_COST: usize = 64;
+
 /// A message that streams send.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outgoing<'a> {
@@ -80,20 +84,33 @@ impl Engine {
         streams.is_some_and(|streams| streams.is_congested())
     }
 
-    /// What is to be written now, if anything; to be asked for only when the
-    /// batch before has become durable, or has failed.
+    /// About what has gathered for the next batch, in bytes.
+    pub fn uncommitted(&self) -> u64 {
+        self.streams
+            .as_ref()
+            .map_or(0, |streams| streams.uncommitted)
+    }
+
+    /// What is to be written now, if anything. There are two batches on their
+    /// way at most, which have to become durable in this order.
     pub fn take_batch(&mut self, now: Time) -> Option<Batch> {
         self.streams.as_mut()?.take_batch(now)
     }
 
-    /// The batch that was taken is durable.
+    /// How many batches were taken and are not durable yet.
+    pub fn batches_in_flight(&self) -> usize {
+        let streams = self.streams.as_ref();
+        streams.map_or(0, |streams| streams.in_flight.len())
+    }
+
+    /// The oldest batch that was taken is durable.
     pub fn committed<O: Outbox>(&mut self, now: Time, out: &mut O) {
         self.with_streams(|streams, engine| streams.committed(engine, now, out));
         self.feed_internal(now, out);
         self.clean_up(out);
     }
 
-    /// The batch that was taken could not be written, and nothing can until
+    /// The batches that were taken could not be written, and nothing can until
     /// [`Engine::recovered`].
     pub fn store_failed<O: Outbox>(&mut self, now: Time, out: &mut O) {
         self.with_streams(|streams, engine| streams.failed(engine, now, out));
@@ -195,6 +212,8 @@ impl Engine {
             payload: publish.payload,
             header_len: publish.header.map_or(0, |header| header.len),
         };
+        let len = publish.subject.len() + publish.payload.len();
+        self.fed += (len + FED_COST) as u64;
         let mut hits = std::mem::take(&mut self.hits);
         self.with_streams(|streams, engine| {
             for sink in &hits {

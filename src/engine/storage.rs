@@ -32,7 +32,9 @@ pub enum RowKey {
     Cursor(StreamId, ConsumerId),
     /// Which messages of a block are gone.
     Deletes(BlockKey),
-    /// What a block holds, so that it need not be read at the start.
+    /// What a block holds, so that it need not be read at the start. The
+    /// store makes it from the block ([`summarize`](crate::summarize)), and
+    /// lets it go with it.
     Summary(BlockKey),
 }
 
@@ -52,9 +54,9 @@ impl RowKey {
 /// One change to what is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
-    /// Stores a block, in place of one of the same key.
+    /// Stores a block and its summary, in place of those of the same key.
     PutBlock(BlockKey, Bytes),
-    /// Forgets a block.
+    /// Forgets a block and its summary.
     RemoveBlock(BlockKey),
     /// Stores a row, in place of one of the same key.
     PutRow(RowKey, Vec<u8>),

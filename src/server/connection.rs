@@ -21,6 +21,8 @@ pub(crate) struct Connection {
     pub(crate) is_queued: bool,
     /// The other side has hung up: read until the end, whatever comes.
     pub(crate) read_closed: bool,
+    /// What it brought last was for streams. Others are served before it.
+    pub(crate) is_feeder: bool,
     /// How much to read from it in a turn, in bytes.
     pub(crate) read_max: usize,
     /// It rests until then, because its messages pile up elsewhere.
@@ -102,6 +104,7 @@ impl Connection {
             read_max: READ_MAX,
             resume_due: None,
             is_held: false,
+            is_feeder: false,
             deadline_due: None,
         }
     }

@@ -31,6 +31,15 @@ const LAST_BATCH: Duration = Duration::from_secs(10);
 /// How often it looks whether that is done.
 const LAST_BATCH_POLL: Duration = Duration::from_millis(1);
 
+/// A batch that is smaller than this, in bytes, waits for the next turn if it
+/// is known that more will come in that: a commit costs as much as some
+/// hundred messages. The disk has something to do, and yet what comes
+/// meanwhile is taken in.
+const BATCH_MIN: u64 = 64 * 1024;
+
+/// And for so many turns at most.
+const WAITS_MAX: u32 = 3;
+
 /// Damaged blocks that are reported one by one.
 const KNOWN_DAMAGE_MAX: usize = 1000;
 
@@ -47,6 +56,8 @@ pub(crate) struct Disk {
     events: Vec<Event<StoredStreams>>,
     /// Blocks to be read, once the reader takes more.
     wanted: VecDeque<BlockKey>,
+    /// Turns that the next batch has waited for more.
+    waits: u32,
     /// Blocks whose damage was reported, so that it is only once.
     known_damage: HashSet<BlockKey>,
 }
@@ -102,6 +113,7 @@ impl Disk {
             path: config.path,
             events: Vec::new(),
             wanted: VecDeque::new(),
+            waits: 0,
             known_damage: HashSet::new(),
         })
     }
@@ -168,10 +180,12 @@ impl Disk {
     }
 
     /// Hands the threads what the engine has for them.
-    fn hand_over(&mut self, engine: &mut Engine, connections: &mut Connections) {
+    fn hand_over(&mut self, engine: &mut Engine, connections: &mut Connections, more: bool) {
         let now = connections.now;
-        while let Some(batch) = engine.take_batch(now) {
-            if batch.writes.is_empty() {
+        let may_wait = more && self.waits < WAITS_MAX && engine.uncommitted() < BATCH_MIN;
+        self.waits = if may_wait { self.waits + 1 } else { 0 };
+        while !may_wait && let Some(batch) = engine.take_batch(now) {
+            if batch.writes.is_empty() && engine.batches_in_flight() == 1 {
                 engine.committed(now, connections);
             } else if let Err(refused) = self.handle.submit(batch) {
                 log::error!("the store takes no batch: {}", refused.why);
@@ -198,7 +212,7 @@ impl Disk {
         let mut left = LAST_BATCH;
         engine.hurry();
         loop {
-            self.hand_over(engine, connections);
+            self.hand_over(engine, connections, false);
             if engine.is_settled() || left.is_zero() || self.handle.is_failed() {
                 return;
             }
@@ -238,7 +252,8 @@ impl EventLoop {
     /// Gives the store's threads work, if they are free.
     pub(crate) fn hand_to_store(&mut self) {
         if let Some(disk) = &mut self.disk {
-            disk.hand_over(&mut self.engine, &mut self.connections);
+            let more = self.is_feeding;
+            disk.hand_over(&mut self.engine, &mut self.connections, more);
             self.release_held();
         }
     }

@@ -67,11 +67,17 @@ pub(crate) struct EventLoop {
     pub(crate) readable: VecDeque<ConnId>,
     /// Connections that wait for the disk, in the order of coming.
     pub(crate) held: VecDeque<ConnId>,
+    /// Connections to be read from after the others in this turn.
+    pub(crate) feeders: Vec<ConnId>,
     pub(crate) read_buffer: Vec<u8>,
     /// This turn has made its monitoring page.
     pub(crate) http_answered: bool,
     /// What the input of one connection may cost in this turn.
     pub(crate) turn_share: u64,
+    /// What it may give the streams.
+    pub(crate) turn_fed: u64,
+    /// Somebody had more for the streams.
+    pub(crate) is_feeding: bool,
     pub(crate) timers: Timers<Timer>,
     pub(crate) accept_retry_due: Option<Time>,
     write_deadline: Duration,
@@ -123,9 +129,12 @@ impl EventLoop {
             clock,
             readable: VecDeque::new(),
             held: VecDeque::new(),
+            feeders: Vec::new(),
             read_buffer: vec![0; READ_MAX],
             http_answered: false,
             turn_share: 0,
+            turn_fed: 0,
+            is_feeding: false,
             timers: Timers::default(),
             accept_retry_due: None,
             write_deadline: config.write_deadline,

@@ -47,6 +47,14 @@ const TURN_SHARE_MIN: u64 = 64 * 1024;
 /// also when nothing is queued for it.
 const VISIT_COST: u64 = 64;
 
+/// What all connections together may give the streams in one turn, and what
+/// one may at most and at least, in bytes: one brings some eighty small
+/// messages. The disk is told and the others are heard in between; a turn is
+/// a tenth of a millisecond or two then.
+const TURN_FED_MAX: u64 = 32 * 1024;
+const FED_MAX: u64 = 16 * 1024;
+const FED_MIN: u64 = 4 * 1024;
+
 /// How long a publisher rests when a receiver of its messages has fallen far
 /// behind.
 const REST: Duration = Duration::from_millis(5);
@@ -81,12 +89,27 @@ impl EventLoop {
         self.http_answered = false;
         let readers = self.readable.len();
         self.turn_share = (TURN_COST_MAX / readers.max(1) as u64).max(TURN_SHARE_MIN);
+        self.turn_fed = (TURN_FED_MAX / readers.max(1) as u64).clamp(FED_MIN, FED_MAX);
+        self.is_feeding = false;
+        let mut feeders = std::mem::take(&mut self.feeders);
         for _ in 0..readers {
             let Some(id) = self.readable.pop_front() else {
-                return;
+                break;
             };
+            match self.connections.get_mut(id) {
+                Some(connection) if connection.is_feeder => feeders.push(id),
+                _ => self.read(id),
+            }
+        }
+        if !feeders.is_empty() {
+            // What storing takes is not for those to wait for who do not
+            // store anything.
+            self.flush();
+        }
+        for id in feeders.drain(..) {
             self.read(id);
         }
+        self.feeders = feeders;
     }
 
     pub(crate) fn queue_read(&mut self, id: ConnId) {
@@ -127,7 +150,11 @@ impl EventLoop {
                 Ok(None) => {}
                 Ok(Some(0)) => self.close(id, CloseReason::ClientClosed),
                 Ok(Some(count)) => {
+                    let fed = self.engine.fed();
                     self.receive(id, &buffer[..count]);
+                    let is_feeder = self.engine.fed() > fed;
+                    self.is_feeding |= is_full && is_feeder;
+                    self.set_feeder(id, is_feeder);
                     if may_have_more {
                         self.queue_read(id);
                     }
@@ -142,6 +169,12 @@ impl EventLoop {
             }
         }
         self.read_buffer = buffer;
+    }
+
+    fn set_feeder(&mut self, id: ConnId, is_feeder: bool) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.is_feeder = is_feeder;
+        }
     }
 
     /// What a lingering client still says is of no interest; its end is.
@@ -352,6 +385,7 @@ impl EventLoop {
     ) -> Option<Leftover> {
         let now = self.connections.now;
         let cost_before = self.cost();
+        let fed_until = self.engine.fed() + self.turn_fed;
         let mut flush_at = self.connections.queued() + FLUSH_BYTES;
         let mut left = Leftover {
             used: 0,
@@ -410,8 +444,11 @@ impl EventLoop {
             let cost = self.cost() - cost_before;
             let is_rest_due =
                 left.is_stalled && (left.used >= REST_AFTER || cost >= REST_AFTER as u64);
-            left.is_cut = left.used < input.len() && (cost >= self.turn_share || is_rest_due);
+            let is_fed = self.engine.fed() >= fed_until;
+            left.is_cut =
+                left.used < input.len() && (cost >= self.turn_share || is_rest_due || is_fed);
             if left.is_cut {
+                self.is_feeding |= is_fed;
                 return Some(left);
             }
         }

@@ -25,7 +25,7 @@ pub(crate) const JOURNALED_LEN_MAX: usize = 1 << 20;
 
 /// Memory that changes which are only in the journal may take before a
 /// checkpoint is due. A record of a few bytes may hold on to a block of
-/// 16 KB, so the journal's length alone is no bound.
+/// 40 KB, so the journal's length alone is no bound.
 const HELD_MAX: usize = 4 << 20;
 
 /// What may stay in the journal while nothing is written: a start reads it in
@@ -57,7 +57,10 @@ impl Store {
         }
         let begun = Instant::now();
         let written = self.source().written();
-        self.guarded(|journal| self.commit_with(journal, batch))?;
+        // One that only has to wait for those before it.
+        if !batch.writes.is_empty() {
+            self.guarded(|journal| self.commit_with(journal, batch))?;
+        }
         Ok(Commit {
             duration: begun.elapsed(),
             batch_bytes: batch.writes.iter().map(len_of).sum(),
@@ -125,10 +128,10 @@ impl Store {
 
     fn commit_with(&self, journal: &mut Journal, batch: &Batch) -> Result<(), StoreError> {
         let pending = self.pending();
-        let len = record::len_at_most(batch, |key| {
+        let len = record::len_about(batch, |key| {
             base(&pending, journal, key).map_or(0, Bytes::len)
         });
-        if len > JOURNALED_LEN_MAX || !journal.has_room(len) || pending.held() > HELD_MAX {
+        if len > JOURNALED_LEN_MAX || pending.held() > HELD_MAX {
             drop(pending);
             return self.checkpoint(journal, batch);
         }
@@ -136,7 +139,11 @@ impl Store {
         let mut writer = Writer::new();
         writer.put(&changes, &pending, |key| base(&pending, journal, key));
         drop(pending);
-        journal.append(self.path(), writer.seal(journal.next_name()))?;
+        let record = writer.seal(journal.next_name());
+        if !journal.has_room(record.len()) {
+            return self.checkpoint(journal, batch);
+        }
+        journal.append(self.path(), record)?;
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         // There is no other: a copy would be made.
         Arc::make_mut(&mut pending).absorb(changes);

@@ -26,6 +26,10 @@ use std::thread::{self, JoinHandle};
 /// reads a few ahead.
 pub const LOADS_MAX: usize = 32;
 
+/// Batches that are in hand or wait: the next one begins as soon as the one
+/// before has ended. More would only keep them from growing.
+pub const BATCHES_MAX: usize = 2;
+
 /// Something that the event loop is told.
 #[derive(Debug)]
 pub enum Event<S> {
@@ -67,7 +71,7 @@ pub struct Refused {
 /// Why a batch was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhyRefused {
-    /// One waits already.
+    /// [`BATCHES_MAX`] are on their way.
     Busy,
     /// The store failed and is not open again yet.
     Failed,
@@ -78,7 +82,7 @@ pub enum WhyRefused {
 impl fmt::Display for WhyRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            WhyRefused::Busy => "a batch is waiting already",
+            WhyRefused::Busy => "two batches are on their way already",
             WhyRefused::Failed => "the store failed and is not open again yet",
             WhyRefused::TooLong => "a block in the batch is too long to be stored",
         })
@@ -173,7 +177,8 @@ impl<S> StoreHandle<S> {
     }
 
     /// Hands a batch to the writer, which answers with [`Event::Committed`]
-    /// or [`Event::Failed`]. One may wait while another is in hand.
+    /// or [`Event::Failed`], one after the other. [`BATCHES_MAX`] may be on
+    /// their way.
     ///
     /// # Errors
     /// The batch comes back if it cannot be taken now.
@@ -186,10 +191,10 @@ impl<S> StoreHandle<S> {
         if state.is_failed {
             return refused(batch, WhyRefused::Failed);
         }
-        if state.slot.is_some() {
+        if state.queue.len() + usize::from(state.is_busy) >= BATCHES_MAX {
             return refused(batch, WhyRefused::Busy);
         }
-        state.slot = Some(batch);
+        state.queue.push_back(batch);
         drop(state);
         self.shared.writer_wakes.notify_one();
         Ok(())

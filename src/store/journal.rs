@@ -29,11 +29,11 @@ use std::sync::Arc;
 const AHEAD_LEN: usize = 256 << 10;
 
 /// A block that is longer is not remembered once it is in the tables: the
-/// engine goes on with those only that are shorter than 16 000 bytes.
-const TAIL_LEN_MAX: usize = 16 << 10;
+/// engine goes on with those only that are shorter than 40 000 bytes.
+const TAIL_LEN_MAX: usize = 40_000;
 /// Bytes of such blocks that are remembered. As a rule they are the engine's
 /// own; a block that is not remembered is journaled as a whole once.
-const TAILS_LEN_MAX: usize = 1 << 20;
+const TAILS_LEN_MAX: usize = 2 << 20;
 
 /// Where a record goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,6 +83,7 @@ impl Journal {
 
     /// Makes a record durable behind the last one.
     pub(crate) fn append(&mut self, path: &Path, mut record: Vec<u8>) -> Result<(), StoreError> {
+        assert!(self.has_room(record.len()), "the tables begin behind it");
         let end = self.next.at + record.len();
         if end > self.written_to {
             let ahead = (end + AHEAD_LEN).min(self.medium.head().journal_len());

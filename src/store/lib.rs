@@ -49,7 +49,7 @@ mod writer;
 pub use commit::Commit;
 pub use config::{CACHE_BYTES, IDLE_PAUSE, JOURNAL_BYTES, RETRY_FIRST, RETRY_MAX, StoreConfig};
 pub use error::StoreError;
-pub use handle::{Event, LOADS_MAX, Refused, StoreHandle, WhyRefused};
+pub use handle::{BATCHES_MAX, Event, LOADS_MAX, Refused, StoreHandle, WhyRefused};
 pub use layout::STORED_BLOCK_LEN_MAX;
 pub use maintenance::{Compacted, compact, verify, verify_into};
 pub use opening::Opened;

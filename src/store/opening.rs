@@ -7,13 +7,14 @@ use crate::layout::{
 };
 use crate::medium::{Medium, RedbPart};
 use crate::store::{Source, Store, boxed, contain, parse};
-use crate::tables::read_block;
+use crate::tables::{read_block, summary_of};
 use log::{info, warn};
 use midge_engine::{RowKey, RowSink, summarize};
 use redb::{
     Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
     StorageError, TableHandle,
 };
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -168,10 +169,17 @@ impl Rows<'_> {
         snapshot: &ReadTransaction,
         pending: &Changes,
     ) -> Result<(), Box<redb::Error>> {
-        let journaled = pending
+        let rows = pending
             .rows()
-            .map(|(key, value)| (row_key(key), key, value));
-        let mut journaled: Vec<_> = journaled.collect();
+            .map(|(key, value)| (key, value.map(Cow::Borrowed)));
+        let summaries = pending.blocks().map(|(key, bytes)| {
+            let summary = bytes.and_then(|bytes| summary_of(key, bytes));
+            (RowKey::Summary(key), summary.map(Cow::Owned))
+        });
+        let journaled = rows.chain(summaries);
+        let mut journaled: Vec<_> = journaled
+            .map(|(key, value)| (row_key(key), key, value))
+            .collect();
         journaled.sort_unstable_by_key(|(bytes, ..)| *bytes);
         let mut journaled = journaled.into_iter().peekable();
         let rows = snapshot.open_table(ROWS).map_err(boxed)?;
@@ -197,10 +205,10 @@ impl Rows<'_> {
         Ok(())
     }
 
-    fn journaled(&mut self, key: RowKey, value: Option<&[u8]>) {
+    fn journaled(&mut self, key: RowKey, value: Option<Cow<'_, [u8]>>) {
         if let Some(value) = value {
             self.opened.rows += 1;
-            self.sink.row(key, value);
+            self.sink.row(key, &value);
         }
     }
 

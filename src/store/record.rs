@@ -152,9 +152,10 @@ pub(crate) fn has_grown(from: &[u8], to: &[u8]) -> bool {
         && from[BLOCK_HEAD_LEN..] == to[BLOCK_HEAD_LEN..from.len()]
 }
 
-/// The most that a batch's record can take, found without looking into its
-/// bytes. `base` gives the length of a block that may have grown.
-pub(crate) fn len_at_most(batch: &Batch, base: impl Fn(BlockKey) -> usize) -> usize {
+/// About what a batch's record takes, found without looking into its bytes:
+/// more if a block has not grown but changed. `base` gives the length of a
+/// block as it was.
+pub(crate) fn len_about(batch: &Batch, base: impl Fn(BlockKey) -> usize) -> usize {
     let mut len = HEAD_LEN + ALIGN;
     for write in &batch.writes {
         len += WRITE_LEN_MAX;
@@ -315,7 +316,7 @@ mod tests {
                 Write::PutRow(RowKey::Stream(StreamId(1)), b"new".to_vec()),
                 Write::PutRow(RowKey::Stream(StreamId(2)), b"same".to_vec()),
                 Write::PutRow(RowKey::Stream(StreamId(5)), b"same".to_vec()),
-                Write::RemoveRow(RowKey::Summary(key())),
+                Write::RemoveRow(RowKey::Deletes(key())),
             ],
         };
         let mut before = Changes::default();
@@ -326,7 +327,7 @@ mod tests {
         let mut writer = Writer::new();
         writer.put(&changes, &before, |of| (of == key()).then_some(&old));
         let record = writer.seal(NAME);
-        assert!(record.len() <= len_at_most(&batch, |_| old.len()));
+        assert!(record.len() <= len_about(&batch, |_| old.len()));
         (record, grown)
     }
 
@@ -344,7 +345,7 @@ mod tests {
                 Journaled::GrownBlock(key(), 40, &grown[..24], b"more"),
                 Journaled::Row(RowKey::Stream(StreamId(1)), b"new"),
                 Journaled::Row(RowKey::Stream(StreamId(5)), b"same"),
-                Journaled::NoRow(RowKey::Summary(key())),
+                Journaled::NoRow(RowKey::Deletes(key())),
             ]
         );
     }

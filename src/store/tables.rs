@@ -7,7 +7,7 @@ use crate::layout::{
 };
 use crate::store::boxed;
 use bytes::Bytes;
-use midge_engine::{BlockKey, RowKey, StreamId};
+use midge_engine::{Block, BlockKey, RowKey, StreamId, summarize};
 use redb::{ReadTransaction, StorageError, Table, TableError, WriteTransaction};
 
 type Rows<'a> = Table<'a, &'static [u8; ROW_KEY_LEN], &'static [u8]>;
@@ -36,6 +36,8 @@ impl<'a> Tables<'a> {
                 Some(bytes) => put_block(&mut self.blocks, key, bytes)?,
                 None => remove_block(&mut self.blocks, key)?,
             }
+            let summary = bytes.and_then(|bytes| summary_of(key, bytes));
+            self.row(RowKey::Summary(key), summary.as_deref())?;
         }
         for (key, value) in changes.rows() {
             self.row(key, value)?;
@@ -60,6 +62,11 @@ impl<'a> Tables<'a> {
         self.blocks
             .retain_in::<&[u8; PART_KEY_LEN], _>(&first..=&last, |_, _| false)
     }
+}
+
+/// The summary of a block, as far as that is whole.
+pub(crate) fn summary_of(key: BlockKey, bytes: &Bytes) -> Option<Vec<u8>> {
+    summarize(&Block::parse(key, bytes.clone()))
 }
 
 fn put_block(blocks: &mut Blocks<'_>, key: BlockKey, bytes: &Bytes) -> Result<(), StorageError> {

@@ -9,6 +9,7 @@ use crate::handle::{Event, Shared, lock};
 use crate::store::Store;
 use log::{error, info, warn};
 use midge_engine::{Batch, RowSink};
+use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,10 +17,10 @@ use std::time::{Duration, Instant};
 /// What the handle and the writer tell each other.
 #[derive(Debug, Default)]
 pub(crate) struct WriterState {
-    /// The batch that is next.
-    pub(crate) slot: Option<Batch>,
+    /// The batches that are next.
+    pub(crate) queue: VecDeque<Batch>,
     /// A batch is in hand.
-    is_busy: bool,
+    pub(crate) is_busy: bool,
     /// Batches are refused.
     pub(crate) is_failed: bool,
     /// The reader met an error, after which redb may take no more writes.
@@ -29,7 +30,7 @@ pub(crate) struct WriterState {
 
 impl WriterState {
     pub(crate) fn is_idle(&self) -> bool {
-        self.slot.is_none() && !self.is_busy && !self.is_failed
+        self.queue.is_empty() && !self.is_busy && !self.is_failed
     }
 }
 
@@ -63,7 +64,7 @@ fn next<S>(shared: &Shared<S>, is_settled: bool) -> Work {
     let mut state = lock(&shared.writer);
     state.is_busy = false;
     loop {
-        if let Some(batch) = state.slot.take() {
+        if let Some(batch) = state.queue.pop_front() {
             state.is_busy = true;
             return Work::Batch(batch);
         }
@@ -153,7 +154,7 @@ fn fail<S>(shared: &Shared<S>, error: StoreError) {
     let mut state = lock(&shared.writer);
     state.is_failed = true;
     state.is_busy = false;
-    state.slot = None;
+    state.queue.clear();
     drop(state);
     // What it says while it goes does not matter any more.
     let _ = take_store(shared).map(Store::close);

@@ -57,7 +57,7 @@ impl World {
                 "{subject} {body} gets no answer: {} waits, settled: {}, in flight: {}",
                 self.engine.streams_backlog(),
                 self.engine.is_settled(),
-                self.in_flight.is_some()
+                !self.in_flight.is_empty()
             );
         }
         panic!("{subject} {body} gets no answer for long");
@@ -109,7 +109,7 @@ impl World {
     pub(super) fn on_all(&mut self, change: impl Fn(&mut Model)) {
         change(&mut self.model);
         change(&mut self.durable);
-        if let Some(batch) = &mut self.in_flight {
+        for batch in &mut self.in_flight {
             change(&mut batch.model);
         }
     }

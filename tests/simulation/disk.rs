@@ -19,9 +19,13 @@ impl Disk {
             match write {
                 Write::PutBlock(key, bytes) => {
                     self.blocks.insert(*key, bytes.clone());
+                    if let Some(row) = summarize(&Block::parse(*key, bytes.clone())) {
+                        self.rows.insert((key.stream, RowKey::Summary(*key)), row);
+                    }
                 }
                 Write::RemoveBlock(key) => {
                     self.blocks.remove(key);
+                    self.rows.remove(&(key.stream, RowKey::Summary(*key)));
                 }
                 Write::PutRow(key, row) => {
                     self.rows.insert((key.stream(), *key), row.clone());

@@ -10,18 +10,7 @@ impl World {
     /// its way, which may be there.
     pub(super) fn cut_power(&mut self) {
         self.power_cuts += 1;
-        let batch = self.in_flight.take();
-        let arrived = self.rng.percent(50);
-        trace!(
-            "power cut, batch in flight: {}, it arrived: {arrived}",
-            batch.is_some()
-        );
-        if let Some(batch) = batch
-            && arrived
-        {
-            self.disk.apply(&batch.writes);
-            self.durable = batch.model;
-        }
+        self.lose_batches("power cut");
         self.model = self.durable.stored();
         self.model.age(self.wall);
         self.durable = self.model.clone();
@@ -33,6 +22,17 @@ impl World {
         let pause = self.rng.pick(&[1, 50, 1000, 40_000]);
         self.pause(Duration::from_millis(pause));
         self.start();
+    }
+
+    /// Of the batches on their way, the first ones may have arrived.
+    fn lose_batches(&mut self, why: &str) {
+        let count = self.in_flight.len();
+        let arrived = self.rng.below(count + 1);
+        trace!("{why}, {arrived} of {count} batches arrived");
+        for batch in self.in_flight.drain(..).take(arrived) {
+            self.disk.apply(&batch.writes);
+            self.durable = batch.model;
+        }
     }
 
     /// The server stops as it should and starts again.
@@ -83,14 +83,7 @@ impl World {
     /// The disk fails at the batch in flight, of which nobody knows whether
     /// it arrived.
     pub(super) fn fail_store(&mut self) {
-        let arrived = self.rng.percent(50);
-        trace!("the store fails, the batch arrived: {arrived}");
-        if let Some(batch) = self.in_flight.take()
-            && arrived
-        {
-            self.disk.apply(&batch.writes);
-            self.durable = batch.model;
-        }
+        self.lose_batches("the store fails");
         let delay = self.rng.pick(&[1, 100, 5000]);
         self.reopens = Some(self.now + Duration::from_millis(delay));
         self.engine.store_failed(self.time(), &mut self.told);
@@ -152,7 +145,7 @@ impl World {
                 self.hear_no_pushes();
             }
             self.pass_to_next(Duration::from_millis(6000));
-            let is_busy = self.in_flight.is_some()
+            let is_busy = !self.in_flight.is_empty()
                 || self.reopens.is_some()
                 || !self.loads.is_empty()
                 || !self.engine.is_settled()

@@ -11,7 +11,7 @@ use midge_engine::{
 };
 use midge_proto::api::Timestamp;
 use midge_proto::{ParseLimits, Parsed, ServerInfo, parse};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Events at one point in time before it counts as going round in circles.
@@ -75,7 +75,8 @@ pub(super) struct World {
     pub(super) engine: Engine,
     pub(super) told: Told,
     pub(super) disk: Disk,
-    pub(super) in_flight: Option<InFlight>,
+    /// The oldest first.
+    pub(super) in_flight: VecDeque<InFlight>,
     pub(super) loads: Vec<(BlockKey, Duration)>,
     /// The store has failed and is opened again then.
     pub(super) reopens: Option<Duration>,
@@ -109,6 +110,7 @@ impl World {
             cache_len,
             block_len,
             reopen_len: rng.pick(&[0, 200, 600, 16_000]),
+            ahead_len: rng.pick(&[1, 300, 64 * 1024]),
             search: rng.pick(&[1, 3, 20, 10_000]),
             removals: rng.pick(&[1, 3, 10_000]),
             deliveries: rng.pick(&[1, 4, 512]),
@@ -127,7 +129,7 @@ impl World {
             engine: engine(seed),
             told: Told::default(),
             disk: Disk::default(),
-            in_flight: None,
+            in_flight: VecDeque::new(),
             loads: Vec::new(),
             reopens: None,
             has_faults: true,
@@ -261,12 +263,11 @@ impl World {
         }
     }
 
-    /// Gives the disk what there is, if it is free.
+    /// Gives the disk what there is.
     pub(super) fn hand_over(&mut self) {
-        while self.in_flight.is_none()
-            && let Some(batch) = self.engine.take_batch(self.time())
-        {
-            if batch.writes.is_empty() {
+        while let Some(batch) = self.engine.take_batch(self.time()) {
+            assert!(self.in_flight.len() < 2, "no third batch is taken");
+            if batch.writes.is_empty() && self.in_flight.is_empty() {
                 self.durable = self.model.clone();
                 self.engine.committed(self.time(), &mut self.told);
                 self.hear();
@@ -276,9 +277,11 @@ impl World {
                 0 => 3000,
                 below => below as u64,
             };
-            self.in_flight = Some(InFlight {
+            // They end in their order.
+            let after = self.in_flight.back().map_or(self.now, |batch| batch.due);
+            self.in_flight.push_back(InFlight {
                 writes: batch.writes,
-                due: self.now + Duration::from_millis(delay),
+                due: after + Duration::from_millis(delay),
                 model: self.model.clone(),
             });
         }
@@ -291,7 +294,7 @@ impl World {
             .next_deadline()
             .map(|deadline| deadline.since(Time::default()));
         let loads = self.loads.iter().map(|(_, due)| *due).min();
-        let commit = self.in_flight.as_ref().map(|batch| batch.due);
+        let commit = self.in_flight.front().map(|batch| batch.due);
         [deadline, loads, commit, self.reopens]
             .into_iter()
             .flatten()
@@ -354,7 +357,7 @@ impl World {
         }
         if self
             .in_flight
-            .as_ref()
+            .front()
             .is_some_and(|batch| batch.due <= self.now)
         {
             self.commit();
@@ -384,7 +387,7 @@ impl World {
         if self.has_faults && self.rng.in_thousand(4) {
             return self.fail_store();
         }
-        let Some(batch) = self.in_flight.take() else {
+        let Some(batch) = self.in_flight.pop_front() else {
             return;
         };
         self.disk.apply(&batch.writes);

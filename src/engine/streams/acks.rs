@@ -153,7 +153,7 @@ impl Streams {
             effects.notes.push(acked(&ack, delivered_at, wall));
         }
         let is_kept = !is_volatile && !consumer.config.mem_storage;
-        let is_safe = !is_kept || (!consumer.is_dirty && self.in_flight.is_none());
+        let is_safe = !is_kept || (!consumer.is_dirty && self.in_flight.is_empty());
         if consumer.is_dirty {
             self.cursor_changed(stream_id, now);
         }

@@ -62,17 +62,20 @@ impl Stream {
         }
         self.check_size(message)?;
         let whole = &message.payload[..message.header_len];
-        let cleaned = kept_of(whole).map(|mut kept| {
-            let header_len = kept.len();
-            kept.extend_from_slice(&message.payload[message.header_len..]);
-            (kept, header_len)
-        });
-        let asked = Expectations::read(whole);
-        let rollup = match self.check_asked(&asked, message, wall)? {
-            Checked::New { rollup } => rollup,
-            Checked::Duplicate(seq) => return Ok(Stored::Duplicate(seq)),
-        };
-        let msg_id = asked.msg_id;
+        let (mut cleaned, mut rollup, mut msg_id) = (None, None, None);
+        if !whole.is_empty() {
+            cleaned = kept_of(whole).map(|mut kept| {
+                let header_len = kept.len();
+                kept.extend_from_slice(&message.payload[message.header_len..]);
+                (kept, header_len)
+            });
+            let asked = Expectations::read(whole);
+            rollup = match self.check_asked(&asked, message, wall)? {
+                Checked::New { rollup } => rollup,
+                Checked::Duplicate(seq) => return Ok(Stored::Duplicate(seq)),
+            };
+            msg_id = asked.msg_id;
+        }
         let message = match &cleaned {
             Some((payload, header_len)) => Incoming {
                 payload,
@@ -118,9 +121,6 @@ impl Stream {
         message: Incoming<'_>,
         wall: Timestamp,
     ) -> Result<Checked, ApiError> {
-        if message.header_len == 0 {
-            return Ok(Checked::New { rollup: None });
-        }
         self.check_expectations(asked, message)?;
         if let Some(id) = asked.msg_id {
             if !self.recalling.is_empty() {

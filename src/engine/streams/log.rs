@@ -9,7 +9,7 @@ use super::block::{BLOCK_LEN_MAX, Block, OpenBlock, Record};
 use super::deletes::Deletes;
 use super::presence::Presence;
 use super::subjects::{Entry, Subjects};
-use super::summary::{accounted_len, summarize};
+use super::summary::accounted_len;
 use super::tuning::StreamsTuning;
 use crate::ids::{Seq, StreamId};
 use crate::storage::{BlockKey, RowKey, Write};
@@ -301,7 +301,6 @@ impl Log {
         for first in self.forgotten.drain(..) {
             let key = BlockKey { stream, first };
             writes.push(Write::RemoveBlock(key));
-            writes.push(Write::RemoveRow(RowKey::Summary(key)));
             writes.push(Write::RemoveRow(RowKey::Deletes(key)));
         }
         self.close_open();
@@ -318,12 +317,10 @@ impl Log {
             let key = BlockKey { stream, first };
             if let Some(block) = &meta.resident
                 && meta.contents_dirty
-                && let Some(summary) = summarize(block)
             {
                 meta.contents_dirty = false;
                 meta.is_stored = true;
                 writes.push(Write::PutBlock(key, block.bytes().clone()));
-                writes.push(Write::PutRow(RowKey::Summary(key), summary));
             }
             if std::mem::take(&mut meta.deletes_dirty) {
                 writes.push(Write::PutRow(RowKey::Deletes(key), meta.deletes.row()));

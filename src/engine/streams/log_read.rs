@@ -358,6 +358,11 @@ impl Log {
         meta.resident.take().map_or(0, |block| block.bytes().len())
     }
 
+    /// Whether blocks came into memory that nobody was told of.
+    pub(crate) fn has_arrived(&self) -> bool {
+        !self.arrived.is_empty()
+    }
+
     /// The blocks that came into memory since the last call.
     pub(crate) fn take_arrived(&mut self) -> std::vec::Drain<'_, BlockKey> {
         self.arrived.drain(..)

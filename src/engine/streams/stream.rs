@@ -8,12 +8,14 @@ use super::removal::Removal;
 use super::subjects::Subjects;
 use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::storage::BlockKey;
-use midge_proto::api::{Storage, StreamConfig, Timestamp};
+use midge_proto::api::{PubAck, Storage, StreamConfig, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
     pub(crate) config: StreamConfig,
+    /// What its PubAcks begin with.
+    pub(crate) ack_head: Vec<u8>,
     pub(crate) created: Timestamp,
     pub(crate) log: Log,
     pub(crate) dedupe: Dedupe,
@@ -58,6 +60,7 @@ impl Stream {
         log.skip_to(Seq(config.first_seq.saturating_sub(1)));
         Stream {
             id,
+            ack_head: PubAck::head(&config.name, ""),
             config,
             created,
             log,

@@ -60,7 +60,7 @@ pub(crate) enum Health {
 }
 
 /// A batch that is on its way to the disk.
-pub(super) struct InFlight {
+pub(crate) struct InFlight {
     answers: Answers,
     /// What becomes durable with it.
     ends: Vec<(StreamId, Seq)>,
@@ -101,9 +101,10 @@ pub(crate) struct Streams {
     pub(super) answers: Answers,
     /// Work that waits for the next batch.
     pub(super) waiting_commit: Vec<Job>,
-    pub(super) in_flight: Option<InFlight>,
-    /// Bytes stored since the batch that is in flight.
-    pub(super) uncommitted: u64,
+    /// Batches on their way to the disk, the oldest first.
+    pub(crate) in_flight: VecDeque<InFlight>,
+    /// Bytes stored since the last of them was taken.
+    pub(crate) uncommitted: u64,
     // From the disk.
     pub(super) wanted: Vec<BlockKey>,
     pub(super) loading: HashSet<BlockKey, FixedState>,
@@ -152,7 +153,7 @@ impl Streams {
             cursors_due: None,
             answers: Answers::default(),
             waiting_commit: Vec::new(),
-            in_flight: None,
+            in_flight: VecDeque::new(),
             uncommitted: 0,
             wanted: Vec::new(),
             loading: HashSet::with_hasher(hasher.clone()),
@@ -297,17 +298,22 @@ impl Streams {
 
     /// Whether something is on its way to the disk, or has to go there.
     pub(crate) fn is_settled(&self) -> bool {
-        self.in_flight.is_none()
+        self.in_flight.is_empty()
             && self.dirty.is_empty()
             && self.removed.is_empty()
             && self.answers.is_empty()
     }
 
-    /// What is to be written, if the store is free and something is due. The
+    /// What is to be written, if the store is free and something is due; or
+    /// what has gathered while one batch is on its way, if that is much. The
     /// caller has to call [`Streams::committed`] when it has become durable.
     pub(crate) fn take_batch(&mut self, now: Time) -> Option<Batch> {
-        let is_due = self.is_urgent || self.cursors_due.is_some_and(|due| due <= now);
-        if self.in_flight.is_some() || !is_due || self.health != Health::Good {
+        let is_due = match self.in_flight.len() {
+            0 => self.is_urgent || self.cursors_due.is_some_and(|due| due <= now),
+            1 => self.is_urgent && self.uncommitted >= self.config.tuning.ahead_len,
+            _ => false,
+        };
+        if !is_due || self.health != Health::Good {
             return None;
         }
         self.is_urgent = false;
@@ -346,7 +352,7 @@ impl Streams {
         for id in dirty {
             self.arrived(id);
         }
-        self.in_flight = Some(InFlight {
+        self.in_flight.push_back(InFlight {
             answers: std::mem::take(&mut self.answers),
             ends,
             jobs: std::mem::take(&mut self.waiting_commit),
@@ -357,15 +363,15 @@ impl Streams {
     /// When something is due though nobody waits for it: a batch, or work that
     /// could not be done.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let is_free = self.in_flight.is_none() && self.health == Health::Good;
+        let is_free = self.in_flight.is_empty() && self.health == Health::Good;
         let cursors_due = self.cursors_due.filter(|_| is_free);
         [cursors_due, self.retry_due].into_iter().flatten().min()
     }
 
-    /// The batch has become durable: what was promised leaves, and consumers
-    /// may see what is in it.
+    /// The oldest batch has become durable: what was promised leaves, and
+    /// consumers may see what is in it.
     pub(crate) fn committed<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
-        let Some(mut done) = self.in_flight.take() else {
+        let Some(mut done) = self.in_flight.pop_front() else {
             return;
         };
         for (id, end) in done.ends {
@@ -378,7 +384,7 @@ impl Streams {
             engine.answer(reply, body, out);
         });
         done.answers.clear();
-        if self.answers.is_empty() && self.answers.is_empty() {
+        if self.answers.is_empty() {
             self.answers = done.answers;
         }
         for job in done.jobs {
@@ -386,19 +392,19 @@ impl Streams {
         }
     }
 
-    /// The batch has not become durable, and nothing will until the store has
+    /// No batch has become durable, and nothing will until the store has
     /// been opened again. Nobody was promised anything.
     pub(crate) fn failed<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
         self.health = Health::Failed;
         let mut jobs = std::mem::take(&mut self.waiting_commit);
-        let mut answers = Answers::default();
-        if let Some(in_flight) = self.in_flight.take() {
-            answers = in_flight.answers;
+        let mut refused = Vec::new();
+        for in_flight in self.in_flight.drain(..) {
+            refused.push(in_flight.answers);
             jobs.extend(in_flight.jobs);
         }
         jobs.extend(self.parked.drain().flat_map(|(_, jobs)| jobs));
-        let later = std::mem::take(&mut self.answers);
-        for answers in [answers, later] {
+        refused.push(std::mem::take(&mut self.answers));
+        for answers in refused {
             answers.each(|reply, body, on_failure| {
                 let mut refusal = Vec::new();
                 super::request::refusal(body, on_failure, &mut refusal);
@@ -422,7 +428,7 @@ impl Streams {
         self.removed_consumers.clear();
         self.consumer_rows.clear();
         self.dirty.clear();
-        self.in_flight = None;
+        self.in_flight.clear();
         self.waiting_commit.clear();
         self.parked.clear();
         self.parked_requests = 0;

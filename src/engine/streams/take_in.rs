@@ -98,8 +98,7 @@ impl Streams {
         };
         if let Some(reply) = reply {
             let ack = PubAck {
-                stream: name,
-                domain: "",
+                head: &stream.ack_head,
                 seq,
                 duplicate,
             };
@@ -115,20 +114,26 @@ impl Streams {
         if !stream.effects.is_empty() {
             self.told.push(id);
         }
+        let (is_clean, has_arrived) = (!stream.is_dirty, stream.log.has_arrived());
         let has_removals = stream.has_removals();
         let expires = stream.config.max_age.0 > 0 && stream.expiry_due.is_none();
         if has_removals || expires || !stream.effects.is_empty() {
             self.advance_later(id);
         }
-        self.changed(id);
         if is_volatile {
             self.wake_consumers(id);
         } else {
             // The answer waits as well.
             let answer_len = reply.map_or(0, |reply| reply.len() + ANSWER_LEN);
             self.stored_bytes(message.payload.len() + message.subject.len() + answer_len);
+            if is_clean {
+                self.changed(id);
+            }
+            self.is_urgent = true;
         }
-        self.arrived(id);
+        if has_arrived {
+            self.arrived(id);
+        }
     }
 }
 

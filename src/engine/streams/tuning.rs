@@ -15,9 +15,14 @@ pub struct StreamsTuning {
     /// [`BLOCK_LEN_MAX`].
     pub block_len: usize,
     /// A block that is shorter than this when it is written is written again
-    /// with what comes next, instead of leaving many small ones behind. Four
-    /// pages of the disk: little beside what any commit costs.
+    /// with what comes next, instead of leaving many small ones behind: two
+    /// thirds of a full one, so that not much of its place stays empty. What
+    /// that costs is copying it; the store journals what it has grown by.
     pub reopen_len: usize,
+    /// Bytes that have to gather, while a batch is on its way to the disk, for
+    /// the next one to be sent after it. One that waits there begins as soon
+    /// as the other has ended; a small one had better grow meanwhile.
+    pub ahead_len: u64,
     /// Messages looked at in one search before others get their turn.
     pub search: u32,
     /// Messages removed in one go, before others get their turn.
@@ -33,7 +38,8 @@ impl Default for StreamsTuning {
         StreamsTuning {
             cache_len: 16 * 1024 * 1024,
             block_len: BLOCK_LEN_MAX,
-            reopen_len: 16_000,
+            reopen_len: 40_000,
+            ahead_len: 64 * 1024,
             search: 10_000,
             removals: 10_000,
             deliveries: 512,

@@ -10,10 +10,8 @@ use crate::encode::Decimal;
 /// A message is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PubAck<'a> {
-    /// The stream.
-    pub stream: &'a str,
-    /// The server's domain; empty is none.
-    pub domain: &'a str,
+    /// What answers of the stream begin with: [`PubAck::head`].
+    pub head: &'a [u8],
     /// The message's sequence.
     pub seq: u64,
     /// It was stored before, under that sequence.
@@ -21,15 +19,22 @@ pub struct PubAck<'a> {
 }
 
 impl PubAck<'_> {
-    /// Appends the answer.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"stream\":\"");
-        escape(out, self.stream);
-        if !self.domain.is_empty() {
+    /// What all answers of a stream begin with; an empty domain is none.
+    pub fn head(stream: &str, domain: &str) -> Vec<u8> {
+        let mut out = b"{\"stream\":\"".to_vec();
+        escape(&mut out, stream);
+        if !domain.is_empty() {
             out.extend_from_slice(b"\",\"domain\":\"");
-            escape(out, self.domain);
+            escape(&mut out, domain);
         }
         out.extend_from_slice(b"\",\"seq\":");
+        out
+    }
+
+    /// Appends the answer.
+    #[inline]
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.head);
         out.extend_from_slice(Decimal::from_u64(self.seq).as_bytes());
         if self.duplicate {
             // With this blank, as nats-server has it.
@@ -57,9 +62,10 @@ mod tests {
 
     #[test]
     fn answers_are_spelled_as_seen_on_the_wire() {
+        let head = PubAck::head("RS", "");
+        let quoted = PubAck::head("a\"b", "D");
         let ack = PubAck {
-            stream: "RS",
-            domain: "",
+            head: &head,
             seq: 3,
             duplicate: false,
         };
@@ -74,8 +80,7 @@ mod tests {
             ),
             (
                 PubAck {
-                    stream: "a\"b",
-                    domain: "D",
+                    head: &quoted,
                     ..ack
                 },
                 r#"{"stream":"a\"b","domain":"D","seq":3}"#,

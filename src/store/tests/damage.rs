@@ -1,6 +1,8 @@
 //! Bits flip.
 
-use crate::util::{Random, TempDir, all_keys, block, key, open_on, put, random_batch, seeds};
+use crate::util::{
+    Random, TempDir, all_keys, block, key, open_on, put, random_batch, seeds, summary,
+};
 use midge_engine::{Batch, Block, BlockKey, RowKey, StreamId, Write};
 use midge_store::fault::FaultDisk;
 use midge_store::{StoreError, recover, verify};
@@ -190,11 +192,9 @@ fn with_one_block() -> (FaultDisk, BlockKey, Vec<u8>) {
     let disk = FaultDisk::new(1);
     let (store, _) = open_on(&disk).expect("opens");
     let key = key(1, 1);
-    let writes = put(key, &block(key, &[10, 20, 30], 0xab));
-    let Write::PutRow(_, summary) = writes[1].clone() else {
-        unreachable!("a block and its summary");
-    };
-    let mut writes = writes.to_vec();
+    let bytes = block(key, &[10, 20, 30], 0xab);
+    let summary = summary(key, &bytes);
+    let mut writes = put(key, &bytes);
     writes.push(Write::PutRow(
         RowKey::Stream(StreamId(1)),
         b"a stream's row".to_vec(),
@@ -238,11 +238,11 @@ fn what_is_whole_in_a_file_that_cannot_be_opened_is_got_out() {
     let (store, _) = open_on(&disk).expect("opens");
     for first in [1, 10, 20] {
         let key = key(1, first);
-        let writes = put(key, &block(key, &[100; 5], first as u8 | 0x80)).to_vec();
+        let writes = put(key, &block(key, &[100; 5], first as u8 | 0x80));
         store.commit(&Batch { writes }).expect("stored");
     }
     let big = key(2, 1);
-    let writes = put(big, &block(big, &[300_000], 1)).to_vec();
+    let writes = put(big, &block(big, &[300_000], 1));
     store.commit(&Batch { writes }).expect("stored");
     store.close().expect("closes");
     // A bit in the second block, and redb is told to look at everything.

@@ -258,7 +258,7 @@ fn a_real_file_system_fills_up() {
     let batch = |number: u64| {
         let key = key(1, 1 + number * 10);
         Batch {
-            writes: put(key, &block(key, &[60_000], 1)).to_vec(),
+            writes: put(key, &block(key, &[60_000], 1)),
         }
     };
     let error = loop {

@@ -28,7 +28,7 @@ fn take(handle: &StoreHandle<Model>, woken: &Receiver<()>, count: usize) -> Vec<
 
 fn batch(key: BlockKey, lens: &[usize]) -> Batch {
     Batch {
-        writes: put(key, &block(key, lens, 9)).to_vec(),
+        writes: put(key, &block(key, lens, 9)),
     }
 }
 

@@ -28,7 +28,7 @@ fn child() {
     loop {
         number += 1;
         let key = key(1, number);
-        let mut writes = put(key, &block(key, &[number as usize % 5000], 1)).to_vec();
+        let mut writes = put(key, &block(key, &[number as usize % 5000], 1));
         writes.push(Write::PutRow(counter(), number.to_le_bytes().to_vec()));
         store.commit(&Batch { writes }).expect("stored");
         println!("durable {number}");

@@ -13,7 +13,7 @@ const FULL: usize = 400;
 /// A commit as the engine makes it: a block, its summary, the stream's row
 /// and a consumer's position.
 fn batch(key: BlockKey, messages: usize) -> Batch {
-    let mut writes = put(key, &block(key, &vec![PAYLOAD; messages], 7)).to_vec();
+    let mut writes = put(key, &block(key, &vec![PAYLOAD; messages], 7));
     writes.push(Write::PutRow(RowKey::Stream(key.stream), vec![1; 200]));
     let cursor = RowKey::Cursor(key.stream, ConsumerId(1));
     writes.push(Write::PutRow(cursor, vec![1; 40]));

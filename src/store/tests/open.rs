@@ -21,7 +21,7 @@ fn a_new_store_is_empty_and_keeps_what_it_is_given() {
     let key = key(7, 1);
     let big = crate::util::block(key, &[1 << 20], 1);
     let batch = Batch {
-        writes: put(key, &big).to_vec(),
+        writes: put(key, &big),
     };
     let commit = store.commit(&batch).expect("stored");
     // A value of 1 MiB and a little would take 2 MiB.
@@ -155,7 +155,7 @@ fn compacting_gives_room_back() {
     let keys: Vec<_> = (0..100).map(|place| key(1, 1 + place * 10)).collect();
     for key in &keys {
         let bytes = crate::util::block(*key, &[60_000], 3);
-        let writes = put(*key, &bytes).to_vec();
+        let writes = put(*key, &bytes);
         store.commit(&Batch { writes }).expect("stored");
     }
     let kept = Write::PutRow(RowKey::Stream(StreamId(2)), b"kept".to_vec());

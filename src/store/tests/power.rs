@@ -35,7 +35,7 @@ fn workload(seed: u64, count: usize) -> Vec<Batch> {
     }
     let grown = |number: usize| {
         let key = key(1 + random.below(2) as u32, 1);
-        let mut writes = put(key, &block(key, &vec![90; 1 + number / 3], 7)).to_vec();
+        let mut writes = put(key, &block(key, &vec![90; 1 + number / 3], 7));
         let row = RowKey::Stream(key.stream);
         writes.push(Write::PutRow(row, number.to_le_bytes().to_vec()));
         Batch { writes }

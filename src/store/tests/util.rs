@@ -104,12 +104,12 @@ pub(crate) fn block(key: BlockKey, lens: &[usize], fill: u8) -> Bytes {
 }
 
 /// The writes for a block and its summary.
-pub(crate) fn put(key: BlockKey, bytes: &Bytes) -> [Write; 2] {
-    let summary = summarize(&Block::parse(key, bytes.clone())).expect("not empty");
-    [
-        Write::PutBlock(key, bytes.clone()),
-        Write::PutRow(RowKey::Summary(key), summary),
-    ]
+pub(crate) fn put(key: BlockKey, bytes: &Bytes) -> Vec<Write> {
+    vec![Write::PutBlock(key, bytes.clone())]
+}
+
+pub(crate) fn summary(key: BlockKey, bytes: &Bytes) -> Vec<u8> {
+    summarize(&Block::parse(key, bytes.clone())).expect("not empty")
 }
 
 /// What a store should hold.
@@ -126,9 +126,12 @@ impl Model {
             match write {
                 Write::PutBlock(key, bytes) => {
                     self.blocks.insert(*key, bytes.clone());
+                    let place = (key.stream, RowKey::Summary(*key));
+                    self.rows.insert(place, summary(*key, bytes));
                 }
                 Write::RemoveBlock(key) => {
                     self.blocks.remove(key);
+                    self.rows.remove(&(key.stream, RowKey::Summary(*key)));
                 }
                 Write::PutRow(key, value) => {
                     self.rows.insert((key.stream(), *key), value.clone());
@@ -201,7 +204,6 @@ pub(crate) fn random_batch(random: &mut Random) -> Batch {
             }
             6 => {
                 writes.push(Write::RemoveBlock(key));
-                writes.push(Write::RemoveRow(RowKey::Summary(key)));
             }
             7 => writes.push(Write::PutRow(RowKey::Stream(key.stream), vec![fill; 90])),
             8 => writes.push(Write::PutRow(RowKey::Deletes(key), vec![fill; 9])),

@@ -24,7 +24,7 @@ fn filled(dir: &TempDir) {
         store.commit(&Batch { writes: vec![row] }).expect("stored");
         for (first, lens) in [(1, vec![10; 5]), (10, vec![200_000]), (20, vec![30; 5])] {
             let key = key(stream, first);
-            let writes = put(key, &block(key, &lens, 1)).to_vec();
+            let writes = put(key, &block(key, &lens, 1));
             store.commit(&Batch { writes }).expect("stored");
         }
     }
