@@ -192,7 +192,10 @@ mod tests {
     }
 
     fn subject() -> impl Strategy<Value = String> {
-        prop::collection::vec(token(), 1..5).prop_map(|tokens| tokens.join("."))
+        // Acks are looked up in a way of their own.
+        let prefix = prop_oneof![Just(""), Just("$JS.ACK."), Just("$JS.")];
+        (prefix, prop::collection::vec(token(), 1..5))
+            .prop_map(|(prefix, tokens)| prefix.to_owned() + &tokens.join("."))
     }
 
     fn filter() -> impl Strategy<Value = String> {

@@ -5,7 +5,7 @@
 //! nothing here. Only when a filter appears or disappears are matches stale:
 //! a literal one spoils its own subject, a wildcard spoils all.
 
-use crate::trie::{NodeId, Trie};
+use crate::trie::{NodeId, Trie, has_empty_token};
 use foldhash::fast::FixedState;
 use std::hash::BuildHasher;
 
@@ -28,6 +28,19 @@ struct Slot {
     nodes: Vec<NodeId>,
 }
 
+/// Below this no subject comes twice: each is a message's own address for its
+/// ack. As long as nobody tells them apart, all match the same.
+const ACKS: &[u8] = b"$JS.ACK";
+
+/// What all subjects below [`ACKS`] match.
+#[derive(Debug, Default)]
+struct Acks {
+    /// The generation that this is of.
+    generation: u64,
+    is_same_for_all: bool,
+    nodes: Vec<NodeId>,
+}
+
 #[derive(Debug)]
 pub(crate) struct MatchCache {
     slots: Vec<Slot>,
@@ -36,6 +49,7 @@ pub(crate) struct MatchCache {
     hasher: FixedState,
     /// The slot of the last match, which is likely the next one's too.
     last: usize,
+    acks: Acks,
     /// The last match that was not worth a slot.
     unslotted: Vec<NodeId>,
     pub(crate) lookups: u64,
@@ -49,6 +63,7 @@ impl MatchCache {
             generation: 1,
             hasher: FixedState::with_seed(seed),
             last: 0,
+            acks: Acks::default(),
             unslotted: Vec::new(),
             lookups: 0,
             hits: 0,
@@ -59,6 +74,10 @@ impl MatchCache {
     #[inline]
     pub(crate) fn find(&mut self, trie: &mut Trie, subject: &[u8]) -> &[NodeId] {
         self.lookups += 1;
+        if subject.starts_with(ACKS) && self.are_acks_same(trie, subject) {
+            self.hits += 1;
+            return &self.acks.nodes;
+        }
         if !self.holds(self.last, subject) {
             let index = self.slot_index(subject);
             if !self.holds(index, subject) {
@@ -68,6 +87,18 @@ impl MatchCache {
         }
         self.hits += 1;
         &self.slots[self.last].nodes
+    }
+
+    /// Whether this is one of those of which one is as good as the other.
+    fn are_acks_same(&mut self, trie: &Trie, subject: &[u8]) -> bool {
+        let acks = &mut self.acks;
+        if acks.generation != self.generation {
+            acks.generation = self.generation;
+            acks.nodes.clear();
+            acks.is_same_for_all = trie.find_below(ACKS, &mut acks.nodes);
+        }
+        let is_below = subject.get(ACKS.len()) == Some(&b'.');
+        acks.is_same_for_all && is_below && !has_empty_token(subject)
     }
 
     #[inline]
@@ -104,6 +135,9 @@ impl MatchCache {
         if !midge_proto::is_literal(filter) {
             self.generation += 1;
             return;
+        }
+        if filter.starts_with(ACKS) {
+            self.acks.generation = 0;
         }
         let index = self.slot_index(filter);
         if let Some(slot) = self.slots.get_mut(index)

@@ -322,6 +322,30 @@ impl Trie {
         self.branches = branches;
     }
 
+    /// Appends the nodes that match every subject below a literal prefix, if
+    /// they are the same for all of them; false if that depends on what
+    /// follows.
+    pub(crate) fn find_below(&self, prefix: &[u8], found: &mut Vec<NodeId>) -> bool {
+        let mut at = ROOT;
+        let mut tokens = midge_proto::tokens(prefix);
+        loop {
+            let node = &self.nodes[at.index()];
+            if node.star.is_some() {
+                return false;
+            }
+            if let Some(full_wildcard) = node.full_wildcard {
+                self.collect(NodeId(full_wildcard.get()), found);
+            }
+            let Some(token) = tokens.next() else {
+                return node.literal_children == 0;
+            };
+            match self.literal_child(at, token) {
+                Some(child) => at = child,
+                None => return true,
+            }
+        }
+    }
+
     fn collect(&self, id: NodeId, found: &mut Vec<NodeId>) {
         if self.nodes[id.index()].has_subscriptions() {
             found.push(id);
@@ -456,7 +480,7 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 
-fn has_empty_token(subject: &[u8]) -> bool {
+pub(crate) fn has_empty_token(subject: &[u8]) -> bool {
     let mut after_dot = true;
     for &byte in subject {
         if byte == b'.' {

@@ -35,7 +35,7 @@ const LAST_BATCH_POLL: Duration = Duration::from_millis(1);
 /// is known that more will come in that: a commit costs as much as some
 /// hundred messages. The disk has something to do, and yet what comes
 /// meanwhile is taken in.
-const BATCH_MIN: u64 = 64 * 1024;
+const BATCH_MIN: u64 = 112 * 1024;
 
 /// And for so many turns at most.
 const WAITS_MAX: u32 = 3;

@@ -39,7 +39,7 @@ impl Default for StreamsTuning {
             cache_len: 16 * 1024 * 1024,
             block_len: BLOCK_LEN_MAX,
             reopen_len: 40_000,
-            ahead_len: 64 * 1024,
+            ahead_len: 112 * 1024,
             search: 10_000,
             removals: 10_000,
             deliveries: 512,
