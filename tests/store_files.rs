@@ -285,3 +285,46 @@ fn a_running_server_looks_at_its_store_when_asked() {
         10052
     );
 }
+
+/// As redb leaves a file whose every page it wants to look at: a crash in
+/// another version's time, or a header that was hit.
+fn make_redb_look(store: &str) {
+    let mut image = std::fs::read(store).unwrap();
+    let tables_at = u64::from_le_bytes(image[16..24].try_into().unwrap()) as usize;
+    image[tables_at + 9] = (image[tables_at + 9] | 2) & !4;
+    std::fs::write(store, image).unwrap();
+}
+
+#[test]
+fn what_is_whole_is_got_out_of_a_file_that_cannot_be_opened() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("ORDERS", "o", "");
+    for number in 1..=9 {
+        client.store("o", format!("payload-number-{number}"));
+    }
+    End::Stopped.bring(server);
+    damage(&dir.store(), "payload-number-5");
+    make_redb_look(&dir.store());
+    let said = refused(Path::new(&dir.store()));
+    assert!(
+        said.contains("it is damaged") && said.contains("midge recover"),
+        "{said}"
+    );
+    let to = dir.path().join("recovered.redb");
+    let to = to.to_str().unwrap();
+    let output = midge(&["recover", "--store", &dir.store(), "--to", to]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(said.contains("8 messages in 1 block"), "{said}");
+    assert!(said.contains("lost to damage: 1 message, 0 rows"), "{said}");
+    let output = midge(&["recover", "--store", &dir.store(), "--to", to]);
+    assert_eq!(output.status.code(), Some(2), "there is a file");
+    std::fs::rename(to, dir.store()).unwrap();
+    let server = dir.serve();
+    let mut client = server.client();
+    assert_eq!(client.stored("ORDERS", 5), Err(10037));
+    assert!(client.stored("ORDERS", 6).is_ok());
+    assert_eq!(client.store("o", "next"), 10);
+}

@@ -33,6 +33,8 @@ enum Command {
     Verify(store::Verify),
     #[cfg(feature = "streams")]
     Compact(store::Compact),
+    #[cfg(feature = "streams")]
+    Recover(store::Recover),
 }
 
 /// Runs what the arguments ask for; the first of them is the program's name.
@@ -57,6 +59,8 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
             Command::Verify(verify) => verify.run(),
             #[cfg(feature = "streams")]
             Command::Compact(compact) => compact.run(),
+            #[cfg(feature = "streams")]
+            Command::Recover(recover) => recover.run(),
         },
         Err(EarlyExit {
             output,

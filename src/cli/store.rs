@@ -1,5 +1,5 @@
-//! `midge verify` and `midge compact`: looking after a store that no server
-//! has open.
+//! `midge verify`, `midge compact` and `midge recover`: looking after a store
+//! that no server has open.
 
 use crate::cli::{EXIT_DAMAGE, EXIT_USAGE, logging};
 use argh::FromArgs;
@@ -37,6 +37,23 @@ pub(crate) struct Compact {
     /// file to make smaller (default: midge.redb)
     #[argh(option, short = 's', default = "STORE_DEFAULT.into()")]
     store: PathBuf,
+}
+
+/// copy what is whole in a damaged store to a new one
+///
+/// For a store that cannot be opened any more. The damaged file stays as it
+/// is. Exits with 0 if everything could be found, with 1 if something was
+/// lost, with 2 if nothing could be done.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "recover")]
+pub(crate) struct Recover {
+    /// file to read (default: midge.redb)
+    #[argh(option, short = 's', default = "STORE_DEFAULT.into()")]
+    store: PathBuf,
+
+    /// file to make; there must be none yet
+    #[argh(option)]
+    to: PathBuf,
 }
 
 impl Verify {
@@ -81,15 +98,28 @@ impl Compact {
     }
 }
 
-/// Warnings of the store go to stderr. The storage engine panics over some
-/// pages that contradict each other, and a release build ends there: then
-/// this is what is said, and how it ends.
+impl Recover {
+    pub(crate) fn run(self) -> ExitCode {
+        prepare();
+        let recovered = match offline::recover(&self.store, &self.to) {
+            Ok(recovered) => recovered,
+            Err(error) => return fail(&error),
+        };
+        let _ = writeln!(io::stdout(), "{}: {recovered}", self.to.display());
+        if recovered.is_whole() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(EXIT_DAMAGE)
+        }
+    }
+}
+
+/// Errors of the store go to stderr. The storage engine panics over some pages
+/// that contradict each other; the store makes errors of that, which say more
+/// than where in the engine it was.
 fn prepare() {
     logging::start(LevelFilter::Error);
-    std::panic::set_hook(Box::new(|_| {
-        eprintln!("the pages of the file contradict each other: it is damaged");
-        std::process::exit(EXIT_DAMAGE.into());
-    }));
+    std::panic::set_hook(Box::new(|info| log::debug!("{info}")));
 }
 
 fn fail(error: &StoreError) -> ExitCode {

@@ -39,6 +39,50 @@ pub fn compact(path: &Path) -> Result<Compacted, StoreError> {
     midge_store::compact(path)
 }
 
+/// What was got out of a store.
+#[derive(Debug)]
+pub struct Recovered(midge_store::Recovered);
+
+/// Copies what is whole in a store to a new one. The file stays as it is.
+///
+/// # Errors
+/// As for [`verify`], and if there is something under the other path.
+pub fn recover(from: &Path, to: &Path) -> Result<Recovered, StoreError> {
+    midge_store::recover(from, to).map(Recovered)
+}
+
+impl Recovered {
+    /// Nothing is missing, as far as can be told.
+    pub fn is_whole(&self) -> bool {
+        self.0.is_complete && self.0.lost_records == 0 && self.0.damaged_rows == 0
+    }
+}
+
+impl fmt::Display for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Recovered(found) = self;
+        write!(
+            f,
+            "{} in {}, {}",
+            count(found.records, "message"),
+            count(found.blocks, "block"),
+            count(found.rows, "row")
+        )?;
+        if found.lost_records > 0 || found.damaged_rows > 0 {
+            write!(
+                f,
+                "; lost to damage: {}, {}",
+                count(found.lost_records, "message"),
+                count(found.damaged_rows, "row")
+            )?;
+        }
+        if !found.is_complete {
+            f.write_str("; a part could not be found, there may have been more")?;
+        }
+        Ok(())
+    }
+}
+
 impl Verified {
     /// Everything was looked at and is as it was written.
     pub fn is_sound(&self) -> bool {

@@ -114,11 +114,12 @@ impl fmt::Display for StoreError {
                 source,
             } => write!(f, "cannot {doing} {}: {source}", path.display()),
             StoreError::Damaged { path, doing, what } => {
-                write!(
-                    f,
-                    "cannot {doing} {}: it is damaged: {what}",
-                    path.display()
-                )
+                let path = path.display();
+                write!(f, "cannot {doing} {path}: it is damaged: {what}")?;
+                match *doing {
+                    "open" => f.write_str("; midge recover copies what is whole in it"),
+                    _ => Ok(()),
+                }
             }
             StoreError::Unavailable => f.write_str("the store is not open at the moment"),
             StoreError::TooLong { key, len } => write!(
