@@ -106,8 +106,12 @@ impl Disk {
             }
         }
         log_opened(path, engine, &opened, begun.elapsed());
-        let handle =
-            StoreHandle::start(store, move || shared.wake()).map_err(StartError::EventLoop)?;
+        let handle = StoreHandle::start(
+            store,
+            move || StoredStreams::new(hash_seed),
+            move || shared.wake(),
+        )
+        .map_err(StartError::EventLoop)?;
         Ok(Disk {
             handle,
             path: config.path,

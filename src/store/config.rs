@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Pages of the file that are kept in memory. The server keeps what it
+/// Pages of the tables that may be kept in memory. The server keeps what it
 /// delivers itself; here are the inner nodes of the two trees, of which a
-/// gigabyte of streams has less than a megabyte, and what a commit is about
-/// to write, which takes half of it at most.
-pub const CACHE_BYTES: usize = 4 << 20;
+/// gigabyte of streams has less than a megabyte, and what a checkpoint is
+/// about to write: 4 MiB and what belongs to it have to fit into half of this,
+/// or some pages are written twice.
+pub const CACHE_BYTES: usize = 12 << 20;
 
 /// So long no batch comes before the file is made ready for a quick start.
 pub const IDLE_PAUSE: Duration = Duration::from_secs(1);

@@ -102,6 +102,8 @@ pub(crate) struct Shared<S> {
     pub(crate) reader_wakes: Condvar,
     events: Mutex<Vec<Event<S>>>,
     wake: Box<dyn Fn() + Send + Sync>,
+    /// Makes what takes the rows in when the store is opened again.
+    pub(crate) sink: Box<dyn Fn() -> S + Send + Sync>,
 }
 
 impl<S> Shared<S> {
@@ -119,7 +121,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A store with its two threads.
 ///
-/// `S` takes the rows in when the store had to be opened again.
+/// `S` takes the rows in when the store has to be opened again.
 ///
 /// Dropping it is like [`StoreHandle::stop`] without the last events.
 pub struct StoreHandle<S> {
@@ -127,10 +129,15 @@ pub struct StoreHandle<S> {
     threads: Vec<JoinHandle<()>>,
 }
 
-impl<S: RowSink + Default + Send + 'static> StoreHandle<S> {
+impl<S: RowSink + Send + 'static> StoreHandle<S> {
     /// Starts the threads of a store. `wake` is called, on one of them, each
-    /// time there is something to take; it should be quick.
-    pub fn start(store: Store, wake: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
+    /// time there is something to take; it should be quick. `sink` makes what
+    /// takes the rows in when the store has to be opened again.
+    pub fn start(
+        store: Store,
+        sink: impl Fn() -> S + Send + Sync + 'static,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let opened = *store.opened();
         let shared = Arc::new(Shared {
             source: store.source().clone(),
@@ -142,6 +149,7 @@ impl<S: RowSink + Default + Send + 'static> StoreHandle<S> {
             reader_wakes: Condvar::new(),
             events: Mutex::default(),
             wake: Box::new(wake),
+            sink: Box::new(sink),
         });
         shared.counters.opened(&opened);
         let mut handle = StoreHandle {

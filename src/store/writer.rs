@@ -42,7 +42,7 @@ enum Work {
     Stop,
 }
 
-pub(crate) fn run<S: RowSink + Default>(shared: &Shared<S>) {
+pub(crate) fn run<S: RowSink>(shared: &Shared<S>) {
     loop {
         let is_settled = with_store(shared, |store| Ok(store.is_settled())).unwrap_or(true);
         let result = match next(shared, is_settled) {
@@ -163,7 +163,7 @@ fn fail<S>(shared: &Shared<S>, error: StoreError) {
 
 /// Opens the file again, if need be after many attempts. False if it is
 /// time to stop.
-fn reopen<S: RowSink + Default>(shared: &Shared<S>) -> bool {
+fn reopen<S: RowSink>(shared: &Shared<S>) -> bool {
     let config = &shared.source.config;
     let mut pause = config.retry_first;
     let mut said = String::new();
@@ -172,7 +172,7 @@ fn reopen<S: RowSink + Default>(shared: &Shared<S>) -> bool {
             return false;
         }
         pause = (pause * 2).min(config.retry_max);
-        let mut sink = S::default();
+        let mut sink = (shared.sink)();
         match shared.source.open(&mut sink) {
             Ok(store) => {
                 info!("{} is open again", config.path.display());

@@ -6,6 +6,7 @@
 
 use super::expectations::{Expectations, Rollup, number};
 use super::filter::Filter;
+use super::log_read::NeedBlock;
 use super::stream::Stream;
 use super::summary::accounted_len;
 use crate::ids::Seq;
@@ -178,7 +179,11 @@ impl Stream {
         if midge_proto::is_literal(subject) {
             return match self.log.last_of(subject) {
                 Ok(last) => Ok(last.map_or(Seq(0), |entry| entry.seq)),
-                Err(_) => Err(ApiError::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_NOT_READY),
+                Err(NeedBlock(key)) => {
+                    // Who tries again shall be answered.
+                    self.missing = Some(key);
+                    Err(ApiError::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_NOT_READY)
+                }
             };
         }
         let last = self

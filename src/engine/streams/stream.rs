@@ -35,6 +35,8 @@ pub(crate) struct Stream {
     /// What consumers were told while messages were removed.
     pub(crate) effects: Vec<(ConsumerId, Effects)>,
     pub(crate) expiry_due: Option<crate::Time>,
+    /// A block that a publisher's expectation could not be checked without.
+    pub(super) missing: Option<BlockKey>,
     /// The message that was stored last, or was not since it is in memory.
     pub(super) last_stored: Option<Seq>,
     /// It was neither written to nor purged since it is in memory.
@@ -74,6 +76,7 @@ impl Stream {
             recalling: VecDeque::new(),
             effects: Vec::new(),
             expiry_due: None,
+            missing: None,
             last_stored: None,
             is_untouched: true,
             is_dirty: true,

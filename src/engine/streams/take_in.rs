@@ -93,6 +93,9 @@ impl Streams {
                     PubAck::write_error(&mut body, name, error);
                     engine.answer(reply, &body, out);
                 }
+                if let Some(key) = stream.missing.take() {
+                    self.want(key);
+                }
                 return;
             }
         };

@@ -23,7 +23,7 @@ struct Running {
 impl Running {
     fn start(store: Store) -> Self {
         let (wake, woken) = channel();
-        let handle = StoreHandle::start(store, move || {
+        let handle = StoreHandle::start(store, Model::default, move || {
             let _ = wake.send(());
         });
         Running {

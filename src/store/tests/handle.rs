@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn start(config: &StoreConfig) -> (StoreHandle<Model>, Receiver<()>) {
     let store = Store::open(config, &mut Model::default()).expect("opens");
     let (wake, woken) = channel();
-    let handle = StoreHandle::start(store, move || {
+    let handle = StoreHandle::start(store, Model::default, move || {
         let _ = wake.send(());
     });
     (handle.expect("threads start"), woken)

@@ -72,11 +72,11 @@ fn cpu_time() -> f64 {
 }
 
 /// A stream as the engine stores it: its last block is written again with
-/// what comes, until it has 16 000 bytes.
+/// what comes, until it has 40 000 bytes.
 fn stream(id: u32, count: u64, messages: usize) -> impl Iterator<Item = Batch> {
     let (mut first, mut held) = (1, 0);
     (0..count).map(move |number| {
-        if held > 0 && (held + messages) * (PAYLOAD + 30) > 16_000 {
+        if held > 0 && (held + messages) * (PAYLOAD + 30) > 40_000 {
             first += held as u64;
             held = 0;
         }
