@@ -124,7 +124,7 @@ fn a_file_that_was_cut_is_not_taken_for_a_new_one() {
     drop(open_file(&dir.file()).expect("made"));
     let whole = std::fs::read(dir.file()).unwrap();
     std::fs::write(dir.file(), &whole[..100_000]).unwrap();
-    assert!(refusal(&dir.file()).ends_with("it ends before its tables begin"));
+    assert!(refusal(&dir.file()).contains("it ends before its tables begin"));
     std::fs::write(dir.file(), vec![0; 100_000]).unwrap();
     assert!(refusal(&dir.file()).ends_with("its head is damaged"));
 }
