@@ -119,7 +119,7 @@ impl Recover {
 /// than where in the engine it was.
 fn prepare() {
     logging::start(LevelFilter::Error);
-    std::panic::set_hook(Box::new(|info| log::debug!("{info}")));
+    std::panic::set_hook(Box::new(|_| {}));
 }
 
 fn fail(error: &StoreError) -> ExitCode {

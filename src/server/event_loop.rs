@@ -76,6 +76,8 @@ pub(crate) struct EventLoop {
     pub(crate) turn_share: u64,
     /// What it may give the streams.
     pub(crate) turn_fed: u64,
+    /// Where the one that is being read has given them that.
+    pub(crate) fed_until: u64,
     /// Somebody had more for the streams.
     pub(crate) is_feeding: bool,
     pub(crate) timers: Timers<Timer>,
@@ -134,6 +136,7 @@ impl EventLoop {
             http_answered: false,
             turn_share: 0,
             turn_fed: 0,
+            fed_until: 0,
             is_feeding: false,
             timers: Timers::default(),
             accept_retry_due: None,

@@ -47,8 +47,8 @@ const TURN_SHARE_MIN: u64 = 64 * 1024;
 /// also when nothing is queued for it.
 const VISIT_COST: u64 = 64;
 
-/// What all connections together may give the streams in one turn, and what
-/// one may at most and at least, in bytes: one brings some eighty small
+/// What connections share that give the streams something in one turn, and
+/// what each may at most and at least, in bytes: one brings some eighty small
 /// messages. The disk is told and the others are heard in between; a turn is
 /// a tenth of a millisecond or two then.
 const TURN_FED_MAX: u64 = 32 * 1024;
@@ -260,6 +260,7 @@ impl EventLoop {
         };
         let mut partial = std::mem::take(partial);
         let had_backlog = partial.is_backlog;
+        self.fed_until = self.engine.fed() + self.turn_fed;
         let mut limits = self.engine.frame_limits(id);
         let (mut is_stalled, mut is_held) = (false, false);
         let mut rest = data;
@@ -385,7 +386,6 @@ impl EventLoop {
     ) -> Option<Leftover> {
         let now = self.connections.now;
         let cost_before = self.cost();
-        let fed_until = self.engine.fed() + self.turn_fed;
         let mut flush_at = self.connections.queued() + FLUSH_BYTES;
         let mut left = Leftover {
             used: 0,
@@ -444,11 +444,11 @@ impl EventLoop {
             let cost = self.cost() - cost_before;
             let is_rest_due =
                 left.is_stalled && (left.used >= REST_AFTER || cost >= REST_AFTER as u64);
-            let is_fed = self.engine.fed() >= fed_until;
+            let is_fed = self.engine.fed() >= self.fed_until;
             left.is_cut =
                 left.used < input.len() && (cost >= self.turn_share || is_rest_due || is_fed);
             if left.is_cut {
-                self.is_feeding |= is_fed;
+                self.is_feeding |= is_fed && !left.is_stalled;
                 return Some(left);
             }
         }

@@ -15,7 +15,7 @@ use crate::tables::Tables;
 use bytes::Bytes;
 use midge_engine::{Batch, BlockKey, Write};
 use std::io;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// A batch that takes more is committed to the tables at once. It would be
@@ -71,7 +71,7 @@ impl Store {
     /// Brings all that is only in the journal into the tables.
     pub fn settle(&self) -> Result<(), StoreError> {
         self.guarded(|journal| {
-            self.checkpoint(journal, &Batch::default())?;
+            self.checkpoint(journal, Changes::default())?;
             // Who has been idle need not hold on to blocks.
             journal.forget();
             Ok(())
@@ -80,12 +80,12 @@ impl Store {
 
     /// Whether little is held in memory for want of a checkpoint.
     pub(crate) fn is_settled(&self) -> bool {
-        self.with_pending(Changes::held) <= HELD_IDLE_MAX
+        self.pending().held() <= HELD_IDLE_MAX
     }
 
     /// Sees that the tables hold everything.
     pub(crate) fn bring_in(&self) -> Result<(), StoreError> {
-        if self.journal().is_broken || self.with_pending(Changes::is_empty) {
+        if self.journal().is_broken || self.pending().is_empty() {
             return Ok(());
         }
         self.settle()
@@ -95,16 +95,14 @@ impl Store {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is durable and not in the tables, for who commits.
-    fn pending(&self) -> Arc<Changes> {
-        let pending = self.pending.lock();
-        Arc::clone(&pending.unwrap_or_else(PoisonError::into_inner))
+    /// What is durable and not in the tables.
+    pub(crate) fn pending(&self) -> RwLockReadGuard<'_, Changes> {
+        self.pending.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same for a quick look: a copy that is held when the next batch is
-    /// put in would have all of it copied.
-    pub(crate) fn with_pending<T>(&self, look: impl FnOnce(&Changes) -> T) -> T {
-        look(&self.pending.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The same, to be changed by who holds the journal, for a moment.
+    fn pending_mut(&self) -> RwLockWriteGuard<'_, Changes> {
+        self.pending.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something that may fail. After it has, nothing else is done:
@@ -128,39 +126,36 @@ impl Store {
 
     fn commit_with(&self, journal: &mut Journal, batch: &Batch) -> Result<(), StoreError> {
         let pending = self.pending();
-        let len = record::len_about(batch, |key| {
-            base(&pending, journal, key).map_or(0, Bytes::len)
-        });
+        let base = |key| base(&pending, journal, key);
+        let len = record::len_about(batch, |key| base(key).map_or(0, Bytes::len));
+        let changes = Changes::of(batch);
         if len > JOURNALED_LEN_MAX || pending.held() > HELD_MAX {
             drop(pending);
-            return self.checkpoint(journal, batch);
+            return self.checkpoint(journal, changes);
         }
-        let changes = Changes::of(batch);
         let mut writer = Writer::new();
-        writer.put(&changes, &pending, |key| base(&pending, journal, key));
+        writer.put(&changes, &pending, base);
         drop(pending);
         let record = writer.seal(journal.next_name());
         if !journal.has_room(record.len()) {
-            return self.checkpoint(journal, batch);
+            return self.checkpoint(journal, changes);
         }
-        journal.append(self.path(), record)?;
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        // There is no other: a copy would be made.
-        Arc::make_mut(&mut pending).absorb(changes);
+        journal.append(self.path(), &record)?;
+        self.pending_mut().absorb(changes);
         Ok(())
     }
 
-    /// Commits what is pending, and a batch behind it, to the tables.
+    /// Commits what is pending, and what is newer, to the tables.
     ///
-    /// What the batch takes away again is not written before: so a full disk
+    /// What the newer ones take away again is not written before: so a full disk
     /// can be emptied.
     ///
     /// Each such commit writes down which pages are free, or the whole file
     /// would have to be walked after a crash, and one flipped bit in it would
     /// keep redb from opening any of it.
-    fn checkpoint(&self, journal: &mut Journal, batch: &Batch) -> Result<(), StoreError> {
-        let mut changes = Changes::clone(&self.pending());
-        changes.absorb(Changes::of(batch));
+    fn checkpoint(&self, journal: &mut Journal, newer: Changes) -> Result<(), StoreError> {
+        let mut changes = self.pending().clone();
+        changes.absorb(newer);
         contain(self.path(), "write to", || {
             let mut transaction = self.begin_write()?;
             transaction.set_quick_repair(true);
@@ -176,7 +171,7 @@ impl Store {
         })?;
         journal.remember(&changes);
         // The tables show it from here on.
-        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        *self.pending_mut() = Changes::default();
         journal.next_round();
         Ok(())
     }

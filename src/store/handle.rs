@@ -1,7 +1,7 @@
 //! What an event loop holds of a store: nothing in it waits for a disk.
 //!
-//! Batches go to the writer thread one at a time, so that the next one grows
-//! while this one is being synced. Blocks are asked for by key and come back
+//! Batches go to the writer thread, two at most, so that the one after grows
+//! while they are being synced. Blocks are asked for by key and come back
 //! as events. The loop is woken once events wait for it, from whichever
 //! thread made them.
 
@@ -17,6 +17,7 @@ use log::error;
 use midge_engine::{Batch, Block, BlockKey, RowSink};
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -36,8 +37,8 @@ pub enum Event<S> {
     /// The batch in hand is durable.
     Committed(Commit),
     /// The store failed: at the batch in hand, of which it is unknown whether
-    /// it became durable, or, if there was none, while reading. Batches are
-    /// refused until it is [`Event::Reopened`].
+    /// it became durable, or, if there was none, while reading. One that waited
+    /// has gone as well. Batches are refused until [`Event::Reopened`] is taken.
     Failed(StoreError),
     /// The store is open again, and this is what is in it.
     Reopened(S, Opened),
@@ -160,26 +161,29 @@ impl<S: RowSink + Send + 'static> StoreHandle<S> {
         handle.threads.push(
             thread::Builder::new()
                 .name("store-writer".into())
-                .spawn(move || writer::run(&shared))?,
+                .spawn(move || or_abort(|| writer::run(&shared)))?,
         );
         let shared = Arc::clone(&handle.shared);
         handle.threads.push(
             thread::Builder::new()
                 .name("store-reader".into())
-                .spawn(move || reader::run(&shared))?,
+                .spawn(move || or_abort(|| reader::run(&shared)))?,
         );
         Ok(handle)
     }
 }
 
-impl<S> StoreHandle<S> {
-    /// Whether a batch would be taken now. While one is being made durable it
-    /// is not: what comes meanwhile had better join the next.
-    pub fn is_idle(&self) -> bool {
-        lock(&self.shared.writer).is_idle()
+/// Without one of its threads a server would look alive and answer nobody who
+/// stores something: it had better be started again.
+fn or_abort(run: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(run)).is_err() {
+        error!("a thread of the store panicked");
+        std::process::abort();
     }
+}
 
-    /// Whether the store failed and is not open again yet.
+impl<S> StoreHandle<S> {
+    /// Whether the store failed and [`Event::Reopened`] has not been taken yet.
     pub fn is_failed(&self) -> bool {
         lock(&self.shared.writer).is_failed
     }
@@ -252,6 +256,12 @@ impl<S> StoreHandle<S> {
         if loads > 0 {
             lock(&self.shared.reader).out -= loads;
         }
+        let last = events[before..]
+            .iter()
+            .rfind(|event| matches!(event, Event::Failed(_) | Event::Reopened(..)));
+        if matches!(last, Some(Event::Reopened(..))) {
+            lock(&self.shared.writer).is_failed = false;
+        }
     }
 
     /// What has been done since the start.
@@ -281,9 +291,7 @@ impl<S> StoreHandle<S> {
         lock(&self.shared.writer).stop = true;
         self.shared.writer_wakes.notify_one();
         for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                error!("a thread of the store panicked");
-            }
+            let _ = thread.join();
         }
     }
 }

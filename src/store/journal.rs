@@ -6,7 +6,7 @@
 //! is one write of a page and one sync. What the journal holds is also kept
 //! in memory ([`Changes`](crate::changes::Changes)) and brought into the
 //! tables by a checkpoint, after which the journal begins a new round from its
-//! start. The room is written with zeros before it is used and never given
+//! start. The room is written with zeros when the file is made and never given
 //! back, so that a sync has no place on the disk to make durable as well.
 //!
 //! This file knows where records go; what is in one is `record.rs`'s, and
@@ -23,10 +23,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-
-/// The journal is written with zeros so far ahead: what that takes a card is
-/// a few milliseconds, each time a process comes there first.
-const AHEAD_LEN: usize = 256 << 10;
 
 /// A block that is longer is not remembered once it is in the tables: the
 /// engine goes on with those only that are shorter than 40 000 bytes.
@@ -50,8 +46,6 @@ pub(crate) struct Place {
 pub(crate) struct Journal {
     medium: Arc<Medium>,
     next: Place,
-    /// What is before this was written by this process at least once.
-    written_to: usize,
     /// A commit failed: nothing is known until the store is opened again.
     pub(crate) is_broken: bool,
     tails: Tails,
@@ -62,7 +56,6 @@ impl Journal {
         Journal {
             medium,
             next,
-            written_to: next.at,
             is_broken: false,
             tails: Tails::default(),
         }
@@ -82,16 +75,11 @@ impl Journal {
     }
 
     /// Makes a record durable behind the last one.
-    pub(crate) fn append(&mut self, path: &Path, mut record: Vec<u8>) -> Result<(), StoreError> {
+    pub(crate) fn append(&mut self, path: &Path, record: &[u8]) -> Result<(), StoreError> {
         assert!(self.has_room(record.len()), "the tables begin behind it");
         let end = self.next.at + record.len();
-        if end > self.written_to {
-            let ahead = (end + AHEAD_LEN).min(self.medium.head().journal_len());
-            record.resize(ahead - self.next.at, 0);
-            self.written_to = ahead;
-        }
         let at = JOURNAL_AT + self.next.at as u64;
-        let written = self.medium.write(at, &record);
+        let written = self.medium.write(at, record);
         let synced = written.and_then(|()| self.medium.sync());
         synced.map_err(|source| journal_error(path, "write to", source))?;
         self.next.number += 1;

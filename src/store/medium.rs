@@ -4,6 +4,7 @@
 
 use crate::error::StoreError;
 use crate::head::{Found, Head, JOURNAL_AT};
+use crate::journal::scan;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 use std::fs::{File, OpenOptions};
@@ -78,52 +79,54 @@ impl Medium {
         }
         write_again(&*backend, &meter).map_err(io_error)?;
         let len = backend.len().map_err(io_error)?;
-        let mut bytes = vec![0; len.min(JOURNAL_AT) as usize];
-        backend.read(0, &mut bytes).map_err(io_error)?;
+        let mut pages = vec![0; len.min(JOURNAL_AT) as usize];
+        read_what_can_be(&*backend, 0, &mut pages).map_err(io_error)?;
         let not_ours = |why| StoreError::NotAStore {
             path: path.to_owned(),
             why,
         };
-        let found = match Head::find(&bytes) {
-            Found::Head(head) => Some(head),
-            Found::Nothing if len <= JOURNAL_AT => None,
+        let head = match Head::find(&pages) {
+            // There is nothing else in it yet.
+            Found::Head(_) | Found::Nothing if len <= JOURNAL_AT => Head::new(journal_bytes),
+            Found::Head(head) => head,
             Found::Nothing => return Err(not_ours("its head is damaged")),
             Found::Foreign(why) => return Err(not_ours(why)),
         };
-        if let Some(head) = found
-            && len > JOURNAL_AT
-            && len < head.tables_at
-        {
-            return Err(StoreError::Damaged {
-                path: path.to_owned(),
-                doing: "open",
-                what: "it ends before its tables begin".to_owned(),
-            });
-        }
         let medium = Medium {
             backend,
             meter,
-            head: found.unwrap_or_else(|| Head::new(journal_bytes)),
+            head,
         };
-        if found.is_none() {
-            medium.write(0, &medium.head.pages()).map_err(io_error)?;
-            medium.sync().map_err(io_error)?;
+        if len < head.tables_at {
+            let is_begun = medium.is_zero(JOURNAL_AT, len).map_err(io_error)?;
+            if !is_begun {
+                return Err(damaged(path, "it ends before its tables begin"));
+            }
+            medium.begin(len).map_err(io_error)?;
         }
-        if len < medium.head.tables_at {
-            let len = medium.head.tables_at;
-            medium.backend.set_len(len).map_err(io_error)?;
+        if medium.has_no_tables().map_err(io_error)? {
+            if medium.has_records().map_err(io_error)? {
+                return Err(damaged(path, "its tables are gone"));
+            }
+            medium.backend.set_len(head.tables_at).map_err(io_error)?;
         }
-        medium.forget_unfinished().map_err(io_error)?;
         Ok(Arc::new(medium))
+    }
+
+    /// Makes what comes before the tables: the head, and the journal in zeros,
+    /// so that a record has its place on the disk before it is written, also
+    /// when the disk is full.
+    fn begin(&self, len: u64) -> io::Result<()> {
+        if len <= JOURNAL_AT {
+            self.write(0, &self.head.pages())?;
+            self.sync()?;
+        }
+        self.write(JOURNAL_AT, &vec![0; self.head.journal_len()])?;
+        self.sync()
     }
 
     pub(crate) fn head(&self) -> Head {
         self.head
-    }
-
-    /// Where the journal's records go.
-    pub(crate) fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
-        self.backend.read(at, out)
     }
 
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
@@ -147,13 +150,12 @@ impl Medium {
         Ok(())
     }
 
-    /// Does away with what is left of redb's part if making it was cut short,
-    /// so that it is begun again.
-    fn forget_unfinished(&self) -> io::Result<()> {
+    /// Whether redb's part is not there, or making it was cut short.
+    fn has_no_tables(&self) -> io::Result<bool> {
         let begin = self.head.tables_at;
         let len = self.backend.len()?.saturating_sub(begin);
-        if len == 0 || len > UNFINISHED_LEN_MAX {
-            return Ok(());
+        if len > UNFINISHED_LEN_MAX {
+            return Ok(false);
         }
         let mut name = [0; NAME.len()];
         let named = NAME.len().min(len as usize);
@@ -163,19 +165,60 @@ impl Medium {
             .iter()
             .zip(NAME)
             .all(|(is, to_be)| *is == 0 || *is == to_be);
-        let mut at = PAGE_LEN.min(len);
-        let mut all_zero = is_begun && name != NAME;
+        let behind = begin + PAGE_LEN.min(len);
+        Ok(is_begun && name != NAME && self.is_zero(behind, begin + len)?)
+    }
+
+    fn is_zero(&self, mut at: u64, end: u64) -> io::Result<bool> {
         let mut buffer = vec![0; SCAN_LEN];
-        while all_zero && at < len {
-            let take = SCAN_LEN.min((len - at) as usize);
-            self.backend.read(begin + at, &mut buffer[..take])?;
-            all_zero = buffer[..take].iter().all(|byte| *byte == 0);
+        while at < end {
+            let take = SCAN_LEN.min((end - at) as usize);
+            self.backend.read(at, &mut buffer[..take])?;
+            if buffer[..take].iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
             at += take as u64;
         }
-        if all_zero {
-            self.backend.set_len(begin)?;
+        Ok(true)
+    }
+
+    /// The journal, with zeros where it cannot be read.
+    pub(crate) fn read_journal(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.head.journal_len()];
+        read_what_can_be(&*self.backend, JOURNAL_AT, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn has_records(&self) -> io::Result<bool> {
+        let bytes = self.read_journal()?;
+        Ok(!scan(&bytes, self.head.id, 0).records.is_empty())
+    }
+}
+
+fn damaged(path: &Path, what: &str) -> StoreError {
+    StoreError::Damaged {
+        path: path.to_owned(),
+        doing: "open",
+        what: what.to_owned(),
+    }
+}
+
+/// Reads something, page by page if not as a whole: a page that the disk does
+/// not give is damage like any other, and zeros here.
+fn read_what_can_be(backend: &dyn StorageBackend, at: u64, out: &mut [u8]) -> io::Result<()> {
+    let Err(error) = backend.read(at, out) else {
+        return Ok(());
+    };
+    let mut is_any_read = false;
+    for (number, page) in out.chunks_mut(PAGE_LEN as usize).enumerate() {
+        match backend.read(at + number as u64 * PAGE_LEN, page) {
+            Ok(()) => is_any_read = true,
+            Err(_) => page.fill(0),
         }
-        Ok(())
+    }
+    match is_any_read {
+        true => Ok(()),
+        false => Err(error),
     }
 }
 
@@ -219,7 +262,7 @@ impl StorageBackend for RedbPart {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(self.0.head.tables_at + offset, out)
+        self.0.backend.read(self.0.head.tables_at + offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

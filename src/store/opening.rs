@@ -145,7 +145,7 @@ pub(crate) fn read_rows(store: &Store, sink: &mut dyn RowSink) -> Result<Opened,
         opened: Opened::default(),
     };
     contain(store.path(), "read", || {
-        store.with_pending(|pending| rows.read(&store.snapshot()?, pending))
+        rows.read(&store.snapshot()?, &store.pending())
     })?;
     let opened = rows.opened;
     if opened.unknown_rows > 0 {

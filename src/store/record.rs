@@ -218,7 +218,8 @@ impl<'a> Record<'a> {
     pub(crate) fn writes(&self) -> Option<Vec<Journaled<'a>>> {
         let mut rest = Rest(self.body);
         // A write takes 5 bytes at least.
-        let mut writes = Vec::with_capacity(self.body.len() / 5);
+        let most = self.body.len() / 5;
+        let mut writes = Vec::with_capacity(most.min(self.writes as usize));
         for _ in 0..self.writes {
             writes.push(rest.write()?);
         }

@@ -1,9 +1,9 @@
 //! Getting out of a damaged file what is whole in it.
 //!
-//! After a crash redb looks at all pages before it opens a file, and one that
-//! is damaged keeps it from opening any. Here the file is shown to redb with
-//! a header that says that it was closed, and read only: then nothing is
-//! looked at but what is read, and what is read carries checksums of ours.
+//! Where redb looks at all pages before it opens a file, one that is damaged
+//! keeps it from opening any. Here the file is shown to redb with a header that
+//! says that it was closed, and read only: then nothing is looked at but what
+//! is read, and what is read carries checksums of ours.
 
 use crate::config::StoreConfig;
 use crate::error::StoreError;
@@ -116,7 +116,13 @@ fn journaled(
         }
     };
     let snapshot = contain(to.path(), "read", || to.snapshot())?;
-    let replayed = gather(from, medium, round, &snapshot)?;
+    let replayed = match gather(from, medium, round, &snapshot) {
+        Ok(replayed) => replayed,
+        Err(error) => {
+            warn!("{error}; what is in its journal stays there");
+            return Ok((0, false));
+        }
+    };
     drop(snapshot);
     contain(to.path(), "write to", || {
         let transaction = to.begin_write()?;

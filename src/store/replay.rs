@@ -5,7 +5,6 @@
 
 use crate::changes::Changes;
 use crate::error::StoreError;
-use crate::head::JOURNAL_AT;
 use crate::journal::{Place, journal_error, scan};
 use crate::layout::{META, ROUND_ROW};
 use crate::medium::Medium;
@@ -57,9 +56,10 @@ pub(crate) fn gather(
     snapshot: &ReadTransaction,
 ) -> Result<Replayed, StoreError> {
     let head = medium.head();
-    let mut bytes = vec![0; head.journal_len()];
-    let read = medium.read(JOURNAL_AT, &mut bytes);
-    read.map_err(|error| journal_error(path, "read", error))?;
+    // What a process that was killed has written may be nowhere but in the
+    // machine's memory yet: what is made of it must not be ahead of the disk.
+    let read = medium.sync().and_then(|()| medium.read_journal());
+    let bytes = read.map_err(|error| journal_error(path, "read", error))?;
     let found = scan(&bytes, head.id, round);
     let mut replayed = Replayed {
         lost: found.lost,

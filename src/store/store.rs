@@ -10,17 +10,18 @@ use crate::replay;
 use crate::stats::{Counters, StoreStats};
 use crate::tables::read_block;
 use bytes::Bytes;
-use log::{debug, warn};
+use log::debug;
 use midge_engine::{Block, BlockKey, RowSink, Write};
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 /// A store, open.
 ///
-/// Dropping it is like [`Store::close`] without the chance to hear of errors.
+/// Dropping it is like ending the process: what is only in the journal stays
+/// there and is found when the store is opened. [`Store::close`] brings it in.
 #[derive(Debug)]
 pub struct Store {
     /// There until it is closed.
@@ -28,7 +29,7 @@ pub struct Store {
     /// Held by whoever commits, for as long as that takes.
     pub(crate) journal: Mutex<Journal>,
     /// What is durable and not in the tables. Held for moments only.
-    pub(crate) pending: Mutex<Arc<Changes>>,
+    pub(crate) pending: RwLock<Changes>,
     source: Source,
     opened: Opened,
 }
@@ -113,7 +114,7 @@ impl Store {
     pub fn load(&self, key: BlockKey) -> Result<Option<Loaded>, StoreError> {
         // In this order: what a checkpoint takes from the one is in the other
         // before.
-        let pending = self.with_pending(|pending| pending.block(key).map(|bytes| bytes.cloned()));
+        let pending = self.pending().block(key).map(|bytes| bytes.cloned());
         contain(self.path(), "read", || {
             let found = match pending {
                 Some(bytes) => bytes.map(|bytes| (bytes, true)),
@@ -154,16 +155,6 @@ impl Store {
     }
 }
 
-impl Drop for Store {
-    fn drop(&mut self) {
-        if self.db.is_some()
-            && let Err(error) = self.bring_in()
-        {
-            warn!("{error}");
-        }
-    }
-}
-
 impl Source {
     pub(crate) fn open(&self, sink: &mut dyn RowSink) -> Result<Store, StoreError> {
         check_path(&self.config.path)?;
@@ -173,7 +164,7 @@ impl Source {
         let mut store = Store {
             db: Some(db),
             journal: Mutex::new(Journal::new(medium, replayed.next)),
-            pending: Mutex::new(Arc::new(replayed.changes)),
+            pending: RwLock::new(replayed.changes),
             source: self.clone(),
             opened: Opened::default(),
         };

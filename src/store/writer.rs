@@ -1,8 +1,8 @@
 //! The thread that writes.
 //!
-//! It takes one batch at a time. When none has come for a while it settles
-//! the file, so that a start after a power cut need not walk it; and when the
-//! file fails it lets go of it and tries to open it again.
+//! It takes one batch at a time. When none has come for a while it brings what
+//! the journal holds into the tables, if that is much; and when the file fails
+//! it lets go of it and tries to open it again.
 
 use crate::error::StoreError;
 use crate::handle::{Event, Shared, lock};
@@ -26,12 +26,6 @@ pub(crate) struct WriterState {
     /// The reader met an error, after which redb may take no more writes.
     pub(crate) is_suspect: bool,
     pub(crate) stop: bool,
-}
-
-impl WriterState {
-    pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && !self.is_busy && !self.is_failed
-    }
 }
 
 enum Work {
@@ -181,10 +175,9 @@ fn reopen<S: RowSink>(shared: &Shared<S>) -> bool {
                 *place = Some(store);
                 shared.counters.opened(&opened);
                 shared.counters.reopened.fetch_add(1, Ordering::Relaxed);
-                let mut state = lock(&shared.writer);
-                state.is_failed = false;
-                state.is_suspect = false;
-                drop(state);
+                // Batches are refused until the loop has heard of it: one that
+                // is made before builds on what was lost.
+                lock(&shared.writer).is_suspect = false;
                 shared.report(Event::Reopened(sink, opened));
                 return true;
             }

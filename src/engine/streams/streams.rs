@@ -30,8 +30,8 @@ use std::time::Duration;
 const CURSOR_LINGER: Duration = Duration::from_millis(100);
 
 /// What may gather for the next batch, in bytes, before those who store are
-/// held back. As much may be on its way to the disk already, and the store
-/// copies it.
+/// held back. As much may be on its way to the disk already, twice, and the
+/// store copies it.
 const UNCOMMITTED_MAX: u64 = 8 * 1024 * 1024;
 
 /// What a message or an answer that waits takes beside its bytes.
@@ -392,7 +392,7 @@ impl Streams {
         }
     }
 
-    /// No batch has become durable, and nothing will until the store has
+    /// What was on its way has not become durable, and nothing will until the store has
     /// been opened again. Nobody was promised anything.
     pub(crate) fn failed<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
         self.health = Health::Failed;
@@ -473,8 +473,6 @@ impl Streams {
             let is_less = stream.log.messages() != messages;
             if is_less {
                 self.changed(id);
-            }
-            if is_less {
                 self.wake_receivers(id);
             }
             match expired {

@@ -152,8 +152,9 @@ fn a_flip_in_the_journal_costs_one_batch_and_is_told() {
             written.note(&batch);
         }
         let image = disk.image();
-        let journal = JOURNAL_AT..JOURNAL_AT + store.stats().journaled_bytes as usize;
-        let end = image[journal].iter().rposition(|byte| *byte != 0).unwrap();
+        let tables_at = u64::from_le_bytes(image[16..24].try_into().unwrap()) as usize;
+        let journal = &image[JOURNAL_AT..tables_at];
+        let end = journal.iter().rposition(|byte| *byte != 0).unwrap();
         for _ in 0..150 {
             let at = JOURNAL_AT + random.below(end as u64) as usize;
             let mut flipped = image.clone();

@@ -121,8 +121,19 @@ fn a_file_whose_making_was_cut_short_is_made_again() {
 #[test]
 fn a_file_that_was_cut_is_not_taken_for_a_new_one() {
     let dir = TempDir::new();
-    drop(open_file(&dir.file()).expect("made"));
+    let (store, _) = open_file(&dir.file()).expect("made");
+    let key = key(1, 1);
+    let writes = put(key, &crate::util::block(key, &[1000], 1));
+    store.commit(&Batch { writes }).expect("stored");
+    drop(store);
+    let at = crate::util::tables_at(&dir.file()) as usize;
     let whole = std::fs::read(dir.file()).unwrap();
+    for len in [at, at + 100_000] {
+        let mut cut = whole[..at].to_vec();
+        cut.resize(len, 0);
+        std::fs::write(dir.file(), cut).unwrap();
+        assert!(refusal(&dir.file()).contains("its tables are gone"));
+    }
     std::fs::write(dir.file(), &whole[..100_000]).unwrap();
     assert!(refusal(&dir.file()).contains("it ends before its tables begin"));
     std::fs::write(dir.file(), vec![0; 100_000]).unwrap();
