@@ -19,7 +19,7 @@ use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// A batch that takes more is committed to the tables at once. It would be
-/// written twice otherwise, and what redb adds, some 60 KB in fifteen places
+/// written twice otherwise, and what redb adds, some 80 KB in fifteen places
 /// and a second sync, matters little beside it.
 pub(crate) const JOURNALED_LEN_MAX: usize = 1 << 20;
 

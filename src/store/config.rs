@@ -10,7 +10,8 @@ use std::time::Duration;
 /// or some pages are written twice.
 pub const CACHE_BYTES: usize = 12 << 20;
 
-/// So long no batch comes before the file is made ready for a quick start.
+/// So long no batch comes before the tables get what the journal holds, if
+/// that is much.
 pub const IDLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause before the first attempt to open a file again that failed.
@@ -20,7 +21,7 @@ pub const RETRY_FIRST: Duration = Duration::from_secs(1);
 pub const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// The room for the journal, which is made with the file. Once it is used up,
-/// what is in it is brought into the tables: after some five thousand small
+/// what is in it is brought into the tables: after some eight thousand small
 /// messages one at a time, or twenty thousand in large batches.
 pub const JOURNAL_BYTES: usize = 4 << 20;
 

@@ -269,8 +269,8 @@ impl<S> StoreHandle<S> {
         self.shared.counters.read(&self.shared.source.meter)
     }
 
-    /// Ends: makes the batches that were taken durable, the file ready for a
-    /// quick start, and closes it. What was asked for and not yet read is
+    /// Ends: makes the batches that were taken durable, brings them into
+    /// the tables, and closes the file. What was asked for and not yet read is
     /// not. Waits for all that, and gives the events that were not taken.
     pub fn stop(mut self) -> Vec<Event<S>> {
         self.join();

@@ -84,7 +84,7 @@ impl Head {
             return Found::Head(head);
         }
         if bytes.starts_with(&REDB) {
-            return Found::Foreign("it is another program's redb file");
+            return Found::Foreign("it is a bare redb file");
         }
         if bytes.starts_with(&MAGIC[..7]) && bytes.get(7) > Some(&MAGIC[7]) {
             return Found::Foreign("a later version made it");

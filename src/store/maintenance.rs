@@ -31,8 +31,8 @@ impl RowSink for Nothing {
 /// Looks at everything in a store: pages, rows, blocks, records.
 ///
 /// What is stored comes first, so that damage is named where it can be: of
-/// pages redb says no more than that some are not sound. It may end the
-/// process over one that contradicts itself, where panics abort.
+/// pages redb says no more than that some are not sound. What is only in the
+/// journal is brought into the tables before.
 pub fn verify(path: &Path) -> Result<VerifyReport, StoreError> {
     verify_into(path, &mut Nothing)
 }

@@ -87,7 +87,7 @@ pub struct StoreStats {
     pub commits: u64,
     /// Batches that did not, as far as is known.
     pub failed_commits: u64,
-    /// Commits that made the file ready for a quick start.
+    /// Checkpoints because nothing had come for a while.
     pub settled: u64,
     /// How long batches took, in microseconds.
     pub commit_micros: Histogram,

@@ -64,7 +64,7 @@ fn what_is_no_store_is_refused_and_left_alone() {
     write.commit().unwrap();
     drop(db);
     let error = open_file(&other).expect_err("refused").to_string();
-    assert!(error.ends_with("is not a midge store: it is another program's redb file"));
+    assert!(error.ends_with("is not a midge store: it is a bare redb file"));
 }
 
 #[test]
