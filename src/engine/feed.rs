@@ -84,11 +84,11 @@ impl Engine {
         streams.is_some_and(|streams| streams.is_congested())
     }
 
-    /// About what has gathered for the next batch, in bytes.
-    pub fn uncommitted(&self) -> u64 {
-        self.streams
-            .as_ref()
-            .map_or(0, |streams| streams.uncommitted)
+    /// Whether so much has gathered for the next batch that it need not wait
+    /// for more: a commit costs as much as some hundred messages.
+    pub fn has_full_batch(&self) -> bool {
+        let streams = self.streams.as_ref();
+        streams.is_some_and(|streams| streams.has_full_batch())
     }
 
     /// What is to be written now, if anything. There are two batches on their
@@ -100,7 +100,7 @@ impl Engine {
     /// How many batches were taken and are not durable yet.
     pub fn batches_in_flight(&self) -> usize {
         let streams = self.streams.as_ref();
-        streams.map_or(0, |streams| streams.in_flight.len())
+        streams.map_or(0, |streams| streams.batches_in_flight())
     }
 
     /// The oldest batch that was taken is durable.

@@ -55,8 +55,8 @@ pub use stats::{EngineStats, RouterStats, StreamsTotals};
 pub use storage::{Batch, BlockKey, RowKey, RowSink, Write};
 #[cfg(feature = "streams")]
 pub use streams::{
-    BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, ConsumerView, Record, StoredStreams, StreamView,
-    StreamsConfig, StreamsTuning, StreamsView, summarize,
+    BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, ConsumerView, REOPEN_LEN, Record, StoredStreams,
+    StreamView, StreamsConfig, StreamsTuning, StreamsView, summarize,
 };
 pub use time::Time;
 pub use timers::Timers;

@@ -31,13 +31,8 @@ const LAST_BATCH: Duration = Duration::from_secs(10);
 /// How often it looks whether that is done.
 const LAST_BATCH_POLL: Duration = Duration::from_millis(1);
 
-/// A batch that is smaller than this, in bytes, waits for the next turn if it
-/// is known that more will come in that: a commit costs as much as some
-/// hundred messages. The disk has something to do, and yet what comes
-/// meanwhile is taken in.
-const BATCH_MIN: u64 = 112 * 1024;
-
-/// And for so many turns at most.
+/// A batch that is not full waits for the next turn if it is known that more
+/// will come in that, but for so many turns at most: less than a millisecond.
 const WAITS_MAX: u32 = 3;
 
 /// Damaged blocks that are reported one by one.
@@ -186,7 +181,7 @@ impl Disk {
     /// Hands the threads what the engine has for them.
     fn hand_over(&mut self, engine: &mut Engine, connections: &mut Connections, more: bool) {
         let now = connections.now;
-        let may_wait = more && self.waits < WAITS_MAX && engine.uncommitted() < BATCH_MIN;
+        let may_wait = more && self.waits < WAITS_MAX && !engine.has_full_batch();
         self.waits = if may_wait { self.waits + 1 } else { 0 };
         while !may_wait && let Some(batch) = engine.take_batch(now) {
             if batch.writes.is_empty() && engine.batches_in_flight() == 1 {

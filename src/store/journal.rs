@@ -18,16 +18,14 @@ use crate::head::JOURNAL_AT;
 use crate::medium::Medium;
 use crate::record::{ALIGN, Name, Record};
 use bytes::Bytes;
-use midge_engine::BlockKey;
+use midge_engine::{BlockKey, REOPEN_LEN};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A block that is longer is not remembered once it is in the tables: the
-/// engine goes on with those only that are shorter than 40 000 bytes.
-const TAIL_LEN_MAX: usize = 40_000;
-/// Bytes of such blocks that are remembered. As a rule they are the engine's
+/// Bytes of blocks that are remembered once they are in the tables, of those
+/// that the engine may go on with. As a rule they are the engine's
 /// own; a block that is not remembered is journaled as a whole once.
 const TAILS_LEN_MAX: usize = 2 << 20;
 
@@ -126,7 +124,7 @@ struct Tails {
 
 impl Tails {
     fn put(&mut self, key: BlockKey, bytes: &Bytes) {
-        if bytes.len() <= TAIL_LEN_MAX && self.len + bytes.len() <= TAILS_LEN_MAX {
+        if bytes.len() <= REOPEN_LEN && self.len + bytes.len() <= TAILS_LEN_MAX {
             self.len += bytes.len();
             self.blocks.insert(key, bytes.clone());
         }

@@ -110,7 +110,7 @@ impl World {
             cache_len,
             block_len,
             reopen_len: rng.pick(&[0, 200, 600, 16_000]),
-            ahead_len: rng.pick(&[1, 300, 64 * 1024]),
+            full_batch_len: rng.pick(&[1, 300, 64 * 1024]),
             search: rng.pick(&[1, 3, 20, 10_000]),
             removals: rng.pick(&[1, 3, 10_000]),
             deliveries: rng.pick(&[1, 4, 512]),

@@ -58,5 +58,5 @@ pub(crate) use stream::Stream;
 pub(crate) use streams::Streams;
 pub use streams::StreamsConfig;
 pub use summary::summarize;
-pub use tuning::StreamsTuning;
+pub use tuning::{REOPEN_LEN, StreamsTuning};
 pub use view::{ConsumerView, StreamView, StreamsView};

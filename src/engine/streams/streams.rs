@@ -60,7 +60,7 @@ pub(crate) enum Health {
 }
 
 /// A batch that is on its way to the disk.
-pub(crate) struct InFlight {
+pub(super) struct InFlight {
     answers: Answers,
     /// What becomes durable with it.
     ends: Vec<(StreamId, Seq)>,
@@ -102,9 +102,9 @@ pub(crate) struct Streams {
     /// Work that waits for the next batch.
     pub(super) waiting_commit: Vec<Job>,
     /// Batches on their way to the disk, the oldest first.
-    pub(crate) in_flight: VecDeque<InFlight>,
+    pub(super) in_flight: VecDeque<InFlight>,
     /// Bytes stored since the last of them was taken.
-    pub(crate) uncommitted: u64,
+    pub(super) uncommitted: u64,
     // From the disk.
     pub(super) wanted: Vec<BlockKey>,
     pub(super) loading: HashSet<BlockKey, FixedState>,
@@ -229,6 +229,16 @@ impl Streams {
         self.uncommitted += (len + WAITING_COST) as u64;
     }
 
+    /// Bytes that are worth a batch have gathered.
+    pub(crate) fn has_full_batch(&self) -> bool {
+        self.uncommitted >= self.config.tuning.full_batch_len
+    }
+
+    /// How many batches are on their way to the disk.
+    pub(crate) fn batches_in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// Those who store should wait until the disk has caught up.
     pub(crate) fn is_congested(&self) -> bool {
         self.uncommitted > UNCOMMITTED_MAX
@@ -310,7 +320,7 @@ impl Streams {
     pub(crate) fn take_batch(&mut self, now: Time) -> Option<Batch> {
         let is_due = match self.in_flight.len() {
             0 => self.is_urgent || self.cursors_due.is_some_and(|due| due <= now),
-            1 => self.is_urgent && self.uncommitted >= self.config.tuning.ahead_len,
+            1 => self.is_urgent && self.has_full_batch(),
             _ => false,
         };
         if !is_due || self.health != Health::Good {

@@ -83,21 +83,10 @@ impl Streams {
         };
         self.stored_total += u64::from(matches!(stored, Ok(Stored::New(_))));
         let is_async = is_volatile || stream.config.persist_mode == PersistMode::Async;
-        let name = stream.config.name.as_str();
         let (seq, duplicate) = match &stored {
             Ok(Stored::New(seq)) => (seq.0, false),
             Ok(Stored::Duplicate(seq)) => (seq.0, true),
-            Err(error) => {
-                if let Some(reply) = reply {
-                    let mut body = Vec::new();
-                    PubAck::write_error(&mut body, name, error);
-                    engine.answer(reply, &body, out);
-                }
-                if let Some(key) = stream.missing.take() {
-                    self.want(key);
-                }
-                return;
-            }
+            Err(error) => return self.refuse_publish(engine, id, error, reply, out),
         };
         if let Some(reply) = reply {
             let ack = PubAck {
@@ -136,6 +125,27 @@ impl Streams {
         }
         if has_arrived {
             self.arrived(id);
+        }
+    }
+
+    fn refuse_publish<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        error: &ApiError,
+        reply: Option<&[u8]>,
+        out: &mut O,
+    ) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if let Some(reply) = reply {
+            let mut body = Vec::new();
+            PubAck::write_error(&mut body, &stream.config.name, error);
+            engine.answer(reply, &body, out);
+        }
+        if let Some(key) = stream.missing.take() {
+            self.want(key);
         }
     }
 }

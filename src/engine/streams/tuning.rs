@@ -5,6 +5,10 @@
 
 use super::block::BLOCK_LEN_MAX;
 
+/// See [`StreamsTuning::reopen_len`]. The store remembers blocks up to this
+/// length, so as to journal what they grow by.
+pub const REOPEN_LEN: usize = 40_000;
+
 /// Sizes and step widths. The defaults are what they were measured for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamsTuning {
@@ -19,10 +23,10 @@ pub struct StreamsTuning {
     /// thirds of a full one, so that not much of its place stays empty. What
     /// that costs is copying it; the store journals what it has grown by.
     pub reopen_len: usize,
-    /// Bytes that have to gather, while a batch is on its way to the disk, for
-    /// the next one to be sent after it. One that waits there begins as soon
-    /// as the other has ended; a small one had better grow meanwhile.
-    pub ahead_len: u64,
+    /// Bytes that are worth a batch. So many have to gather, while one is on its
+    /// way to the disk, for the next one to be sent after it: that begins as
+    /// soon as the other has ended; a small one had better grow meanwhile.
+    pub full_batch_len: u64,
     /// Messages looked at in one search before others get their turn.
     pub search: u32,
     /// Messages removed in one go, before others get their turn.
@@ -38,8 +42,8 @@ impl Default for StreamsTuning {
         StreamsTuning {
             cache_len: 16 * 1024 * 1024,
             block_len: BLOCK_LEN_MAX,
-            reopen_len: 40_000,
-            ahead_len: 112 * 1024,
+            reopen_len: REOPEN_LEN,
+            full_batch_len: 112 * 1024,
             search: 10_000,
             removals: 10_000,
             deliveries: 512,
