@@ -101,7 +101,7 @@ fn check_stored(client: &mut Client, bodies: &[String]) {
 
 #[test]
 fn a_full_disk_stops_the_streams_and_nothing_else() {
-    let Some(disk) = SmallDisk::mount("6m") else {
+    let Some(disk) = SmallDisk::mount("12m") else {
         return;
     };
     // What can be taken away later.
@@ -137,7 +137,7 @@ fn a_full_disk_stops_the_streams_and_nothing_else() {
 
 #[test]
 fn a_full_disk_can_be_emptied_by_deleting() {
-    let Some(disk) = SmallDisk::mount("6m") else {
+    let Some(disk) = SmallDisk::mount("12m") else {
         return;
     };
     std::fs::write(disk.ballast(), vec![0; 1 << 20]).unwrap();
