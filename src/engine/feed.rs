@@ -133,6 +133,13 @@ impl Engine {
         }
     }
 
+    /// Whether a stream has messages in this block, as far as it knows.
+    pub fn has_block(&self, key: BlockKey) -> bool {
+        let streams = self.streams.as_ref();
+        let stream = streams.and_then(|streams| streams.streams.get(&key.stream));
+        stream.is_some_and(|stream| stream.log.has_block(key.first))
+    }
+
     /// A block was read. `None` says that it is not there.
     pub fn loaded<O: Outbox>(
         &mut self,

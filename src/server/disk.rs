@@ -78,6 +78,11 @@ impl Disk {
         let store = Store::open(&config, &mut stored).map_err(StartError::Store)?;
         let opened = *store.opened();
         log_damaged_rows(path, &stored);
+        if opened.damaged_rows > 0
+            && let Err(error) = store.rewrite_rows()
+        {
+            log::warn!("{error}; what is damaged stays in the file");
+        }
         let info = engine.info();
         let streams = StreamsConfig {
             hash_seed,
@@ -97,6 +102,7 @@ impl Disk {
             for key in wanted {
                 let loaded = store.load(key).map_err(StartError::Store)?;
                 let block = loaded.map(|loaded| loaded.block);
+                log_damage(engine, key, block.as_ref());
                 engine.loaded(now, key, block, connections);
             }
         }
@@ -146,7 +152,7 @@ impl Disk {
                     engine.recovered(now, stored, connections);
                 }
                 Event::Loaded { key, block } => {
-                    self.log_damage(engine, key, block.as_ref());
+                    self.log_damage_once(engine, key, block.as_ref());
                     engine.loaded(now, key, block, connections);
                 }
                 Event::LoadFailed { key, error } => {
@@ -167,14 +173,13 @@ impl Disk {
         self.events = events;
     }
 
-    /// Names the messages that are damaged in a block that was read.
-    fn log_damage(&mut self, engine: &Engine, key: BlockKey, block: Option<&Block>) {
-        let Some(damage) = block.and_then(midge_store::damage_in) else {
+    /// Names what is damaged in a block that was read, once.
+    fn log_damage_once(&mut self, engine: &Engine, key: BlockKey, block: Option<&Block>) {
+        if block.is_some_and(|block| midge_store::damage_in(block).is_none()) {
             return;
-        };
+        }
         if self.known_damage.len() < KNOWN_DAMAGE_MAX && self.known_damage.insert(key) {
-            let name = engine.stream_name(key.stream);
-            log::error!("{}", offline::describe(&damage, name));
+            log_damage(engine, key, block);
         }
     }
 
@@ -271,6 +276,25 @@ impl EventLoop {
             disk.handle.stop();
         }
         Ok(())
+    }
+}
+
+/// Names the messages that are damaged in a block that was read; one that is
+/// not there, and should be, is damage as well.
+fn log_damage(engine: &Engine, key: BlockKey, block: Option<&Block>) {
+    match block {
+        None if engine.has_block(key) => log::error!(
+            "stream {}: the messages from sequence {} on cannot be found",
+            name_of(engine, key.stream),
+            key.first
+        ),
+        None => {}
+        Some(block) => {
+            if let Some(damage) = midge_store::damage_in(block) {
+                let name = engine.stream_name(key.stream);
+                log::error!("{}", offline::describe(&damage, name));
+            }
+        }
     }
 }
 

@@ -92,6 +92,11 @@ impl Changes {
         matches!(self.rows.get(&key), Some(Some(held)) if held == value)
     }
 
+    /// Whether something became of the row.
+    pub(crate) fn has_key(&self, key: RowKey) -> bool {
+        self.rows.contains_key(&key)
+    }
+
     pub(crate) fn is_removed(&self, stream: StreamId) -> bool {
         self.removed.contains(&stream)
     }

@@ -19,6 +19,9 @@ pub(crate) const PART_KEY_LEN: usize = 14;
 pub(crate) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 pub(crate) const ROWS: TableDefinition<'static, &[u8; ROW_KEY_LEN], &[u8]> =
     TableDefinition::new("rows");
+/// What becomes the rows when they are written anew.
+pub(crate) const NEW_ROWS: TableDefinition<'static, &[u8; ROW_KEY_LEN], &[u8]> =
+    TableDefinition::new("rows being written");
 pub(crate) const BLOCKS: TableDefinition<'static, &[u8; PART_KEY_LEN], &[u8]> =
     TableDefinition::new("blocks");
 
@@ -118,6 +121,36 @@ pub(crate) fn seal_row(key: &[u8; ROW_KEY_LEN], value: &[u8]) -> Vec<u8> {
 pub(crate) fn open_row<'a>(key: &[u8; ROW_KEY_LEN], stored: &'a [u8]) -> Option<&'a [u8]> {
     let (value, crc) = stored.split_at_checked(stored.len().checked_sub(CRC_LEN)?)?;
     (row_crc(key, value) == crc).then_some(value)
+}
+
+/// A row that is longer is not mended: the search takes the square of its
+/// length, here some ten milliseconds.
+const MENDED_LEN_MAX: usize = 4096;
+
+/// A row as it was before a bit of it flipped, in its key, its value or its
+/// checksum, if that is what has happened to it. That another row's damage
+/// passes for it is a chance of one in a hundred thousand.
+pub(crate) fn mend_row(
+    key: &[u8; ROW_KEY_LEN],
+    stored: &[u8],
+) -> Option<([u8; ROW_KEY_LEN], Vec<u8>)> {
+    if stored.len() > MENDED_LEN_MAX {
+        return None;
+    }
+    let (mut key, mut stored) = (*key, stored.to_vec());
+    for bit in 0..8 * (ROW_KEY_LEN + stored.len()) {
+        let (byte, mask) = (bit / 8, 1 << (bit % 8));
+        let flip = |key: &mut [u8; ROW_KEY_LEN], stored: &mut [u8]| match byte {
+            0..ROW_KEY_LEN => key[byte] ^= mask,
+            _ => stored[byte - ROW_KEY_LEN] ^= mask,
+        };
+        flip(&mut key, &mut stored);
+        if let Some(value) = open_row(&key, &stored) {
+            return Some((key, value.to_vec()));
+        }
+        flip(&mut key, &mut stored);
+    }
+    None
 }
 
 /// The key of a part of a block.

@@ -21,7 +21,7 @@ const UNFINISHED_LEN_MAX: u64 = 4 << 20;
 /// redb's first page; of it only the header is written while a file is made.
 const PAGE_LEN: u64 = 4096;
 /// What redb's part begins with; written last when one is made.
-const NAME: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
+pub(crate) const NAME: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 const SCAN_LEN: usize = 64 << 10;
 
 /// Makes a backend: a file opened anew, or a test's disk.
@@ -242,12 +242,23 @@ fn write_again(backend: &dyn StorageBackend, meter: &Meter) -> io::Result<()> {
         result = backend
             .read(*offset, &mut bytes)
             .and_then(|()| backend.write(*offset, &bytes));
+        // What there is no room for was not written before either.
+        if matches!(&result, Err(error) if is_full(error)) {
+            result = Ok(());
+        }
     }
     let result = result.and_then(|()| backend.sync_data());
     if result.is_err() {
         *meter.unsynced() = ranges;
     }
     result
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// redb's part of the file. It is locked with the whole of it.

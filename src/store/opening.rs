@@ -3,7 +3,8 @@
 use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::layout::{
-    BLOCKS, FORMAT, FORMAT_ROW, META, ROW_KEY_LEN, ROWS, open_row, parse_row_key, row_key,
+    BLOCKS, FORMAT, FORMAT_ROW, META, NEW_ROWS, ROW_KEY_LEN, ROWS, mend_row, open_row,
+    parse_row_key, row_key, seal_row,
 };
 use crate::medium::{Medium, RedbPart};
 use crate::store::{Source, Store, boxed, contain, parse};
@@ -25,8 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Opened {
     /// Rows that were handed to the sink.
     pub rows: u64,
-    /// Rows whose checksum was wrong, summaries that were made anew among
-    /// them.
+    /// Rows whose checksum was wrong, those that were put right or made anew
+    /// among them.
     pub damaged_rows: u64,
     /// Summaries that were made anew from their blocks.
     pub remade_summaries: u64,
@@ -73,9 +74,10 @@ fn opening_error(path: &Path, error: DatabaseError) -> StoreError {
         DatabaseError::Storage(StorageError::Io(source))
             if source.kind() == io::ErrorKind::InvalidData =>
         {
-            StoreError::NotAStore {
+            StoreError::Damaged {
                 path: path.to_owned(),
-                why: "it does not begin like one",
+                doing: "open",
+                what: "its tables do not begin like redb's".to_owned(),
             }
         }
         other => StoreError::from_redb(path, "open", other.into()),
@@ -185,24 +187,50 @@ impl Rows<'_> {
         let rows = snapshot.open_table(ROWS).map_err(boxed)?;
         for entry in rows.iter().map_err(boxed)? {
             let (stored_under, stored) = entry.map_err(boxed)?;
-            let bytes = stored_under.value();
-            while let Some((_, key, value)) = journaled.next_if(|(newer, ..)| newer < bytes) {
-                self.journaled(key, value);
-            }
-            if let Some((_, key, value)) = journaled.next_if(|(newer, ..)| newer == bytes) {
-                self.journaled(key, value);
+            let (bytes, stored) = (stored_under.value(), stored.value());
+            let Some(row) = self.check(bytes, stored) else {
+                // Its key is not to be believed either.
+                match parse_row_key(bytes) {
+                    None => self.opened.unknown_rows += 1,
+                    Some(key) if is_newer(pending, key) => self.opened.damaged_rows += 1,
+                    Some(key) => self.damaged(snapshot, pending, key)?,
+                }
                 continue;
+            };
+            while let Some((_, key, value)) = journaled.next_if(|(newer, ..)| *newer < row.0) {
+                self.journaled(key, value);
             }
-            match parse_row_key(bytes) {
+            match parse_row_key(&row.0) {
                 None => self.opened.unknown_rows += 1,
-                Some(key) if pending.is_removed(key.stream()) => {}
-                Some(key) => self.stored(snapshot, pending, key, (bytes, stored.value()))?,
+                Some(key) if is_newer(pending, key) => {}
+                Some(key) => {
+                    self.opened.rows += 1;
+                    self.sink.row(key, &row.1);
+                }
             }
         }
         for (_, key, value) in journaled {
             self.journaled(key, value);
         }
         Ok(())
+    }
+
+    /// A row as it was written, if that can be told.
+    fn check<'b>(
+        &mut self,
+        key: &[u8; ROW_KEY_LEN],
+        stored: &'b [u8],
+    ) -> Option<([u8; ROW_KEY_LEN], Cow<'b, [u8]>)> {
+        if let Some(value) = open_row(key, stored) {
+            return Some((*key, Cow::Borrowed(value)));
+        }
+        let (key, value) = mend_row(key, stored)?;
+        warn!(
+            "a bit of a row had flipped and was put right: {:?}",
+            parse_row_key(&key)
+        );
+        self.opened.damaged_rows += 1;
+        Some((key, Cow::Owned(value)))
     }
 
     fn journaled(&mut self, key: RowKey, value: Option<Cow<'_, [u8]>>) {
@@ -212,18 +240,12 @@ impl Rows<'_> {
         }
     }
 
-    fn stored(
+    fn damaged(
         &mut self,
         snapshot: &ReadTransaction,
         pending: &Changes,
         key: RowKey,
-        (bytes, stored): (&[u8; ROW_KEY_LEN], &[u8]),
     ) -> Result<(), Box<redb::Error>> {
-        if let Some(value) = open_row(bytes, stored) {
-            self.opened.rows += 1;
-            self.sink.row(key, value);
-            return Ok(());
-        }
         self.opened.damaged_rows += 1;
         match remake(snapshot, pending, key)? {
             Some(value) => {
@@ -238,6 +260,13 @@ impl Rows<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the journal has something newer than the tables under a key.
+fn is_newer(pending: &Changes, key: RowKey) -> bool {
+    pending.is_removed(key.stream())
+        || pending.has_key(key)
+        || matches!(key, RowKey::Summary(block) if pending.block(block).is_some())
 }
 
 /// A damaged summary made anew, if its block is there.
@@ -264,4 +293,33 @@ fn remake(
         );
     }
     Ok(value)
+}
+
+impl Store {
+    /// Writes the rows anew, those that were put right as they are to be, and
+    /// without those that are lost. One whose key has changed is in the way of
+    /// finding others.
+    pub fn rewrite_rows(&self) -> Result<(), StoreError> {
+        self.bring_in()?;
+        contain(self.path(), "write to", || {
+            let mut transaction = self.begin_write()?;
+            transaction.set_quick_repair(true);
+            let old = transaction.open_table(ROWS).map_err(boxed)?;
+            let mut new = transaction.open_table(NEW_ROWS).map_err(boxed)?;
+            for entry in old.iter().map_err(boxed)? {
+                let (stored_under, stored) = entry.map_err(boxed)?;
+                let (key, stored) = (stored_under.value(), stored.value());
+                if open_row(key, stored).is_some() || parse_row_key(key).is_none() {
+                    new.insert(key, stored).map_err(boxed)?;
+                } else if let Some((key, value)) = mend_row(key, stored) {
+                    let stored = seal_row(&key, &value);
+                    new.insert(&key, &stored[..]).map_err(boxed)?;
+                }
+            }
+            drop((old, new));
+            transaction.delete_table(ROWS).map_err(boxed)?;
+            transaction.rename_table(NEW_ROWS, ROWS).map_err(boxed)?;
+            transaction.commit().map_err(boxed)
+        })
+    }
 }

@@ -8,8 +8,8 @@
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::head::JOURNAL_AT;
-use crate::layout::{BLOCKS, ROWS, open_row, parse_row_key, row_key, seal_row};
-use crate::medium::{Medium, RedbPart, open_file};
+use crate::layout::{BLOCKS, ROWS, mend_row, open_row, parse_row_key, row_key, seal_row};
+use crate::medium::{Medium, NAME, RedbPart, open_file};
 use crate::replay::{gather, read_round};
 use crate::store::{Store, boxed, contain, parse};
 use crate::tables::{Tables, read_block};
@@ -76,45 +76,79 @@ impl RowSink for Nothing {
 /// The last batch before a crash may be there in part.
 pub fn recover(from: &Path, to: &Path) -> Result<Recovered, StoreError> {
     let medium = open_medium(from)?;
-    let found = open_as_found(from, &medium)?;
     if to.exists() {
         return Err(io_error(to, "make", io::ErrorKind::AlreadyExists.into()));
     }
+    let recovered = recover_into(from, &medium, to);
+    if recovered.is_err() {
+        // There was none, and what is there now is of no use.
+        let _ = std::fs::remove_file(to);
+    }
+    recovered
+}
+
+fn recover_into(from: &Path, medium: &Arc<Medium>, to: &Path) -> Result<Recovered, StoreError> {
+    let found = match open_as_found(from, medium) {
+        Ok(found) => Some(found),
+        Err(error) => {
+            warn!("{error}; only what is in its journal can be had");
+            None
+        }
+    };
     let store = Store::open(&StoreConfig::new(to), &mut Nothing)?;
     let mut recovered = Recovered::default();
-    let rows = copy(&found, from, &store, ROWS, |key, stored| {
-        let is_whole = parse_row_key(key).is_none() || open_row(key, stored).is_some();
-        recovered.rows += u64::from(is_whole);
-        recovered.damaged_rows += u64::from(!is_whole);
-        is_whole
-    })?;
-    let blocks = copy(&found, from, &store, BLOCKS, |_, _| true)?;
-    let (journaled, is_all) = journaled(&found, &medium, from, &store)?;
+    let mut is_complete = false;
+    if let Some(found) = &found {
+        let rows = copy(found, from, &store, ROWS, |key, stored| {
+            let is_whole = parse_row_key(key).is_none()
+                || open_row(key, stored).is_some()
+                || mend_row(key, stored).is_some();
+            recovered.rows += u64::from(is_whole);
+            recovered.damaged_rows += u64::from(!is_whole);
+        });
+        let blocks = copy(found, from, &store, BLOCKS, |_, _| {});
+        is_complete = is_all(rows)? & is_all(blocks)?;
+        store.rewrite_rows()?;
+    }
+    let (journaled, is_all) = journaled(found.as_ref(), medium, from, &store)?;
     recovered.journaled = journaled;
-    recovered.is_complete = rows && blocks && is_all;
+    recovered.is_complete = is_complete && is_all;
     summaries(&store, &mut recovered)?;
     store.close()?;
     Ok(recovered)
 }
 
+/// Whether a table was copied as a whole; what cannot be read of it is no
+/// reason to do without the rest.
+fn is_all(copied: Result<bool, StoreError>) -> Result<bool, StoreError> {
+    match copied {
+        Err(error @ StoreError::Damaged { .. }) => {
+            warn!("{error}");
+            Ok(false)
+        }
+        other => other,
+    }
+}
+
 /// Brings over what is only in the journal. Says how many batches that were
 /// and whether they were all.
 fn journaled(
-    found: &ReadOnlyDatabase,
+    found: Option<&ReadOnlyDatabase>,
     medium: &Medium,
     from: &Path,
     to: &Store,
 ) -> Result<(u64, bool), StoreError> {
-    let round = contain(from, "read", || {
-        read_round(&found.begin_read().map_err(boxed)?)
+    // What was brought into the tables already does no harm a second time: the
+    // newest comes last.
+    let round = found.map_or(Ok(0), |found| {
+        contain(from, "read", || {
+            read_round(&found.begin_read().map_err(boxed)?)
+        })
     });
-    let round = match round {
-        Ok(round) => round,
-        Err(error) => {
-            warn!("{error}; what is in its journal stays there");
-            return Ok((0, false));
-        }
-    };
+    let round = round.unwrap_or_else(|error| {
+        warn!("{error}");
+        0
+    });
     let snapshot = contain(to.path(), "read", || to.snapshot())?;
     let replayed = match gather(from, medium, round, &snapshot) {
         Ok(replayed) => replayed,
@@ -193,7 +227,7 @@ fn copy<const N: usize>(
     path: &Path,
     to: &Store,
     definition: TableDefinition<'static, &'static [u8; N], &'static [u8]>,
-    mut take: impl FnMut(&[u8; N], &[u8]) -> bool,
+    mut look: impl FnMut(&[u8; N], &[u8]),
 ) -> Result<bool, StoreError> {
     let table = contain(path, "read", || {
         let snapshot = found.begin_read().map_err(boxed)?;
@@ -213,10 +247,9 @@ fn copy<const N: usize>(
                 if !backwards {
                     last = Some(*key);
                 }
-                if take(key, &stored) {
-                    len += stored.len();
-                    copied.push((*key, stored));
-                }
+                look(key, &stored);
+                len += stored.len();
+                copied.push((*key, stored));
                 if len < COPIED_AT_ONCE {
                     return Ok(());
                 }
@@ -356,6 +389,8 @@ impl AsFound {
         let pages = len / PAGE_LEN - 1;
         let (full, rest) = (pages / region, pages % region);
         let trailing = rest.saturating_sub(before);
+        // Whatever has become of its name: ours stands before it.
+        head[..NAME.len()].copy_from_slice(&NAME);
         head[FLAGS] = (head[FLAGS] & IS_SECOND) ^ u8::from(other);
         head[FULL_REGIONS..TRAILING_PAGES].copy_from_slice(&(full as u32).to_le_bytes());
         head[TRAILING_PAGES..].copy_from_slice(&(trailing as u32).to_le_bytes());

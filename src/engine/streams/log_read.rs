@@ -368,6 +368,12 @@ impl Log {
         self.arrived.drain(..)
     }
 
+    /// Whether there is a block of this key.
+    pub(crate) fn has_block(&self, first: Seq) -> bool {
+        let index = self.block_of(first);
+        index.is_some_and(|index| self.blocks[index].first == first)
+    }
+
     /// How much of a block is in memory.
     pub(crate) fn resident_len(&self, first: Seq) -> usize {
         self.block_of(first)

@@ -132,6 +132,9 @@ fn add_consumer(stream: &mut Stream, id: ConsumerId, row: ConsumerRow) -> Option
     stream.consumers.get_mut(&id)
 }
 
+/// A damaged row is not believed to be of a stream with a higher number.
+const BELIEVED_MAX: u32 = 1 << 31;
+
 impl RowSink for StoredStreams {
     fn row(&mut self, key: RowKey, value: &[u8]) {
         if key.stream() > self.last_stream || matches!(key, RowKey::Stream(_)) {
@@ -144,7 +147,10 @@ impl RowSink for StoredStreams {
     }
 
     fn damaged(&mut self, key: RowKey) {
-        self.last_stream = self.last_stream.max(key.stream());
+        // No other stream may get its number, unless that is damaged itself.
+        if key.stream().0 < BELIEVED_MAX {
+            self.last_stream = self.last_stream.max(key.stream());
+        }
         self.damaged.push(key);
     }
 }
