@@ -79,9 +79,10 @@ impl StoreError {
                 source: io::Error::other("an earlier operation on the file failed"),
             },
             redb::Error::TableTypeMismatch { .. } | redb::Error::TableIsMultimap(_) => {
-                StoreError::NotAStore {
+                StoreError::Damaged {
                     path,
-                    why: "its tables are not a store's",
+                    doing,
+                    what: "its tables are not a store's".to_owned(),
                 }
             }
             other => StoreError::Damaged {

@@ -18,7 +18,7 @@ use log::warn;
 use midge_engine::{RowKey, RowSink, summarize};
 use redb::{
     BackendError, Builder, ConcurrencyMode, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase,
-    StorageBackend, TableDefinition,
+    ReadableTableMetadata, StorageBackend, TableDefinition,
 };
 use std::io;
 use std::ops::Bound;
@@ -103,7 +103,6 @@ fn recover_into(from: &Path, medium: &Arc<Medium>, to: &Path) -> Result<Recovere
             let is_whole = parse_row_key(key).is_none()
                 || open_row(key, stored).is_some()
                 || mend_row(key, stored).is_some();
-            recovered.rows += u64::from(is_whole);
             recovered.damaged_rows += u64::from(!is_whole);
         });
         let blocks = copy(found, from, &store, BLOCKS, |_, _| {});
@@ -114,6 +113,10 @@ fn recover_into(from: &Path, medium: &Arc<Medium>, to: &Path) -> Result<Recovere
     recovered.journaled = journaled;
     recovered.is_complete = is_complete && is_all;
     summaries(&store, &mut recovered)?;
+    recovered.rows = contain(to, "read", || {
+        let rows = store.snapshot()?.open_table(ROWS).map_err(boxed)?;
+        rows.len().map_err(boxed)
+    })?;
     store.close()?;
     Ok(recovered)
 }
@@ -344,7 +347,6 @@ fn summaries(store: &Store, recovered: &mut Recovered) -> Result<(), StoreError>
                 && (!has_summary || loaded.lost > 0)
             {
                 recovered.remade_summaries += 1;
-                recovered.rows += u64::from(!has_summary);
                 made.push((row, seal_row(&row, &summary)));
             }
             Ok(Some(key))
