@@ -103,8 +103,7 @@ impl Medium {
                 return Err(damaged(path, "it ends before its tables begin"));
             }
             medium.begin(len).map_err(io_error)?;
-        }
-        if medium.has_no_tables().map_err(io_error)? {
+        } else if medium.has_no_tables().map_err(io_error)? {
             if medium.has_records().map_err(io_error)? {
                 return Err(damaged(path, "its tables are gone"));
             }
@@ -121,8 +120,16 @@ impl Medium {
             self.write(0, &self.head.pages())?;
             self.sync()?;
         }
-        self.write(JOURNAL_AT, &vec![0; self.head.journal_len()])?;
-        self.sync()
+        // A little at a time: what is freed of a large piece stays with the
+        // process. They are synced with redb's first page.
+        let zeros = vec![0; SCAN_LEN];
+        let mut at = JOURNAL_AT;
+        while at < self.head.tables_at {
+            let take = SCAN_LEN.min((self.head.tables_at - at) as usize);
+            self.write(at, &zeros[..take])?;
+            at += take as u64;
+        }
+        Ok(())
     }
 
     pub(crate) fn head(&self) -> Head {
