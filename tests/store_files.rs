@@ -192,8 +192,8 @@ fn damage(store: &str, payload: &str) {
     std::fs::write(store, bytes).unwrap();
 }
 
-#[test]
-fn a_damaged_message_is_named_and_its_neighbours_are_served() {
+/// A stopped server's nine orders, of which the fifth has been hit.
+fn with_a_damaged_order() -> Dir {
     let dir = Dir::new();
     let server = dir.serve();
     let mut client = server.client();
@@ -203,6 +203,12 @@ fn a_damaged_message_is_named_and_its_neighbours_are_served() {
     }
     End::Stopped.bring(server);
     damage(&dir.store(), "payload-number-5");
+    dir
+}
+
+#[test]
+fn a_damaged_message_is_named_and_its_neighbours_are_served() {
+    let dir = with_a_damaged_order();
     let output = midge(&["verify", "--store", &dir.store()]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -297,15 +303,7 @@ fn make_redb_look(store: &str) {
 
 #[test]
 fn what_is_whole_is_got_out_of_a_file_that_cannot_be_opened() {
-    let dir = Dir::new();
-    let server = dir.serve();
-    let mut client = server.client();
-    client.make_stream("ORDERS", "o", "");
-    for number in 1..=9 {
-        client.store("o", format!("payload-number-{number}"));
-    }
-    End::Stopped.bring(server);
-    damage(&dir.store(), "payload-number-5");
+    let dir = with_a_damaged_order();
     make_redb_look(&dir.store());
     let said = refused(Path::new(&dir.store()));
     assert!(

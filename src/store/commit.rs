@@ -14,7 +14,6 @@ use crate::store::{Store, boxed, contain, len_of};
 use crate::tables::Tables;
 use bytes::Bytes;
 use midge_engine::{Batch, BlockKey, Write};
-use std::io;
 use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -113,11 +112,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut journal = self.journal();
         if std::mem::replace(&mut journal.is_broken, true) {
-            return Err(StoreError::Io {
-                path: self.path().to_owned(),
-                doing: "write to",
-                source: io::Error::other("an earlier operation on the file failed"),
-            });
+            return Err(StoreError::after_failure(self.path(), "write to"));
         }
         work(&mut journal)?;
         journal.is_broken = false;

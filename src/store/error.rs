@@ -58,26 +58,35 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the disk is full, which someone can do something about.
     pub fn is_full(&self) -> bool {
-        matches!(self, StoreError::Io { source, .. }
-            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+        matches!(self, StoreError::Io { source, .. } if is_full(source))
+    }
+
+    pub(crate) fn io(path: &Path, doing: &'static str, source: io::Error) -> Self {
+        StoreError::Io {
+            path: path.to_owned(),
+            doing,
+            source,
+        }
+    }
+
+    /// What was done before has failed, and nothing is done until the file has
+    /// been opened again.
+    pub(crate) fn after_failure(path: &Path, doing: &'static str) -> Self {
+        let source = io::Error::other("an earlier operation on the file failed");
+        StoreError::io(path, doing, source)
     }
 
     pub(crate) fn from_redb(path: &Path, doing: &'static str, error: redb::Error) -> Self {
+        match error {
+            redb::Error::Io(source) => return StoreError::io(path, doing, source),
+            redb::Error::PreviousIo => return StoreError::after_failure(path, doing),
+            _ => {}
+        }
         let path = path.to_owned();
         match error {
             redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
                 StoreError::InUse(path)
             }
-            redb::Error::Io(source) => StoreError::Io {
-                path,
-                doing,
-                source,
-            },
-            redb::Error::PreviousIo => StoreError::Io {
-                path,
-                doing,
-                source: io::Error::other("an earlier operation on the file failed"),
-            },
             redb::Error::TableTypeMismatch { .. } | redb::Error::TableIsMultimap(_) => {
                 StoreError::Damaged {
                     path,
@@ -92,6 +101,14 @@ impl StoreError {
             },
         }
     }
+}
+
+/// Whether an error says that there is no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 impl fmt::Display for StoreError {

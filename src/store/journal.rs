@@ -20,7 +20,6 @@ use crate::record::{ALIGN, Name, Record};
 use bytes::Bytes;
 use midge_engine::{BlockKey, REOPEN_LEN};
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -79,7 +78,7 @@ impl Journal {
         let at = JOURNAL_AT + self.next.at as u64;
         let written = self.medium.write(at, record);
         let synced = written.and_then(|()| self.medium.sync());
-        synced.map_err(|source| journal_error(path, "write to", source))?;
+        synced.map_err(|source| StoreError::io(path, "write to", source))?;
         self.next.number += 1;
         self.next.at = end;
         Ok(())
@@ -128,14 +127,6 @@ impl Tails {
             self.len += bytes.len();
             self.blocks.insert(key, bytes.clone());
         }
-    }
-}
-
-pub(crate) fn journal_error(path: &Path, doing: &'static str, source: io::Error) -> StoreError {
-    StoreError::Io {
-        path: path.to_owned(),
-        doing,
-        source,
     }
 }
 

@@ -5,7 +5,6 @@ use crate::error::StoreError;
 use crate::store::{Store, boxed, contain};
 use crate::verify::VerifyReport;
 use midge_engine::{RowKey, RowSink};
-use std::io;
 use std::path::Path;
 
 /// How often compacting goes over the file at most. Each pass moves what the
@@ -21,7 +20,8 @@ pub struct Compacted {
     pub after: u64,
 }
 
-struct Nothing;
+/// Takes rows in and forgets them.
+pub(crate) struct Nothing;
 
 impl RowSink for Nothing {
     fn row(&mut self, _: RowKey, _: &[u8]) {}
@@ -97,14 +97,6 @@ fn open_existing(path: &Path) -> Result<Store, StoreError> {
 fn length(path: &Path) -> Result<u64, StoreError> {
     match std::fs::metadata(path) {
         Ok(found) => Ok(found.len()),
-        Err(source) => Err(unreadable(path, source)),
-    }
-}
-
-fn unreadable(path: &Path, source: io::Error) -> StoreError {
-    StoreError::Io {
-        path: path.to_owned(),
-        doing: "open",
-        source,
+        Err(source) => Err(StoreError::io(path, "open", source)),
     }
 }

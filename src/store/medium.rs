@@ -2,7 +2,7 @@
 //!
 //! It has two parts, the journal's and redb's, each of which sees its own.
 
-use crate::error::StoreError;
+use crate::error::{StoreError, is_full};
 use crate::head::{Found, Head, JOURNAL_AT};
 use crate::journal::scan;
 use redb::backends::FileBackend;
@@ -64,11 +64,7 @@ impl Medium {
         meter: Arc<Meter>,
         journal_bytes: usize,
     ) -> Result<Arc<Medium>, StoreError> {
-        let io_error = |source| StoreError::Io {
-            path: path.to_owned(),
-            doing: "open",
-            source,
-        };
+        let io_error = |source| StoreError::io(path, "open", source);
         // redb's locks are of the whole file or of nothing; ours comes before
         // anything is looked at.
         match backend.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
@@ -259,13 +255,6 @@ fn write_again(backend: &dyn StorageBackend, meter: &Meter) -> io::Result<()> {
         *meter.unsynced() = ranges;
     }
     result
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }
 
 /// redb's part of the file. It is locked with the whole of it.

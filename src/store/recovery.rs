@@ -9,13 +9,14 @@ use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::head::JOURNAL_AT;
 use crate::layout::{BLOCKS, ROWS, mend_row, open_row, parse_row_key, row_key, seal_row};
+use crate::maintenance::Nothing;
 use crate::medium::{Medium, NAME, RedbPart, open_file};
 use crate::replay::{gather, read_round};
 use crate::store::{Store, boxed, contain, parse};
 use crate::tables::{Tables, read_block};
 use crate::verify::next_block;
 use log::warn;
-use midge_engine::{RowKey, RowSink, summarize};
+use midge_engine::{RowKey, summarize};
 use redb::{
     BackendError, Builder, ConcurrencyMode, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase,
     ReadableTableMetadata, StorageBackend, TableDefinition,
@@ -63,13 +64,6 @@ pub struct Recovered {
     pub is_complete: bool,
 }
 
-struct Nothing;
-
-impl RowSink for Nothing {
-    fn row(&mut self, _: RowKey, _: &[u8]) {}
-    fn damaged(&mut self, _: RowKey) {}
-}
-
 /// Copies what is whole in a file to a new one. The file stays as it is; no
 /// server may have it open, and there must be none under the other name.
 ///
@@ -77,7 +71,11 @@ impl RowSink for Nothing {
 pub fn recover(from: &Path, to: &Path) -> Result<Recovered, StoreError> {
     let medium = open_medium(from)?;
     if to.exists() {
-        return Err(io_error(to, "make", io::ErrorKind::AlreadyExists.into()));
+        return Err(StoreError::io(
+            to,
+            "make",
+            io::ErrorKind::AlreadyExists.into(),
+        ));
     }
     let recovered = recover_into(from, &medium, to);
     if recovered.is_err() {
@@ -171,16 +169,8 @@ fn journaled(
     Ok((replayed.batches, replayed.lost == 0))
 }
 
-fn io_error(path: &Path, doing: &'static str, source: io::Error) -> StoreError {
-    StoreError::Io {
-        path: path.to_owned(),
-        doing,
-        source,
-    }
-}
-
 fn open_medium(path: &Path) -> Result<Arc<Medium>, StoreError> {
-    let io_error = |error| io_error(path, "open", error);
+    let io_error = |error| StoreError::io(path, "open", error);
     let file = std::fs::metadata(path).map_err(io_error)?;
     let not_a_store = |why| StoreError::NotAStore {
         path: path.to_owned(),
@@ -211,7 +201,7 @@ fn open_commit(
     other: bool,
 ) -> Result<ReadOnlyDatabase, StoreError> {
     let part = Box::new(RedbPart(Arc::clone(medium)));
-    let backend = AsFound::new(part, other).map_err(|error| io_error(path, "open", error))?;
+    let backend = AsFound::new(part, other).map_err(|error| StoreError::io(path, "open", error))?;
     contain(path, "open", || {
         Builder::new()
             .set_cache_size(crate::CACHE_BYTES)

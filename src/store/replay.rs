@@ -5,7 +5,7 @@
 
 use crate::changes::Changes;
 use crate::error::StoreError;
-use crate::journal::{Place, journal_error, scan};
+use crate::journal::{Place, scan};
 use crate::layout::{META, ROUND_ROW};
 use crate::medium::Medium;
 use crate::record::{BLOCK_HEAD_LEN, Journaled, Record};
@@ -59,7 +59,7 @@ pub(crate) fn gather(
     // What a process that was killed has written may be nowhere but in the
     // machine's memory yet: what is made of it must not be ahead of the disk.
     let read = medium.sync().and_then(|()| medium.read_journal());
-    let bytes = read.map_err(|error| journal_error(path, "read", error))?;
+    let bytes = read.map_err(|error| StoreError::io(path, "read", error))?;
     let found = scan(&bytes, head.id, round);
     let mut replayed = Replayed {
         lost: found.lost,

@@ -181,11 +181,7 @@ impl Source {
 
     fn medium(&self) -> Result<Arc<Medium>, StoreError> {
         let path = &self.config.path;
-        let backend = (self.opener)().map_err(|source| StoreError::Io {
-            path: path.clone(),
-            doing: "open",
-            source,
-        })?;
+        let backend = (self.opener)().map_err(|source| StoreError::io(path, "open", source))?;
         let meter = Arc::clone(&self.meter);
         Medium::open(path, backend, meter, self.config.journal_bytes)
     }
