@@ -147,6 +147,17 @@ impl Account {
         !self.find(subject).nodes.is_empty()
     }
 
+    /// A stream that keeps what is published on a subject.
+    #[cfg(feature = "streams")]
+    pub(crate) fn stream_on(&mut self, subject: &[u8]) -> Option<crate::StreamId> {
+        let Matched { nodes, trie, subs } = self.find(subject);
+        let plain = nodes.iter().flat_map(|node| trie.plain(*node));
+        plain.map(|id| subs[id.index()].sink).find_map(|sink| match sink {
+            Sink::Stream(id) => Some(id),
+            _ => None,
+        })
+    }
+
     /// The filter of a subscription.
     pub(crate) fn filter(&self, id: SubId) -> Vec<u8> {
         self.trie.filter(self.subs[id.index()].place.node)

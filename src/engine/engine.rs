@@ -268,7 +268,7 @@ impl Engine {
                     self.refuse_entry(conn, WireError::AuthenticationTimeout, out);
                 }
                 Timer::Stream(id) => self.with_streams(|streams, engine| {
-                    streams.stream_due(engine, id, now);
+                    streams.stream_due(engine, id, now, out);
                 }),
                 Timer::Consumer(stream, id) => self.with_streams(|streams, engine| {
                     streams.consumer_due(engine, stream, id, now, out);
@@ -314,6 +314,7 @@ impl Engine {
         let Some(mut session) = self.sessions.remove(conn) else {
             return Flow::Closed;
         };
+        self.client_left(&session);
         self.timers.disarm(&mut session.ping_due, Timer::Ping(conn));
         self.timers.disarm(&mut session.auth_due, Timer::Auth(conn));
         match reason {

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::ids::SubId;
 use crate::outbox::Outbox;
 use crate::publish::Routed;
+use crate::session::Session;
 use crate::storage::{Batch, BlockKey};
 use crate::streams::{Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig};
 use crate::{ConnId, Time};
@@ -198,6 +199,15 @@ impl Engine {
         }
     }
 
+    /// A client is gone: what it was called may still be asked.
+    pub(crate) fn client_left(&mut self, session: &Session) {
+        if let Some(streams) = &mut self.streams
+            && session.traffic.out_msgs > 0
+        {
+            streams.departed.add(session);
+        }
+    }
+
     /// Tells everybody who waits for messages that the server stops.
     pub fn shut_down_streams<O: Outbox>(&mut self, out: &mut O) {
         self.close_desk(out);
@@ -288,6 +298,14 @@ impl Engine {
             }
         }
         routed
+    }
+
+    /// Shows a message to the clients that listen on its subject, and to no
+    /// part of the server.
+    pub(crate) fn show<O: Outbox>(&mut self, message: Outgoing<'_>, out: &mut O) {
+        let waiting = self.internal.len();
+        self.send_out(message.subject, message, out);
+        self.internal.truncate(waiting);
     }
 
     /// Sends an answer without headers.

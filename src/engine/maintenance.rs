@@ -18,7 +18,8 @@ const VERIFY: &[u8] = b"$MIDGE.API.VERIFY";
 const WAITING_MAX: usize = 64;
 
 const UNKNOWN: &[u8] = b"{\"type\":\"io.midge.api.v1.error\",\"error\":{\"code\":404,\
-    \"description\":\"no such request; there is $MIDGE.API.VERIFY\"}}";
+    \"err_code\":20010,\"description\":\"no such request; there are $MIDGE.API.VERIFY, $MIDGE.API.WHY and \
+    $MIDGE.API.DLQ.LIST, SHOW, REDRIVE, DROP, UNPARK\"}}";
 const TOO_MANY: &[u8] = b"{\"type\":\"io.midge.api.v1.verify_response\",\"error\":{\"code\":429,\
     \"description\":\"too many wait for the answer already\"}}";
 const STOPPING: &[u8] = b"{\"type\":\"io.midge.api.v1.verify_response\",\"error\":{\"code\":503,\

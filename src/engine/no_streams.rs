@@ -6,6 +6,7 @@
 use crate::engine::Engine;
 use crate::outbox::Outbox;
 use crate::publish::Routed;
+use crate::session::Session;
 use crate::stats::StreamsTotals;
 use crate::{ConnId, ConsumerId, StreamId, Time};
 use midge_proto::Publish;
@@ -25,7 +26,13 @@ impl Streams {
         match *self {}
     }
 
-    pub(crate) fn stream_due(&mut self, _: &mut Engine, _: StreamId, _: Time) {
+    pub(crate) fn stream_due<O: Outbox>(
+        &mut self,
+        _: &mut Engine,
+        _: StreamId,
+        _: Time,
+        _: &mut O,
+    ) {
         match *self {}
     }
 
@@ -59,6 +66,8 @@ impl Engine {
     pub(crate) fn with_streams(&mut self, _: impl FnOnce(&mut Streams, &mut Engine)) {}
 
     pub(crate) fn interest_changed(&mut self) {}
+
+    pub(crate) fn client_left(&mut self, _: &Session) {}
 
     pub(crate) fn feed_internal<O: Outbox>(&mut self, _: Time, _: &mut O) {}
 

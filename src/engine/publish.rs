@@ -24,6 +24,8 @@ const RESERVED_SUBJECTS: [&[u8]; 3] = [b"_GR_.", b"$GR.", b"$NRG."];
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Routed {
     pub(crate) receivers: u64,
+    /// The last of them, if that is a client.
+    pub(crate) receiver: Option<ConnId>,
     /// Somebody's queue is so long that the publisher should wait.
     pub(crate) congested: bool,
     /// The disk is so far behind that the publisher has to wait for it.
@@ -320,6 +322,7 @@ impl Sender<'_> {
         }
         sub.delivered += 1;
         self.routed.receivers += 1;
+        self.routed.receiver = Some(session.conn);
         session.traffic.out_msgs += 1;
         let mut delivery = Delivery {
             has_header: false,

@@ -1,16 +1,18 @@
 //! Acks, as consumers' clients send them.
 
 use super::answers::OnFailure;
+use super::clients::Clients;
 use super::consumer::{Consumer, duration};
+use super::deaths::Cause;
 use super::effects::{Effects, Note};
 use super::intake::Incoming;
 use super::pull_request::PullRequest;
 use super::streams::{Health, Streams};
-use crate::Time;
+use crate::{ConnId, Time};
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::{Ack, AckSubject, FlowControlSubject, NextRequest, Timestamp};
+use midge_proto::api::{Ack, AckSubject, Ended, FlowControlSubject, NextRequest, Timestamp};
 
 /// What an ack leads to outside its consumer.
 #[derive(Default)]
@@ -19,6 +21,16 @@ struct Applied {
     wakes: bool,
     /// It asks for more.
     next: Option<Result<NextRequest, String>>,
+    /// It is answered when the message is buried.
+    is_answered_later: bool,
+}
+
+/// Who sent an ack, and where an answer is to go.
+#[derive(Clone, Copy)]
+struct Acker<'a> {
+    conn: Option<ConnId>,
+    reply: Option<&'a [u8]>,
+    clients: Clients<'a>,
 }
 
 impl Consumer {
@@ -36,6 +48,7 @@ impl Consumer {
         ack: &AckSubject<'_>,
         is_known: bool,
         (now, wall): (Time, Timestamp),
+        acker: Acker<'_>,
         effects: &mut Effects,
     ) -> Applied {
         let (seq, delivery) = (Seq(ack.stream_seq), DeliverySeq(ack.consumer_seq));
@@ -49,15 +62,30 @@ impl Consumer {
                 }
                 applied.next = Some(request);
             }
-            Ack::Nak { delay } => {
+            Ack::Nak { delay, reason } => {
                 let delay = delay.map(duration);
+                let reason = reason.unwrap_or_default();
+                self.attempted(seq, Ended::Nak, &reason, acker.conn, wall, acker.clients);
                 self.nak(delivery, seq, ack.delivered as u32, delay, now, effects);
-                applied.wakes = delay.is_none();
+                applied.wakes = delay.is_none() || effects.has_deaths;
             }
             Ack::Progress => self.progress(seq, now, wall),
             Ack::Term { reason } => {
-                self.terminate(delivery, seq, reason.unwrap_or_default(), wall, effects);
+                let reason = reason.unwrap_or_default();
                 applied.wakes = true;
+                if self.buries() && self.options.on_term && self.cursor.unacked.contains_key(&seq) {
+                    self.attempted(seq, Ended::Terminated, &reason, acker.conn, wall, acker.clients);
+                    let deliveries = self.cursor.deliveries(seq);
+                    let cause = Cause::Terminated {
+                        delivery,
+                        deliveries,
+                        reason,
+                    };
+                    self.die(seq, cause, acker.reply.map(Into::into), effects);
+                    applied.is_answered_later = true;
+                } else {
+                    self.terminate(delivery, seq, reason, wall, effects);
+                }
             }
             Ack::Unknown => {}
         }
@@ -89,9 +117,11 @@ impl Streams {
     }
 
     /// An ack. An answer that is asked for leaves once the ack is safe.
+    #[allow(clippy::too_many_arguments)] // The message and the world, once.
     pub(super) fn take_ack<O: Outbox>(
         &mut self,
         engine: &mut Engine,
+        conn: Option<ConnId>,
         message: Incoming<'_>,
         reply: Option<&[u8]>,
         now: Time,
@@ -144,7 +174,18 @@ impl Streams {
         let settles = matches!(parsed, Ack::Ack | Ack::Term { .. });
         let reply = reply.filter(|_| is_known || !settles);
         let is_terminated = matches!(parsed, Ack::Term { .. });
-        let applied = consumer.apply(parsed, &ack, is_known, (now, wall), &mut effects);
+        let acker = Acker {
+            conn,
+            reply,
+            clients: Clients {
+                sessions: &engine.sessions,
+                departed: &self.departed,
+            },
+        };
+        let mut applied = consumer.apply(parsed, &ack, is_known, (now, wall), acker, &mut effects);
+        let reply = reply.filter(|_| !applied.is_answered_later);
+        // Its key may be free now.
+        applied.wakes |= consumer.lookahead.is_some();
         if !effects.settled.is_empty()
             && !is_terminated
             && let Some(delivered_at) = delivered_at

@@ -2,6 +2,7 @@
 
 use super::api_streams::page;
 use super::consumer::Consumer;
+use super::position::Cursor;
 use super::request::{Answered, Held, Outcome, Request, Route};
 use super::start;
 use super::stream::Stream;
@@ -79,9 +80,13 @@ impl Streams {
         consumer.is_unnamed = is_unnamed;
         stream.next_consumer += 1;
         stream.row_dirty = true;
-        consumer.cursor.delivered.seq = start.passed;
-        consumer.cursor.ack_floor.seq = start.passed;
-        consumer.picks = start.picks;
+        let mut cursor = Cursor {
+            picks: start.picks,
+            ..Cursor::default()
+        };
+        cursor.delivered.seq = start.passed;
+        cursor.ack_floor.seq = start.passed;
+        consumer.begin_at(cursor);
         consumer.pending = start.pending;
         consumer.time_pause(now, self.wall);
         if consumer.config.replay_policy == ReplayPolicy::Original {

@@ -91,20 +91,32 @@ impl Streams {
             return Err(ApiError::MAXIMUM_STREAMS_LIMIT.into());
         }
         self.check_overlap(&config, None)?;
+        let id = self.open_stream(engine, config, out);
+        let _ = now;
+        let info = self.info_of(id, None, "")?;
+        Ok(Answered::WhenSafe(responses::stream_created(&info)))
+    }
+
+    /// Makes a stream of a configuration that was checked.
+    pub(super) fn open_stream<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        config: StreamConfig,
+        out: &mut O,
+    ) -> StreamId {
         let id = StreamId(self.last_stream.0 + 1);
         let hash_seed = self.config.hash_seed ^ u64::from(id.0);
+        let name = config.name.clone();
         let mut stream = Stream::new(id, config, self.wall, hash_seed);
         stream.log.tuning = self.config.tuning;
         listen(engine, &mut stream);
         self.add_stream(stream);
         let event = Event::Stream {
-            stream: name,
+            stream: &name,
             action: Action::Create,
         };
         self.publish_event(engine, &event, out);
-        let _ = now;
-        let info = self.info_of(id, None, "")?;
-        Ok(Answered::WhenSafe(responses::stream_created(&info)))
+        id
     }
 
     pub(super) fn update_stream<O: Outbox>(
@@ -149,12 +161,12 @@ impl Streams {
         let subjects_change = stream.config.max_msgs_per_subject != old.max_msgs_per_subject;
         self.changed(id);
         self.advance_later(id);
-        self.advance(engine, now);
+        self.advance(engine, now, out);
         if subjects_change && let Some(stream) = self.streams.get_mut(&id) {
             // Only now, as the order decides which messages are left.
             stream.limit_subjects_again();
             self.advance_later(id);
-            self.advance(engine, now);
+            self.advance(engine, now, out);
         }
         self.tell_effects(engine, id, now, out);
         let event = Event::Stream {

@@ -4,18 +4,21 @@
 //! is settled, and says when something is due. It sends nothing: the streams
 //! ask it for the next message, deliver that, and tell it so.
 
+use super::clients::Clients;
+use super::deaths::{Death, Deaths};
 use super::effects::{Effects, Note, Status};
 use super::filter::Filter;
 use super::flow_control::FlowControl;
 use super::log::Log;
 use super::log_read::{NeedBlock, Search};
+use super::lookahead::{Look, Lookahead};
 use super::pace::RATE_BURST;
 use super::position::{Cursor, Position, Unacked};
 use super::pulls::Pulls;
 use super::recall::Counting;
-use crate::Time;
+use crate::{ConnId, Time};
 use crate::ids::{ConsumerId, DeliverySeq, Seq};
-use midge_proto::api::{AckPolicy, ConsumerConfig, Nanos, Timestamp};
+use midge_proto::api::{AckPolicy, ConsumerConfig, ConsumerOptions, Ended, Nanos, Timestamp};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -38,6 +41,8 @@ pub(crate) enum Next {
 pub(crate) struct Consumer {
     pub(crate) id: ConsumerId,
     pub(crate) config: ConsumerConfig,
+    /// What its metadata ask for.
+    pub(crate) options: ConsumerOptions,
     /// Its name was given to it: its configuration is shown without one.
     pub(crate) is_unnamed: bool,
     pub(crate) created: Timestamp,
@@ -47,13 +52,14 @@ pub(crate) struct Consumer {
     pub(crate) pending: u64,
     /// They are still being counted; until then nothing is delivered.
     pub(crate) counting: Option<Counting>,
-    /// The messages it starts with, before it goes on behind them.
-    pub(crate) picks: VecDeque<Seq>,
     /// Messages to be delivered again, in their turn.
     pub(super) redeliver: VecDeque<Seq>,
-    /// Everything up to here was looked at; what is behind the last delivery
-    /// was not meant for it. Nobody is shown this.
-    scanned: Seq,
+    /// What it has looked at ahead, if its options ask for that.
+    pub(super) lookahead: Option<Box<Lookahead>>,
+    /// Messages that die with it, in their turn.
+    pub(super) dying: VecDeque<Death>,
+    /// What is known of those that have.
+    pub(crate) deaths: Deaths,
     pub(crate) pulls: Pulls,
     /// Somebody listens where it delivers to.
     pub(crate) is_bound: bool,
@@ -117,9 +123,10 @@ impl Consumer {
             cursor: Cursor::default(),
             pending: 0,
             counting: None,
-            picks: VecDeque::new(),
             redeliver: VecDeque::new(),
-            scanned: Seq(0),
+            lookahead: None,
+            dying: VecDeque::new(),
+            deaths: Deaths::default(),
             pulls: Pulls::default(),
             is_bound: false,
             flow: None,
@@ -144,6 +151,7 @@ impl Consumer {
             ack_prefix,
             subscriptions: Vec::new(),
             config: ConsumerConfig::default(),
+            options: ConsumerOptions::default(),
         };
         consumer.configure(config);
         consumer
@@ -165,6 +173,7 @@ impl Consumer {
             self.flow = Some(FlowControl::new());
         }
         self.config = config;
+        self.configure_options();
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -189,7 +198,7 @@ impl Consumer {
 
     /// The first message that it has not passed.
     pub(crate) fn next_seq(&self) -> Seq {
-        self.cursor.delivered.seq.max(self.scanned).next()
+        self.cursor.next_seq()
     }
 
     /// Messages that were delivered more than once and are not settled.
@@ -246,45 +255,59 @@ impl Consumer {
             self.is_dirty = true;
         }
         self.cursor.ahead.remove(&seq);
+        if self.cursor.picks.remove(&seq) {
+            self.is_dirty = true;
+            if let Some(lookahead) = &mut self.lookahead {
+                lookahead.removed(seq, &self.cursor);
+            }
+        }
     }
 
-    /// Whether a message of this sequence would still be delivered.
+    /// Whether a message of this sequence would still be delivered: it is
+    /// among the picks, or behind them and behind the cursor.
     pub(crate) fn is_ahead(&self, seq: Seq) -> bool {
-        seq >= self.next_seq() && (self.picks.is_empty() || self.is_to_come(seq))
-    }
-
-    /// Among the picks, or behind them.
-    fn is_to_come(&self, seq: Seq) -> bool {
-        self.picks.back().is_none_or(|last| seq > *last) || self.picks.binary_search(&seq).is_ok()
+        let picks = &self.cursor.picks;
+        let is_behind = seq >= self.next_seq() && picks.last().is_none_or(|last| seq > *last);
+        is_behind || picks.contains(&seq)
     }
 
     /// Messages were purged; what it wants begins at `first`. True if acks
     /// are not waited for any more.
     pub(crate) fn purged(&mut self, first: Seq, is_live: impl Fn(Seq) -> bool) -> bool {
-        self.picks.retain(|seq| *seq >= first && is_live(*seq));
-        self.cursor
-            .ahead
-            .retain(|seq| *seq >= first && is_live(*seq));
+        let stays = |seq: &Seq| *seq >= first && is_live(*seq);
+        self.cursor.picks.retain(stays);
+        self.cursor.ahead.retain(stays);
         let unacked = self.cursor.unacked.len();
         self.cursor.settle_gone(is_live);
         self.cursor.pass(first);
         self.redeliver
             .retain(|seq| self.cursor.unacked.contains_key(seq));
         self.is_dirty = true;
+        if let Some(lookahead) = &mut self.lookahead {
+            lookahead.restart(&mut self.cursor);
+        }
         self.cursor.unacked.len() < unacked
     }
 
     /// It wants other subjects from now on, also of what it has passed over.
     pub(crate) fn filter_changed(&mut self) {
-        self.picks.clear();
-        self.scanned = Seq(0);
+        // What it has passed over it still has to deliver.
+        let delivered = self.cursor.delivered.seq;
+        self.cursor.picks.retain(|seq| *seq <= delivered);
+        self.cursor.scanned = Seq(0);
+        self.is_dirty = true;
+        if let Some(lookahead) = &mut self.lookahead {
+            lookahead.restart(&mut self.cursor);
+        }
     }
 
     /// Whether it still wants a message of this subject: it has not seen it,
     /// or has not settled it.
     pub(crate) fn wants(&self, seq: Seq, subject: &[u8]) -> bool {
         self.filter.matches(subject)
-            && (seq >= self.next_seq() || self.cursor.unacked.contains_key(&seq))
+            && (seq >= self.next_seq()
+                || self.cursor.unacked.contains_key(&seq)
+                || self.cursor.picks.contains(&seq))
             && !self.cursor.ahead.contains(&seq)
     }
 
@@ -310,10 +333,10 @@ impl Consumer {
                 .cursor
                 .unacked
                 .get(&seq)
-                .is_some_and(|unacked| unacked.is_queued);
+                .is_some_and(|unacked| unacked.is_queued && !unacked.is_dying);
             if is_queued {
                 if self.is_exhausted(seq) {
-                    self.give_up(seq, effects);
+                    self.exhausted(seq, effects);
                 } else if log.get(seq)?.is_some() {
                     let deliveries = self.cursor.deliveries(seq) + 1;
                     return Ok(Next::Message { seq, deliveries });
@@ -328,16 +351,40 @@ impl Consumer {
         if self.wants_acks() && max > 0 && self.cursor.unacked.len() as u64 >= max as u64 {
             return Ok(Next::Full);
         }
-        while let Some(seq) = self.picks.front().copied() {
+        if self.lookahead.is_some() {
+            return self.look_ahead(log);
+        }
+        while let Some(seq) = self.cursor.picks.first().copied() {
             if seq > log.durable() {
                 return Ok(Next::Later);
             }
             if log.get(seq)?.is_some() && !self.pass_settled(seq) {
                 return Ok(Next::Message { seq, deliveries: 1 });
             }
-            self.picks.pop_front();
+            self.cursor.picks.pop_first();
         }
         self.next_new(log)
+    }
+
+    /// The next of the messages it has looked at, those of one key one after
+    /// the other.
+    fn look_ahead(&mut self, log: &Log) -> Result<Next, NeedBlock> {
+        let Some(lookahead) = &mut self.lookahead else {
+            return Ok(Next::Dry);
+        };
+        let scanned = self.cursor.scanned;
+        let look = lookahead.next(&mut self.cursor, &mut self.pending, log, &self.filter);
+        self.is_dirty |= self.cursor.scanned != scanned;
+        Ok(match look? {
+            Look::Ready(seq) => Next::Message { seq, deliveries: 1 },
+            Look::Again => Next::Again,
+            Look::Blocked => Next::Full,
+            Look::End if log.durable() < log.last() => Next::Later,
+            Look::End => {
+                self.pending = 0;
+                Next::Dry
+            }
+        })
     }
 
     fn next_new(&mut self, log: &Log) -> Result<Next, NeedBlock> {
@@ -365,11 +412,11 @@ impl Consumer {
         match log.next_match(self.next_seq(), end, &self.filter)? {
             Search::Found(seq) => Ok(Next::Message { seq, deliveries: 1 }),
             Search::Pause(seq) => {
-                self.scanned = self.scanned.max(seq.prev());
+                self.cursor.scanned = self.cursor.scanned.max(seq.prev());
                 Ok(Next::Again)
             }
             Search::Nothing => {
-                self.scanned = self.scanned.max(end);
+                self.cursor.scanned = self.cursor.scanned.max(end);
                 if end < log.last() {
                     return Ok(Next::Later);
                 }
@@ -380,13 +427,13 @@ impl Consumer {
         }
     }
 
-    fn is_exhausted(&self, seq: Seq) -> bool {
+    pub(super) fn is_exhausted(&self, seq: Seq) -> bool {
         let max = self.config.max_deliver;
         max > 0 && u64::from(self.cursor.deliveries(seq)) >= max as u64
     }
 
     /// Nothing came of so many deliveries: it is not delivered again.
-    fn give_up(&mut self, seq: Seq, effects: &mut Effects) {
+    pub(super) fn give_up(&mut self, seq: Seq, effects: &mut Effects) {
         let deliveries = self.cursor.deliveries(seq);
         if self.cursor.give_up(seq) {
             self.is_dirty = true;
@@ -407,6 +454,7 @@ impl Consumer {
         deliveries: u32,
         now: Time,
         wall: Timestamp,
+        to: Option<ConnId>,
         effects: &mut Effects,
     ) -> DeliverySeq {
         let delivery = DeliverySeq(self.cursor.delivered.delivery.0 + 1);
@@ -422,17 +470,19 @@ impl Consumer {
                 unacked.is_queued = false;
                 unacked.delivered_at = wall;
                 unacked.due = due;
+                unacked.to = to;
             }
             self.ack_due = Some(self.ack_due.map_or(due, |armed| armed.min(due)));
             return delivery;
         }
         self.pending = self.pending.saturating_sub(1);
-        if self.picks.front() == Some(&seq) {
-            self.picks.pop_front();
-            self.cursor.delivered.seq = self.cursor.delivered.seq.max(seq);
-        } else {
-            self.cursor.delivered.seq = seq;
+        if !self.cursor.picks.is_empty() {
+            self.cursor.picks.remove(&seq);
         }
+        if let Some(lookahead) = &mut self.lookahead {
+            lookahead.delivered(seq);
+        }
+        self.cursor.delivered.seq = self.cursor.delivered.seq.max(seq);
         if self.wants_acks() {
             let due = now + self.ack_wait(1);
             let unacked = Unacked {
@@ -440,6 +490,8 @@ impl Consumer {
                 delivered_at: wall,
                 due,
                 is_queued: false,
+                is_dying: false,
+                to,
             };
             self.cursor.unacked.insert(seq, unacked);
             self.ack_due = Some(self.ack_due.map_or(due, |armed| armed.min(due)));
@@ -464,7 +516,13 @@ impl Consumer {
     // What time does.
 
     /// Queues what was not acknowledged in time.
-    pub(crate) fn expire_acks(&mut self, now: Time, effects: &mut Effects) {
+    pub(crate) fn expire_acks(
+        &mut self,
+        now: Time,
+        wall: Timestamp,
+        clients: Clients<'_>,
+        effects: &mut Effects,
+    ) {
         if self.ack_due.is_none_or(|due| due > now) {
             return;
         }
@@ -476,8 +534,14 @@ impl Consumer {
             .map(|(seq, _)| *seq)
             .collect();
         for seq in late {
+            let to = self.cursor.unacked.get(&seq).and_then(|unacked| unacked.to);
+            let ended = match to {
+                Some(conn) if clients.is_gone(conn) => Ended::Disconnect,
+                _ => Ended::Timeout,
+            };
+            self.attempted(seq, ended, "", to, wall, clients);
             if self.is_exhausted(seq) {
-                self.give_up(seq, effects);
+                self.exhausted(seq, effects);
             } else {
                 self.queue(seq);
             }

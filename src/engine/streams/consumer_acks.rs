@@ -31,6 +31,12 @@ impl Consumer {
         }
         let settled = (effects.settled.len() - before) as u64;
         if settled > 0 {
+            if !self.cursor.parked.is_empty() {
+                // What was sent back has been dealt with: its key goes on.
+                for seq in effects.settled.get(before..).unwrap_or_default() {
+                    self.unpark(*seq);
+                }
+            }
             self.is_dirty = true;
             self.acked_total += settled;
         }
@@ -45,7 +51,8 @@ impl Consumer {
         max > 0 && self.cursor.unacked.len() as u64 >= max as u64
     }
 
-    /// A message is to be delivered again, now or after a delay.
+    /// A message is to be delivered again, now or after a delay; unless it
+    /// was as often as it may be, and is to be buried.
     pub(crate) fn nak(
         &mut self,
         delivery: DeliverySeq,
@@ -55,7 +62,9 @@ impl Consumer {
         now: Time,
         effects: &mut Effects,
     ) {
-        let Some(unacked) = self.cursor.unacked.get_mut(&seq) else {
+        let is_last = self.buries() && self.options.on_max_deliver && self.is_exhausted(seq);
+        let unacked = self.cursor.unacked.get_mut(&seq);
+        let Some(unacked) = unacked.filter(|unacked| !unacked.is_dying) else {
             return;
         };
         effects.notes.push(Note::Naked {
@@ -64,6 +73,7 @@ impl Consumer {
             deliveries,
         });
         match delay {
+            _ if is_last => self.exhausted(seq, effects),
             Some(delay) => {
                 unacked.is_queued = false;
                 unacked.due = now + delay;

@@ -2,6 +2,7 @@
 
 use super::api_consumers::is_bound;
 use super::api_streams::listen;
+use super::clients::Clients;
 use super::consumer::duration;
 use super::effects::Effects;
 use super::recovery::StoredStreams;
@@ -74,6 +75,7 @@ impl Streams {
         self.forget_unwritten();
         self.health = Health::Good;
         self.adopt(engine, recovery, now);
+        self.bury_all_again();
     }
 
     /// Forgets a stream in memory, not on the disk.
@@ -108,11 +110,17 @@ impl Streams {
     }
 
     /// A stream's oldest message may have come of age.
-    pub(crate) fn stream_due(&mut self, engine: &mut Engine, id: StreamId, now: Time) {
+    pub(crate) fn stream_due<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        now: Time,
+        out: &mut O,
+    ) {
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.expiry_due = None;
             self.advance_later(id);
-            self.advance(engine, now);
+            self.advance(engine, now, out);
         }
     }
 
@@ -126,13 +134,17 @@ impl Streams {
         out: &mut O,
     ) {
         let wall = self.wall;
-        let consumer = self.consumer_mut(stream_id, id);
-        let Some(consumer) = consumer else {
+        let stream = self.streams.get_mut(&stream_id);
+        let Some(consumer) = stream.and_then(|stream| stream.consumers.get_mut(&id)) else {
             return;
+        };
+        let clients = Clients {
+            sessions: &engine.sessions,
+            departed: &self.departed,
         };
         consumer.timer_due = None;
         let mut effects = Effects::default();
-        consumer.expire_acks(now, &mut effects);
+        consumer.expire_acks(now, wall, clients, &mut effects);
         consumer.expire_pulls(now, &mut effects);
         if consumer.not_before.is_some_and(|at| at <= now) {
             consumer.not_before = None;

@@ -51,6 +51,8 @@ pub(crate) struct Effects {
     pub(crate) settled: Vec<Seq>,
     /// Messages that waited for acks went away.
     pub(crate) is_cleared: bool,
+    /// Messages are dying: see `Consumer::dying`.
+    pub(crate) has_deaths: bool,
 }
 
 impl Effects {
@@ -59,5 +61,6 @@ impl Effects {
             && self.statuses.is_empty()
             && self.settled.is_empty()
             && !self.is_cleared
+            && !self.has_deaths
     }
 }

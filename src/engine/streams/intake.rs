@@ -15,7 +15,7 @@ use midge_proto::headers::kept_of;
 
 /// Header blocks may not be longer than this, as their length is stored in
 /// two bytes.
-const HEADER_LEN_MAX: usize = u16::MAX as usize;
+pub(super) const HEADER_LEN_MAX: usize = u16::MAX as usize;
 
 /// The same for subjects.
 const SUBJECT_LEN_MAX: usize = u16::MAX as usize;
@@ -85,6 +85,34 @@ impl Stream {
             },
             None => message,
         };
+        self.admit(message, rollup, msg_id, wall)
+    }
+
+    /// Stores a copy of a message of another stream: what its headers ask for
+    /// was meant for that.
+    pub(crate) fn store_copy(
+        &mut self,
+        message: Incoming<'_>,
+        wall: Timestamp,
+    ) -> Result<Stored, ApiError> {
+        if self.config.sealed {
+            return Err(ApiError::STREAM_SEALED);
+        }
+        if message.subject.len() > SUBJECT_LEN_MAX {
+            return Err(ApiError::stream_store_failed("subject can not be stored"));
+        }
+        self.check_size(message)?;
+        self.admit(message, None, None, wall)
+    }
+
+    /// Stores a message that was checked, if there is room.
+    fn admit(
+        &mut self,
+        message: Incoming<'_>,
+        rollup: Option<Rollup>,
+        msg_id: Option<&[u8]>,
+        wall: Timestamp,
+    ) -> Result<Stored, ApiError> {
         if self.config.retention == Retention::Interest && !self.is_wanted(message.subject) {
             let seq = self.log.last().next();
             self.log.skip_to(seq);
@@ -228,7 +256,7 @@ impl Stream {
         Ok(())
     }
 
-    fn is_wanted(&self, subject: &[u8]) -> bool {
+    pub(super) fn is_wanted(&self, subject: &[u8]) -> bool {
         self.consumers
             .values()
             .any(|consumer| consumer.filter.matches(subject))

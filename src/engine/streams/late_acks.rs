@@ -8,6 +8,7 @@
 
 use super::answers::OnFailure;
 use super::consumer::Consumer;
+use super::deaths::{Cause, Death};
 use super::effects::{Effects, Note};
 use super::intake::Incoming;
 use super::pull_request::PullRequest;
@@ -53,7 +54,7 @@ impl Consumer {
         }
         self.pending = self.pending.saturating_sub(1);
         self.cursor.delivered.seq = self.cursor.delivered.seq.max(seq);
-        if self.cursor.unacked.is_empty() {
+        if self.cursor.unacked.is_empty() && !self.cursor.is_unordered {
             self.cursor.ack_floor = self.cursor.delivered;
         }
         self.is_dirty = true;
@@ -93,6 +94,24 @@ impl Streams {
             Ack::Nak { .. } | Ack::Progress | Ack::Unknown => true,
             // How many messages this is about is not known any more.
             _ if consumer.config.ack_policy == AckPolicy::All => false,
+            // What it says of the dead is told when that is stored.
+            Ack::Term { reason } if consumer.buries() && consumer.options.on_term => {
+                let death = Death {
+                    seq,
+                    cause: Cause::Terminated {
+                        delivery: DeliverySeq(subject.consumer_seq),
+                        deliveries: subject.delivered as u32,
+                        reason: reason.clone().unwrap_or_default(),
+                    },
+                    is_ahead: true,
+                    reply: reply.map(Into::into),
+                };
+                if consumer.cursor.ahead.len() + consumer.dying.len() < AHEAD_MAX {
+                    consumer.dying.push_back(death);
+                    effects.has_deaths = true;
+                }
+                false
+            }
             Ack::Ack | Ack::Next(_) | Ack::Term { .. } => match stream.log.get(seq) {
                 Err(need) => {
                     let request = Request::new(Sink::Ack, None, message, reply);

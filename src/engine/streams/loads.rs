@@ -133,6 +133,8 @@ impl Streams {
             Job::Request(request) => self.handle(engine, *request, now, out),
             Job::Count(stream, consumer) => self.count(stream, consumer),
             Job::Recall(stream) => self.recall(stream),
+            Job::Bury(stream, consumer) => self.bury_again(engine, stream, consumer, now, out),
+            Job::Redrive(id) => self.step_redrive(engine, id, now, out),
         }
     }
 

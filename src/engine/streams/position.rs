@@ -1,5 +1,7 @@
 //! Where a consumer stands.
 
+use super::attempts::Attempts;
+use crate::ConnId;
 use crate::ids::{DeliverySeq, Seq};
 use midge_proto::api::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +22,12 @@ pub(crate) struct Unacked {
     pub(crate) delivered_at: Timestamp,
     /// When it is to be delivered again.
     pub(crate) due: crate::Time,
-    /// It is in the queue for that already.
+    /// It is in the queue for that already, or is dying.
     pub(crate) is_queued: bool,
+    /// It will not be delivered again, and is to be a dead letter.
+    pub(crate) is_dying: bool,
+    /// Who it was last delivered to, if that is known.
+    pub(crate) to: Option<ConnId>,
 }
 
 /// What a consumer has to remember over a restart.
@@ -34,9 +40,32 @@ pub(crate) struct Cursor {
     pub(crate) redeliveries: BTreeMap<Seq, u32>,
     /// Messages behind the delivered ones that need no delivery any more.
     pub(crate) ahead: BTreeSet<Seq>,
+    /// Messages that come before what follows the delivered ones: those it
+    /// starts with, those it has passed over, and those that were sent back.
+    pub(crate) picks: BTreeSet<Seq>,
+    /// Everything up to here was looked at; what is behind the last delivery
+    /// was not meant for it, or is among the picks. Nobody is shown this.
+    pub(crate) scanned: Seq,
+    /// How often messages were sent back from among the dead.
+    pub(crate) redrives: BTreeMap<Seq, u32>,
+    /// What became of the deliveries so far.
+    pub(crate) attempts: Attempts,
+    /// Messages whose death has parked their key, with that key.
+    pub(crate) parked: BTreeMap<Seq, u64>,
+    /// Messages are not delivered in the order of their sequences.
+    pub(crate) is_unordered: bool,
+    /// What is not waited for any more is told in `freed`.
+    pub(crate) tells_freed: bool,
+    /// Messages that were settled, until somebody takes note.
+    pub(crate) freed: Vec<Seq>,
 }
 
 impl Cursor {
+    /// The first message that it has not passed.
+    pub(crate) fn next_seq(&self) -> Seq {
+        self.delivered.seq.max(self.scanned).next()
+    }
+
     /// How often a message has been delivered.
     pub(crate) fn deliveries(&self, seq: Seq) -> u32 {
         1 + self.redeliveries.get(&seq).copied().unwrap_or(0)
@@ -49,8 +78,30 @@ impl Cursor {
             return false;
         };
         self.redeliveries.remove(&seq);
+        self.forget(seq);
         self.raise_floor(unacked.delivery, seq);
         true
+    }
+
+    /// A message is not waited for any more: so is its story.
+    fn forget(&mut self, seq: Seq) {
+        if !self.attempts.is_empty() {
+            self.attempts.forget(seq);
+        }
+        if !self.redrives.is_empty() {
+            self.redrives.remove(&seq);
+        }
+        if self.tells_freed {
+            self.freed.push(seq);
+        }
+    }
+
+    /// The first message up to the last delivered one that is not settled.
+    fn first_open(&self) -> Option<Seq> {
+        let unacked = self.unacked.first_key_value().map(|(seq, _)| *seq);
+        let pick = self.picks.first().copied();
+        let pick = pick.filter(|pick| *pick <= self.delivered.seq);
+        [unacked, pick].into_iter().flatten().min()
     }
 
     /// Takes note of an ack for a message and all before it. What it settled
@@ -62,7 +113,12 @@ impl Cursor {
         mut told: impl FnMut(Seq),
     ) -> bool {
         if seq <= self.ack_floor.seq || seq > self.delivered.seq {
-            return false;
+            // It may have been sent back from among the dead.
+            let is_settled = self.is_unordered && self.settle(seq);
+            if is_settled {
+                told(seq);
+            }
+            return is_settled;
         }
         // The floor counts first deliveries, whichever this ack is of.
         let delivery = self
@@ -72,6 +128,7 @@ impl Cursor {
         let above = self.unacked.split_off(&seq.next());
         for settled in std::mem::replace(&mut self.unacked, above).into_keys() {
             self.redeliveries.remove(&settled);
+            self.forget(settled);
             told(settled);
         }
         self.ack_floor = if self.unacked.is_empty() && seq < self.delivered.seq {
@@ -94,11 +151,22 @@ impl Cursor {
     /// Gives a message up: it is not delivered again and not acknowledged.
     /// The floor stays until later messages are settled.
     pub(crate) fn give_up(&mut self, seq: Seq) -> bool {
-        self.unacked.remove(&seq).is_some()
+        let was_open = self.unacked.remove(&seq).is_some();
+        self.forget(seq);
+        was_open
     }
 
     fn raise_floor(&mut self, delivery: DeliverySeq, seq: Seq) {
-        if self.unacked.is_empty() {
+        if self.is_unordered {
+            self.ack_floor = match self.first_open() {
+                None => self.delivered,
+                Some(first) => Position {
+                    // The lowest one open would have to be looked for.
+                    delivery: self.ack_floor.delivery,
+                    seq: self.ack_floor.seq.max(first.prev()),
+                },
+            };
+        } else if self.unacked.is_empty() {
             self.ack_floor = self.delivered;
         } else if delivery.0 == self.ack_floor.delivery.0 + 1 {
             self.ack_floor = Position { delivery, seq };
@@ -115,7 +183,8 @@ impl Cursor {
     fn forget_below_floor(&mut self) {
         let floor = self.ack_floor.seq;
         while let Some(entry) = self.redeliveries.first_entry() {
-            if *entry.key() > floor {
+            // What was sent back may lie below.
+            if *entry.key() > floor || self.unacked.contains_key(entry.key()) {
                 return;
             }
             entry.remove();
@@ -127,12 +196,13 @@ impl Cursor {
         self.delivered.seq = self.delivered.seq.max(first.prev());
         if self.ack_floor.seq < first.prev() {
             let above = self.unacked.split_off(&first);
-            for gone in std::mem::replace(&mut self.unacked, above).into_values() {
+            for (seq, gone) in std::mem::replace(&mut self.unacked, above) {
                 self.ack_floor.delivery = self.ack_floor.delivery.max(gone.delivery);
+                self.forget(seq);
             }
             self.ack_floor.seq = first.prev();
         }
-        if self.unacked.is_empty() {
+        if self.unacked.is_empty() && self.first_open().is_none() {
             self.ack_floor = self.delivered;
         }
         self.forget_below_floor();
@@ -155,6 +225,8 @@ mod tests {
                 delivered_at: Timestamp(0),
                 due: crate::Time::default(),
                 is_queued: false,
+                is_dying: false,
+                to: None,
             };
             cursor.unacked.insert(Seq(number * 10), unacked);
         }

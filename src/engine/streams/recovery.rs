@@ -85,11 +85,10 @@ impl StoredStreams {
                 self.consumers.insert(id, read);
             }
             RowKey::Cursor(stream, id) => {
-                let (cursor, picks) = rows::read_cursor(value)?;
+                let cursor = rows::read_cursor(value)?;
                 let row = self.consumers.remove(&id)?;
                 let consumer = add_consumer(self.stream(stream)?, id, row)?;
-                consumer.cursor = cursor;
-                consumer.picks = picks;
+                consumer.begin_at(cursor);
                 consumer.is_dirty = false;
             }
             RowKey::Deletes(BlockKey { first, .. }) => {

@@ -7,6 +7,7 @@ use super::consumer::Consumer;
 use super::effects::Effects;
 use super::filter::Filter;
 use super::log_read::NeedBlock;
+use super::overflow::Dropped;
 use super::stream::Stream;
 use crate::Time;
 use crate::ids::{ConsumerId, Seq};
@@ -56,7 +57,13 @@ impl Stream {
             if state.count <= kept {
                 return;
             }
-            let Some(oldest) = state.oldest() else {
+            let oldest = state.oldest();
+            if !is_purge && self.keeps(Dropped::Discarded) {
+                self.overfull.insert(subject.into());
+                return;
+            }
+            let Some(oldest) = oldest else {
+                let state = self.log.subjects.by_id(id);
                 let surplus = state.count - kept;
                 let to = state.last.seq.prev();
                 if self.config.max_msgs_per_subject == kept as i64 && !is_purge {
@@ -141,15 +148,18 @@ impl Stream {
             self.release(seq)?;
             self.released.remove(&seq);
         }
-        self.trim_overfull()?;
-        if self.sweep()? == Progress::More {
+        if self.trim_overfull()? == Progress::More || self.sweep()? == Progress::More {
             return Ok(Progress::More);
         }
         let mut budget = self.log.tuning.removals;
+        let keeps = self.keeps(Dropped::Discarded);
         while self.is_over_limits() {
+            if keeps {
+                self.copy_dropped(self.log.first(), Dropped::Discarded)?;
+            }
             self.remove(self.log.first())?;
             budget -= 1;
-            if budget == 0 {
+            if budget == 0 || self.has_copied_enough() {
                 return Ok(Progress::More);
             }
         }
@@ -195,9 +205,13 @@ impl Stream {
                 || (max_bytes > 0 && log.bytes() > max_bytes as u64))
     }
 
-    fn trim_overfull(&mut self) -> Result<(), NeedBlock> {
+    fn trim_overfull(&mut self) -> Result<Progress, NeedBlock> {
+        let keeps = self.keeps(Dropped::Discarded);
         while let Some(subject) = self.overfull.first().cloned() {
             let max = self.config.max_msgs_per_subject;
+            if keeps && max > 0 && !self.drop_oldest_of(&subject, max as u64)? {
+                return Ok(Progress::More);
+            }
             let filter = Filter::new([&subject[..]]);
             while let Some(state) = self.log.subjects.get(&subject)
                 && max > 0
@@ -225,7 +239,7 @@ impl Stream {
             }
             self.overfull.remove(&subject);
         }
-        Ok(())
+        Ok(Progress::Done)
     }
 
     /// All subjects are to be looked at again: their limit has changed.
@@ -272,9 +286,13 @@ impl Stream {
         if max_age.0 <= 0 {
             return Ok(None);
         }
+        let keeps = self.keeps(Dropped::Expired);
         for _ in 0..self.log.tuning.removals {
             if self.log.messages() == 0 {
                 return Ok(None);
+            }
+            if self.has_copied_enough() {
+                break;
             }
             let first = self.log.first();
             if let Some(record) = self.log.get(first)? {
@@ -284,6 +302,9 @@ impl Stream {
                         now + super::consumer::duration(midge_proto::api::Nanos(left)),
                     ));
                 }
+            }
+            if keeps {
+                self.copy_dropped(first, Dropped::Expired)?;
             }
             self.remove(first)?;
         }

@@ -15,7 +15,7 @@ use crate::ids::Seq;
 use crate::outbox::Outbox;
 use crate::{ConnId, Time};
 use midge_proto::api::responses::{self, ResponseKind};
-use midge_proto::api::{API_LEVEL, ApiError, PubAck};
+use midge_proto::api::{API_LEVEL, ApiError, DlqError, DlqKind, JsonWriter, PubAck};
 use midge_proto::headers::{HeaderBlock, name};
 
 const API_PREFIX: &[u8] = b"$JS.API.";
@@ -29,6 +29,13 @@ pub(super) enum Progress {
     Purge(Removal),
     /// Messages of a new consumer, counted up to a sequence.
     Count { at: Seq, count: u64 },
+    /// A walk over dead letters: where it is, how many were meant, and what
+    /// is to be told of them.
+    Letters {
+        at: Seq,
+        count: u64,
+        told: JsonWriter,
+    },
     /// A walk over messages for a direct get: how many were sent, how many
     /// bytes, the last of them, and what is passed.
     Batch {
@@ -147,8 +154,12 @@ impl Streams {
                 payload: &request.payload,
                 header_len: request.header_len,
             };
-            self.take_ack(engine, message, request.reply.as_deref(), now, out);
+            let reply = request.reply.as_deref();
+            self.take_ack(engine, request.conn, message, reply, now, out);
             return;
+        }
+        if request.sink == Sink::Maintenance {
+            return self.handle_dlq(engine, request, now, out);
         }
         let Some(route) = Route::find(&request.subject) else {
             return;
@@ -217,6 +228,9 @@ impl Streams {
         };
         if let Some(route) = Route::find(&request.subject) {
             let body = responses::error(route.kind, &ApiError::INSUFFICIENT_RESOURCES);
+            engine.answer(reply, &body, out);
+        } else if let Some(kind) = DlqKind::of_subject(&request.subject) {
+            let body = kind.refusal(&DlqError::Unavailable.into());
             engine.answer(reply, &body, out);
         } else {
             super::api_messages::unavailable(engine, reply, out);
@@ -358,6 +372,10 @@ pub(super) fn refusal(body: &[u8], on_failure: OnFailure, refusal: &mut Vec<u8>)
         }
         OnFailure::Api => {
             let kind = between(body, b"{\"type\":\"");
+            if let Some(kind) = DlqKind::of_response(&kind) {
+                refusal.extend_from_slice(&kind.refusal(&DlqError::Unavailable.into()));
+                return;
+            }
             let kind = ResponseKind::from_word(&kind).unwrap_or_default();
             refusal.extend_from_slice(&responses::error(kind, &error));
         }

@@ -6,8 +6,12 @@
 //! |---|---|
 //! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each) |
 //! | consumer | created (signed), length and bytes of the configuration (JSON), 1 if its name was given to it |
-//! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before) |
+//! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before), how far it has looked, redrives (count, then sequence less the one before, count), parked keys (count, then sequence less the one before, key), attempts (count of messages; of each its sequence, their count, and of each attempt its number, time (signed), how long (signed), how it ended, client's number, length and bytes of the client's name and of the reason) |
+//!
+//! A cursor may end before the part about how far it has looked: earlier
+//! versions did not write it.
 
+use super::attempts::Attempts;
 use super::consumer::Consumer;
 use super::filter::Filter;
 use super::position::{Cursor, Position, Unacked};
@@ -129,7 +133,7 @@ pub(crate) fn write_cursor(consumer: &Consumer) -> Vec<u8> {
         varint::put(&mut row, position.delivery.0);
         varint::put(&mut row, position.seq.0);
     }
-    put_seqs(&mut row, consumer.picks.len(), consumer.picks.iter());
+    put_seqs(&mut row, cursor.picks.len(), cursor.picks.iter());
     varint::put(&mut row, cursor.unacked.len() as u64);
     let (mut before, mut time) = (Seq(0), Timestamp(0));
     for (seq, unacked) in &cursor.unacked {
@@ -146,10 +150,28 @@ pub(crate) fn write_cursor(consumer: &Consumer) -> Vec<u8> {
         before = *seq;
     }
     put_seqs(&mut row, cursor.ahead.len(), cursor.ahead.iter());
+    // In order it is found again by itself.
+    let scanned = cursor.scanned.0 * u64::from(cursor.is_unordered);
+    varint::put(&mut row, scanned);
+    varint::put(&mut row, cursor.redrives.len() as u64);
+    let mut before = Seq(0);
+    for (seq, count) in &cursor.redrives {
+        varint::put(&mut row, seq.0 - before.0);
+        varint::put(&mut row, u64::from(*count));
+        before = *seq;
+    }
+    varint::put(&mut row, cursor.parked.len() as u64);
+    let mut before = Seq(0);
+    for (seq, key) in &cursor.parked {
+        varint::put(&mut row, seq.0 - before.0);
+        varint::put(&mut row, *key);
+        before = *seq;
+    }
+    cursor.attempts.write(&mut row);
     row
 }
 
-pub(crate) fn read_cursor(row: &[u8]) -> Option<(Cursor, VecDeque<Seq>)> {
+pub(crate) fn read_cursor(row: &[u8]) -> Option<Cursor> {
     let mut reader = open(row)?;
     let mut position = || {
         Some(Position {
@@ -158,7 +180,7 @@ pub(crate) fn read_cursor(row: &[u8]) -> Option<(Cursor, VecDeque<Seq>)> {
         })
     };
     let (delivered, ack_floor) = (position()?, position()?);
-    let picks = read_seqs(&mut reader)?.into_iter().collect();
+    let picks = read_seqs(&mut reader)?;
     let mut unacked = BTreeMap::new();
     let (mut seq, mut time) = (0u64, Timestamp(0));
     for _ in 0..reader.number()? {
@@ -170,6 +192,8 @@ pub(crate) fn read_cursor(row: &[u8]) -> Option<(Cursor, VecDeque<Seq>)> {
             delivered_at: time,
             due: crate::Time::default(),
             is_queued: false,
+            is_dying: false,
+            to: None,
         };
         unacked.insert(Seq(seq), entry);
     }
@@ -179,14 +203,35 @@ pub(crate) fn read_cursor(row: &[u8]) -> Option<(Cursor, VecDeque<Seq>)> {
         seq = seq.checked_add(reader.number()?)?;
         redeliveries.insert(Seq(seq), reader.small()?);
     }
-    let cursor = Cursor {
+    let mut cursor = Cursor {
         delivered,
         ack_floor,
         unacked,
         redeliveries,
         ahead: read_seqs(&mut reader)?,
+        picks,
+        ..Cursor::default()
     };
-    Some((cursor, picks))
+    if reader.is_empty() {
+        return Some(cursor);
+    }
+    cursor.scanned = Seq(reader.number()?);
+    let mut seq = 0u64;
+    for _ in 0..reader.number()? {
+        seq = seq.checked_add(reader.number()?)?;
+        cursor.redrives.insert(Seq(seq), reader.small()?);
+    }
+    let mut seq = 0u64;
+    for _ in 0..reader.number()? {
+        seq = seq.checked_add(reader.number()?)?;
+        cursor.parked.insert(Seq(seq), reader.number()?);
+    }
+    cursor.attempts = Attempts::read(&mut reader)?;
+    // What was passed over or sent back lies behind the rest.
+    let first = cursor.picks.first().copied();
+    let is_behind = first.is_some_and(|first| first <= delivered.seq);
+    cursor.is_unordered = is_behind || !cursor.redrives.is_empty();
+    Some(cursor)
 }
 
 fn open(row: &[u8]) -> Option<Reader<'_>> {

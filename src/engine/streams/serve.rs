@@ -15,6 +15,7 @@ use crate::engine::{Engine, Timer};
 use crate::feed::Outgoing;
 use crate::ids::{ConsumerId, StreamId};
 use crate::outbox::Outbox;
+use crate::publish::Routed;
 use crate::storage::BlockKey;
 use midge_proto::api::{AckSubject, FlowControlSubject, ReplayPolicy, Timestamp};
 use midge_proto::headers::{HeaderWriter, name as names};
@@ -84,12 +85,18 @@ impl Streams {
             self.check_interest(engine, now);
         }
         self.retry(engine, now, out);
-        self.advance(engine, now);
+        self.redrive_due(engine, now, out);
+        self.advance(engine, now, out);
         for id in std::mem::take(&mut self.told) {
             self.tell_effects(engine, id, now, out);
         }
         for request in std::mem::take(&mut self.again) {
             self.handle(engine, request, now, out);
+        }
+        for _ in 0..self.burying.len() {
+            if let Some((stream, id)) = self.burying.pop_front() {
+                self.bury(engine, stream, id, now, out);
+            }
         }
         for _ in 0..self.ready.len() {
             let Some((stream, id)) = self.ready.pop_front() else {
@@ -181,6 +188,9 @@ impl Streams {
         }
         for note in &effects.notes {
             self.advise(engine, stream_id, id, note, out);
+        }
+        if effects.has_deaths {
+            self.bury(engine, stream_id, id, now, out);
         }
         if effects.settled.is_empty() {
             return;
@@ -348,22 +358,22 @@ fn deliver<O: Outbox>(
             message.header_len = bare.len();
         }
         message.reply = Some(&scratch[..ack_len]);
-        let sent = if consumer.is_push() {
-            push(engine, consumer, message, size, now, out)
+        let to = if consumer.is_push() {
+            push(engine, consumer, message, now, out)
         } else {
             serve_pull(engine, consumer, message, size, now, effects, out)
         };
-        let Some(congested) = sent else {
+        let Some(routed) = to else {
             // Nobody took it: it stays as it was, undelivered.
             continue;
         };
-        consumer.delivered(seq, deliveries, now, wall, effects);
+        consumer.delivered(seq, deliveries, now, wall, routed.receiver, effects);
         finish_pull(consumer, now, effects);
         consumer.pace(seq, record.time, size, now);
         if consumer.flow.is_some() {
             ask_flow(engine, consumer, size, out);
         }
-        consumer.rest(congested, now);
+        consumer.rest(routed.congested, now);
         if consumer.not_before.is_some_and(|at| at > now) {
             return Turn::Idle;
         }
@@ -384,17 +394,14 @@ fn without_body(record: &Record<'_>) -> Vec<u8> {
     header
 }
 
-/// Sends to the receiver of a push consumer; says whether it is far behind,
-/// or nothing if it is not there.
+/// Sends to the receiver of a push consumer; nothing if it is not there.
 fn push<O: Outbox>(
     engine: &mut Engine,
     consumer: &mut Consumer,
     message: Outgoing<'_>,
-    size: usize,
     now: Time,
     out: &mut O,
-) -> Option<bool> {
-    let _ = size;
+) -> Option<Routed> {
     // With a group it is the group that is delivered to; others who listen
     // there get it beside, as with any message.
     let to = consumer.config.deliver_subject.as_bytes();
@@ -407,11 +414,10 @@ fn push<O: Outbox>(
     if consumer.config.idle_heartbeat.0 > 0 {
         consumer.heartbeat_due = Some(now + duration(consumer.config.idle_heartbeat));
     }
-    Some(routed.congested)
+    Some(routed)
 }
 
-/// Sends to the first pull request that can take it; says whether its
-/// receiver is far behind, or nothing if there is none.
+/// Sends to the first pull request that can take it; nothing if there is none.
 fn serve_pull<O: Outbox>(
     engine: &mut Engine,
     consumer: &mut Consumer,
@@ -420,7 +426,7 @@ fn serve_pull<O: Outbox>(
     now: Time,
     effects: &mut Effects,
     out: &mut O,
-) -> Option<bool> {
+) -> Option<Routed> {
     while let Some(pull) = consumer.pulls.front_mut() {
         let (wanted, bytes_left) = (pull.wanted, pull.bytes_left);
         let size = i64::try_from(size).unwrap_or(i64::MAX);
@@ -440,7 +446,7 @@ fn serve_pull<O: Outbox>(
                         pull.wanted = 1;
                     }
                 }
-                return Some(routed.congested);
+                return Some(routed);
             }
         }
         // Its time is up, or nobody listens any more.

@@ -7,7 +7,7 @@ use super::recall::count_by_subjects;
 use super::request::{Held, Progress};
 use crate::ids::Seq;
 use midge_proto::api::{ConsumerConfig, DeliverPolicy, Timestamp};
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 /// The start of a consumer.
 pub(super) struct Start {
@@ -15,7 +15,7 @@ pub(super) struct Start {
     pub(super) passed: Seq,
     /// The messages to begin with, before it goes on behind the stream's
     /// present end.
-    pub(super) picks: VecDeque<Seq>,
+    pub(super) picks: BTreeSet<Seq>,
     /// How many messages it has to come.
     pub(super) pending: u64,
 }
@@ -51,7 +51,7 @@ pub(super) fn find(
     let pending = count(log, filter, from, progress)?;
     Ok(Start {
         passed: from.prev(),
-        picks: VecDeque::new(),
+        picks: BTreeSet::new(),
         pending,
     })
 }
@@ -81,7 +81,7 @@ fn last_per_subject(log: &mut Log, filter: &Filter) -> Result<Start, Held> {
     Ok(Start {
         passed,
         pending: picks.len() as u64,
-        picks: picks.into(),
+        picks: picks.into_iter().collect(),
     })
 }
 

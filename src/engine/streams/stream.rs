@@ -4,6 +4,8 @@ use super::consumer::Consumer;
 use super::dedupe::Dedupe;
 use super::effects::Effects;
 use super::log::Log;
+use super::overflow::Overflowed;
+use super::publishers::Publishers;
 use super::removal::Removal;
 use super::subjects::Subjects;
 use crate::ids::{ConsumerId, Seq, StreamId};
@@ -32,6 +34,10 @@ pub(crate) struct Stream {
     pub(crate) released: BTreeSet<Seq>,
     /// Blocks whose message ids are still to be read.
     pub(crate) recalling: VecDeque<BlockKey>,
+    /// Who published the last messages.
+    pub(crate) publishers: Publishers,
+    /// Messages that were dropped and are to become dead letters.
+    pub(super) overflowed: Vec<Overflowed>,
     /// What consumers were told while messages were removed.
     pub(crate) effects: Vec<(ConsumerId, Effects)>,
     pub(crate) expiry_due: Option<crate::Time>,
@@ -74,6 +80,8 @@ impl Stream {
             removals: VecDeque::new(),
             released: BTreeSet::new(),
             recalling: VecDeque::new(),
+            publishers: Publishers::default(),
+            overflowed: Vec::new(),
             effects: Vec::new(),
             expiry_due: None,
             missing: None,

@@ -6,7 +6,9 @@
 //! block which is not in memory is put aside until it has been read.
 
 use super::answers::{Answers, OnFailure};
+use super::clients::Departed;
 use super::consumer::Consumer;
+use super::redrive::Redrives;
 use super::removal::Progress;
 use super::request::Request;
 use super::rows;
@@ -21,7 +23,7 @@ use crate::storage::{Batch, BlockKey, RowKey, Write};
 use crate::timers::Timers;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
-use midge_proto::api::Timestamp;
+use midge_proto::api::{DlqError, DlqKind, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -49,6 +51,10 @@ pub(super) enum Job {
     Count(StreamId, ConsumerId),
     /// Message ids are to be read.
     Recall(StreamId),
+    /// Messages have died with a consumer.
+    Bury(StreamId, ConsumerId),
+    /// Dead letters are to be sent back.
+    Redrive(u64),
 }
 
 /// Why the streams do not answer.
@@ -123,6 +129,12 @@ pub(crate) struct Streams {
     pub(super) told: Vec<StreamId>,
     /// Requests that go on in the next turn.
     pub(super) again: Vec<Request>,
+    /// Consumers with messages that have died.
+    pub(super) burying: VecDeque<(StreamId, ConsumerId)>,
+    /// Redrives that are under way, and the last that were.
+    pub(super) redrives: Redrives,
+    /// Clients that went last.
+    pub(crate) departed: Departed,
     pub(crate) push_consumers: usize,
     pub(crate) interest_changed: bool,
     // Totals.
@@ -130,6 +142,11 @@ pub(crate) struct Streams {
     pub(crate) api_errors: u64,
     pub(crate) damaged_rows: u64,
     pub(crate) stored_total: u64,
+    /// Messages that streams have dropped and that should have become dead
+    /// letters, but were not taken.
+    pub(crate) overflow_lost_total: u64,
+    /// Those that became some.
+    pub(crate) overflow_total: u64,
     /// Subjects that the API listens on.
     pub(super) api_subscriptions: Vec<crate::ids::SubId>,
     pub(super) scratch: Vec<u8>,
@@ -167,12 +184,17 @@ impl Streams {
             advancing: VecDeque::new(),
             told: Vec::new(),
             again: Vec::new(),
+            burying: VecDeque::new(),
+            redrives: Redrives::default(),
+            departed: Departed::default(),
             push_consumers: 0,
             interest_changed: false,
             api_total: 0,
             api_errors: 0,
             damaged_rows: 0,
             stored_total: 0,
+            overflow_lost_total: 0,
+            overflow_total: 0,
             api_subscriptions: Vec::new(),
             scratch: Vec::new(),
         }
@@ -375,7 +397,10 @@ impl Streams {
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let is_free = self.in_flight.is_empty() && self.health == Health::Good;
         let cursors_due = self.cursors_due.filter(|_| is_free);
-        [cursors_due, self.retry_due].into_iter().flatten().min()
+        [cursors_due, self.retry_due, self.redrives.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The oldest batch has become durable: what was promised leaves, and
@@ -423,6 +448,10 @@ impl Streams {
                 }
             });
         }
+        for reply in self.redrives.stop_all("the disk has failed") {
+            let body = DlqKind::Redrive.refusal(&DlqError::Unavailable.into());
+            engine.answer(&reply, &body, out);
+        }
         self.forget_unwritten();
         // All else begins anew with what the disk holds.
         for job in jobs {
@@ -460,7 +489,7 @@ impl Streams {
     }
 
     /// Takes the removals of streams further that have some.
-    pub(super) fn advance(&mut self, engine: &mut Engine, now: Time) {
+    pub(super) fn advance<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
         for _ in 0..self.advancing.len() {
             let Some(id) = self.advancing.pop_front() else {
                 return;
@@ -481,6 +510,9 @@ impl Streams {
                 self.told.push(id);
             }
             let is_less = stream.log.messages() != messages;
+            if !stream.overflowed.is_empty() {
+                self.bury_overflow(engine, id, out);
+            }
             if is_less {
                 self.changed(id);
                 self.wake_receivers(id);
@@ -503,6 +535,7 @@ impl Streams {
             + self.loading.len()
             + self.ready.len()
             + self.advancing.len()
+            + self.burying.len()
     }
 
     /// Whether there is work that does not wait for anything.
@@ -510,6 +543,7 @@ impl Streams {
         !self.ready.is_empty()
             || !self.advancing.is_empty()
             || !self.again.is_empty()
+            || !self.burying.is_empty()
             || !self.told.is_empty()
             || self.interest_changed
     }

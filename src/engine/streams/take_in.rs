@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::ids::StreamId;
 use crate::outbox::Outbox;
 use crate::{ConnId, Time};
-use midge_proto::api::{ApiError, PersistMode, PubAck};
+use midge_proto::api::{ApiError, DlqKind, PersistMode, PubAck};
 
 /// About what a waiting PubAck takes beside the subject it goes to.
 const ANSWER_LEN: usize = 64;
@@ -31,12 +31,17 @@ impl Streams {
         match sink {
             Sink::Session(_) => true,
             Sink::Stream(id) => {
-                self.publish(engine, id, message, reply, out);
+                self.publish(engine, id, conn, message, reply, out);
                 true
             }
-            Sink::Ack => self.take_ack(engine, message, reply, now, out),
+            Sink::Ack => self.take_ack(engine, conn, message, reply, now, out),
             Sink::FlowControl => {
                 self.take_flow_answer(message.subject);
+                true
+            }
+            Sink::Maintenance if DlqKind::of_subject(message.subject).is_some() => {
+                let request = Request::new(sink, conn, message, reply);
+                self.handle(engine, request, now, out);
                 true
             }
             Sink::Maintenance => {
@@ -65,6 +70,7 @@ impl Streams {
         &mut self,
         engine: &mut Engine,
         id: StreamId,
+        conn: Option<ConnId>,
         message: Incoming<'_>,
         reply: Option<&[u8]>,
         out: &mut O,
@@ -84,7 +90,10 @@ impl Streams {
         self.stored_total += u64::from(matches!(stored, Ok(Stored::New(_))));
         let is_async = is_volatile || stream.config.persist_mode == PersistMode::Async;
         let (seq, duplicate) = match &stored {
-            Ok(Stored::New(seq)) => (seq.0, false),
+            Ok(Stored::New(seq)) => {
+                stream.publishers.add(*seq, conn);
+                (seq.0, false)
+            }
             Ok(Stored::Duplicate(seq)) => (seq.0, true),
             Err(error) => return self.refuse_publish(engine, id, error, reply, out),
         };
@@ -103,10 +112,23 @@ impl Streams {
                     .push(reply, OnFailure::PubAck, |body| ack.write(body));
             }
         }
+        // The answer waits as well.
+        let answer_len = reply.map_or(0, |reply| reply.len() + ANSWER_LEN);
+        let len = message.payload.len() + message.subject.len() + answer_len;
+        self.after_store(id, len);
+    }
+
+    /// Sees to what follows from a message that was stored: the disk, the
+    /// consumers, what has to leave for it. `len` is what waits for the disk.
+    pub(super) fn after_store(&mut self, id: StreamId, len: usize) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         if !stream.effects.is_empty() {
             self.told.push(id);
         }
         let (is_clean, has_arrived) = (!stream.is_dirty, stream.log.has_arrived());
+        let is_volatile = stream.is_volatile();
         let has_removals = stream.has_removals();
         let expires = stream.config.max_age.0 > 0 && stream.expiry_due.is_none();
         if has_removals || expires || !stream.effects.is_empty() {
@@ -115,9 +137,7 @@ impl Streams {
         if is_volatile {
             self.wake_consumers(id);
         } else {
-            // The answer waits as well.
-            let answer_len = reply.map_or(0, |reply| reply.len() + ANSWER_LEN);
-            self.stored_bytes(message.payload.len() + message.subject.len() + answer_len);
+            self.stored_bytes(len);
             if is_clean {
                 self.changed(id);
             }

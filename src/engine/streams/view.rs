@@ -196,7 +196,7 @@ impl<'a> ConsumerView<'a> {
         if consumer.pending == 0 || consumer.counting.is_some() {
             return None;
         }
-        let next = match consumer.picks.front() {
+        let next = match consumer.cursor.picks.first() {
             Some(pick) => *pick,
             None if consumer.filter.is_all() => consumer.next_seq(),
             None => return None,

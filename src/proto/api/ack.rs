@@ -13,6 +13,8 @@ pub enum Ack {
     Nak {
         /// How long to wait; nothing is no time.
         delay: Option<Nanos>,
+        /// Why, if that is said.
+        reason: Option<String>,
     },
     /// Still at it.
     Progress,
@@ -35,7 +37,7 @@ impl Ack {
             b"+WPI" => Ack::Progress,
             _ => {
                 if let Some(rest) = body.strip_prefix(b"-NAK") {
-                    Ack::Nak { delay: delay(rest) }
+                    nak(rest)
                 } else if let Some(rest) = body.strip_prefix(b"+NXT") {
                     Ack::Next(NextRequest::parse(rest))
                 } else if let Some(rest) = body.strip_prefix(b"+TERM") {
@@ -51,21 +53,30 @@ impl Ack {
     }
 }
 
-/// `{"delay":<ns>}` or `500ms`; anything else is no delay.
-fn delay(text: &[u8]) -> Option<Nanos> {
+/// `{"delay":<ns>,"reason":"<text>"}` or `500ms`; anything else says nothing.
+/// The reason is ours: others pass it over.
+fn nak(text: &[u8]) -> Ack {
     let text = text.trim_ascii();
-    if text.first() != Some(&b'{') {
-        return Nanos::parse(std::str::from_utf8(text).ok()?);
-    }
-    let mut delay = None;
-    json::read(text, Strictness::Lenient, &mut |key, value| {
-        if key == "delay" {
-            delay = Some(json::nanos(key, &value)?);
+    let (mut delay, mut reason) = (None, None);
+    if text.first() == Some(&b'{') {
+        let read = json::read(text, Strictness::Lenient, &mut |key, value| {
+            match key {
+                "delay" => delay = Some(json::nanos(key, &value)?),
+                "reason" => reason = value.as_str().map(str::to_owned),
+                _ => {}
+            }
+            Ok(Known::Yes)
+        });
+        if read.is_err() {
+            (delay, reason) = (None, None);
         }
-        Ok(Known::Yes)
-    })
-    .ok()?;
-    delay
+    } else {
+        delay = std::str::from_utf8(text).ok().and_then(Nanos::parse);
+    }
+    Ack::Nak {
+        delay,
+        reason: reason.filter(|reason| !reason.is_empty()),
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +88,7 @@ mod tests {
     fn the_words_are_known() {
         let nak = |delay: Option<i64>| Ack::Nak {
             delay: delay.map(Nanos),
+            reason: None,
         };
         let term = |reason: Option<&str>| Ack::Term {
             reason: reason.map(str::to_owned),
@@ -92,6 +104,14 @@ mod tests {
             ("-NAK {\"delay\": 1, \"x\": 2}", nak(Some(1))),
             ("-NAK 500ms", nak(Some(500_000_000))),
             ("-NAK soon", nak(None)),
+            ("-NAK {\"delay\":\"x\"}", nak(None)),
+            (
+                "-NAK {\"reason\":\"no disk\"}",
+                Ack::Nak {
+                    delay: None,
+                    reason: Some("no disk".into()),
+                },
+            ),
             ("+TERM", term(None)),
             ("+TERM bad input", term(Some("bad input"))),
             ("+NXT", Ack::Next(Ok(NextRequest::default()))),

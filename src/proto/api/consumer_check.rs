@@ -9,6 +9,7 @@ use super::consumer_config::{
 use super::error::ApiError;
 use super::metadata;
 use super::name::check_consumer_name;
+use super::options::ConsumerOptions;
 use super::stream_check::{MAX_DESCRIPTION, MAX_METADATA};
 use super::stream_config::{Retention, StreamConfig};
 use super::timestamp::Nanos;
@@ -153,6 +154,7 @@ impl ConsumerConfig {
         self.check_filters()?;
         self.check_start()?;
         sample_share(&self.sample_freq)?;
+        ConsumerOptions::read(self)?;
         self.check_retention(stream.retention)
     }
 

@@ -280,6 +280,11 @@ impl fmt::Write for Escaped<'_> {
     }
 }
 
+/// Whether this is one JSON object.
+pub fn is_object(text: &[u8]) -> bool {
+    text.first() == Some(&b'{') && serde_json::from_slice::<Value>(text).is_ok()
+}
+
 /// Whether keys nobody knows are errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strictness {

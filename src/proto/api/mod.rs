@@ -12,6 +12,8 @@ mod consumer_check;
 #[cfg(test)]
 mod consumer_check_tests;
 mod consumer_config;
+mod dead_letter;
+mod dlq;
 mod error;
 mod get_request;
 mod info;
@@ -19,6 +21,7 @@ pub mod json;
 pub mod metadata;
 mod name;
 mod next_request;
+mod options;
 mod pub_ack;
 mod requests;
 pub mod responses;
@@ -41,14 +44,17 @@ pub use consumer_config::{
     AckPolicy, ConsumerAction, ConsumerConfig, CreateConsumerRequest, DeliverPolicy,
     PriorityPolicy, ReplayPolicy,
 };
+pub use dead_letter::{Attempt, DeadLetter, Ended, midge_header, original_header};
+pub use dlq::{DLQ_STREAM, DlqAction, DlqError, DlqFilter, DlqKind, DlqRequest};
 pub use error::ApiError;
 pub use get_request::{DirectGetError, GetRequest};
 pub use info::{
     AccountInfo, AccountLimits, ConsumerInfo, LostMessages, SequenceInfo, StreamInfo, StreamState,
 };
-pub use json::JsonWriter;
+pub use json::{JsonWriter, is_object};
 pub use name::{MAX_NAME, check_consumer_name, check_stream_name, is_valid_name};
 pub use next_request::NextRequest;
+pub use options::{Breaker, ConsumerOptions, DeadLetters, OrderKey, keeps_overflow};
 pub use pub_ack::PubAck;
 pub use requests::{
     ConsumerPageRequest, DeleteMessageRequest, PageRequest, PauseRequest, PurgeRequest,

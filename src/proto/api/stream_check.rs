@@ -165,6 +165,7 @@ impl StreamConfig {
                 "stream metadata exceeds maximum size of 131072 bytes",
             ));
         }
+        super::options::keeps_overflow(self)?;
         if self.allow_msg_ttl && pedantic {
             return Err(ApiError::pedantic("allow_msg_ttl is not supported"));
         }

@@ -1,0 +1,413 @@
+//! Burying messages that have died with a consumer.
+//!
+//! A dead letter is a copy of the message in another stream. It is appended,
+//! and the consumer steps past the message, in the same turn and so in the
+//! same batch: after any crash there is both or neither. If the letter cannot
+//! be stored the message stays pending with its consumer, and it is tried
+//! again.
+
+use super::answers::OnFailure;
+use super::attempts::ATTEMPTS_MAX;
+use super::block::Record;
+use super::deaths::{Cause, Death};
+use super::effects::{Effects, Note};
+use super::intake::{HEADER_LEN_MAX, Incoming};
+use super::log_read::NeedBlock;
+use super::position::Cursor;
+use super::streams::{Health, Job, Streams};
+use crate::Time;
+use crate::engine::Engine;
+use crate::feed::Outgoing;
+use crate::ids::{ConsumerId, StreamId};
+use crate::outbox::Outbox;
+use midge_proto::api::{
+    ApiError, Attempt, DLQ_STREAM, DeadLetter, DeadLetters, StreamConfig, midge_header,
+    original_header,
+};
+use midge_proto::headers::{HeaderBlock, HeaderWriter};
+
+/// Messages of one consumer that are buried before others have their turn:
+/// as many as it delivers in one.
+const BURIALS_MAX: usize = 512;
+
+/// A letter cannot be stored: it is tried again after this.
+const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What dead letters go to: this, the stream, the consumer, the subject.
+const DLQ_PREFIX: &[u8] = b"$DLQ.";
+
+/// Stands for the consumer where a stream has dropped a message that none was
+/// to have.
+const NO_CONSUMER: &str = "_";
+
+/// Why a message is not buried yet.
+enum Unburied {
+    Need(NeedBlock),
+    Refused,
+}
+
+impl From<NeedBlock> for Unburied {
+    fn from(need: NeedBlock) -> Self {
+        Unburied::Need(need)
+    }
+}
+
+impl Streams {
+    /// Buries messages that have died with a consumer, a bounded number.
+    pub(super) fn bury<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream: StreamId,
+        id: ConsumerId,
+        now: Time,
+        out: &mut O,
+    ) {
+        for _ in 0..BURIALS_MAX {
+            let Some(consumer) = self.consumer_mut(stream, id) else {
+                return;
+            };
+            if consumer.deaths.is_waiting {
+                return;
+            }
+            let Some(death) = consumer.dying.pop_front() else {
+                return;
+            };
+            if self.is_congested() {
+                self.die_later(stream, id, death);
+                return self.wait_for_commit(Job::Bury(stream, id));
+            }
+            match self.bury_one(engine, stream, id, &death, now, out) {
+                Ok(()) => {
+                    if let Some(reply) = death.reply {
+                        self.answer(&reply, OnFailure::Silence, |_| {});
+                    }
+                }
+                Err(Unburied::Need(need)) => {
+                    self.die_later(stream, id, death);
+                    return self.park(need, Job::Bury(stream, id));
+                }
+                Err(Unburied::Refused) => {
+                    self.die_later(stream, id, death);
+                    if let Some(consumer) = self.consumer_mut(stream, id) {
+                        consumer.deaths.refused_total += 1;
+                    }
+                    self.failed_jobs.push(Job::Bury(stream, id));
+                    self.retry_due.get_or_insert(now + RETRY_PAUSE);
+                    return;
+                }
+            }
+        }
+        if !self.burying.contains(&(stream, id)) {
+            self.burying.push_back((stream, id));
+        }
+    }
+
+    /// A death has to wait for a job, and those behind it.
+    fn die_later(&mut self, stream: StreamId, id: ConsumerId, death: Death) {
+        if let Some(consumer) = self.consumer_mut(stream, id) {
+            consumer.dying.push_front(death);
+            consumer.deaths.is_waiting = true;
+        }
+    }
+
+    /// What a death has waited for is there.
+    pub(super) fn bury_again<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream: StreamId,
+        id: ConsumerId,
+        now: Time,
+        out: &mut O,
+    ) {
+        if let Some(consumer) = self.consumer_mut(stream, id) {
+            consumer.deaths.is_waiting = false;
+            self.bury(engine, stream, id, now, out);
+        }
+    }
+
+    /// The store is open again: the jobs of streams in memory were dropped.
+    pub(super) fn bury_all_again(&mut self) {
+        for stream in self.streams.values_mut() {
+            for consumer in stream.consumers.values_mut() {
+                if !consumer.dying.is_empty() {
+                    consumer.deaths.is_waiting = false;
+                    self.burying.push_back((stream.id, consumer.id));
+                }
+            }
+        }
+    }
+
+    fn bury_one<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        id: ConsumerId,
+        death: &Death,
+        now: Time,
+        out: &mut O,
+    ) -> Result<(), Unburied> {
+        let wall = self.wall;
+        let Some(stream) = self.streams.get(&stream_id) else {
+            return Ok(());
+        };
+        let Some(consumer) = stream.consumers.get(&id) else {
+            return Ok(());
+        };
+        let cursor = &consumer.cursor;
+        let is_open = cursor.unacked.contains_key(&death.seq)
+            || (death.is_ahead && !cursor.ahead.contains(&death.seq));
+        if !is_open {
+            return Ok(());
+        }
+        let Some(record) = stream.log.get(death.seq)? else {
+            // It is gone, or damaged: that was told where it was found.
+            self.step_past(engine, stream_id, id, death, None, now, out);
+            return Ok(());
+        };
+        if death.is_ahead && !consumer.filter.matches(record.subject) {
+            // It will not be delivered.
+            return Ok(());
+        }
+        if !consumer.has_room_to_park() {
+            return Err(Unburied::Refused);
+        }
+        let reason = match &death.cause {
+            Cause::MaxDeliver => "max_deliver".to_owned(),
+            Cause::Terminated { reason, .. } if reason.is_empty() => "terminated".to_owned(),
+            Cause::Terminated { reason, .. } => told_reason(reason),
+        };
+        let deliveries = match &death.cause {
+            Cause::Terminated { deliveries, .. } if death.is_ahead => *deliveries,
+            _ => cursor.deliveries(death.seq),
+        };
+        let letter = DeadLetter {
+            stream: stream.name(),
+            consumer: consumer.name(),
+            subject: record.subject,
+            source_seq: death.seq.0,
+            deliveries: u64::from(deliveries),
+            reason: &reason,
+            redrives: redrives_of(&record, cursor),
+        };
+        let lookahead = consumer.lookahead.as_ref();
+        let key = lookahead.and_then(|lookahead| lookahead.key_of(&record));
+        let attempts: Vec<&Attempt> = cursor.attempts.of(death.seq).collect();
+        let (payload, header_len) = copy_of(&record, &letter, &attempts);
+        let was_sent_back = letter.redrives > 0;
+        let subject = match &consumer.options.dead_letters {
+            DeadLetters::To(subject) => Some(subject.clone().into_bytes()),
+            DeadLetters::Kept | DeadLetters::Off => None,
+        };
+        let kept = subject_of(&letter);
+        let target = subject
+            .as_deref()
+            .and_then(|subject| Some((engine.account.stream_on(subject)?, subject)));
+        let (target, subject) = match target {
+            Some(target) => target,
+            None => (self.dlq_for(engine, &kept, out).ok_or(Unburied::Refused)?, &kept[..]),
+        };
+        if target == stream_id {
+            // It lies among the dead already, and stays there.
+            if let Some(consumer) = self.consumer_mut(stream_id, id) {
+                let mut effects = Effects::default();
+                consumer.laid_down(death, wall, &mut effects);
+                self.cursor_changed(stream_id, now);
+                self.carry_out(engine, stream_id, id, effects, now, out);
+            }
+            return Ok(());
+        }
+        let message = Incoming {
+            subject,
+            payload: &payload,
+            header_len,
+        };
+        self.store_letter(engine, target, message, out)
+            .map_err(|_| Unburied::Refused)?;
+        if was_sent_back {
+            self.died_again(stream_id, id);
+        }
+        self.step_past(engine, stream_id, id, death, key, now, out);
+        Ok(())
+    }
+
+    /// Appends a dead letter to a stream, and shows it to those who listen.
+    pub(super) fn store_letter<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        target: StreamId,
+        message: Incoming<'_>,
+        out: &mut O,
+    ) -> Result<(), ApiError> {
+        let wall = self.wall;
+        let health = self.health;
+        let stream = self.streams.get_mut(&target);
+        let stream = stream.ok_or(ApiError::STREAM_NOT_FOUND)?;
+        if health != Health::Good && !stream.is_volatile() {
+            return Err(ApiError::CLUSTER_NOT_AVAIL);
+        }
+        stream.store_copy(message, wall)?;
+        self.stored_total += 1;
+        self.after_store(target, message.subject.len() + message.payload.len());
+        let shown = Outgoing {
+            subject: message.subject,
+            reply: None,
+            payload: message.payload,
+            header_len: message.header_len,
+        };
+        engine.show(shown, out);
+        Ok(())
+    }
+
+    /// The consumer is through with a message that is buried.
+    #[allow(clippy::too_many_arguments)] // The death and the world, once.
+    fn step_past<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream_id: StreamId,
+        id: ConsumerId,
+        death: &Death,
+        key: Option<u64>,
+        now: Time,
+        out: &mut O,
+    ) {
+        let wall = self.wall;
+        let Some(consumer) = self.consumer_mut(stream_id, id) else {
+            return;
+        };
+        let deliveries = consumer.cursor.deliveries(death.seq);
+        let trips = consumer.died(death, key, wall);
+        let note = match &death.cause {
+            Cause::MaxDeliver => Note::MaxDeliveries {
+                seq: death.seq,
+                deliveries,
+            },
+            Cause::Terminated {
+                delivery,
+                deliveries,
+                reason,
+            } => Note::Terminated {
+                delivery: *delivery,
+                seq: death.seq,
+                deliveries: *deliveries,
+                reason: reason.clone(),
+            },
+        };
+        let effects = Effects {
+            notes: vec![note],
+            settled: vec![death.seq],
+            ..Effects::default()
+        };
+        // With the letter, not some time later.
+        self.changed(stream_id);
+        self.carry_out(engine, stream_id, id, effects, now, out);
+        if trips {
+            self.tell_tripped(engine, stream_id, id, now, out);
+        }
+        // There is room for others now, and its key is free.
+        self.make_ready(stream_id, id);
+    }
+
+    /// The stream that keeps a dead letter with this subject; made if there
+    /// is none. `None` if there can be none.
+    pub(super) fn dlq_for<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        subject: &[u8],
+        out: &mut O,
+    ) -> Option<StreamId> {
+        if let Some(id) = engine.account.stream_on(subject) {
+            return Some(id);
+        }
+        // Somebody's stream of this name is meant for it as well.
+        if let Some(id) = self.id_of(DLQ_STREAM) {
+            return Some(id);
+        }
+        if self.health != Health::Good {
+            return None;
+        }
+        let mut config = StreamConfig {
+            name: DLQ_STREAM.to_owned(),
+            description: "messages that could not be processed".to_owned(),
+            subjects: vec!["$DLQ.>".to_owned()],
+            allow_direct: true,
+            ..StreamConfig::default()
+        };
+        config.check(false).ok()?;
+        Some(self.open_stream(engine, config, out))
+    }
+}
+
+/// How often a message was sent back from among the dead: to the consumer,
+/// or to its subject, which it tells itself.
+fn redrives_of(record: &Record<'_>, cursor: &Cursor) -> u64 {
+    if let Some(redrives) = cursor.redrives.get(&record.seq) {
+        return u64::from(*redrives);
+    }
+    let told = HeaderBlock::new(record.header()).get(midge_header::REDRIVES);
+    told.and_then(super::expectations::number).unwrap_or(0)
+}
+
+/// `$DLQ.<stream>.<consumer>.<subject>`
+pub(super) fn subject_of(letter: &DeadLetter<'_>) -> Vec<u8> {
+    let consumer = if letter.consumer.is_empty() {
+        NO_CONSUMER
+    } else {
+        letter.consumer
+    };
+    let mut subject = DLQ_PREFIX.to_vec();
+    for part in [letter.stream.as_bytes(), consumer.as_bytes()] {
+        subject.extend_from_slice(part);
+        subject.push(b'.');
+    }
+    subject.extend_from_slice(letter.subject);
+    subject
+}
+
+/// A reason as it stands in a header: one line, and not longer than is kept.
+fn told_reason(reason: &str) -> String {
+    let end = reason.floor_char_boundary(super::attempts::REASON_LEN_MAX);
+    let line: String = reason[..end]
+        .chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect();
+    format!("terminated: {line}")
+}
+
+/// The letter: the message with what is known of its end. Returns the length
+/// of its header block too.
+pub(super) fn copy_of(
+    record: &Record<'_>,
+    letter: &DeadLetter<'_>,
+    attempts: &[&Attempt],
+) -> (Vec<u8>, usize) {
+    debug_assert!(attempts.len() <= ATTEMPTS_MAX);
+    let mut original = std::borrow::Cow::Borrowed(record.header());
+    if memchr::memmem::find(&original, midge_header::PREFIX).is_some() {
+        // It was a dead letter before, in another stream.
+        original = original_header(&original).into();
+    }
+    let mut payload = Vec::with_capacity(record.payload.len() + 512);
+    let write = |payload: &mut Vec<u8>, original: Option<&[u8]>, attempts: &[&Attempt]| {
+        payload.clear();
+        let mut writer = letter.write_headers(HeaderWriter::from_block(payload, original.unwrap_or_default()));
+        for attempt in attempts {
+            writer = attempt.write_header(writer);
+        }
+        if original.is_none() {
+            writer = writer.header(midge_header::HEADERS_DROPPED, b"true");
+        }
+        writer.finish();
+    };
+    write(&mut payload, Some(&original), attempts);
+    // The longest header block leaves no room for more: what is ours goes
+    // first, but not the facts.
+    if payload.len() > HEADER_LEN_MAX {
+        write(&mut payload, Some(&original), &[]);
+    }
+    if payload.len() > HEADER_LEN_MAX {
+        write(&mut payload, None, &[]);
+    }
+    let header_len = payload.len();
+    payload.extend_from_slice(record.body());
+    (payload, header_len)
+}
