@@ -152,10 +152,12 @@ impl Account {
     pub(crate) fn stream_on(&mut self, subject: &[u8]) -> Option<crate::StreamId> {
         let Matched { nodes, trie, subs } = self.find(subject);
         let plain = nodes.iter().flat_map(|node| trie.plain(*node));
-        plain.map(|id| subs[id.index()].sink).find_map(|sink| match sink {
-            Sink::Stream(id) => Some(id),
-            _ => None,
-        })
+        plain
+            .map(|id| subs[id.index()].sink)
+            .find_map(|sink| match sink {
+                Sink::Stream(id) => Some(id),
+                _ => None,
+            })
     }
 
     /// The filter of a subscription.

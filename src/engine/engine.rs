@@ -209,6 +209,11 @@ impl Engine {
             Command::Help => self.help(conn, out),
             Command::Send { subject, text } => self.send(now, conn, subject, text, out),
             Command::Ask { subject, text } => self.ask(now, conn, subject, text, out),
+            Command::Why {
+                stream,
+                seq,
+                consumer,
+            } => self.ask_why(now, conn, (stream, seq, consumer), out),
         }
     }
 

@@ -8,6 +8,7 @@
 use crate::engine::{Engine, Flow, Recovery};
 use crate::outbox::{CloseReason, Outbox};
 use crate::{ConnId, Time};
+use midge_proto::api::JsonWriter;
 use midge_proto::{Fault, ParseError, Verb, WireError};
 
 /// Mistyped lines before the connection is closed after all: by then it is
@@ -18,12 +19,16 @@ const MISTAKES_MAX: u32 = 32;
 /// forgotten for the next.
 const QUESTIONS_MAX: u64 = 16;
 
+/// Where questions about stored messages go.
+const WHY: &[u8] = b"$MIDGE.API.WHY";
+
 const HELP: &str = "\
 what you can type here:\r
   SUB <subject> <id>           listen; * stands for one word, > for the rest: SUB greet.> 1\r
   UNSUB <id>                   stop listening\r
   SEND <subject> <text>        publish a line of text: SEND greet.joe hello there\r
   ASK <subject> <text>         send a request and show the answer\r
+  WHY <stream> <seq> [consumer]  what became of a stored message\r
   PUB <subject> [reply] <n>    publish n bytes, which follow on the next line (ends in CR LF)\r
   SUB <subject> <queue> <id>   share the messages with others of the same queue\r
   CONNECT {\"verbose\":false}    no more +OK; with \"user\" and \"pass\" to log in\r
@@ -101,6 +106,28 @@ impl Engine {
             Flow::Continue => self.confirm(conn, out),
             Flow::Stall | Flow::Hold | Flow::Closed => flow,
         }
+    }
+
+    /// A question about a stored message: a request like any other.
+    pub(crate) fn ask_why<O: Outbox>(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        (stream, seq, consumer): (&[u8], u64, &[u8]),
+        out: &mut O,
+    ) -> Flow {
+        if !self.has_streams() {
+            self.mark_person(conn);
+            return self.refuse(conn, WireError::Hint("no streams are kept here"), out);
+        }
+        let mut json = JsonWriter::new();
+        json.open_object();
+        json.string_field("stream", &String::from_utf8_lossy(stream));
+        json.uint_field("seq", seq);
+        json.string_field("consumer", &String::from_utf8_lossy(consumer));
+        json.flag("text", true);
+        json.close_object();
+        self.ask(now, conn, WHY, &json.into_bytes(), out)
     }
 
     /// What is wrong with the arguments of SEND or ASK.
@@ -203,6 +230,9 @@ fn hint(fault: Fault) -> Option<&'static str> {
         }
         Fault::Arguments(Verb::Ask) => {
             "ASK takes <subject> <text>, for example: ASK time.now please"
+        }
+        Fault::Arguments(Verb::Why) => {
+            "WHY takes <stream> <sequence> [consumer], for example: WHY ORDERS 7"
         }
         Fault::Arguments(Verb::Connect) => {
             "CONNECT takes a JSON object, for example: CONNECT {\"verbose\":false}"

@@ -79,4 +79,14 @@ pub struct StreamsTotals {
     pub api_errors: u64,
     /// Messages stored since the start.
     pub stored_total: u64,
+    /// Dead letters now, in the stream that keeps them unless another is
+    /// named.
+    pub dead_letters: u64,
+    /// Dead letters sent back since the start.
+    pub redriven_total: u64,
+    /// Messages that streams have dropped since the start and that became
+    /// dead letters.
+    pub overflow_total: u64,
+    /// Those that should have, and could not be stored.
+    pub overflow_lost_total: u64,
 }

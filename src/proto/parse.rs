@@ -84,6 +84,15 @@ pub enum Command<'a> {
         /// The rest of the line.
         text: &'a [u8],
     },
+    /// `WHY <stream> <seq> [consumer]`: what became of a message.
+    Why {
+        /// The stream's name, not yet validated.
+        stream: &'a [u8],
+        /// The sequence.
+        seq: u64,
+        /// The consumer that is asked about; all if none is named.
+        consumer: &'a [u8],
+    },
 }
 
 /// A message on its way in.
@@ -150,6 +159,7 @@ pub enum Verb {
     Info,
     Send,
     Ask,
+    Why,
 }
 
 /// What is wrong with the input.
@@ -230,7 +240,7 @@ enum Shape {
     Error,
 }
 
-const VERBS: [(&[u8], Shape); 13] = [
+const VERBS: [(&[u8], Shape); 14] = [
     (b"PUB", Shape::Argument(Verb::Pub)),
     (b"HPUB", Shape::Argument(Verb::Hpub)),
     (b"SUB", Shape::Argument(Verb::Sub)),
@@ -244,6 +254,7 @@ const VERBS: [(&[u8], Shape); 13] = [
     (b"HELP", Shape::Loose(Command::Help)),
     (b"SEND", Shape::Argument(Verb::Send)),
     (b"ASK", Shape::Argument(Verb::Ask)),
+    (b"WHY", Shape::Argument(Verb::Why)),
 ];
 
 /// The error for a line that starts with no verb. The line end is looked for
@@ -367,6 +378,7 @@ fn parse_line<'a>(
         Verb::Unsub => unsubscribe(arg),
         Verb::Send => text_message(arg).map(|(subject, text)| Command::Send { subject, text }),
         Verb::Ask => text_message(arg).map(|(subject, text)| Command::Ask { subject, text }),
+        Verb::Why => why(arg),
         Verb::Connect | Verb::Info | Verb::Pub | Verb::Hpub => None,
     };
     match command {
@@ -408,6 +420,18 @@ fn unsubscribe(arg: &[u8]) -> Option<Command<'_>> {
     // A maximum that is no number means "now", as with nats-server.
     let max = max.and_then(size).unwrap_or(0) as u64;
     Some(Command::Unsubscribe { sid, max })
+}
+
+fn why(arg: &[u8]) -> Option<Command<'_>> {
+    let mut words = arg.split(|b| is_blank(*b)).filter(|word| !word.is_empty());
+    let (stream, seq) = (words.next()?, words.next()?);
+    let seq = std::str::from_utf8(seq).ok()?.parse().ok()?;
+    let consumer = words.next().unwrap_or_default();
+    words.next().is_none().then_some(Command::Why {
+        stream,
+        seq,
+        consumer,
+    })
 }
 
 /// Splits `<subject> <text…>`; the text keeps its inner blanks and may be empty.

@@ -45,6 +45,8 @@ mod jsz;
 mod lame_duck;
 mod metrics;
 #[cfg(feature = "streams")]
+mod metrics_dead_letters;
+#[cfg(feature = "streams")]
 mod metrics_streams;
 mod monitor;
 #[cfg(feature = "streams")]

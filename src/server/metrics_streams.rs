@@ -5,6 +5,7 @@
 //! are. All comes from memory; the page is made on the event loop.
 
 use crate::metrics::{Page, escape};
+use crate::metrics_dead_letters;
 use crate::monitor::View;
 use midge_engine::{ConsumerView, StreamView, StreamsTotals};
 use midge_proto::api::{ConsumerInfo, StreamState};
@@ -16,7 +17,7 @@ use std::time::Duration;
 const STREAMS_MAX: usize = 1000;
 
 /// Consumers with series of their own, the first by stream and name.
-const CONSUMERS_MAX: usize = 1000;
+pub(crate) const CONSUMERS_MAX: usize = 1000;
 
 pub(crate) fn about_streams(view: &View<'_>, page: &mut Page) {
     let (Some(streams), Some(totals)) = (view.engine.streams(), view.engine.streams_totals())
@@ -24,6 +25,7 @@ pub(crate) fn about_streams(view: &View<'_>, page: &mut Page) {
         return;
     };
     about_all(&totals, page);
+    let streams_view = streams;
     let streams = streams.by_name(0, STREAMS_MAX);
     let consumers: Vec<Shown<'_>> = streams
         .iter()
@@ -33,6 +35,7 @@ pub(crate) fn about_streams(view: &View<'_>, page: &mut Page) {
         .collect();
     about_each_stream(&streams, page);
     about_each_consumer(&consumers, page);
+    metrics_dead_letters::about(streams_view, &totals, &consumers, page);
     if let Some(disk) = view.disk {
         about_store(&disk.stats(), page);
     }
@@ -103,10 +106,10 @@ fn about_each_stream(streams: &[StreamView<'_>], page: &mut Page) {
 }
 
 /// A consumer on the page.
-struct Shown<'a> {
-    labels: String,
-    consumer: ConsumerView<'a>,
-    info: ConsumerInfo<'a>,
+pub(crate) struct Shown<'a> {
+    pub(crate) labels: String,
+    pub(crate) consumer: ConsumerView<'a>,
+    pub(crate) info: ConsumerInfo<'a>,
 }
 
 impl<'a> Shown<'a> {
@@ -195,7 +198,7 @@ fn about_each_consumer(consumers: &[Shown<'_>], page: &mut Page) {
 
 /// Begins a family with a series for each of the first so many; returns its
 /// name.
-fn family(page: &mut Page, of: &str, name: &str, what: &str, max: usize) -> String {
+pub(crate) fn family(page: &mut Page, of: &str, name: &str, what: &str, max: usize) -> String {
     let name = format!("midge_{of}_{name}");
     let kind = if name.ends_with("_total") {
         "counter"

@@ -8,10 +8,10 @@ use super::effects::{Effects, Note};
 use super::intake::Incoming;
 use super::pull_request::PullRequest;
 use super::streams::{Health, Streams};
-use crate::{ConnId, Time};
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
+use crate::{ConnId, Time};
 use midge_proto::api::{Ack, AckSubject, Ended, FlowControlSubject, NextRequest, Timestamp};
 
 /// What an ack leads to outside its consumer.
@@ -74,7 +74,14 @@ impl Consumer {
                 let reason = reason.unwrap_or_default();
                 applied.wakes = true;
                 if self.buries() && self.options.on_term && self.cursor.unacked.contains_key(&seq) {
-                    self.attempted(seq, Ended::Terminated, &reason, acker.conn, wall, acker.clients);
+                    self.attempted(
+                        seq,
+                        Ended::Terminated,
+                        &reason,
+                        acker.conn,
+                        wall,
+                        acker.clients,
+                    );
                     let deliveries = self.cursor.deliveries(seq);
                     let cause = Cause::Terminated {
                         delivery,

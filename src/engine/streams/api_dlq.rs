@@ -3,11 +3,11 @@
 //! A walk over the letters looks at so many in a turn, and waits for a block
 //! where one is missing; what it has found until then it keeps.
 
+use super::answers::OnFailure;
 use super::filter::Filter;
 use super::log_read::Search;
 use super::request::{Answered, Held, Outcome, Progress, Request};
 use super::streams::{Health, Streams};
-use super::answers::OnFailure;
 use crate::Time;
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, Seq, StreamId};

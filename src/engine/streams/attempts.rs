@@ -128,9 +128,15 @@ fn cost(attempt: &Attempt) -> usize {
 /// Cuts a text where a character ends.
 pub(super) fn cut(text: &mut Box<str>, len_max: usize) {
     if text.len() > len_max {
-        let end = text.floor_char_boundary(len_max);
-        *text = text[..end].into();
+        *text = start_of(text, len_max).into();
     }
+}
+
+/// As much of a text as is not longer, up to where a character ends.
+pub(super) fn start_of(text: &str, len_max: usize) -> &str {
+    let ends = (0..=len_max.min(text.len())).rev();
+    let end = ends.into_iter().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }
 
 fn text(bytes: &[u8]) -> Box<str> {

@@ -7,7 +7,7 @@
 //! again.
 
 use super::answers::OnFailure;
-use super::attempts::ATTEMPTS_MAX;
+use super::attempts::{ATTEMPTS_MAX, REASON_LEN_MAX, start_of};
 use super::block::Record;
 use super::deaths::{Cause, Death};
 use super::effects::{Effects, Note};
@@ -204,7 +204,10 @@ impl Streams {
             .and_then(|subject| Some((engine.account.stream_on(subject)?, subject)));
         let (target, subject) = match target {
             Some(target) => target,
-            None => (self.dlq_for(engine, &kept, out).ok_or(Unburied::Refused)?, &kept[..]),
+            None => (
+                self.dlq_for(engine, &kept, out).ok_or(Unburied::Refused)?,
+                &kept[..],
+            ),
         };
         if target == stream_id {
             // It lies among the dead already, and stays there.
@@ -365,8 +368,7 @@ pub(super) fn subject_of(letter: &DeadLetter<'_>) -> Vec<u8> {
 
 /// A reason as it stands in a header: one line, and not longer than is kept.
 fn told_reason(reason: &str) -> String {
-    let end = reason.floor_char_boundary(super::attempts::REASON_LEN_MAX);
-    let line: String = reason[..end]
+    let line: String = start_of(reason, REASON_LEN_MAX)
         .chars()
         .map(|char| if char.is_control() { ' ' } else { char })
         .collect();
@@ -389,7 +391,10 @@ pub(super) fn copy_of(
     let mut payload = Vec::with_capacity(record.payload.len() + 512);
     let write = |payload: &mut Vec<u8>, original: Option<&[u8]>, attempts: &[&Attempt]| {
         payload.clear();
-        let mut writer = letter.write_headers(HeaderWriter::from_block(payload, original.unwrap_or_default()));
+        let mut writer = letter.write_headers(HeaderWriter::from_block(
+            payload,
+            original.unwrap_or_default(),
+        ));
         for attempt in attempts {
             writer = attempt.write_header(writer);
         }

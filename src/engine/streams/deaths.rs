@@ -68,7 +68,8 @@ impl Consumer {
     /// Takes the options that its metadata ask for; they were checked.
     pub(super) fn configure_options(&mut self) {
         let options = ConsumerOptions::read(&self.config).unwrap_or_default();
-        let sorts = |options: &ConsumerOptions| (options.order_key.clone(), options.priority.clone());
+        let sorts =
+            |options: &ConsumerOptions| (options.order_key.clone(), options.priority.clone());
         if sorts(&options) != sorts(&self.options) {
             self.lookahead = Lookahead::new(&options);
             self.cursor.tells_freed = self.lookahead.is_some();

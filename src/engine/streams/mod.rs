@@ -7,11 +7,11 @@
 mod acks;
 mod advise;
 mod answers;
-mod attempts;
 mod api_consumers;
 mod api_dlq;
 mod api_messages;
 mod api_streams;
+mod attempts;
 mod block;
 mod breaker;
 mod bury;

@@ -65,7 +65,9 @@ impl Stream {
         let cursor = consumer.map(|consumer| &consumer.cursor);
         let out = cursor.filter(|cursor| cursor.unacked.contains_key(&seq));
         let redrives = cursor.and_then(|cursor| cursor.redrives.get(&seq));
-        let attempts = cursor.into_iter().flat_map(|cursor| cursor.attempts.of(seq));
+        let attempts = cursor
+            .into_iter()
+            .flat_map(|cursor| cursor.attempts.of(seq));
         let attempts: Vec<&Attempt> = attempts.collect();
         let letter = DeadLetter {
             stream: &self.config.name,

@@ -45,7 +45,11 @@ impl Streams {
         consumer.counting = None;
         consumer.cursor.picks.retain(|seq| log.is_live(*seq));
         let picked = consumer.cursor.picks.len() as u64;
-        let behind = consumer.cursor.picks.last().map_or(Seq(0), |last| last.next());
+        let behind = consumer
+            .cursor
+            .picks
+            .last()
+            .map_or(Seq(0), |last| last.next());
         let from = consumer.next_seq().max(behind);
         match count_by_subjects(log, &consumer.filter, from) {
             Some(count) => consumer.pending = picked + count,

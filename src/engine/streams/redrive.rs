@@ -346,7 +346,9 @@ impl Streams {
             return Ok(Err("that is no dead letter".into()));
         };
         let source_seq = Seq(letter.source_seq);
-        let redrives = u32::try_from(letter.redrives).unwrap_or(u32::MAX).saturating_add(1);
+        let redrives = u32::try_from(letter.redrives)
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
         let found = self.find_consumer(letter.stream.as_bytes(), letter.consumer.as_bytes());
         if let Some((source, consumer)) = found {
             let message = self.streams[&source].log.get(source_seq)?;

@@ -13,13 +13,17 @@ use super::streams::{Health, Streams};
 use crate::engine::Engine;
 use crate::ids::Seq;
 use crate::stats::StreamsTotals;
-use midge_proto::api::{ConsumerInfo, StreamConfig, StreamState, Timestamp};
+use midge_proto::api::{ConsumerInfo, DLQ_STREAM, StreamConfig, StreamState, Timestamp};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Unacknowledged messages of a consumer that are looked at for the oldest
 /// delivery. They are looked at in the order of their sequences, in which the
 /// oldest comes early.
 const UNACKED_LOOKS_MAX: usize = 1000;
+
+/// Subjects of dead letters up to which they are counted by consumer.
+const DLQ_SUBJECTS_MAX: usize = 10_000;
 
 /// All streams.
 #[derive(Clone, Copy)]
@@ -64,6 +68,12 @@ impl<'a> StreamsView<'a> {
             api_total: streams.api_total,
             api_errors: streams.api_errors,
             stored_total: streams.stored_total,
+            dead_letters: streams
+                .by_name(DLQ_STREAM)
+                .map_or(0, |stream| stream.log.messages()),
+            redriven_total: streams.redrives.total,
+            overflow_total: streams.overflow_total,
+            overflow_lost_total: streams.overflow_lost_total,
             ..StreamsTotals::default()
         };
         for stream in streams.streams.values() {
@@ -95,6 +105,32 @@ impl<'a> StreamsView<'a> {
         all.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         let shown = all.drain(offset.min(end)..);
         shown.map(|stream| self.view(stream)).collect()
+    }
+
+    /// How long the oldest dead letter has been dead, or one a little before
+    /// it if its block is on the disk alone.
+    pub fn oldest_dead_letter_age(self) -> Option<Duration> {
+        let log = &self.streams.by_name(DLQ_STREAM)?.log;
+        let time = log.time_in_memory(log.first())?;
+        Some(super::consumer::duration(self.streams.wall.since(time)))
+    }
+
+    /// How many dead letters there are of each consumer, by stream and name;
+    /// nothing if they have so many subjects that counting takes long.
+    pub fn dead_letters_by_consumer(self) -> BTreeMap<(String, String), u64> {
+        let mut counts = BTreeMap::new();
+        let Some(stream) = self.streams.by_name(DLQ_STREAM) else {
+            return counts;
+        };
+        if stream.log.subjects.len() > DLQ_SUBJECTS_MAX {
+            return counts;
+        }
+        for subject in stream.log.subjects.iter() {
+            let mut tokens = subject.name.split(|byte| *byte == b'.').skip(1);
+            let mut token = || String::from_utf8_lossy(tokens.next().unwrap_or_default()).into();
+            *counts.entry((token(), token())).or_insert(0) += subject.count;
+        }
+        counts
     }
 
     /// The one of this name.
@@ -177,6 +213,40 @@ impl<'a> ConsumerView<'a> {
     /// Messages acknowledged since the start.
     pub fn acked_total(self) -> u64 {
         self.consumer.acked_total
+    }
+
+    /// Messages that have died since the start: delivered as often as they
+    /// may be, and terminated.
+    pub fn dead_totals(self) -> (u64, u64) {
+        let deaths = &self.consumer.deaths;
+        (deaths.max_deliver_total, deaths.terminated_total)
+    }
+
+    /// Tries to store a dead letter since the start that were refused.
+    pub fn burials_refused_total(self) -> u64 {
+        self.consumer.deaths.refused_total
+    }
+
+    /// Dead letters that were sent back to it since the start.
+    pub fn redriven_total(self) -> u64 {
+        self.consumer.deaths.redriven_total
+    }
+
+    /// Keys that wait for a dead message.
+    pub fn parked_keys(self) -> u64 {
+        self.consumer.parked_keys() as u64
+    }
+
+    /// Messages that it has looked at and that wait for their key or for
+    /// their turn.
+    pub fn held(self) -> u64 {
+        let lookahead = self.consumer.lookahead.as_ref();
+        lookahead.map_or(0, |lookahead| lookahead.held() as u64)
+    }
+
+    /// Whether its breaker has paused it.
+    pub fn is_tripped(self) -> bool {
+        self.consumer.is_tripped(self.wall)
     }
 
     /// How long ago the oldest delivery was that is not acknowledged, if

@@ -138,7 +138,11 @@ impl Part<'_> {
         let _ = write!(text, "{}: {state}", self.consumer.name());
         if let Some(unacked) = cursor.unacked.get(&self.seq) {
             let deliveries = cursor.deliveries(self.seq);
-            let _ = write!(text, ", {deliveries} deliveries, the last {}", unacked.delivered_at);
+            let _ = write!(
+                text,
+                ", {deliveries} deliveries, the last {}",
+                unacked.delivered_at
+            );
             if let Some(conn) = unacked.to {
                 let (id, name) = self.clients.who(conn);
                 let _ = write!(text, " to {}", client(name, id));
@@ -204,7 +208,9 @@ impl Stream {
         Ok(Facts {
             state,
             subject: record.as_ref().map(|record| record.subject.to_vec()),
-            time: record.as_ref().map_or(Timestamp::UNSET, |record| record.time),
+            time: record
+                .as_ref()
+                .map_or(Timestamp::UNSET, |record| record.time),
             size: record.map_or(0, |record| record.payload.len()),
         })
     }

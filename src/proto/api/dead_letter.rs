@@ -256,7 +256,9 @@ mod tests {
         assert!(block_of.is_valid());
         assert_eq!(DeadLetter::read(&block), Some(LETTER));
         assert_eq!(original_header(&block), original);
-        let told = block_of.get(midge_header::ATTEMPT).map(String::from_utf8_lossy);
+        let told = block_of
+            .get(midge_header::ATTEMPT)
+            .map(String::from_utf8_lossy);
         assert_eq!(
             told.as_deref(),
             Some(
@@ -275,7 +277,11 @@ mod tests {
 
     #[test]
     fn other_messages_are_no_letters() {
-        for block in ["", "NATS/1.0\r\n\r\n", "NATS/1.0\r\nMidge-Stream: S\r\n\r\n"] {
+        for block in [
+            "",
+            "NATS/1.0\r\n\r\n",
+            "NATS/1.0\r\nMidge-Stream: S\r\n\r\n",
+        ] {
             assert_eq!(DeadLetter::read(block.as_bytes()), None, "{block}");
         }
     }

@@ -228,11 +228,13 @@ fn breaker(text: &str) -> Option<Breaker> {
         2 => Some(span()?),
         _ => return None,
     };
-    (1..=BREAKER_DEATHS_MAX).contains(&deaths).then_some(Breaker {
-        deaths,
-        within,
-        pause,
-    })
+    (1..=BREAKER_DEATHS_MAX)
+        .contains(&deaths)
+        .then_some(Breaker {
+            deaths,
+            within,
+            pause,
+        })
 }
 
 fn order_key(text: &str) -> Option<OrderKey> {
@@ -250,7 +252,9 @@ fn header(text: &str) -> Option<String> {
     let name = text.strip_prefix("header:")?;
     let is_name = !name.is_empty()
         && name.len() <= HEADER_NAME_MAX
-        && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b':');
     is_name.then(|| name.to_owned())
 }
 
@@ -311,7 +315,10 @@ mod tests {
         let key = |text: &str| read(&[("order_key", text)]).map(|o| o.order_key);
         assert_eq!(key("subject"), Ok(Some(OrderKey::Subject)));
         assert_eq!(key("token:2"), Ok(Some(OrderKey::Token(2))));
-        assert_eq!(key("header:Order"), Ok(Some(OrderKey::Header("Order".into()))));
+        assert_eq!(
+            key("header:Order"),
+            Ok(Some(OrderKey::Header("Order".into())))
+        );
         let level = read(&[("priority", "header:P")]).map(|o| o.priority);
         assert_eq!(level, Ok(Some("P".into())));
     }
