@@ -112,9 +112,16 @@ impl Consumer {
         let Some(unacked) = self.cursor.unacked.get(&seq) else {
             return;
         };
+        let number = self.cursor.deliveries(seq);
+        let last = self.cursor.attempts.of(seq).last();
+        let is_told = last.is_some_and(|last| last.number == number);
+        if is_told && ended != Ended::Terminated {
+            // It was refused, and has waited for its time since.
+            return;
+        }
         let (client_id, client) = to.or(unacked.to).map_or((0, ""), |conn| clients.who(conn));
         let attempt = Attempt {
-            number: self.cursor.deliveries(seq),
+            number,
             time: unacked.delivered_at,
             after: wall.since(unacked.delivered_at),
             ended,
