@@ -8,6 +8,8 @@ mod auth;
 #[cfg(feature = "streams")]
 mod crashes;
 #[cfg(feature = "streams")]
+mod crashes_dead;
+#[cfg(feature = "streams")]
 mod dead_letters;
 mod engine_clock;
 mod floods;
