@@ -57,6 +57,10 @@ pub(crate) struct Deaths {
     tripped_until: Option<Timestamp>,
 }
 
+/// Messages that may be dying when one of them is terminated once more: who
+/// repeats itself then gets no answer, which would have to be kept.
+const DYING_MAX: usize = 4096;
+
 /// Keys that a consumer can have parked: they are written with its cursor,
 /// a dozen bytes each. When there are more, messages do not die any more.
 const PARKED_MAX: usize = 4096;
@@ -153,10 +157,11 @@ impl Consumer {
         let Some(unacked) = self.cursor.unacked.get_mut(&seq) else {
             return;
         };
-        if !unacked.is_dying {
-            unacked.is_dying = true;
-            unacked.is_queued = true;
+        if unacked.is_dying && (reply.is_none() || self.dying.len() >= DYING_MAX) {
+            return;
         }
+        unacked.is_dying = true;
+        unacked.is_queued = true;
         self.dying.push_back(Death {
             seq,
             cause,
