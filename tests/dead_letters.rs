@@ -481,6 +481,8 @@ fn an_outage_does_not_empty_a_queue_into_the_dead() {
     assert_eq!(client.next_now("Q", "w"), None, "it is paused");
     assert_eq!(client.api("CONSUMER.INFO.Q.w", "")["paused"], true);
     assert_eq!(client.state("DLQ")["messages"], 4);
+    // What is on the disk is this and all before it.
+    client.store("q.b", "after");
     End::Killed.bring(server);
     let server = dir.serve();
     let mut client = server.client();
