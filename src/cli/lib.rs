@@ -1,4 +1,8 @@
 //! From the command line to what it asks for.
+//!
+//! Owns the words of the `midge` command: its options, what is printed, exit
+//! codes. It is a package of its own so that it can be built for size; what it
+//! calls is built for speed.
 
 mod logging;
 mod serve;
@@ -38,7 +42,7 @@ enum Command {
 }
 
 /// Runs what the arguments ask for; the first of them is the program's name.
-pub(crate) fn run(args: Vec<String>) -> ExitCode {
+pub fn run(args: Vec<String>) -> ExitCode {
     let mut args: Vec<&str> = args.iter().map(String::as_str).skip(1).collect();
     match args.first() {
         Some(&("--version" | "-V" | "-v")) => {
