@@ -4,11 +4,27 @@
 //! codes. It is a package of its own so that it can be built for size; what it
 //! calls is built for speed.
 
+#[cfg(feature = "streams")]
+mod age;
+#[cfg(feature = "streams")]
+mod dlq;
 mod logging;
+#[cfg(feature = "streams")]
+mod options;
+#[cfg(feature = "streams")]
+mod redrive;
+#[cfg(feature = "streams")]
+mod remote;
 mod serve;
 #[cfg(feature = "streams")]
+mod show;
+#[cfg(feature = "streams")]
 mod store;
+#[cfg(feature = "streams")]
+mod table;
 mod units;
+#[cfg(feature = "streams")]
+mod why;
 
 use argh::{EarlyExit, FromArgs};
 use std::process::ExitCode;
@@ -39,6 +55,10 @@ enum Command {
     Compact(store::Compact),
     #[cfg(feature = "streams")]
     Recover(store::Recover),
+    #[cfg(feature = "streams")]
+    Dlq(dlq::Dlq),
+    #[cfg(feature = "streams")]
+    Why(why::Why),
 }
 
 /// Runs what the arguments ask for; the first of them is the program's name.
@@ -65,6 +85,10 @@ pub fn run(args: Vec<String>) -> ExitCode {
             Command::Compact(compact) => compact.run(),
             #[cfg(feature = "streams")]
             Command::Recover(recover) => recover.run(),
+            #[cfg(feature = "streams")]
+            Command::Dlq(dlq) => dlq.run(),
+            #[cfg(feature = "streams")]
+            Command::Why(why) => why.run(),
         },
         Err(EarlyExit {
             output,
