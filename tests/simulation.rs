@@ -12,6 +12,7 @@ mod control;
 mod disk;
 mod faults;
 mod hear;
+mod letters;
 mod model;
 mod rng;
 mod told;

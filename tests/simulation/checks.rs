@@ -1,6 +1,7 @@
 //! What must hold when everything has come to rest.
 
 use super::client::{CONSUMERS, STREAMS};
+use super::letters::DLQ;
 use super::model::{Acks, ConsumerModel, Presence, StreamModel};
 use super::world::{CONNS, CONTROL, World};
 use crate::trace;
@@ -36,7 +37,7 @@ impl World {
         let endless = self.pulls.iter().next();
         let endless = endless.map(|(number, pull)| (number, &pull.stream, &pull.consumer));
         assert_eq!(endless, None, "a pull without an end");
-        for name in STREAMS {
+        for name in STREAMS.into_iter().chain([DLQ]) {
             self.check_stream(name);
         }
         self.durable = self.model.clone();
@@ -45,17 +46,25 @@ impl World {
 
     fn check_stream(&mut self, name: &str) {
         let subject = format!("$JS.API.STREAM.INFO.{name}");
+        let info = self.query(&subject, &Value::Null);
+        // Meanwhile it may have been made, for messages that died.
         if !self.model.streams.contains_key(name) {
-            let info = self.query(&subject, &Value::Null);
             return assert!(info.is_err(), "{name} is there");
         }
         // Time passes while messages are read: what comes of age meanwhile
         // may or may not be seen.
-        let found = self.read_all(name);
-        let wall = self.wall;
-        self.model.age(wall);
-        self.settle();
-        let info = self.query(&subject, &json!({"subjects_filter": ">"}));
+        let (mut found, mut info);
+        loop {
+            let letters = self.letters_heard;
+            found = self.read_all(name);
+            let wall = self.wall;
+            self.model.age(wall);
+            self.settle();
+            info = self.query(&subject, &json!({"subjects_filter": ">"}));
+            if letters == self.letters_heard {
+                break;
+            }
+        }
         let info = info.unwrap_or_else(|error| panic!("{name}: {error}"));
         let state = &info["state"];
         let wall = self.wall;
@@ -222,7 +231,7 @@ impl World {
             ticks += 1;
             assert!(ticks < 2000, "it does not go quiet");
         }
-        for name in STREAMS {
+        for name in STREAMS.into_iter().chain([DLQ]) {
             self.delete_stream(name);
         }
         self.settle();

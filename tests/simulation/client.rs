@@ -274,10 +274,12 @@ impl World {
             self.held.swap_remove(place)
         };
         match self.rng.below(20) {
-            0..=12 => self.acknowledge(held, "+ACK", true),
-            13 | 14 => self.acknowledge(held, "-NAK", false),
-            15 => self.acknowledge(held, "-NAK {\"delay\":300000000}", false),
-            16 => self.acknowledge(held, "+TERM", true),
+            0..=10 => self.acknowledge(held, "+ACK", true),
+            11 | 12 => self.acknowledge(held, "-NAK", false),
+            13 => self.acknowledge(held, "-NAK {\"reason\":\"no way\"}", false),
+            14 => self.acknowledge(held, "-NAK {\"delay\":300000000}", false),
+            15 => self.acknowledge(held, "+TERM", true),
+            16 => self.acknowledge(held, "+TERM it is broken", true),
             17 => self.acknowledge(held, "+WPI", false),
             _ => {}
         }
@@ -315,6 +317,7 @@ impl World {
             && let Some(stream) = self.model.streams.get_mut(&held.stream)
             && (!is_down || stream.settings.is_memory)
             && let Some(consumer) = stream.consumers.get_mut(&held.consumer)
+            && !(body.starts_with("+TERM") && consumer.terminate(held.seq))
         {
             let settled = consumer.settle(held.seq);
             for (seq, was_exhausted) in settled {

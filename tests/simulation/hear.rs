@@ -2,12 +2,15 @@
 
 use super::model::{Acks, ConsumerModel, Presence, StreamModel};
 use super::told::Word;
-use super::world::{Held, Pull, World};
+use super::world::{CONTROL, Held, LETTERS_SID, Pull, World};
 use crate::trace;
 use serde_json::Value;
 
 impl World {
     pub(super) fn hear_word(&mut self, word: Word) {
+        if word.conn == CONTROL && word.sid == LETTERS_SID {
+            return self.hear_letter(&word);
+        }
         if word.reply.starts_with("$JS.ACK.") {
             return self.hear_delivery(&word);
         }
@@ -249,6 +252,7 @@ fn check_turn(model: &StreamModel, consumer: &str, seq: u64) {
     });
     let skipped = skipped.map(|(seq, _)| seq);
     assert!(state.is_to_come(seq), "{seq} comes a second time as new");
+    assert!(!state.dead.contains(&seq), "{seq} is dead");
     assert!(!state.unacked.contains_key(&seq), "{seq} is out already");
     assert_eq!(skipped, None, "it was passed over");
     let out = state

@@ -108,6 +108,17 @@ pub(super) struct ConsumerSettings {
     pub(super) backoff_ms: Vec<i64>,
     pub(super) is_memory: bool,
     pub(super) policy: Policy,
+    pub(super) buries: Buries,
+}
+
+/// What becomes a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Buries {
+    /// What was delivered as often as it may be, or was terminated, if there
+    /// is such a limit: nothing is said about it.
+    Default,
+    Nothing,
+    Terminated,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +148,10 @@ pub(super) struct ConsumerModel {
     /// Messages were on their way out while what lay before it was counted:
     /// the engine may have counted them, until it has come to the end.
     pub(super) may_overcount: bool,
+    /// Messages that somebody has terminated, which is to end with a letter.
+    pub(super) terminated: BTreeSet<u64>,
+    /// Messages of which there is, or was, a letter.
+    pub(super) dead: BTreeSet<u64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -354,6 +369,18 @@ impl StreamModel {
     }
 }
 
+impl ConsumerSettings {
+    /// What was delivered as often as it may be becomes a letter.
+    pub(super) fn buries_exhausted(&self) -> bool {
+        self.buries == Buries::Default && self.max_deliver > 0
+    }
+
+    /// What is terminated becomes a letter.
+    pub(super) fn buries_terminated(&self) -> bool {
+        self.buries == Buries::Terminated || self.buries_exhausted()
+    }
+}
+
 impl ConsumerModel {
     pub(super) fn matches(&self, subject: &str) -> bool {
         let filters = &self.settings.filters;
@@ -363,9 +390,11 @@ impl ConsumerModel {
                 .any(|filter| midge_proto::matches(filter.as_bytes(), subject.as_bytes()))
     }
 
+    /// It was delivered as often as it may be, and that was that.
     pub(super) fn is_exhausted(&self, seq: u64) -> bool {
         let max = self.settings.max_deliver;
         max > 0
+            && !self.settings.buries_exhausted()
             && self
                 .unacked
                 .get(&seq)
@@ -383,6 +412,18 @@ impl ConsumerModel {
 
     pub(super) fn surely_wants(&self, seq: u64) -> bool {
         self.wants(seq) && !self.is_exhausted(seq) && !self.ahead.contains(&seq)
+    }
+
+    /// Somebody terminates a message. True if that is to end with a letter,
+    /// until which it is not settled.
+    pub(super) fn terminate(&mut self, seq: u64) -> bool {
+        let may_be_late = self.settings.acks == Acks::Explicit && self.is_to_come(seq);
+        let is_meant =
+            self.settings.buries_terminated() && (self.unacked.contains_key(&seq) || may_be_late);
+        if is_meant {
+            self.terminated.insert(seq);
+        }
+        is_meant
     }
 
     /// Settles what an ack means; returns it with whether it had been

@@ -18,6 +18,8 @@ use std::time::Duration;
 const STANDSTILL_MAX: u32 = 3000;
 
 pub(super) const CONTROL: usize = 0;
+/// The subscription by which that client hears of dead letters.
+pub(super) const LETTERS_SID: &str = "2";
 pub(super) const CONNS: usize = 4;
 
 pub(super) struct InFlight {
@@ -98,6 +100,7 @@ pub(super) struct World {
     pub(super) refused: Option<String>,
     last_number: u64,
     pub(super) power_cuts: u32,
+    pub(super) letters_heard: u64,
     standstill: (Duration, u32),
 }
 
@@ -147,6 +150,7 @@ impl World {
             refused: None,
             last_number: 0,
             power_cuts: 0,
+            letters_heard: 0,
             standstill: (Duration::ZERO, 0),
             rng,
         };
@@ -202,6 +206,9 @@ impl World {
                 "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true}}\r\nSUB _I.{conn}.> 1\r\n"
             ),
         );
+        if conn == CONTROL {
+            self.say(conn, &format!("SUB $DLQ.> {LETTERS_SID}\r\n"));
+        }
     }
 
     /// A client hangs up: it will hear no answers.
