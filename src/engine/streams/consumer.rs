@@ -255,7 +255,7 @@ impl Consumer {
             self.is_dirty = true;
         }
         self.cursor.ahead.remove(&seq);
-        if self.cursor.picks.remove(&seq) {
+        if self.cursor.drop_pick(seq) {
             self.is_dirty = true;
             if let Some(lookahead) = &mut self.lookahead {
                 lookahead.removed(seq, &self.cursor);
