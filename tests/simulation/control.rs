@@ -484,13 +484,14 @@ fn start(stream: &StreamModel, incarnation: u64, settings: ConsumerSettings) -> 
         incarnation,
         settings,
         passed: 0,
-        picks: Vec::new(),
+        picks: BTreeSet::new(),
         deliveries: 0,
         unacked: BTreeMap::new(),
         ahead: BTreeSet::new(),
         may_overcount: !stream.is_exact(),
         terminated: BTreeSet::new(),
         dead: BTreeSet::new(),
+        redriven: BTreeSet::new(),
     };
     let meant: Vec<(u64, String)> = stream
         .messages
@@ -511,7 +512,6 @@ fn start(stream: &StreamModel, incarnation: u64, settings: ConsumerSettings) -> 
                 .map(|(seq, subject)| (subject.as_str(), *seq))
                 .collect();
             state.picks = lasts.into_values().collect();
-            state.picks.sort_unstable();
             state.passed = stream.last;
         }
     }

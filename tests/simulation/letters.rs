@@ -11,16 +11,27 @@ use crate::trace;
 pub(super) const DLQ: &str = "DLQ";
 
 /// What a letter's headers tell.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Letter {
     pub(super) stream: String,
     pub(super) consumer: String,
     pub(super) seq: u64,
-    subject: String,
+    pub(super) subject: String,
     deliveries: u32,
     pub(super) reason: String,
+    pub(super) redrives: u32,
     /// The header block of the message, as it was.
-    header: String,
+    pub(super) header: String,
+}
+
+/// A header block without what was added to it among the dead.
+pub(super) fn original(block: &str) -> String {
+    let kept: String = block
+        .split_inclusive("\r\n")
+        .filter(|line| !line.starts_with("Midge-"))
+        .collect();
+    let is_bare = kept == "NATS/1.0\r\n\r\n";
+    if is_bare { String::new() } else { kept }
 }
 
 impl Letter {
@@ -30,11 +41,7 @@ impl Letter {
             line.map(|value| value.trim().to_owned())
         };
         let sure = |name: &str| fact(name).unwrap_or_else(|| panic!("{name} {block:?}"));
-        let kept: String = block
-            .split_inclusive("\r\n")
-            .filter(|line| !line.starts_with("Midge-"))
-            .collect();
-        let is_bare = kept == "NATS/1.0\r\n\r\n";
+        let redrives = fact("Midge-Redrives:").map(|count| count.parse().unwrap());
         Letter {
             stream: sure("Midge-Stream:"),
             consumer: fact("Midge-Consumer:").unwrap_or_default(),
@@ -42,7 +49,8 @@ impl Letter {
             subject: sure("Midge-Subject:"),
             deliveries: sure("Midge-Deliveries:").parse().unwrap(),
             reason: sure("Midge-Reason:"),
-            header: if is_bare { String::new() } else { kept },
+            redrives: redrives.unwrap_or(0),
+            header: original(block),
         }
     }
 }
@@ -70,7 +78,8 @@ impl World {
         assert_ne!(entry.presence, Presence::Lost, "{seq} was damaged");
         assert_eq!(entry.message.subject, *subject, "the subject of {seq}");
         assert_eq!(entry.message.body, word.body, "the body of {seq}");
-        assert_eq!(entry.message.header, letter.header, "the header of {seq}");
+        let header = original(&entry.message.header);
+        assert_eq!(header, letter.header, "the header of {seq}");
         let Some(state) = source.consumers.get_mut(consumer) else {
             panic!("{stream} has no {consumer}");
         };
