@@ -12,7 +12,9 @@ mod control;
 mod disk;
 mod faults;
 mod hear;
+mod letters;
 mod model;
+mod redrives;
 mod rng;
 mod told;
 mod world;
@@ -154,7 +156,8 @@ fn step(world: &mut World) {
         774..777 => world.restart(),
         777..780 => world.step_wall(),
         780..790 => world.check_quiet(),
-        790..960 => {
+        790..815 => world.ask_about_letters(),
+        815..960 => {
             let ms = world.rng.pick(&[0, 1, 5, 20]);
             world.pass(Duration::from_millis(ms));
         }

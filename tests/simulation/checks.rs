@@ -1,6 +1,7 @@
 //! What must hold when everything has come to rest.
 
 use super::client::{CONSUMERS, STREAMS};
+use super::letters::DLQ;
 use super::model::{Acks, ConsumerModel, Presence, StreamModel};
 use super::world::{CONNS, CONTROL, World};
 use crate::trace;
@@ -15,6 +16,7 @@ impl World {
             return;
         }
         trace!("check");
+        self.end_errand();
         let had_faults = std::mem::replace(&mut self.has_faults, false);
         self.settle();
         let after_expiry = self.pulls.values().map(|pull| pull.ends).max();
@@ -36,7 +38,7 @@ impl World {
         let endless = self.pulls.iter().next();
         let endless = endless.map(|(number, pull)| (number, &pull.stream, &pull.consumer));
         assert_eq!(endless, None, "a pull without an end");
-        for name in STREAMS {
+        for name in STREAMS.into_iter().chain([DLQ]) {
             self.check_stream(name);
         }
         self.durable = self.model.clone();
@@ -45,17 +47,25 @@ impl World {
 
     fn check_stream(&mut self, name: &str) {
         let subject = format!("$JS.API.STREAM.INFO.{name}");
+        let info = self.query(&subject, &Value::Null);
+        // Meanwhile it may have been made, for messages that died.
         if !self.model.streams.contains_key(name) {
-            let info = self.query(&subject, &Value::Null);
             return assert!(info.is_err(), "{name} is there");
         }
         // Time passes while messages are read: what comes of age meanwhile
         // may or may not be seen.
-        let found = self.read_all(name);
-        let wall = self.wall;
-        self.model.age(wall);
-        self.settle();
-        let info = self.query(&subject, &json!({"subjects_filter": ">"}));
+        let (mut found, mut info);
+        loop {
+            let letters = self.letters_heard;
+            found = self.read_all(name);
+            let wall = self.wall;
+            self.model.age(wall);
+            self.settle();
+            info = self.query(&subject, &json!({"subjects_filter": ">"}));
+            if letters == self.letters_heard {
+                break;
+            }
+        }
         let info = info.unwrap_or_else(|error| panic!("{name}: {error}"));
         let state = &info["state"];
         let wall = self.wall;
@@ -168,7 +178,9 @@ impl World {
             .copied()
             .filter(|seq| !state.is_exhausted(*seq))
             .collect();
-        if let Some(first) = surely.first() {
+        // It does not sink for what was sent back from among the dead.
+        let first = surely.iter().find(|seq| !state.redriven.contains(seq));
+        if let Some(first) = first {
             assert!(
                 floor < *first,
                 "the floor {what} is {floor}, {first} is not acked"
@@ -183,8 +195,10 @@ impl World {
             "{told} not acked {what}, not {out:?}"
         );
         // What was delivered too often holds the floor back.
-        let may_rest = state.settings.max_deliver > 0 || state.settings.acks == Acks::None;
-        if state.unacked.is_empty() && !may_rest {
+        let settings = &state.settings;
+        let gives_up = settings.max_deliver > 0 && !settings.buries_exhausted();
+        let may_rest = gives_up || settings.acks == Acks::None;
+        if state.unacked.is_empty() && state.picks.is_empty() && !may_rest {
             assert_eq!(floor, delivered, "the floor {what}");
         }
         let (told, pending) = (number(&info["num_pending"]), state.pending(stream));
@@ -198,6 +212,7 @@ impl World {
     /// everything is deleted.
     pub(super) fn finish(&mut self) {
         self.has_faults = false;
+        self.end_errand();
         self.settle();
         for conn in 0..CONNS {
             if self.conns[conn].id.is_none() {
@@ -222,7 +237,7 @@ impl World {
             ticks += 1;
             assert!(ticks < 2000, "it does not go quiet");
         }
-        for name in STREAMS {
+        for name in STREAMS.into_iter().chain([DLQ]) {
             self.delete_stream(name);
         }
         self.settle();
@@ -312,7 +327,7 @@ fn resolve(name: &str, stream: &mut StreamModel, found: &BTreeSet<u64>, wall: i6
         stream.messages.remove(&seq);
         for consumer in stream.consumers.values_mut() {
             consumer.unacked.remove(&seq);
-            consumer.picks.retain(|pick| *pick != seq);
+            consumer.picks.remove(&seq);
         }
     }
 }

@@ -30,7 +30,8 @@ impl World {
         let subject = format!("{name}.{}", self.rng.pick(&TOKENS));
         let number = self.number();
         let conn = self.rng.below(CONNS);
-        if self.conns[conn].id.is_none() {
+        let is_taken = self.model.streams.contains_key(name);
+        if self.conns[conn].id.is_none() || (!is_taken && self.listens_to_copies) {
             return;
         }
         let len = self.rng.pick(&[0, 10, 40, 150]);
@@ -274,10 +275,12 @@ impl World {
             self.held.swap_remove(place)
         };
         match self.rng.below(20) {
-            0..=12 => self.acknowledge(held, "+ACK", true),
-            13 | 14 => self.acknowledge(held, "-NAK", false),
-            15 => self.acknowledge(held, "-NAK {\"delay\":300000000}", false),
-            16 => self.acknowledge(held, "+TERM", true),
+            0..=10 => self.acknowledge(held, "+ACK", true),
+            11 | 12 => self.acknowledge(held, "-NAK", false),
+            13 => self.acknowledge(held, "-NAK {\"reason\":\"no way\"}", false),
+            14 => self.acknowledge(held, "-NAK {\"delay\":300000000}", false),
+            15 => self.acknowledge(held, "+TERM", true),
+            16 => self.acknowledge(held, "+TERM it is broken", true),
             17 => self.acknowledge(held, "+WPI", false),
             _ => {}
         }
@@ -311,12 +314,19 @@ impl World {
             }
         }
         let is_down = self.reopens.is_some();
+        let view = self
+            .engine
+            .streams()
+            .and_then(|all| all.named(&held.stream));
+        let view = view.and_then(|stream| stream.consumer(&held.consumer));
+        let floor = view.map_or(0, |view| view.info().ack_floor.stream_seq);
         if settles
             && let Some(stream) = self.model.streams.get_mut(&held.stream)
             && (!is_down || stream.settings.is_memory)
             && let Some(consumer) = stream.consumers.get_mut(&held.consumer)
+            && !(body.starts_with("+TERM") && consumer.terminate(held.seq))
         {
-            let settled = consumer.settle(held.seq);
+            let settled = consumer.settle(held.seq, floor);
             for (seq, was_exhausted) in settled {
                 stream.settled(&held.consumer, seq, was_exhausted);
             }

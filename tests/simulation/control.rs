@@ -4,7 +4,7 @@
 
 use super::client::{CONSUMERS, STREAMS};
 use super::model::{
-    Acks, ConsumerModel, ConsumerSettings, Model, Policy, Presence, Retention, StreamModel,
+    Acks, Buries, ConsumerModel, ConsumerSettings, Model, Policy, Presence, Retention, StreamModel,
     StreamSettings,
 };
 use super::told::Word;
@@ -437,6 +437,17 @@ impl World {
         } else {
             Vec::new()
         };
+        let buries = if acks == Acks::None {
+            Buries::Default
+        } else {
+            rng.pick(&[
+                Buries::Default,
+                Buries::Default,
+                Buries::Default,
+                Buries::Nothing,
+                Buries::Terminated,
+            ])
+        };
         ConsumerSettings {
             acks,
             filters: filters
@@ -452,6 +463,7 @@ impl World {
             },
             ack_wait_ms: rng.pick(&[100, 1000, 30_000]),
             backoff_ms,
+            buries,
             is_memory: rng.percent(10),
             policy,
         }
@@ -472,11 +484,14 @@ fn start(stream: &StreamModel, incarnation: u64, settings: ConsumerSettings) -> 
         incarnation,
         settings,
         passed: 0,
-        picks: Vec::new(),
+        picks: BTreeSet::new(),
         deliveries: 0,
         unacked: BTreeMap::new(),
         ahead: BTreeSet::new(),
         may_overcount: !stream.is_exact(),
+        terminated: BTreeSet::new(),
+        dead: BTreeSet::new(),
+        redriven: BTreeSet::new(),
     };
     let meant: Vec<(u64, String)> = stream
         .messages
@@ -497,7 +512,6 @@ fn start(stream: &StreamModel, incarnation: u64, settings: ConsumerSettings) -> 
                 .map(|(seq, subject)| (subject.as_str(), *seq))
                 .collect();
             state.picks = lasts.into_values().collect();
-            state.picks.sort_unstable();
             state.passed = stream.last;
         }
     }
@@ -571,6 +585,11 @@ fn consumer_json(stream: &str, name: &str, settings: &ConsumerSettings) -> Value
         "filter_subjects": settings.filters,
         "num_replicas": 0,
     });
+    match settings.buries {
+        Buries::Default => {}
+        Buries::Nothing => config["metadata"] = json!({"midge.dead_letter": "off"}),
+        Buries::Terminated => config["metadata"] = json!({"midge.dead_letter_on": "term"}),
+    }
     if let Policy::Start(seq) = settings.policy {
         config["opt_start_seq"] = json!(seq);
     }

@@ -49,6 +49,8 @@ impl World {
     }
 
     fn forget_clients(&mut self) {
+        self.errand = None;
+        self.listens_to_copies = false;
         self.loads.clear();
         self.reopens = None;
         self.publishes.clear();
@@ -88,6 +90,7 @@ impl World {
         self.reopens = Some(self.now + Duration::from_millis(delay));
         self.engine.store_failed(self.time(), &mut self.told);
         self.hear();
+        self.forget_errand();
     }
 
     /// The disk works again.

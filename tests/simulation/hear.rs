@@ -2,12 +2,18 @@
 
 use super::model::{Acks, ConsumerModel, Presence, StreamModel};
 use super::told::Word;
-use super::world::{Held, Pull, World};
+use super::world::{CONTROL, COPIES_SID, Held, LETTERS_SID, Pull, World};
 use crate::trace;
 use serde_json::Value;
 
 impl World {
     pub(super) fn hear_word(&mut self, word: Word) {
+        if word.conn == CONTROL && word.sid == LETTERS_SID {
+            return self.hear_letter(&word);
+        }
+        if word.conn == CONTROL && word.sid.starts_with(COPIES_SID) && word.sid.len() == 2 {
+            return self.hear_copy(&word);
+        }
         if word.reply.starts_with("$JS.ACK.") {
             return self.hear_delivery(&word);
         }
@@ -23,6 +29,7 @@ impl World {
             'p' => self.hear_pub_ack(number, &word),
             'a' => self.hear_confirmation(number),
             'f' => self.hear_pull_status(number, &word),
+            'd' => self.hear_errand(number, &word),
             _ => self.replies.entry(number).or_default().push(word),
         }
     }
@@ -148,7 +155,8 @@ impl World {
         let message = &entry.message;
         assert!(state.matches(&message.subject), "it is not meant for it");
         let is_confirmed = self.confirmed.contains(&(state.incarnation, seq));
-        assert!(!is_confirmed, "the ack of {seq} was confirmed");
+        let is_dead = state.dead.contains(&seq);
+        assert!(!is_confirmed || is_dead, "the ack of {seq} was confirmed");
         let held = Held {
             stream: stream.to_owned(),
             incarnation: model.incarnation,
@@ -159,8 +167,15 @@ impl World {
         };
         let acks = state.settings.acks;
         if deliveries == 1 {
-            check_turn(model, consumer, seq);
+            if state.dead.contains(&seq) {
+                // It may have been sent back just now.
+                self.find_sent_back(Some((stream, consumer, seq)));
+            }
+            check_turn(&self.model.streams[stream], consumer, seq);
         }
+        let Some(model) = self.model.streams.get_mut(stream) else {
+            return;
+        };
         if let Some(state) = model.consumers.get_mut(consumer) {
             take_delivery(state, seq, deliveries, delivery);
         }
@@ -242,13 +257,13 @@ fn name_of(word: &Word) -> Option<(char, u64)> {
 fn check_turn(model: &StreamModel, consumer: &str, seq: u64) {
     let state = &model.consumers[consumer];
     let skipped = model.kept().find(|(other, message)| {
-        *other > state.passed
-            && *other < seq
+        state.is_before(*other, seq)
             && !state.ahead.contains(other)
             && state.matches(&message.subject)
     });
     let skipped = skipped.map(|(seq, _)| seq);
     assert!(state.is_to_come(seq), "{seq} comes a second time as new");
+    assert!(!state.dead.contains(&seq), "{seq} is dead");
     assert!(!state.unacked.contains_key(&seq), "{seq} is out already");
     assert_eq!(skipped, None, "it was passed over");
     let out = state
@@ -276,11 +291,8 @@ fn take_delivery(state: &mut ConsumerModel, seq: u64, deliveries: u64, delivery:
     if deliveries > 1 {
         let before = state.unacked.get(&seq).map(|count| u64::from(*count));
         assert_eq!(before, Some(deliveries - 1), "{seq} again");
-    } else if let Some(place) = state.picks.iter().position(|pick| *pick == seq) {
-        state.picks.drain(..=place);
-    } else {
+    } else if !state.picks.remove(&seq) {
         state.passed = seq;
-        state.picks.clear();
     }
     if acks != Acks::None {
         state.unacked.insert(seq, deliveries as u32);

@@ -45,6 +45,8 @@ pub(super) enum Presence {
 pub(super) struct Entry {
     pub(super) message: Rc<Message>,
     pub(super) presence: Presence,
+    /// It goes for no other reason than that its consumers are through.
+    pub(super) is_released: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +110,17 @@ pub(super) struct ConsumerSettings {
     pub(super) backoff_ms: Vec<i64>,
     pub(super) is_memory: bool,
     pub(super) policy: Policy,
+    pub(super) buries: Buries,
+}
+
+/// What becomes a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Buries {
+    /// What was delivered as often as it may be, or was terminated, if there
+    /// is such a limit: nothing is said about it.
+    Default,
+    Nothing,
+    Terminated,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +139,7 @@ pub(super) struct ConsumerModel {
     /// The highest sequence that it was given, or starts behind.
     pub(super) passed: u64,
     /// Messages before that, still to come.
-    pub(super) picks: Vec<u64>,
+    pub(super) picks: BTreeSet<u64>,
     /// Deliveries so far.
     pub(super) deliveries: u64,
     /// Not settled, with how often each was delivered.
@@ -137,6 +150,12 @@ pub(super) struct ConsumerModel {
     /// Messages were on their way out while what lay before it was counted:
     /// the engine may have counted them, until it has come to the end.
     pub(super) may_overcount: bool,
+    /// Messages that somebody has terminated, which is to end with a letter.
+    pub(super) terminated: BTreeSet<u64>,
+    /// Messages of which there is, or was, a letter.
+    pub(super) dead: BTreeSet<u64>,
+    /// Messages that were sent back to it from among the dead.
+    pub(super) redriven: BTreeSet<u64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -251,6 +270,7 @@ impl StreamModel {
         let entry = Entry {
             message: Rc::new(message),
             presence: Presence::Kept,
+            is_released: false,
         };
         self.messages.insert(seq, entry);
         self.trim();
@@ -317,6 +337,25 @@ impl StreamModel {
         }
     }
 
+    /// A message comes back to a consumer from among the dead.
+    pub(super) fn sent_back(&mut self, consumer: &str, seq: u64) {
+        let Some(state) = self.consumers.get_mut(consumer) else {
+            return;
+        };
+        state.dead.remove(&seq);
+        state.ahead.remove(&seq);
+        state.redriven.insert(seq);
+        if !state.wants(seq) {
+            state.picks.insert(seq);
+        }
+        if let Some(entry) = self.messages.get_mut(&seq)
+            && entry.is_released
+        {
+            entry.presence = Presence::Kept;
+            entry.is_released = false;
+        }
+    }
+
     /// A consumer is through with a message.
     pub(super) fn settled(&mut self, consumer: &str, seq: u64, was_exhausted: bool) {
         let Some(entry) = self.messages.get(&seq) else {
@@ -348,9 +387,25 @@ impl StreamModel {
                 }
             }
         };
-        if matches!(entry.presence, Presence::Kept | Presence::Maybe) {
-            self.mark(seq, presence);
+        let was_kept = entry.presence == Presence::Kept;
+        if let Some(entry) = self.messages.get_mut(&seq)
+            && matches!(entry.presence, Presence::Kept | Presence::Maybe)
+        {
+            entry.presence = presence;
+            entry.is_released = was_kept;
         }
+    }
+}
+
+impl ConsumerSettings {
+    /// What was delivered as often as it may be becomes a letter.
+    pub(super) fn buries_exhausted(&self) -> bool {
+        self.buries == Buries::Default && self.max_deliver > 0
+    }
+
+    /// What is terminated becomes a letter.
+    pub(super) fn buries_terminated(&self) -> bool {
+        self.buries == Buries::Terminated || self.buries_exhausted()
     }
 }
 
@@ -363,9 +418,11 @@ impl ConsumerModel {
                 .any(|filter| midge_proto::matches(filter.as_bytes(), subject.as_bytes()))
     }
 
+    /// It was delivered as often as it may be, and that was that.
     pub(super) fn is_exhausted(&self, seq: u64) -> bool {
         let max = self.settings.max_deliver;
         max > 0
+            && !self.settings.buries_exhausted()
             && self
                 .unacked
                 .get(&seq)
@@ -374,6 +431,14 @@ impl ConsumerModel {
 
     pub(super) fn is_to_come(&self, seq: u64) -> bool {
         seq > self.passed || self.picks.contains(&seq)
+    }
+
+    /// Whether a message is to come before another one.
+    pub(super) fn is_before(&self, seq: u64, other: u64) -> bool {
+        if self.picks.contains(&other) {
+            return seq < other && self.picks.contains(&seq);
+        }
+        self.picks.contains(&seq) || (seq > self.passed && seq < other)
     }
 
     /// Not delivered, or not settled.
@@ -385,11 +450,26 @@ impl ConsumerModel {
         self.wants(seq) && !self.is_exhausted(seq) && !self.ahead.contains(&seq)
     }
 
+    /// Somebody terminates a message. True if that is to end with a letter,
+    /// until which it is not settled.
+    pub(super) fn terminate(&mut self, seq: u64) -> bool {
+        let may_be_late = self.settings.acks == Acks::Explicit && self.is_to_come(seq);
+        let is_meant =
+            self.settings.buries_terminated() && (self.unacked.contains_key(&seq) || may_be_late);
+        if is_meant {
+            self.terminated.insert(seq);
+        }
+        is_meant
+    }
+
     /// Settles what an ack means; returns it with whether it had been
     /// delivered as often as may be.
-    pub(super) fn settle(&mut self, seq: u64) -> Vec<(u64, bool)> {
+    ///
+    /// Where an ack means all before it, one below the floor is of a message
+    /// that was sent back, and means that alone.
+    pub(super) fn settle(&mut self, seq: u64, floor: u64) -> Vec<(u64, bool)> {
         let mut settled: Vec<u64> = Vec::new();
-        if self.settings.acks == Acks::All {
+        if self.settings.acks == Acks::All && (self.redriven.is_empty() || seq > floor) {
             if seq <= self.passed {
                 settled.extend(self.unacked.range(..=seq).map(|(seq, _)| *seq));
             }

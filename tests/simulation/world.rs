@@ -2,6 +2,7 @@
 
 use super::disk::Disk;
 use super::model::Model;
+use super::redrives::Errand;
 use super::rng::Rng;
 use super::told::{Told, Word};
 use crate::trace;
@@ -18,6 +19,10 @@ use std::time::Duration;
 const STANDSTILL_MAX: u32 = 3000;
 
 pub(super) const CONTROL: usize = 0;
+/// The subscription by which that client hears of dead letters.
+pub(super) const LETTERS_SID: &str = "2";
+/// The one by which it hears of messages that are published again.
+pub(super) const COPIES_SID: &str = "3";
 pub(super) const CONNS: usize = 4;
 
 pub(super) struct InFlight {
@@ -98,6 +103,12 @@ pub(super) struct World {
     pub(super) refused: Option<String>,
     last_number: u64,
     pub(super) power_cuts: u32,
+    pub(super) letters_heard: u64,
+    /// What was asked about dead letters and is not done.
+    pub(super) errand: Option<Errand>,
+    pub(super) listens_to_copies: bool,
+    /// Words are being taken in.
+    is_hearing: bool,
     standstill: (Duration, u32),
 }
 
@@ -147,6 +158,10 @@ impl World {
             refused: None,
             last_number: 0,
             power_cuts: 0,
+            letters_heard: 0,
+            errand: None,
+            listens_to_copies: false,
+            is_hearing: false,
             standstill: (Duration::ZERO, 0),
             rng,
         };
@@ -202,6 +217,9 @@ impl World {
                 "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true}}\r\nSUB _I.{conn}.> 1\r\n"
             ),
         );
+        if conn == CONTROL {
+            self.say(conn, &format!("SUB $DLQ.> {LETTERS_SID}\r\n"));
+        }
     }
 
     /// A client hangs up: it will hear no answers.
@@ -247,8 +265,13 @@ impl World {
 
     /// Takes in what the engine has said.
     pub(super) fn hear(&mut self) {
+        let was_hearing = std::mem::replace(&mut self.is_hearing, true);
         for word in self.told.take_words() {
             self.hear_word(word);
+        }
+        self.is_hearing = was_hearing;
+        if !was_hearing {
+            self.find_sent_back(None);
         }
     }
 

@@ -81,6 +81,8 @@ impl Streams {
         stream.next_consumer += 1;
         stream.row_dirty = true;
         let mut cursor = Cursor {
+            // What lies between them is not meant for it.
+            scanned: start.picks.last().copied().unwrap_or_default(),
             picks: start.picks,
             ..Cursor::default()
         };

@@ -154,8 +154,8 @@ impl Streams {
             return Ok(());
         };
         let cursor = &consumer.cursor;
-        let is_open = cursor.unacked.contains_key(&death.seq)
-            || (death.is_ahead && !cursor.ahead.contains(&death.seq));
+        let is_to_come = consumer.is_ahead(death.seq) && !cursor.ahead.contains(&death.seq);
+        let is_open = cursor.unacked.contains_key(&death.seq) || (death.is_ahead && is_to_come);
         if !is_open {
             return Ok(());
         }

@@ -251,11 +251,18 @@ impl Consumer {
                 reason: "Unacknowledged message was deleted".into(),
             });
             effects.is_cleared = true;
+            let was_sent_back = self.cursor.redrives.contains_key(&seq);
             self.cursor.settle(seq);
+            if was_sent_back {
+                self.unpark(seq);
+            }
             self.is_dirty = true;
         }
         self.cursor.ahead.remove(&seq);
-        if self.cursor.picks.remove(&seq) {
+        if self.cursor.redrives.remove(&seq).is_some() {
+            self.unpark(seq);
+        }
+        if self.cursor.drop_pick(seq) {
             self.is_dirty = true;
             if let Some(lookahead) = &mut self.lookahead {
                 lookahead.removed(seq, &self.cursor);
@@ -278,6 +285,8 @@ impl Consumer {
         self.cursor.picks.retain(stays);
         self.cursor.ahead.retain(stays);
         let unacked = self.cursor.unacked.len();
+        let sent_back = self.cursor.redrives.keys();
+        let gone: Vec<Seq> = sent_back.copied().filter(|seq| !is_live(*seq)).collect();
         self.cursor.settle_gone(is_live);
         self.cursor.pass(first);
         self.redeliver
@@ -285,6 +294,10 @@ impl Consumer {
         self.is_dirty = true;
         if let Some(lookahead) = &mut self.lookahead {
             lookahead.restart(&mut self.cursor);
+        }
+        for seq in gone {
+            self.cursor.redrives.remove(&seq);
+            self.unpark(seq);
         }
         self.cursor.unacked.len() < unacked
     }
@@ -379,7 +392,7 @@ impl Consumer {
             Look::Ready(seq) => Next::Message { seq, deliveries: 1 },
             Look::Again => Next::Again,
             Look::Blocked => Next::Full,
-            Look::End if log.durable() < log.last() => Next::Later,
+            Look::End if self.pending > 0 && log.durable() < log.last() => Next::Later,
             Look::End => {
                 self.pending = 0;
                 Next::Dry
@@ -437,6 +450,8 @@ impl Consumer {
         let deliveries = self.cursor.deliveries(seq);
         if self.cursor.give_up(seq) {
             self.is_dirty = true;
+            // Nothing will come of it that its key could wait for.
+            self.unpark(seq);
             // Told apart from messages that were never delivered again.
             self.cursor
                 .redeliveries

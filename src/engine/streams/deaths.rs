@@ -174,8 +174,8 @@ impl Consumer {
     /// A message that dies lies among the dead already: it stays there, as
     /// with any NATS server.
     pub(super) fn laid_down(&mut self, death: &Death, wall: Timestamp, effects: &mut Effects) {
-        if death.is_ahead {
-            self.cursor.ahead.insert(death.seq);
+        if death.is_ahead && !self.cursor.unacked.contains_key(&death.seq) {
+            self.pass_over(death.seq);
             effects.settled.push(death.seq);
             return;
         }
@@ -195,10 +195,9 @@ impl Consumer {
     /// A message is buried: it steps past it. True if the breaker trips.
     pub(super) fn died(&mut self, death: &Death, key: Option<u64>, wall: Timestamp) -> bool {
         let seq = death.seq;
-        if death.is_ahead {
-            self.cursor.ahead.insert(seq);
-        } else {
-            self.cursor.settle(seq);
+        // It may have been delivered again before it could be buried.
+        if !self.cursor.settle(seq) && death.is_ahead {
+            self.pass_over(seq);
         }
         match death.cause {
             Cause::MaxDeliver => self.deaths.max_deliver_total += 1,
@@ -279,6 +278,8 @@ impl Consumer {
         self.is_dirty = true;
         self.cursor.redrives.insert(seq, redrives);
         if self.cursor.unacked.contains_key(&seq) || self.is_ahead(seq) {
+            // It may have died without its last delivery being remembered.
+            self.cursor.ahead.remove(&seq);
             return false;
         }
         self.cursor.picks.insert(seq);

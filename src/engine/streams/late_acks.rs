@@ -40,11 +40,25 @@ impl Consumer {
         if self.cursor.ahead.len() >= AHEAD_MAX {
             return false;
         }
-        self.cursor.ahead.insert(seq);
+        self.pass_over(seq);
+        self.unpark(seq);
         self.is_dirty = true;
         self.acked_total += 1;
         effects.settled.push(seq);
         true
+    }
+
+    /// Takes note that a message which is still to come need not.
+    pub(super) fn pass_over(&mut self, seq: Seq) {
+        // The look ahead has found a place for its picks already.
+        if let Some(lookahead) = &mut self.lookahead
+            && self.cursor.drop_pick(seq)
+        {
+            self.pending = self.pending.saturating_sub(1);
+            lookahead.removed(seq, &self.cursor);
+        } else {
+            self.cursor.ahead.insert(seq);
+        }
     }
 
     /// Passes a message that was settled ahead; false if it was not.

@@ -221,8 +221,9 @@ impl Lookahead {
                     cursor.scanned = seq;
                     if cursor.ahead.remove(&seq) {
                         *pending = pending.saturating_sub(1);
-                    } else if let Some(record) = record {
-                        cursor.picks.insert(seq);
+                    } else if let Some(record) = record
+                        && cursor.picks.insert(seq)
+                    {
                         self.place(seq, &record, cursor);
                     }
                 }

@@ -96,6 +96,16 @@ impl Cursor {
         }
     }
 
+    /// A pick is gone. False if it was none.
+    pub(crate) fn drop_pick(&mut self, seq: Seq) -> bool {
+        let was_there = self.picks.remove(&seq);
+        if was_there && self.is_unordered {
+            // The floor may have waited for it.
+            self.raise_floor(self.ack_floor.delivery, seq);
+        }
+        was_there
+    }
+
     /// The first message up to the last delivered one that is not settled.
     fn first_open(&self) -> Option<Seq> {
         let unacked = self.unacked.first_key_value().map(|(seq, _)| *seq);

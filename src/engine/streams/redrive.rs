@@ -12,6 +12,7 @@
 
 use super::answers::OnFailure;
 use super::api_dlq::{Walk, answer};
+use super::block::Record;
 use super::intake::Incoming;
 use super::request::{Answered, Held, Outcome, Request};
 use super::streams::{Health, Job, Streams};
@@ -23,7 +24,7 @@ use crate::outbox::Outbox;
 use midge_proto::api::{
     DeadLetter, DlqAction, DlqError, DlqKind, DlqRequest, Retention, midge_header, original_header,
 };
-use midge_proto::headers::HeaderWriter;
+use midge_proto::headers::{HeaderBlock, HeaderWriter};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -94,6 +95,16 @@ pub(crate) struct Redrives {
 enum Back {
     Consumer(StreamId, ConsumerId),
     Subject,
+}
+
+/// Whether a letter is the copy of this message, and not of one that had its
+/// sequence in an earlier stream of that name.
+fn is_copy(record: &Record<'_>, letter: &DeadLetter<'_>, message: &Record<'_>) -> bool {
+    let header = record.header();
+    let is_bare = HeaderBlock::new(header).get(midge_header::HEADERS_DROPPED);
+    message.subject == letter.subject
+        && message.body() == record.body()
+        && (is_bare.is_some() || original_header(message.header()) == original_header(header))
 }
 
 impl Redrives {
@@ -351,8 +362,13 @@ impl Streams {
             .saturating_add(1);
         let found = self.find_consumer(letter.stream.as_bytes(), letter.consumer.as_bytes());
         if let Some((source, consumer)) = found {
-            let message = self.streams[&source].log.get(source_seq)?;
-            if message.is_some_and(|message| message.subject == letter.subject) {
+            let stream = &self.streams[&source];
+            let message = stream.log.get(source_seq)?;
+            let is_meant = stream
+                .consumers
+                .get(&consumer)
+                .is_some_and(|consumer| consumer.filter.matches(letter.subject));
+            if is_meant && message.is_some_and(|message| is_copy(&record, &letter, &message)) {
                 self.back_to_consumer(source, consumer, source_seq, redrives);
                 self.remove_letter(engine, dlq, seq, now, out);
                 self.redrives.total += 1;

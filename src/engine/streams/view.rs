@@ -171,6 +171,11 @@ impl<'a> StreamView<'a> {
         state_at(self.stream, first)
     }
 
+    /// Whether a message is there, as far as is known without the disk.
+    pub fn has(self, seq: Seq) -> bool {
+        self.stream.log.is_live(seq)
+    }
+
     /// Messages that were found damaged.
     pub fn lost(self) -> u64 {
         self.stream.log.lost
