@@ -61,6 +61,8 @@ pub(crate) enum Family {
     Storing,
     /// Stored messages taken a second.
     Taking,
+    /// Messages buried a second, and what others notice.
+    Burying,
     /// Requests and replies beside storing.
     Disturbance,
     /// Starts with something stored.

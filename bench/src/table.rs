@@ -94,6 +94,19 @@ const DISTURBANCE: &[Column] = &[
     column("load cores", Metric::LoadCores, decimals),
 ];
 
+const BURYING: &[Column] = &[
+    column("letters/s", Metric::Rate, scaled),
+    column("p50 µs alone", Metric::QuietP50, decimals),
+    column("p99 µs alone", Metric::QuietP99, decimals),
+    column("p50 µs", Metric::P50, decimals),
+    column("p99 µs", Metric::P99, decimals),
+    column("p99.9 µs", Metric::P999, decimals),
+    column("p99 grows", Metric::P99Growth, ratio),
+    column("load cores", Metric::LoadCores, decimals),
+    column("RSS MB", Metric::Resident, megabytes),
+    column("spread", Metric::Spread, percent),
+];
+
 const RESTARTS: &[Column] = &[
     compared("clean, ms", Metric::CleanFirst, decimals),
     compared("to answer", Metric::CleanReady, decimals),
@@ -107,7 +120,7 @@ const RESTARTS: &[Column] = &[
 
 const PROCESS: &[Column] = &[compared("value", Metric::Value, decimals)];
 
-const FAMILIES: [(Family, &str, &[Column]); 9] = [
+const FAMILIES: [(Family, &str, &[Column]); 10] = [
     (Family::Messages, "Messages", MESSAGES),
     (Family::RoundTrips, "Round trips", ROUND_TRIPS),
     (Family::Connections, "Connections", CONNECTIONS),
@@ -119,6 +132,7 @@ const FAMILIES: [(Family, &str, &[Column]); 9] = [
         "Round trips beside storing",
         DISTURBANCE,
     ),
+    (Family::Burying, "Burying, and pulling beside it", BURYING),
     (Family::Restarts, "Starting with what is stored", RESTARTS),
     (Family::Process, "Process", PROCESS),
 ];
