@@ -94,14 +94,14 @@ const DISTURBANCE: &[Column] = &[
     column("load cores", Metric::LoadCores, decimals),
 ];
 
-const BURYING: &[Column] = &[
-    column("letters/s", Metric::Rate, scaled),
+const SETTLING: &[Column] = &[
+    compared("settled/s", Metric::Rate, scaled),
     column("p50 µs alone", Metric::QuietP50, decimals),
     column("p99 µs alone", Metric::QuietP99, decimals),
-    column("p50 µs", Metric::P50, decimals),
-    column("p99 µs", Metric::P99, decimals),
+    compared("p50 µs", Metric::P50, decimals),
+    compared("p99 µs", Metric::P99, decimals),
     column("p99.9 µs", Metric::P999, decimals),
-    column("p99 grows", Metric::P99Growth, ratio),
+    compared("p99 grows", Metric::P99Growth, ratio),
     column("load cores", Metric::LoadCores, decimals),
     column("RSS MB", Metric::Resident, megabytes),
     column("spread", Metric::Spread, percent),
@@ -132,7 +132,11 @@ const FAMILIES: [(Family, &str, &[Column]); 10] = [
         "Round trips beside storing",
         DISTURBANCE,
     ),
-    (Family::Burying, "Burying, and pulling beside it", BURYING),
+    (
+        Family::Settling,
+        "Pulling one at a time beside many",
+        SETTLING,
+    ),
     (Family::Restarts, "Starting with what is stored", RESTARTS),
     (Family::Process, "Process", PROCESS),
 ];

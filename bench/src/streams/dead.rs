@@ -15,7 +15,7 @@ use crate::server::Server;
 use crate::streams::SIZE;
 use crate::streams::api::{Api, Setup, figures};
 use crate::streams::publisher::{preload, preload_to};
-use crate::streams::pull::{HOPELESS, Taker, Taking, Tally, request};
+use crate::streams::pull::{DONE, HOPELESS, Taker, Taking, Tally, request};
 use crate::streams::scan::{Frame, Inbound, unexpected};
 use crate::streams::shop::LOOK_EVERY;
 use crate::streams::store;
@@ -39,29 +39,42 @@ const PAGE: u64 = 1000;
 
 const INBOX: &str = "_INBOX.bench.other";
 
-/// Has `count` messages buried, each as soon as it is delivered.
-pub(crate) fn bury(server: &Server, count: u64, duration: Duration) -> io::Result<Sample> {
+/// What is taken beside the pulls of another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mass {
+    /// How many messages.
+    pub(crate) count: u64,
+    /// Whether each is terminated as soon as it is delivered, and so buried,
+    /// or acknowledged.
+    pub(crate) buried: bool,
+}
+
+/// Takes and settles everything that was stored before.
+pub(crate) fn run(server: &Server, mass: Mass, duration: Duration) -> io::Result<Sample> {
     let mut api = store::open(server, false)?;
     let limit = take::loading(duration);
-    let count = preload(server, SIZE, count, limit)?;
+    let count = preload(server, SIZE, mass.count, limit)?;
     api.create_consumer(ARMED)?;
-    let mut letters = Api::open_on(server, DEAD)?;
     let mut other = Other::open(server, count * STOCK, limit)?;
     let begun = Instant::now();
     let quiet = other.pull(other.stock / 2, || begun.elapsed() < duration)?;
 
     let done = AtomicBool::new(false);
-    let (pulled, buried) = thread::scope(|scope| {
+    let mass = Mass { count, ..mass };
+    let (pulled, settled) = thread::scope(|scope| {
         let pulling = scope.spawn(|| other.pull(other.stock, || !done.load(SeqCst)));
-        let buried = terminate(server, &mut api, &mut letters, count);
+        let settled = settle(server, &mut api, mass);
         done.store(true, SeqCst);
         let pulled = pulling.join().unwrap_or_else(|panic| resume_unwind(panic));
-        (pulled, buried)
+        (pulled, settled)
     });
-    let (times, mut sample) = (pulled?, buried?);
+    let (times, mut sample) = (pulled?, settled?);
     other.end()?;
     api.expect_stored(server, count)?;
-    expect_letters(server, &mut letters, count)?;
+    match mass.buried {
+        true => expect_letters(server, count)?,
+        false => api.expect_streams(2)?,
+    }
 
     sample.insert(Metric::QuietP50, quiet.micros(0.5));
     let p99 = quiet.micros(0.99);
@@ -76,12 +89,13 @@ pub(crate) fn bury(server: &Server, count: u64, duration: Duration) -> io::Resul
     Ok(sample)
 }
 
-/// Takes everything, says that it is hopeless, and waits until the last letter
-/// is safe.
-fn terminate(server: &Server, api: &mut Api, letters: &mut Api, count: u64) -> io::Result<Sample> {
+/// Takes everything, settles it, and waits until the server has done that, and
+/// until the last letter is safe.
+fn settle(server: &Server, api: &mut Api, mass: Mass) -> io::Result<Sample> {
+    let Mass { count, buried } = mass;
     let taking = Taking {
         batch: BATCH,
-        verb: HOPELESS,
+        verb: if buried { HOPELESS } else { DONE },
         answered: false,
         count: Some(count),
     };
@@ -90,13 +104,16 @@ fn terminate(server: &Server, api: &mut Api, letters: &mut Api, count: u64) -> i
     let meter = Meter::start(server.pid())?;
     taker.run(&AtomicU64::new(0))?;
     api.await_consumed(count)?;
-    await_letter(letters, count)?;
+    if buried {
+        await_letter(server, count)?;
+    }
     Ok(meter.stop()?.sample(count))
 }
 
 /// Waits until the letter of that sequence is told of, which is not before it
 /// is on the disk.
-fn await_letter(letters: &mut Api, sequence: u64) -> io::Result<()> {
+fn await_letter(server: &Server, sequence: u64) -> io::Result<()> {
+    let mut letters = Api::open_on(server, DEAD)?;
     let begun = Instant::now();
     let body = format!("{{\"seq\":{sequence}}}");
     while figures(&letters.request_to(LIST, &body)?, "source_seq").is_empty() {
@@ -109,7 +126,8 @@ fn await_letter(letters: &mut Api, sequence: u64) -> io::Result<()> {
 }
 
 /// Fails unless each of the messages is there as a letter, once.
-fn expect_letters(server: &Server, letters: &mut Api, count: u64) -> io::Result<()> {
+fn expect_letters(server: &Server, count: u64) -> io::Result<()> {
+    let mut letters = Api::open_on(server, DEAD)?;
     letters.expect_stored(server, count)?;
     let mut sources = Vec::new();
     let mut from = 0;

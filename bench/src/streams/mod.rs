@@ -27,6 +27,7 @@ use crate::figures::Sample;
 use crate::footprint;
 use crate::peer::{Kind, Mode, Peer};
 use crate::server::Server;
+use dead::Mass;
 use ordered::Order;
 use publisher::Load;
 
@@ -60,8 +61,8 @@ pub(crate) enum Job {
     },
     /// Pull with a consumer that would give up at some time.
     PullArmed(u64),
-    /// Have so many messages buried.
-    Bury(u64),
+    /// Settle many messages while another pulls one at a time.
+    Settle(Mass),
     /// Share what was stored, in the order of each subject or without.
     Order(Order),
     /// Be pushed what was stored.
@@ -101,7 +102,7 @@ impl Job {
             | Job::Push { .. }
             | Job::Queue { .. }
             | Job::Order(_) => Family::Taking,
-            Job::Bury(_) => Family::Burying,
+            Job::Settle(_) => Family::Settling,
             Job::Disturb => Family::Disturbance,
             Job::Restart { .. } => Family::Restarts,
             Job::Empty | Job::Filled(_) => Family::Process,
@@ -112,7 +113,10 @@ impl Job {
     pub(crate) fn fits(self, kind: Kind) -> bool {
         match kind {
             Kind::Midge => true,
-            Kind::Nats => !matches!(self, Job::Bury(_) | Job::Order(Order { kept: true, .. })),
+            Kind::Nats => !matches!(
+                self,
+                Job::Settle(Mass { buried: true, .. }) | Job::Order(Order { kept: true, .. })
+            ),
             Kind::MidgeAsync => matches!(self, Job::Store(load) if load.window == 1),
             Kind::NatsSync => matches!(self, Job::Store(_) | Job::Disturb),
             Kind::Redis => matches!(
@@ -158,7 +162,7 @@ impl Job {
                 take::pull(&server, take::EXPLICIT, answered, count, duration)
             }
             Job::PullArmed(count) => take::pull(&server, dead::ARMED, false, count, duration),
-            Job::Bury(count) => dead::bury(&server, count, duration),
+            Job::Settle(mass) => dead::run(&server, mass, duration),
             Job::Order(order) => ordered::run(&server, order, duration),
             Job::Push { acked, count } => take::push(&server, acked, count, duration),
             Job::Queue { batch } => take::queue(&server, batch, duration),
@@ -297,11 +301,21 @@ fn taking(count: u64) -> Vec<Case> {
 /// A tenth of the messages: a letter costs more than a message.
 fn dying(count: u64) -> Vec<Case> {
     let count = (count / 10).max(1);
-    let title = format!(
-        "{} messages terminated and buried, 128 B, beside pulls of one",
-        grouped(count)
-    );
-    vec![Case::new("bury", title, Work::Streams(Job::Bury(count)))]
+    let case = |name, how: &str, buried| {
+        let title = format!(
+            "{} messages {how}, 128 B, beside pulls of one",
+            grouped(count)
+        );
+        Case::new(
+            name,
+            title,
+            Work::Streams(Job::Settle(Mass { count, buried })),
+        )
+    };
+    vec![
+        case("bury-none", "acknowledged", false),
+        case("bury", "terminated and buried", true),
+    ]
 }
 
 /// Ten messages a key, and so many that hardly ever two of a key are due at a
