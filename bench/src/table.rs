@@ -102,6 +102,7 @@ const SETTLING: &[Column] = &[
     compared("p99 µs", Metric::P99, decimals),
     column("p99.9 µs", Metric::P999, decimals),
     compared("p99 grows", Metric::P99Growth, ratio),
+    column("cores", Metric::ServerCores, decimals),
     column("load cores", Metric::LoadCores, decimals),
     column("RSS MB", Metric::Resident, megabytes),
     column("spread", Metric::Spread, percent),
