@@ -532,7 +532,7 @@ async def test_why_tells_the_story_of_a_message(js):
     await again.nak()
     await letters(js, 1)
     told = await why(1)
-    assert (told["state"], told["consumers"][0]["state"]) == ("removed", "settled")
+    assert (told["state"], told["consumers"][0]["state"]) == ("removed", "dead")
     [letter] = told["dead_letters"]
     assert (letter["seq"], letter["reason"], letter["deliveries"]) == (1, "max_deliver", 2)
     assert (await why(9))["state"] == "never"
