@@ -20,7 +20,7 @@ const WINDOW: usize = 100;
 /// Messages that one pull asks for.
 const BATCH: usize = 50;
 
-fn number_from(variable: &str, default: u64) -> u64 {
+pub(crate) fn number_from(variable: &str, default: u64) -> u64 {
     let text = std::env::var(variable).ok();
     text.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -90,13 +90,13 @@ impl Told {
 }
 
 /// A connection that may end at any moment.
-struct Frail {
+pub(crate) struct Frail {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl Frail {
-    fn connect(address: SocketAddr) -> Option<Self> {
+    pub(crate) fn connect(address: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect(address).ok()?;
         stream.set_read_timeout(Some(crate::util::PATIENCE)).ok()?;
         let mut frail = Frail {
@@ -107,7 +107,7 @@ impl Frail {
         Some(frail)
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Option<()> {
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Option<()> {
         self.stream.write_all(bytes).ok()
     }
 
@@ -135,7 +135,7 @@ impl Frail {
     }
 
     /// The next message; nothing once the server is gone.
-    fn message(&mut self) -> Option<Message> {
+    pub(crate) fn message(&mut self) -> Option<Message> {
         loop {
             let Some(end) = self.received.windows(2).position(|pair| pair == b"\r\n") else {
                 self.fill()?;

@@ -6,12 +6,20 @@
 
 mod auth;
 #[cfg(feature = "streams")]
+mod cli_dlq;
+#[cfg(feature = "streams")]
 mod crashes;
+#[cfg(feature = "streams")]
+mod crashes_dead;
+#[cfg(feature = "streams")]
+mod dead_letters;
 mod engine_clock;
 mod floods;
 #[cfg(feature = "streams")]
 mod full_disks;
 mod headers;
+#[cfg(feature = "streams")]
+mod key_order;
 mod limits;
 mod monitoring;
 #[cfg(feature = "streams")]

@@ -25,3 +25,13 @@ fn it_has_no_place_for_them() {
         assert!(said.contains("store"), "{said}");
     }
 }
+
+#[test]
+fn it_has_no_commands_about_them() {
+    for command in ["verify", "dlq", "why"] {
+        let midge = Command::new(env!("CARGO_BIN_EXE_midge"))
+            .arg(command)
+            .output();
+        assert_eq!(midge.unwrap().status.code(), Some(2), "{command}");
+    }
+}

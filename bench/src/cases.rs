@@ -61,6 +61,8 @@ pub(crate) enum Family {
     Storing,
     /// Stored messages taken a second.
     Taking,
+    /// Messages settled a second, and what others notice.
+    Settling,
     /// Requests and replies beside storing.
     Disturbance,
     /// Starts with something stored.

@@ -94,6 +94,20 @@ const DISTURBANCE: &[Column] = &[
     column("load cores", Metric::LoadCores, decimals),
 ];
 
+const SETTLING: &[Column] = &[
+    compared("settled/s", Metric::Rate, scaled),
+    column("p50 µs alone", Metric::QuietP50, decimals),
+    column("p99 µs alone", Metric::QuietP99, decimals),
+    compared("p50 µs", Metric::P50, decimals),
+    compared("p99 µs", Metric::P99, decimals),
+    column("p99.9 µs", Metric::P999, decimals),
+    compared("p99 grows", Metric::P99Growth, ratio),
+    column("cores", Metric::ServerCores, decimals),
+    column("load cores", Metric::LoadCores, decimals),
+    column("RSS MB", Metric::Resident, megabytes),
+    column("spread", Metric::Spread, percent),
+];
+
 const RESTARTS: &[Column] = &[
     compared("clean, ms", Metric::CleanFirst, decimals),
     compared("to answer", Metric::CleanReady, decimals),
@@ -107,7 +121,7 @@ const RESTARTS: &[Column] = &[
 
 const PROCESS: &[Column] = &[compared("value", Metric::Value, decimals)];
 
-const FAMILIES: [(Family, &str, &[Column]); 9] = [
+const FAMILIES: [(Family, &str, &[Column]); 10] = [
     (Family::Messages, "Messages", MESSAGES),
     (Family::RoundTrips, "Round trips", ROUND_TRIPS),
     (Family::Connections, "Connections", CONNECTIONS),
@@ -118,6 +132,11 @@ const FAMILIES: [(Family, &str, &[Column]); 9] = [
         Family::Disturbance,
         "Round trips beside storing",
         DISTURBANCE,
+    ),
+    (
+        Family::Settling,
+        "Pulling one at a time beside many",
+        SETTLING,
     ),
     (Family::Restarts, "Starting with what is stored", RESTARTS),
     (Family::Process, "Process", PROCESS),

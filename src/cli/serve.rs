@@ -1,7 +1,7 @@
 //! `midge serve`: run a server.
 
-use crate::cli::units::{Period, Size};
-use crate::cli::{EXIT_USAGE, logging};
+use crate::units::{Period, Size};
+use crate::{EXIT_USAGE, logging};
 use argh::FromArgs;
 use log::LevelFilter;
 use midge_server::{Auth, Config, HttpConfig, Server};

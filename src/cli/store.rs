@@ -1,7 +1,7 @@
 //! `midge verify`, `midge compact` and `midge recover`: looking after a store
 //! that no server has open.
 
-use crate::cli::{EXIT_DAMAGE, EXIT_USAGE, logging};
+use crate::{EXIT_DAMAGE, EXIT_USAGE, logging};
 use argh::FromArgs;
 use log::LevelFilter;
 use midge_server::STORE_DEFAULT;

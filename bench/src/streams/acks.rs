@@ -3,7 +3,6 @@
 
 use std::io;
 
-use crate::streams::api::STREAM;
 use crate::streams::scan::{find, unexpected};
 use crate::wire::Dialect;
 
@@ -27,11 +26,11 @@ pub(crate) struct Acks {
 }
 
 impl Acks {
-    /// Nothing acknowledged yet.
-    pub(crate) fn new(dialect: Dialect) -> Self {
+    /// Nothing acknowledged yet by that stream.
+    pub(crate) fn new(dialect: Dialect, stream: &str) -> Self {
         Acks {
             dialect,
-            stored: format!("{{\"stream\":\"{STREAM}\",\"seq\":").into_bytes(),
+            stored: format!("{{\"stream\":\"{stream}\",\"seq\":").into_bytes(),
             partial: Vec::new(),
             counted: 0,
         }
@@ -103,7 +102,7 @@ mod tests {
         let sizes = 1..=text.len();
         sizes
             .map(|size| {
-                let mut acks = Acks::new(dialect);
+                let mut acks = Acks::new(dialect, "BENCH");
                 for piece in text.as_bytes().chunks(size) {
                     acks.take(piece).ok()?;
                 }

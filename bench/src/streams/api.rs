@@ -15,7 +15,6 @@ pub(crate) const STREAM: &str = "BENCH";
 /// The consumer, the redis group, that everything is taken by.
 pub(crate) const CONSUMER: &str = "taker";
 
-const INBOX: &str = "_INBOX.bench.api";
 /// How often a state is asked for until it is the expected one.
 const ASK_EVERY: Duration = Duration::from_millis(1);
 
@@ -28,8 +27,11 @@ pub(crate) struct Setup {
     pub(crate) early: bool,
 }
 
-/// A connection for asking.
+/// A connection for asking about a stream.
 pub(crate) struct Api {
+    stream: &'static str,
+    /// Where the answers come.
+    inbox: String,
     connection: Connection,
     inbound: Inbound,
 }
@@ -37,11 +39,19 @@ pub(crate) struct Api {
 impl Api {
     /// Connects.
     pub(crate) fn open(server: &Server) -> io::Result<Self> {
+        Self::open_on(server, STREAM)
+    }
+
+    /// The same to ask about a stream of another name.
+    pub(crate) fn open_on(server: &Server, stream: &'static str) -> io::Result<Self> {
+        let inbox = format!("_INBOX.bench.api.{stream}");
         let connection = Connection::open(server.port(), server.dialect())?;
         if server.dialect() == Dialect::Nats {
-            connection.subscribe(INBOX, "", 1)?;
+            connection.subscribe(&inbox, "", 1)?;
         }
         Ok(Api {
+            stream,
+            inbox,
             connection,
             inbound: Inbound::new(),
         })
@@ -50,8 +60,13 @@ impl Api {
     /// Sends a request to a NATS server and returns the answer, if it is none
     /// of failure.
     pub(crate) fn request(&mut self, what: &str, body: &str) -> io::Result<String> {
-        let length = body.len();
-        let frame = format!("PUB $JS.API.{what} {INBOX} {length}\r\n{body}\r\n");
+        self.request_to(&format!("$JS.API.{what}"), body)
+    }
+
+    /// The same with all of the subject given.
+    pub(crate) fn request_to(&mut self, subject: &str, body: &str) -> io::Result<String> {
+        let (inbox, length) = (&self.inbox, body.len());
+        let frame = format!("PUB {subject} {inbox} {length}\r\n{body}\r\n");
         self.connection.send(frame.as_bytes())?;
         loop {
             while let Some(frame) = self.inbound.next()? {
@@ -61,7 +76,10 @@ impl Api {
                 let text = String::from_utf8_lossy(body).into_owned();
                 if !header.is_empty() || text.contains("\"error\":") {
                     let said = [header, body].concat();
-                    return Err(io::Error::other(format!("{what}: {}", unexpected(&said))));
+                    return Err(io::Error::other(format!(
+                        "{subject}: {}",
+                        unexpected(&said)
+                    )));
                 }
                 return Ok(text);
             }
@@ -81,33 +99,41 @@ impl Api {
         } else {
             ""
         };
+        let stream = self.stream;
+        let subjects = subjects_of(stream);
         let config = format!(
-            "{{\"name\":\"{STREAM}\",\"subjects\":[\"bench.>\"],\"storage\":\"file\",\
+            "{{\"name\":\"{stream}\",\"subjects\":[\"{subjects}.>\"],\"storage\":\"file\",\
              \"retention\":\"{retention}\",\"num_replicas\":1{early}}}"
         );
-        self.request(&format!("STREAM.CREATE.{STREAM}"), &config)?;
+        self.request(&format!("STREAM.CREATE.{stream}"), &config)?;
         Ok(())
     }
 
     /// Makes the consumer, with more of its configuration given as JSON.
     pub(crate) fn create_consumer(&mut self, more: &str) -> io::Result<()> {
+        let stream = self.stream;
         let body = format!(
-            "{{\"stream_name\":\"{STREAM}\",\"config\":{{\"durable_name\":\"{CONSUMER}\",\
+            "{{\"stream_name\":\"{stream}\",\"config\":{{\"durable_name\":\"{CONSUMER}\",\
              \"deliver_policy\":\"all\",{more}}}}}"
         );
-        self.request(&format!("CONSUMER.CREATE.{STREAM}.{CONSUMER}"), &body)?;
+        self.request(&format!("CONSUMER.CREATE.{stream}.{CONSUMER}"), &body)?;
         Ok(())
     }
 
     /// Waits until nothing is left to be delivered to, or acknowledged by,
     /// the consumer, which must have been given `delivered` messages in all.
     pub(crate) fn await_consumed(&mut self, delivered: u64) -> io::Result<()> {
+        self.await_settled(delivered, 0)
+    }
+
+    /// The same with so many left to be delivered.
+    pub(crate) fn await_settled(&mut self, delivered: u64, pending: u64) -> io::Result<()> {
         let begun = Instant::now();
         loop {
-            let info = self.request(&format!("CONSUMER.INFO.{STREAM}.{CONSUMER}"), "")?;
+            let info = self.consumer_info()?;
             let figure = |path: &[&str]| figure(&info, path);
             let left = [figure(&["num_pending"])?, figure(&["num_ack_pending"])?];
-            if left == [0, 0] {
+            if left == [pending, 0] {
                 let said = figure(&["delivered", "consumer_seq"])?;
                 return expect("delivered", said, delivered);
             }
@@ -120,6 +146,29 @@ impl Api {
         }
     }
 
+    /// Fails unless the consumer has all of so many messages still to come.
+    pub(crate) fn expect_pending(&mut self, count: u64) -> io::Result<()> {
+        let info = self.consumer_info()?;
+        expect("pending", figure(&info, &["num_pending"])?, count)
+    }
+
+    fn consumer_info(&mut self) -> io::Result<String> {
+        let stream = self.stream;
+        self.request(&format!("CONSUMER.INFO.{stream}.{CONSUMER}"), "")
+    }
+
+    /// Fails unless there are exactly that many streams.
+    pub(crate) fn expect_streams(&mut self, count: u64) -> io::Result<()> {
+        let names = self.request("STREAM.NAMES", "")?;
+        let found = figure(&names, &["total"])?;
+        if found == count {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "wrong: {count} streams were made, the server says {names}"
+        )))
+    }
+
     /// Fails unless exactly that many messages are stored.
     pub(crate) fn expect_stored(&mut self, server: &Server, count: u64) -> io::Result<()> {
         expect("stored", self.stored(server)?, count)
@@ -129,7 +178,7 @@ impl Api {
     pub(crate) fn stored(&mut self, server: &Server) -> io::Result<u64> {
         match server.dialect() {
             Dialect::Nats => {
-                let info = self.request(&format!("STREAM.INFO.{STREAM}"), "")?;
+                let info = self.request(&format!("STREAM.INFO.{}", self.stream), "")?;
                 figure(&info, &["state", "messages"])
             }
             Dialect::Resp => {
@@ -179,6 +228,11 @@ impl Api {
     }
 }
 
+/// What the subjects of a stream begin with.
+pub(crate) fn subjects_of(stream: &str) -> String {
+    stream.to_lowercase()
+}
+
 /// A number in an answer: the keys lead to it from the outside.
 fn figure(text: &str, path: &[&str]) -> io::Result<u64> {
     let mut rest = Some(text);
@@ -186,10 +240,23 @@ fn figure(text: &str, path: &[&str]) -> io::Result<u64> {
         let key = format!("\"{key}\":");
         rest = rest.and_then(|rest| Some(rest.split_once(&key)?.1.trim_start()));
     }
-    let digits = rest.map(|rest| &rest[..rest.bytes().take_while(u8::is_ascii_digit).count()]);
-    digits
-        .and_then(|digits| digits.parse().ok())
+    rest.and_then(leading)
         .ok_or_else(|| io::Error::other(format!("no {} in {text}", path.join("."))))
+}
+
+/// The number at the beginning.
+fn leading(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    text[..digits].parse().ok()
+}
+
+/// Every number in an answer that has the key.
+pub(crate) fn figures(text: &str, key: &str) -> Vec<u64> {
+    let key = format!("\"{key}\":");
+    let values = text.split(&key).skip(1);
+    values
+        .filter_map(|rest| leading(rest.trim_start()))
+        .collect()
 }
 
 fn expect(what: &str, found: u64, wanted: u64) -> io::Result<()> {
@@ -211,5 +278,9 @@ mod tests {
         assert_eq!(figure(text, &["delivered", "consumer_seq"]).unwrap(), 12);
         assert!(figure(text, &["delivered", "nothing"]).is_err());
         assert!(figure(text, &["config"]).is_err());
+        let list = r#"{"list":[{"seq":1,"of":7},{"seq": 2,"of":x}],"next_seq":0}"#;
+        assert_eq!(figures(list, "seq"), [1, 2]);
+        assert_eq!(figures(list, "of"), [7]);
+        assert!(figures(list, "last").is_empty());
     }
 }

@@ -6,13 +6,16 @@
 
 mod acks;
 mod api;
+mod dead;
 mod disturb;
+mod ordered;
 mod others;
 mod publisher;
 mod pull;
 mod push;
 mod restart;
 mod scan;
+mod shop;
 mod store;
 mod take;
 
@@ -24,18 +27,29 @@ use crate::figures::Sample;
 use crate::footprint;
 use crate::peer::{Kind, Mode, Peer};
 use crate::server::Server;
+use dead::Mass;
+use ordered::Order;
 use publisher::Load;
 
 /// What a message weighs where the case does not say otherwise.
 const SIZE: usize = 128;
 /// And where there are very many.
 const SMALL: usize = 16;
+/// Fewer keys than messages are on their way to workers at a time.
+const FEW_KEYS: u64 = 100;
 
 /// What a case does.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Job {
     /// Store with a window, to be compared with everybody.
     Store(Load),
+    /// Store beside a consumer that takes nothing.
+    StoreBeside {
+        /// What is stored.
+        load: Load,
+        /// Whether it gives up at some time.
+        armed: bool,
+    },
     /// Store to a number of subjects.
     Subjects(Load),
     /// Pull what was stored and acknowledge it.
@@ -45,6 +59,12 @@ pub(crate) enum Job {
         /// How many messages.
         count: u64,
     },
+    /// Pull with a consumer that would give up at some time.
+    PullArmed(u64),
+    /// Settle many messages while another pulls one at a time.
+    Settle(Mass),
+    /// Share what was stored, in the order of each subject or without.
+    Order(Order),
     /// Be pushed what was stored.
     Push {
         /// Whether to acknowledge it.
@@ -76,8 +96,13 @@ impl Job {
     /// Which columns it has.
     pub(crate) fn family(self) -> Family {
         match self {
-            Job::Store(_) | Job::Subjects(_) => Family::Storing,
-            Job::Pull { .. } | Job::Push { .. } | Job::Queue { .. } => Family::Taking,
+            Job::Store(_) | Job::StoreBeside { .. } | Job::Subjects(_) => Family::Storing,
+            Job::Pull { .. }
+            | Job::PullArmed(_)
+            | Job::Push { .. }
+            | Job::Queue { .. }
+            | Job::Order(_) => Family::Taking,
+            Job::Settle(_) => Family::Settling,
             Job::Disturb => Family::Disturbance,
             Job::Restart { .. } => Family::Restarts,
             Job::Empty | Job::Filled(_) => Family::Process,
@@ -87,7 +112,11 @@ impl Job {
     /// Whether the server has such a thing at all.
     pub(crate) fn fits(self, kind: Kind) -> bool {
         match kind {
-            Kind::Midge | Kind::Nats => true,
+            Kind::Midge => true,
+            Kind::Nats => !matches!(
+                self,
+                Job::Settle(Mass { buried: true, .. }) | Job::Order(Order { kept: true, .. })
+            ),
             Kind::MidgeAsync => matches!(self, Job::Store(load) if load.window == 1),
             Kind::NatsSync => matches!(self, Job::Store(_) | Job::Disturb),
             Kind::Redis => matches!(
@@ -122,8 +151,19 @@ impl Job {
         let server = Server::start(peer, Mode::Streams)?;
         let early = peer.kind() == Kind::MidgeAsync;
         match self {
-            Job::Store(load) | Job::Subjects(load) => store::run(&server, load, early, duration),
-            Job::Pull { answered, count } => take::pull(&server, answered, count, duration),
+            Job::Store(load) | Job::Subjects(load) => {
+                store::run(&server, load, early, None, duration)
+            }
+            Job::StoreBeside { load, armed } => {
+                let consumer = if armed { dead::ARMED } else { take::EXPLICIT };
+                store::run(&server, load, early, Some(consumer), duration)
+            }
+            Job::Pull { answered, count } => {
+                take::pull(&server, take::EXPLICIT, answered, count, duration)
+            }
+            Job::PullArmed(count) => take::pull(&server, dead::ARMED, false, count, duration),
+            Job::Settle(mass) => dead::run(&server, mass, duration),
+            Job::Order(order) => ordered::run(&server, order, duration),
             Job::Push { acked, count } => take::push(&server, acked, count, duration),
             Job::Queue { batch } => take::queue(&server, batch, duration),
             Job::Disturb => disturb::run(&server, duration),
@@ -141,6 +181,8 @@ impl Job {
 pub(crate) fn cases(scale: Scale, counts: Counts) -> Vec<Case> {
     let mut cases = storing();
     cases.extend(taking(counts.messages));
+    cases.extend(dying(counts.messages));
+    cases.extend(sharing(counts.messages));
     cases.push(Case::new(
         "disturb",
         "request and reply, 16 B, while 128 B are stored, 1000 in flight",
@@ -194,6 +236,11 @@ fn storing() -> Vec<Case> {
         let job = Job::Subjects(load(1000, SIZE, subjects));
         Case::new(name, title, Work::Streams(job))
     };
+    let beside = |name, what: &str, armed| {
+        let title = format!("stored, 128 B, 1000 in flight, {what}");
+        let load = load(1000, SIZE, 1);
+        Case::new(name, title, Work::Streams(Job::StoreBeside { load, armed }))
+    };
     vec![
         store("store-1-16", 1, 16),
         store("store-1-128", 1, 128),
@@ -207,6 +254,8 @@ fn storing() -> Vec<Case> {
         spread("subjects-1", 1),
         spread("subjects-100", 100),
         spread("subjects-100k", 100_000),
+        beside("store-attached", "beside an idle consumer", false),
+        beside("store-armed", "the same with a max_deliver", true),
     ]
 }
 
@@ -225,6 +274,11 @@ fn taking(count: u64) -> Vec<Case> {
             "the same, acknowledgements answered",
             pull(true),
         ),
+        case(
+            "pull-armed",
+            "pulled by 1000 and acknowledged, 128 B, with a max_deliver",
+            Job::PullArmed(count),
+        ),
         case("push", "pushed, flow control, 128 B", push(false)),
         case(
             "push-acked",
@@ -241,6 +295,52 @@ fn taking(count: u64) -> Vec<Case> {
             "work queue, 8 workers, 64 at a time, 128 B",
             Job::Queue { batch: 64 },
         ),
+    ]
+}
+
+/// A tenth of the messages: a letter costs more than a message.
+fn dying(count: u64) -> Vec<Case> {
+    let count = (count / 10).max(1);
+    let case = |name, how: &str, buried| {
+        let title = format!(
+            "{} messages {how}, 128 B, beside pulls of one",
+            grouped(count)
+        );
+        Case::new(
+            name,
+            title,
+            Work::Streams(Job::Settle(Mass { count, buried })),
+        )
+    };
+    vec![
+        case("bury-none", "acknowledged", false),
+        case("bury", "terminated and buried", true),
+    ]
+}
+
+/// Ten messages a key, and so many that hardly ever two of a key are due at a
+/// time; and so few keys that nearly every message waits for another.
+fn sharing(count: u64) -> Vec<Case> {
+    let many = (count / 10).max(1);
+    let case = |name, keys: u64, kept| {
+        let how = if kept {
+            "in the order of"
+        } else {
+            "in any order,"
+        };
+        let title = format!(
+            "8 workers, 64 at a time, 128 B, {how} {} keys",
+            grouped(keys)
+        );
+        let keys = usize::try_from(keys).unwrap_or(usize::MAX);
+        let order = Order { count, keys, kept };
+        Case::new(name, title, Work::Streams(Job::Order(order)))
+    };
+    vec![
+        case("unordered", many, false),
+        case("ordered", many, true),
+        case("unordered-few", FEW_KEYS, false),
+        case("ordered-few", FEW_KEYS, true),
     ]
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::connection::Connection;
 use crate::server::Server;
 use crate::streams::acks::Acks;
-use crate::streams::api::STREAM;
+use crate::streams::api::{STREAM, subjects_of};
 use crate::traffic::{Cycle, payload};
 use crate::wire::{Dialect, Message};
 
@@ -46,7 +46,18 @@ impl Publisher {
     /// Connects, and makes every byte that will be sent. The number tells
     /// publishers on one server apart.
     pub(crate) fn open(server: &Server, load: Load, number: usize) -> io::Result<Self> {
+        Self::open_to(server, STREAM, load, number)
+    }
+
+    /// The same to a stream of another name.
+    pub(crate) fn open_to(
+        server: &Server,
+        stream: &str,
+        load: Load,
+        number: usize,
+    ) -> io::Result<Self> {
         let dialect = server.dialect();
+        let root = subjects_of(stream);
         let inbox = format!("_INBOX.bench.ack{number}");
         let connection = Connection::open(server.port(), dialect)?;
         if dialect == Dialect::Nats {
@@ -56,8 +67,8 @@ impl Publisher {
         let count = load.subjects.max(2 * load.window as usize).max(16);
         let cycle = Cycle::new(count, |out, index| {
             let subject = match dialect {
-                Dialect::Nats => format!("bench.{}", index % load.subjects),
-                _ => STREAM.to_owned(),
+                Dialect::Nats => format!("{root}.{}", index % load.subjects),
+                _ => stream.to_owned(),
             };
             let message = Message {
                 subject: &subject,
@@ -70,7 +81,7 @@ impl Publisher {
             connection,
             cycle,
             window: load.window,
-            acks: Acks::new(dialect),
+            acks: Acks::new(dialect, stream),
             sent: 0,
         })
     }
@@ -144,12 +155,24 @@ pub(crate) fn preload(
     count: u64,
     limit: Duration,
 ) -> io::Result<u64> {
+    preload_to(server, STREAM, size, 1, count, limit)
+}
+
+/// The same to a stream of another name, on subjects that take turns.
+pub(crate) fn preload_to(
+    server: &Server,
+    stream: &str,
+    size: usize,
+    subjects: usize,
+    count: u64,
+    limit: Duration,
+) -> io::Result<u64> {
     let load = Load {
         size,
         window: WIDE,
-        subjects: 1,
+        subjects,
     };
-    let mut publisher = Publisher::open(server, load, 0)?;
+    let mut publisher = Publisher::open_to(server, stream, load, 0)?;
     let begun = Instant::now();
     publisher.run(|sent| (sent < count && begun.elapsed() < limit).then(|| count - sent))?;
     Ok(publisher.acked())

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use crate::connection::Connection;
 use crate::streams::api::{CONSUMER, STREAM};
+use crate::streams::ordered::Hand;
 use crate::streams::scan::{Frame, Inbound, find, number, unexpected};
 use crate::traffic::payload;
 
@@ -22,11 +23,18 @@ const EXPIRES_NS: u64 = 600_000_000_000;
 /// are asked for.
 const UNANSWERED: u64 = 1000;
 
+/// Says that a message is done with.
+pub(crate) const DONE: &str = "+ACK";
+/// Says that nobody ever will be.
+pub(crate) const HOPELESS: &str = "+TERM";
+
 /// How messages are taken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Taking {
     /// How many are asked for at once.
     pub(crate) batch: u64,
+    /// How a message is acknowledged.
+    pub(crate) verb: &'static str,
     /// Whether the server answers acknowledgements.
     pub(crate) answered: bool,
     /// How many to take, if there is an end to them. There is only one taker
@@ -50,11 +58,12 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Of messages of that size, which are acknowledged unless `ack` is empty.
-    pub(crate) fn new(size: usize, ack: &str, ordered: bool) -> Self {
+    /// Of messages of that size from that stream, which are acknowledged unless
+    /// `ack` is empty.
+    pub(crate) fn new(stream: &str, size: usize, ack: &str, ordered: bool) -> Self {
         Tally {
             payload: payload(size),
-            prefix: format!("$JS.ACK.{STREAM}.{CONSUMER}.").into_bytes(),
+            prefix: format!("$JS.ACK.{stream}.{CONSUMER}.").into_bytes(),
             ack: ack.into(),
             next: ordered.then_some(1),
             out: Vec::new(),
@@ -62,8 +71,8 @@ impl Tally {
         }
     }
 
-    /// Accounts for a message.
-    pub(crate) fn take(&mut self, reply: &[u8], body: &[u8]) -> io::Result<()> {
+    /// Accounts for a message and returns its sequence.
+    pub(crate) fn take(&mut self, reply: &[u8], body: &[u8]) -> io::Result<u64> {
         let place = reply
             .strip_prefix(self.prefix.as_slice())
             .and_then(delivery)
@@ -89,7 +98,7 @@ impl Tally {
             self.out.extend_from_slice(reply);
             self.out.extend_from_slice(&self.ack);
         }
-        Ok(())
+        Ok(place.sequence)
     }
 
     /// Sends what is to be sent.
@@ -126,6 +135,8 @@ pub(crate) struct Taker<'a> {
     tally: Tally,
     taking: Taking,
     request: Vec<u8>,
+    /// Who looks at the order within each key.
+    hand: Option<Hand<'a>>,
     /// Messages asked for that have not come.
     due: u64,
     /// Acknowledgements that have not been answered.
@@ -144,24 +155,29 @@ impl<'a> Taker<'a> {
         let answers = format!("_INBOX.bench.answers{id}");
         connection.subscribe(&inbox, "", 1)?;
         connection.subscribe(&answers, "", 2)?;
-        let body = format!("{{\"batch\":{},\"expires\":{EXPIRES_NS}}}", taking.batch);
-        let length = body.len();
-        let request = format!(
-            "PUB $JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER} {inbox} {length}\r\n{body}\r\n"
-        );
+        let (verb, length) = (taking.verb, taking.verb.len());
         let ack = match taking.answered {
-            true => format!(" {answers} 4\r\n+ACK\r\n"),
-            false => " 4\r\n+ACK\r\n".to_owned(),
+            true => format!(" {answers} {length}\r\n{verb}\r\n"),
+            false => format!(" {length}\r\n{verb}\r\n"),
         };
         Ok(Taker {
             connection,
             inbound: Inbound::new(),
-            tally: Tally::new(size, &ack, taking.count.is_some()),
+            tally: Tally::new(STREAM, size, &ack, taking.count.is_some()),
             taking,
-            request: request.into_bytes(),
+            request: request(STREAM, &inbox, taking.batch),
+            hand: None,
             due: 0,
             unanswered: 0,
         })
+    }
+
+    /// Has somebody look at the order within each key.
+    pub(crate) fn watched(self, hand: Hand<'a>) -> Self {
+        Taker {
+            hand: Some(hand),
+            ..self
+        }
     }
 
     /// Takes messages until all have come, or the connection ends, and counts
@@ -173,12 +189,16 @@ impl<'a> Taker<'a> {
             while let Some(frame) = self.inbound.next()? {
                 match frame {
                     Frame::Message {
+                        subject,
                         sid: SID,
                         reply,
                         header: b"",
                         body,
                     } => {
-                        self.tally.take(reply, body)?;
+                        let sequence = self.tally.take(reply, body)?;
+                        if let Some(hand) = &mut self.hand {
+                            hand.take(subject, sequence)?;
+                        }
                         self.due = self.due.checked_sub(1).ok_or_else(too_many)?;
                         self.unanswered += u64::from(self.taking.answered);
                     }
@@ -194,6 +214,9 @@ impl<'a> Taker<'a> {
                 }
             }
             self.ask(count);
+            if let Some(hand) = &mut self.hand {
+                hand.let_go();
+            }
             self.tally.flush(self.connection)?;
             taken.fetch_add(self.tally.taken - before, SeqCst);
             if self.tally.taken >= count && self.unanswered == 0 {
@@ -213,6 +236,14 @@ impl<'a> Taker<'a> {
     }
 }
 
+/// The frame that asks the consumer of a stream for messages.
+pub(crate) fn request(stream: &str, inbox: &str, batch: u64) -> Vec<u8> {
+    let body = format!("{{\"batch\":{batch},\"expires\":{EXPIRES_NS}}}");
+    let length = body.len();
+    let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{CONSUMER}");
+    format!("PUB {subject} {inbox} {length}\r\n{body}\r\n").into_bytes()
+}
+
 fn too_many() -> io::Error {
     io::Error::other("more came than was asked for")
 }
@@ -223,10 +254,9 @@ mod tests {
 
     #[test]
     fn messages_must_be_the_right_ones_in_order() {
-        let mut tally = Tally::new(3, " 0\r\n\r\n", true);
-        tally
-            .take(b"$JS.ACK.BENCH.taker.1.1.1.0.1", b"abc")
-            .unwrap();
+        let mut tally = Tally::new(STREAM, 3, " 0\r\n\r\n", true);
+        let taken = tally.take(b"$JS.ACK.BENCH.taker.1.1.1.0.1", b"abc");
+        assert_eq!(taken.unwrap(), 1);
         assert_eq!(tally.out, b"PUB $JS.ACK.BENCH.taker.1.1.1.0.1 0\r\n\r\n");
         for (reply, body) in [
             ("$JS.ACK.BENCH.taker.1.3.2.0.1", "abc"),

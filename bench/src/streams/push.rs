@@ -4,7 +4,7 @@ use std::io;
 
 use crate::connection::Connection;
 use crate::server::Server;
-use crate::streams::api::Api;
+use crate::streams::api::{Api, STREAM};
 use crate::streams::pull::Tally;
 use crate::streams::scan::{Frame, Inbound, unexpected};
 
@@ -35,7 +35,7 @@ pub(crate) fn receive(
          \"idle_heartbeat\":5000000000,\"ack_policy\":{policy}"
     ))?;
     let ack = if acked { " 4\r\n+ACK\r\n" } else { "" };
-    let mut tally = Tally::new(size, ack, true);
+    let mut tally = Tally::new(STREAM, size, ack, true);
     let mut inbound = Inbound::new();
     while tally.taken < count {
         inbound.fill(&connection)?;
@@ -46,7 +46,9 @@ pub(crate) fn receive(
                     header: b"",
                     body,
                     ..
-                } => tally.take(reply, body)?,
+                } => {
+                    tally.take(reply, body)?;
+                }
                 Frame::Message { reply, header, .. } => go_on(&mut tally.out, reply, header)?,
                 Frame::Ping => tally.out.extend_from_slice(b"PONG\r\n"),
                 Frame::Pong => {}

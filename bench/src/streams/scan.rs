@@ -34,6 +34,8 @@ pub(crate) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
 pub(crate) enum Frame<'a> {
     /// A message, or a status, which is a header and no more.
     Message {
+        /// The subject.
+        subject: &'a [u8],
         /// The subject for an answer, empty for none.
         reply: &'a [u8],
         /// The id of the subscription.
@@ -128,6 +130,7 @@ pub(crate) fn unexpected(line: &[u8]) -> io::Error {
 /// The first line of a frame.
 enum Head<'a> {
     Message {
+        subject: &'a [u8],
         sid: &'a [u8],
         reply: &'a [u8],
         /// Bytes of header, and of header and body.
@@ -148,7 +151,7 @@ impl<'a> Head<'a> {
                 None => (line.strip_prefix(b"HMSG ")?, true),
             },
         };
-        let (_subject, words) = first_word(words)?;
+        let (subject, words) = first_word(words)?;
         let (sid, words) = first_word(words)?;
         let (words, total) = last_number(words)?;
         let (words, header) = match with_header {
@@ -156,6 +159,7 @@ impl<'a> Head<'a> {
             false => (words, 0),
         };
         (header <= total).then_some(Head::Message {
+            subject,
             sid,
             reply: words,
             header,
@@ -167,11 +171,13 @@ impl<'a> Head<'a> {
     fn frame(self, rest: &'a [u8]) -> Frame<'a> {
         match self {
             Head::Message {
+                subject,
                 sid,
                 reply,
                 header,
                 total,
             } => Frame::Message {
+                subject,
                 reply,
                 sid,
                 header: &rest[..header],
@@ -234,19 +240,20 @@ mod tests {
         let text = b"PING\r\nMSG a.b 7 r.s 2\r\nhi\r\nHMSG a 7 12 14\r\nNATS/1.0\r\n\r\nyo\r\nMSG a 7 0\r\n\r\n";
         let mut inbound = inbound(text);
         assert_eq!(inbound.next().unwrap(), Some(Frame::Ping));
-        let message = |reply, header, body| {
+        let message = |subject, reply, header, body| {
             Some(Frame::Message {
+                subject,
                 reply,
                 sid: b"7",
                 header,
                 body,
             })
         };
-        let plain = message(b"r.s", b"", b"hi");
+        let plain = message(b"a.b", b"r.s", b"", b"hi");
         assert_eq!(inbound.next().unwrap(), plain);
-        let with_header = message(b"", b"NATS/1.0\r\n\r\n", b"yo");
+        let with_header = message(b"a", b"", b"NATS/1.0\r\n\r\n", b"yo");
         assert_eq!(inbound.next().unwrap(), with_header);
-        assert_eq!(inbound.next().unwrap(), message(b"", b"", b""));
+        assert_eq!(inbound.next().unwrap(), message(b"a", b"", b"", b""));
         assert_eq!(inbound.next().unwrap(), None);
     }
 

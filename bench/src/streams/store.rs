@@ -10,7 +10,7 @@ use crate::meter::{self, Meter};
 use crate::proc;
 use crate::server::Server;
 use crate::streams::SIZE;
-use crate::streams::api::{Api, Setup};
+use crate::streams::api::{Api, STREAM, Setup};
 use crate::streams::publisher::{Load, Publisher, preload};
 use crate::wire::Dialect;
 
@@ -25,6 +25,7 @@ const FILLING: Duration = Duration::from_secs(600);
 pub(crate) fn open(server: &Server, early: bool) -> io::Result<Api> {
     prepare(
         server,
+        STREAM,
         Setup {
             work_queue: false,
             early,
@@ -33,22 +34,26 @@ pub(crate) fn open(server: &Server, early: bool) -> io::Result<Api> {
 }
 
 /// Connects and makes the stream.
-pub(crate) fn prepare(server: &Server, setup: Setup) -> io::Result<Api> {
-    let mut api = Api::open(server)?;
+pub(crate) fn prepare(server: &Server, stream: &'static str, setup: Setup) -> io::Result<Api> {
+    let mut api = Api::open_on(server, stream)?;
     if server.dialect() == Dialect::Nats {
         api.create_stream(setup)?;
     }
     Ok(api)
 }
 
-/// Stores for `duration`.
+/// Stores for `duration`, beside a consumer that takes nothing if there is one.
 pub(crate) fn run(
     server: &Server,
     load: Load,
     early: bool,
+    consumer: Option<&str>,
     duration: Duration,
 ) -> io::Result<Sample> {
     let mut api = open(server, early)?;
+    if let Some(consumer) = consumer {
+        api.create_consumer(consumer)?;
+    }
     let mut publisher = Publisher::open(server, load, 0)?;
     let written = proc::written(server.pid())?;
     let meter = Meter::start(server.pid())?;
@@ -56,6 +61,9 @@ pub(crate) fn run(
     let stored = publisher.acked();
     let mut sample = meter.stop()?.sample(stored);
     api.expect_stored(server, stored)?;
+    if consumer.is_some() {
+        api.expect_pending(stored)?;
+    }
 
     thread::sleep(SETTLE);
     let written = proc::written(server.pid())? - written;

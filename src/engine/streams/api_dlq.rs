@@ -58,7 +58,15 @@ impl Streams {
             Ok(Answered::Now(body)) => (body, false),
             Ok(Answered::WhenSafe(body)) => (body, true),
             Ok(Answered::Silence) => return,
-            Err(Held::Refused(error)) => (kind.refusal(&error), false),
+            Err(Held::Refused(error)) => {
+                let asked = DlqRequest::from_json(request.body());
+                let body = if asked.is_ok_and(|asked| asked.text) {
+                    format!("{}\r\n", error.description).into_bytes()
+                } else {
+                    kind.refusal(&error)
+                };
+                (body, false)
+            }
             Err(Held::Block(need)) => return self.set_aside(engine, need, request, out),
             Err(Held::Again) => return self.again.push(request),
         };

@@ -57,6 +57,10 @@ pub(crate) struct Deaths {
     tripped_until: Option<Timestamp>,
 }
 
+/// Messages that may be dying when one of them is terminated once more: who
+/// repeats itself then gets no answer, which would have to be kept.
+const DYING_MAX: usize = 4096;
+
 /// Keys that a consumer can have parked: they are written with its cursor,
 /// a dozen bytes each. When there are more, messages do not die any more.
 const PARKED_MAX: usize = 4096;
@@ -112,9 +116,16 @@ impl Consumer {
         let Some(unacked) = self.cursor.unacked.get(&seq) else {
             return;
         };
+        let number = self.cursor.deliveries(seq);
+        let last = self.cursor.attempts.of(seq).last();
+        let is_told = last.is_some_and(|last| last.number == number);
+        if is_told && ended != Ended::Terminated {
+            // It was refused, and has waited for its time since.
+            return;
+        }
         let (client_id, client) = to.or(unacked.to).map_or((0, ""), |conn| clients.who(conn));
         let attempt = Attempt {
-            number: self.cursor.deliveries(seq),
+            number,
             time: unacked.delivered_at,
             after: wall.since(unacked.delivered_at),
             ended,
@@ -146,10 +157,11 @@ impl Consumer {
         let Some(unacked) = self.cursor.unacked.get_mut(&seq) else {
             return;
         };
-        if !unacked.is_dying {
-            unacked.is_dying = true;
-            unacked.is_queued = true;
+        if unacked.is_dying && (reply.is_none() || self.dying.len() >= DYING_MAX) {
+            return;
         }
+        unacked.is_dying = true;
+        unacked.is_queued = true;
         self.dying.push_back(Death {
             seq,
             cause,

@@ -15,8 +15,9 @@ use crate::engine::Engine;
 use crate::ids::{Seq, StreamId};
 use midge_proto::api::{
     Attempt, DLQ_STREAM, DeadLetter, DeadLetters, DlqError, DlqFilter, DlqKind, DlqRequest,
-    JsonWriter, Nanos, Timestamp,
+    JsonWriter, Nanos, Timestamp, midge_header,
 };
+use midge_proto::headers::HeaderBlock;
 use std::fmt::Write;
 
 /// Dead letters that are told of one message.
@@ -43,6 +44,8 @@ enum Standing {
     Dying,
     /// It will not be, and no letter was wanted.
     GivenUp,
+    /// It is among the dead.
+    Dead,
     /// It is dealt with.
     Settled,
     /// It is not meant for it.
@@ -58,6 +61,7 @@ impl Standing {
             Standing::Redelivering => "redelivering",
             Standing::Dying => "dying",
             Standing::GivenUp => "given_up",
+            Standing::Dead => "dead",
             Standing::Settled => "settled",
             Standing::Unwanted => "unwanted",
         }
@@ -245,9 +249,14 @@ impl Streams {
             .take(CONSUMERS_MAX)
             .filter_map(|name| {
                 let consumer = stream.consumer(name)?;
+                let mut standing = consumer.standing(seq, facts.subject.as_deref());
+                let is_settled = standing == Standing::Settled;
+                if is_settled && letters.iter().any(|letter| self.is_of(letter, name)) {
+                    standing = Standing::Dead;
+                }
                 Some(Part {
                     consumer,
-                    standing: consumer.standing(seq, facts.subject.as_deref()),
+                    standing,
                     seq,
                     now,
                     clients,
@@ -286,6 +295,14 @@ impl Streams {
             json.into_bytes()
         };
         Ok(Answered::Now(body))
+    }
+
+    /// Whether a letter, which is in memory, died with this consumer.
+    fn is_of(&self, (dlq, seq): &(StreamId, Seq), consumer: &str) -> bool {
+        let stream = self.streams.get(dlq);
+        let record = stream.and_then(|stream| stream.log.get(*seq).ok().flatten());
+        let letter = record.and_then(|record| DeadLetter::read(record.header()));
+        letter.is_some_and(|letter| letter.consumer == consumer)
     }
 
     /// The dead letters of a message: in the streams where its consumers'
@@ -405,6 +422,11 @@ impl Streams {
                 let _ = write!(text, ", had been sent back {} times", letter.redrives);
             }
             text.push_str("\r\n");
+            for (name, value) in HeaderBlock::new(record.header()) {
+                if name == midge_header::ATTEMPT {
+                    let _ = write!(text, "  {}\r\n", String::from_utf8_lossy(value));
+                }
+            }
         }
         text.into_bytes()
     }

@@ -304,6 +304,16 @@ pub(crate) enum Known {
 /// What is called for each key: the key in lower case, and its value.
 pub(crate) type OnField<'a> = &'a mut dyn FnMut(&str, Value) -> Result<Known, ApiError>;
 
+/// Reads any JSON.
+///
+/// # Errors
+/// That of the first byte that is none.
+// The reader is large; there is one for all who read.
+#[inline(never)]
+pub fn parse(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
 /// Reads one JSON object, key by key.
 ///
 /// No text at all is an object without keys.
@@ -318,7 +328,7 @@ pub(crate) fn read(json: &[u8], strict: Strictness, on_field: OnField<'_>) -> Re
     }
     // As nats-server does, read what is not UTF-8 with replacements.
     let text = String::from_utf8_lossy(json);
-    let value: Value = serde_json::from_str(&text).map_err(|error| {
+    let value = parse(&text).map_err(|error| {
         ApiError::invalid_json(if error.is_eof() {
             "unexpected end of JSON input".to_owned()
         } else {

@@ -1,6 +1,7 @@
 """Starts the server under test, and waits for things with a deadline."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -253,6 +254,42 @@ def needs_all_kept(how):
     """
     if how == "kill" and is_reference():
         pytest.skip("the original forgets acknowledgements and deletions when it is killed")
+
+
+def only_midge():
+    """Leaves a file out for a server that does not have what midge adds."""
+    return pytest.mark.skipif(is_reference(), reason="the original does not have this")
+
+
+async def asked(js, words, **body):
+    """What the server says to a request of midge's own, be it yes or no."""
+    body = json.dumps(body).encode()
+    answer = await js._nc.request(f"$MIDGE.API.{words}", body, timeout=PATIENCE)
+    return json.loads(answer.data)
+
+
+async def midge(js, words, **body):
+    """A request of midge's own, which is agreed to."""
+    answer = await asked(js, words, **body)
+    assert "error" not in answer, f"{words} {body}: {answer}"
+    return answer
+
+
+async def letters(js, count=None, **filter):
+    """The dead letters of a stream, once there are as many."""
+    filter.setdefault("limit", 1000)
+
+    async def listed():
+        return (await midge(js, "DLQ.LIST", **filter))["letters"]
+
+    if count is None:
+        return await listed()
+    return await wait_for(listed, lambda found: len(found) == count, f"{count} dead letters")
+
+
+async def stream_names(js):
+    answer = await js._nc.request("$JS.API.STREAM.NAMES", b"", timeout=PATIENCE)
+    return json.loads(answer.data)["streams"] or []
 
 
 async def wait_for(ask, holds, what="what was asked for"):

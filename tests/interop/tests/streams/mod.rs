@@ -2,11 +2,15 @@
 
 mod bucket;
 mod consumer;
+mod dead_letters;
+mod key_order;
+mod letters;
 mod limits;
 mod object;
 mod publish;
 mod pull;
 mod push;
+mod redrive;
 mod restart;
 mod stream;
 mod work;

@@ -1,10 +1,30 @@
 //! From the command line to what it asks for.
+//!
+//! Owns the words of the `midge` command: its options, what is printed, exit
+//! codes. It is a package of its own so that it can be built for size; what it
+//! calls is built for speed.
 
+#[cfg(feature = "streams")]
+mod age;
+#[cfg(feature = "streams")]
+mod dlq;
 mod logging;
+#[cfg(feature = "streams")]
+mod options;
+#[cfg(feature = "streams")]
+mod redrive;
+#[cfg(feature = "streams")]
+mod remote;
 mod serve;
 #[cfg(feature = "streams")]
+mod show;
+#[cfg(feature = "streams")]
 mod store;
+#[cfg(feature = "streams")]
+mod table;
 mod units;
+#[cfg(feature = "streams")]
+mod why;
 
 use argh::{EarlyExit, FromArgs};
 use std::process::ExitCode;
@@ -35,10 +55,14 @@ enum Command {
     Compact(store::Compact),
     #[cfg(feature = "streams")]
     Recover(store::Recover),
+    #[cfg(feature = "streams")]
+    Dlq(dlq::Dlq),
+    #[cfg(feature = "streams")]
+    Why(why::Why),
 }
 
 /// Runs what the arguments ask for; the first of them is the program's name.
-pub(crate) fn run(args: Vec<String>) -> ExitCode {
+pub fn run(args: Vec<String>) -> ExitCode {
     let mut args: Vec<&str> = args.iter().map(String::as_str).skip(1).collect();
     match args.first() {
         Some(&("--version" | "-V" | "-v")) => {
@@ -61,6 +85,10 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
             Command::Compact(compact) => compact.run(),
             #[cfg(feature = "streams")]
             Command::Recover(recover) => recover.run(),
+            #[cfg(feature = "streams")]
+            Command::Dlq(dlq) => dlq.run(),
+            #[cfg(feature = "streams")]
+            Command::Why(why) => why.run(),
         },
         Err(EarlyExit {
             output,

@@ -1,0 +1,101 @@
+//! `midge dlq redrive`: sending dead letters back, at once or at a rate.
+//!
+//! The server does it; what happens here is that somebody watches. So nothing
+//! is lost when the watcher goes away.
+
+use crate::options::Options;
+use crate::remote::{Answer, Failure, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string};
+use midge_proto::api::JsonWriter;
+use serde_json::Value;
+use signal_hook::consts::SIGINT;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// The request that starts one, asks for it and stops it.
+const SUBJECT: &str = "DLQ.REDRIVE";
+
+/// How often a redrive under way is asked about: a person sees it move, and
+/// the server does not notice.
+const POLL_EVERY: Duration = Duration::from_millis(500);
+
+/// Refuses options that do not go together.
+pub(crate) fn check(options: &Options) -> Result<(), Failure> {
+    if options.has("id") {
+        if !options.has_only(&["id", "stop"]) {
+            return Err(Failure::usage("--id goes with --stop and nothing else"));
+        }
+    } else if options.has("stop") {
+        return Err(Failure::usage("--stop needs --id, which redrive told"));
+    }
+    Ok(())
+}
+
+pub(crate) fn run(remote: &mut Remote, options: &Options) -> Result<(), Failure> {
+    let mut json = options.request();
+    json.close_object();
+    // What is watched can be left; what is waited for is ended by Ctrl-C.
+    let is_watched = options.has("rate") || options.has("id");
+    let interrupt = is_watched.then(catch_interrupt).flatten();
+    let answer = remote.ask(SUBJECT, json, WORK_TIMEOUT)?;
+    remote.show(&answer);
+    let end = follow(remote, answer, interrupt)?.value;
+    match string(&end, "state") {
+        "done" if number(&end, "failed") == 0 => Ok(()),
+        "stopped" if options.has("stop") => Ok(()),
+        "running" => Err(Failure::refused(goes_on(&end))),
+        "done" => Err(Failure::refused("some could not be sent back")),
+        _ => Err(Failure::refused("it stopped before all were sent back")),
+    }
+}
+
+/// Shows how a redrive goes until it ends, or Ctrl-C.
+fn follow(
+    remote: &mut Remote,
+    mut last: Answer,
+    mut interrupt: Option<UnixStream>,
+) -> Result<Answer, Failure> {
+    while string(&last.value, "state") == "running" && !is_interrupted(&mut interrupt) {
+        let mut json = JsonWriter::new();
+        json.open_object();
+        json.uint_field("id", number(&last.value, "id"));
+        json.close_object();
+        let answer = remote
+            .ask(SUBJECT, json, QUESTION_TIMEOUT)
+            // Nothing stopped but the looking.
+            .map_err(|failure| failure.but(&goes_on(&last.value)))?;
+        if !answer.repeats(&last) && !remote.show(&answer) {
+            break;
+        }
+        last = answer;
+    }
+    Ok(last)
+}
+
+/// A socket that something can be read from after Ctrl-C. Without one Ctrl-C
+/// ends this program as ever.
+fn catch_interrupt() -> Option<UnixStream> {
+    let (receiver, sender) = UnixStream::pair().ok()?;
+    receiver.set_read_timeout(Some(POLL_EVERY)).ok()?;
+    signal_hook::low_level::pipe::register(SIGINT, sender).ok()?;
+    Some(receiver)
+}
+
+/// Waits a little; true as soon as there was a Ctrl-C.
+fn is_interrupted(receiver: &mut Option<UnixStream>) -> bool {
+    match receiver {
+        Some(receiver) => receiver.read(&mut [0]).is_ok(),
+        None => {
+            std::thread::sleep(POLL_EVERY);
+            false
+        }
+    }
+}
+
+fn goes_on(redrive: &Value) -> String {
+    let id = number(redrive, "id");
+    format!(
+        "redrive {id} goes on in the server; midge dlq redrive --id {id} shows it, \
+         with --stop it ends"
+    )
+}

@@ -1,0 +1,190 @@
+//! What a server says of messages, in lines and tables.
+
+use crate::remote::{array, string};
+use crate::table::{cell, push_clean, write_table};
+use serde_json::Value;
+
+/// What is said of the whole, as far as it is there.
+const FACTS: &str = "id stream seq state subject time size matched redriven to_consumer \
+                     to_subject failed died dropped unparked why";
+
+/// What is known of a dead letter.
+const LETTER: &str = "seq time stream source_seq consumer subject deliveries reason redrives size";
+/// What is known of a delivery that led to nothing.
+const ATTEMPT: &str = "n time client ended after_ms reason";
+/// What is known of a message's way through a consumer.
+const CONSUMER: &str = "name state deliveries delivered_at client due_ms";
+
+/// An answer for people.
+pub(crate) fn describe(answer: &Value) -> String {
+    let mut out = String::new();
+    for key in FACTS.split_ascii_whitespace() {
+        if answer.get(key).is_some() {
+            if !out.is_empty() {
+                out.push_str(", ");
+            }
+            for part in [key, " ", &cell(answer, key)] {
+                out.push_str(part);
+            }
+        }
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    if let Some(letter) = answer.get("letter") {
+        write_table(&mut out, std::slice::from_ref(letter), LETTER);
+    }
+    write_titled(&mut out, answer, "letters", LETTER);
+    write_titled(&mut out, answer, "consumers", CONSUMER);
+    write_titled(&mut out, answer, "attempts", ATTEMPT);
+    for consumer in array(answer, "consumers") {
+        let start = out.len();
+        write_titled(&mut out, consumer, "attempts", ATTEMPT);
+        if out.len() > start {
+            out.insert_str(start, &cell(consumer, "name"));
+            out.insert(start, '\n');
+        }
+    }
+    write_titled(&mut out, answer, "dead_letters", LETTER);
+    for key in ["hdrs", "data"] {
+        if answer.get(key).is_some() {
+            write_title(&mut out, key);
+            write_text(&mut out, string(answer, key));
+        }
+    }
+    out
+}
+
+/// Appends the items under a key as a table; nothing if there are none.
+fn write_titled(out: &mut String, answer: &Value, key: &str, columns: &str) {
+    let items = array(answer, key);
+    if !items.is_empty() {
+        write_title(out, key);
+        write_table(out, items, columns);
+    }
+}
+
+/// Appends what the following is, unless it is the first.
+fn write_title(out: &mut String, title: &str) {
+    if !out.is_empty() {
+        for part in ["\n", title, "\n"] {
+            out.push_str(part);
+        }
+    }
+}
+
+/// Appends text that came in base64, or the base64 if it is no text.
+fn write_text(out: &mut String, base64: &str) {
+    match decode(base64).and_then(|bytes| String::from_utf8(bytes).ok()) {
+        Some(text) => {
+            for line in text.trim_end().lines() {
+                push_clean(out, line);
+                out.push('\n');
+            }
+        }
+        None => {
+            out.push_str("no text, in base64: ");
+            push_clean(out, base64);
+            out.push('\n');
+        }
+    }
+}
+
+/// Reads base64.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in text.bytes() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            b'=' => break,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn base64_is_read_as_it_is_written() {
+        let mut bytes = Vec::new();
+        for byte in 0..=255 {
+            bytes.push(byte);
+            let mut json = midge_proto::api::JsonWriter::new();
+            json.base64(&bytes);
+            let text = String::from_utf8(json.into_bytes()).unwrap();
+            assert_eq!(decode(text.trim_matches('"')), Some(bytes.clone()));
+        }
+        assert_eq!(decode("a b"), None);
+    }
+
+    #[test]
+    fn a_terminal_is_told_nothing_to_obey() {
+        for (data, wanted) in [
+            ("G1sybWhpCg==", "\u{fffd}[2mhi\n"),
+            ("/w==", "no text, in base64: /w==\n"),
+            ("\u{7}", "no text, in base64: \u{fffd}\n"),
+            ("", ""),
+        ] {
+            assert_eq!(describe(&json!({ "data": data })), wanted);
+        }
+    }
+
+    #[test]
+    fn a_message_is_told_from_its_storing_to_its_end() {
+        let answer = json!({
+            "type": "io.midge.api.v1.why_response", "stream": "S", "seq": 7, "state": "stored",
+            "subject": "a.b", "size": 3,
+            "consumers": [
+                {"name": "c", "state": "held", "deliveries": 0},
+                {"name": "d", "state": "dead", "deliveries": 1, "client": "w", "client_id": 4,
+                 "due_ms": 250, "attempts": [{"n": 1, "ended": "nak", "after_ms": 12,
+                 "reason": "db down"}]},
+            ],
+            "dead_letters": [{"seq": 1, "source_seq": 7, "reason": "max_deliver"}],
+        });
+        let wanted = "stream S, seq 7, state stored, subject a.b, size 3\n\
+            \nconsumers\n\
+            NAME  STATE  DELIVERIES  DELIVERED_AT  CLIENT  DUE_MS\n\
+            c     held   0           -             -       -\n\
+            d     dead   1           -             w #4    250ms\n\
+            \nd\nattempts\n\
+            N  TIME  CLIENT  ENDED  AFTER_MS  REASON\n\
+            1  -     -       nak    12ms      db down\n\
+            \ndead_letters\n\
+            SEQ  TIME  STREAM  SOURCE_SEQ  CONSUMER  SUBJECT  DELIVERIES  REASON       REDRIVES  SIZE\n\
+            1    -     -       7           -         -        -           max_deliver  -         -\n";
+        assert_eq!(describe(&answer), wanted);
+    }
+
+    #[test]
+    fn what_is_not_as_expected_is_shown_as_far_as_it_goes() {
+        for answer in [
+            json!(null),
+            json!([]),
+            json!({"letters": 3, "consumers": {}}),
+        ] {
+            assert_eq!(describe(&answer), "");
+        }
+        assert_eq!(
+            describe(&json!({"letters": [3], "data": 4}))
+                .lines()
+                .count(),
+            4
+        );
+    }
+}

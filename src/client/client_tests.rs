@@ -1,0 +1,333 @@
+//! The client against a server that says what a test tells it to.
+
+use crate::{Client, Error, Options};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Longer than anything takes that works, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const INFO: &str = "INFO {\"server_id\":\"fake\"}\r\n";
+
+/// The server's side of a connection.
+struct Peer(BufReader<TcpStream>);
+
+impl Peer {
+    fn say(&mut self, words: impl AsRef<[u8]>) {
+        let _ = self.0.get_mut().write_all(words.as_ref());
+    }
+
+    fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("text");
+        line.trim_end().to_owned()
+    }
+
+    /// What a server does until requests come; returns the CONNECT.
+    fn greet(&mut self) -> String {
+        self.say(INFO);
+        let connect = self.hear();
+        assert_eq!(self.hear(), "PING");
+        self.say("PONG\r\n");
+        connect
+    }
+
+    /// Hears a request: subject, reply subject, body.
+    fn asked(&mut self) -> (String, String, String) {
+        let mut line = self.hear();
+        if line.starts_with("SUB _INBOX.") {
+            assert!(line.ends_with(".* 1"), "{line}");
+            line = self.hear();
+        }
+        let words: Vec<&str> = line.split(' ').collect();
+        assert!(words[0] == "PUB" && words.len() == 4, "{line}");
+        let mut body = vec![0; words[3].parse::<usize>().expect("a size") + 2];
+        self.0.read_exact(&mut body).expect("the body");
+        let body = String::from_utf8(body).expect("text");
+        (words[1].into(), words[2].into(), body.trim_end().into())
+    }
+
+    fn answer(&mut self, reply: &str, body: &str) {
+        self.say(format!("MSG {reply} 1 {}\r\n{body}\r\n", body.len()));
+    }
+}
+
+/// Serves one connection as told; its URL and its end.
+fn serve(told: impl FnOnce(&mut Peer) + Send + 'static) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("nats://{}", listener.local_addr().expect("bound"));
+    let thread = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a client");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        told(&mut Peer(BufReader::new(stream)));
+    });
+    (url, thread)
+}
+
+fn options() -> Options {
+    Options {
+        timeout: PATIENCE,
+        ..Options::default()
+    }
+}
+
+/// Connects to a server that greets and then does as told.
+fn client(told: impl FnOnce(&mut Peer) + Send + 'static) -> (Client, JoinHandle<()>) {
+    let (url, thread) = serve(|peer| {
+        peer.greet();
+        told(peer);
+    });
+    (Client::connect(&url, options()).expect("connected"), thread)
+}
+
+#[track_caller]
+fn refusal(told: impl FnOnce(&mut Peer) + Send + 'static) -> String {
+    let (url, thread) = serve(told);
+    let error = Client::connect(&url, options()).expect_err("refused");
+    thread.join().expect("the server has no complaint");
+    error.to_string()
+}
+
+#[test]
+fn a_request_is_answered() {
+    let (mut client, thread) = client(|peer| {
+        for number in 1..=2 {
+            let (subject, reply, body) = peer.asked();
+            assert_eq!((subject.as_str(), body.as_str()), ("greet", "joe"));
+            assert!(reply.ends_with(&format!(".{number}")), "{reply}");
+            peer.answer(&reply, "hello");
+        }
+    });
+    for _ in 0..2 {
+        let answer = client.request("greet", b"joe", None).expect("answered");
+        assert_eq!(answer.payload(), b"hello");
+        assert_eq!(answer.headers().status(), b"");
+    }
+    thread.join().expect("no complaint");
+}
+
+#[test]
+fn a_client_says_who_it_is() {
+    for (before, user, pass, wanted) in [
+        ("", None, None, None),
+        (
+            "",
+            Some("a\"b"),
+            Some("c"),
+            Some(r#""user":"a\"b","pass":"c"}"#),
+        ),
+        ("", Some("t"), None, Some(r#""auth_token":"t"}"#)),
+        (
+            "u:p@",
+            Some("a"),
+            Some("b"),
+            Some(r#""user":"u","pass":"p"}"#),
+        ),
+    ] {
+        let (url, thread) = serve(move |peer| {
+            let connect = peer.greet();
+            assert!(
+                connect.starts_with("CONNECT {\"verbose\":false,"),
+                "{connect}"
+            );
+            assert!(connect.contains(r#""name":"tester""#), "{connect}");
+            match wanted {
+                Some(end) => assert!(connect.ends_with(end), "{connect}"),
+                None => assert!(!connect.contains("user"), "{connect}"),
+            }
+        });
+        let options = Options {
+            name: "tester".into(),
+            user: user.map(str::to_owned),
+            pass: pass.map(str::to_owned),
+            ..options()
+        };
+        let url = url.replace("nats://", &format!("nats://{before}"));
+        Client::connect(&url, options).expect("connected");
+        thread.join().expect("no complaint");
+    }
+}
+
+#[test]
+fn pings_are_answered_while_it_waits() {
+    let (mut client, thread) = client(|peer| {
+        let (_, reply, _) = peer.asked();
+        peer.say("PING\r\nINFO {}\r\n+OK\r\n");
+        assert_eq!(peer.hear(), "PONG");
+        peer.answer(&reply, "still here");
+    });
+    let answer = client.request("a", b"", None).expect("answered");
+    assert_eq!(answer.payload(), b"still here");
+    thread.join().expect("no complaint");
+}
+
+#[test]
+fn an_answer_may_come_byte_by_byte() {
+    let (mut client, thread) = client(|peer| {
+        let (_, reply, _) = peer.asked();
+        let frame = format!("PING\r\nHMSG {reply} 1 back 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nhi\r\n");
+        for byte in frame.as_bytes() {
+            peer.say([*byte]);
+        }
+        assert_eq!(peer.hear(), "PONG");
+    });
+    let answer = client.request("a", b"", None).expect("answered");
+    assert_eq!(answer.payload(), b"hi");
+    assert_eq!(answer.headers().get(b"A"), Some(&b"b"[..]));
+    assert_eq!(answer.reply(), b"back");
+    thread.join().expect("no complaint");
+}
+
+#[test]
+fn a_large_answer_comes_whole() {
+    let body = "x".repeat(3_000_000);
+    let wanted = body.clone();
+    let (mut client, thread) = client(move |peer| {
+        let (_, reply, _) = peer.asked();
+        peer.answer(&reply, &body);
+    });
+    let answer = client.request("a", b"", None).expect("answered");
+    assert!(answer.payload() == wanted.as_bytes());
+    thread.join().expect("no complaint");
+}
+
+#[test]
+fn an_error_of_the_server_is_passed_on() {
+    let (mut client, thread) = client(|peer| {
+        peer.asked();
+        peer.say("-ERR 'Permissions Violation for Publish to \"a\"'\r\n");
+    });
+    let error = client.request("a", b"", None).expect_err("refused");
+    assert!(matches!(error, Error::Refused(_)), "{error}");
+    let said = error.to_string();
+    assert!(
+        said.ends_with("the server refuses: Permissions Violation for Publish to \"a\""),
+        "{said}"
+    );
+    thread.join().expect("no complaint");
+}
+
+#[test]
+fn nobody_listening_is_said_at_once_and_harms_nothing() {
+    let (mut client, thread) = client(|peer| {
+        let (subject, reply, _) = peer.asked();
+        let block = format!("NATS/1.0 503\r\nNats-Subject: {subject}\r\n\r\n");
+        let size = block.len();
+        peer.say(format!("HMSG {reply} 1 {size} {size}\r\n{block}\r\n"));
+        let (_, reply, _) = peer.asked();
+        peer.answer(&reply, "here");
+    });
+    let error = client.request("a", b"", None).expect_err("nobody");
+    assert!(
+        error.to_string().starts_with("nobody listens to a;"),
+        "{error}"
+    );
+    let answer = client.request("b", b"", None).expect("answered");
+    assert_eq!(answer.payload(), b"here");
+    thread.join().expect("no complaint");
+}
+
+#[test]
+fn waiting_ends_and_a_late_answer_is_nobody_elses() {
+    let (mut client, thread) = client(|peer| {
+        let (_, first, _) = peer.asked();
+        // What dribbles in does not lengthen the wait.
+        let (_, second, _) = loop {
+            peer.say("+OK\r\n");
+            peer.0.get_mut().set_nonblocking(true).expect("a socket");
+            let is_silent = peer.0.fill_buf().is_err();
+            peer.0.get_mut().set_nonblocking(false).expect("a socket");
+            if !is_silent {
+                break peer.asked();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        peer.answer(&first, "late");
+        peer.answer(&second, "in time");
+    });
+    let wait = Duration::from_millis(100);
+    let error = client.request("a", b"", Some(wait)).expect_err("silence");
+    assert!(matches!(error, Error::Timeout), "{error}");
+    let answer = client.request("b", b"", None).expect("answered");
+    assert_eq!(answer.payload(), b"in time");
+    thread.join().expect("no complaint");
+}
+
+#[test]
+fn a_closed_connection_is_said() {
+    let (mut client, thread) = client(|peer| {
+        peer.asked();
+        peer.say("MSG half of");
+    });
+    let error = client.request("a", b"", None).expect_err("closed");
+    assert!(matches!(error, Error::Closed), "{error}");
+    assert!(
+        error.to_string().contains("closed the connection"),
+        "{error}"
+    );
+    thread.join().expect("no complaint");
+}
+
+#[test]
+fn a_server_may_refuse_the_connection() {
+    let said = refusal(|peer| {
+        peer.say(INFO);
+        peer.hear();
+        peer.say("-ERR 'Authorization Violation'\r\n");
+    });
+    assert!(
+        said.ends_with(" refuses: Authorization Violation"),
+        "{said}"
+    );
+    let said = refusal(|peer| peer.say("INFO {\"tls_required\":true}\r\n"));
+    assert!(said.ends_with("it wants TLS"), "{said}");
+}
+
+#[test]
+fn what_is_no_server_is_told_from_one() {
+    for words in ["HTTP/1.0 400 Bad Request\r\n", "PING\r\nPONG\r\n"] {
+        let said = refusal(move |peer| peer.say(words));
+        assert!(said.contains("not a NATS server"), "{words}: {said}");
+    }
+    let said = refusal(|peer| peer.say("SSH-2.0-x"));
+    assert!(said.contains("closed the connection"), "{said}");
+}
+
+#[test]
+fn where_nobody_is_nobody_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    drop(listener);
+    let error = Client::connect(&address, options()).expect_err("nobody");
+    let said = error.to_string();
+    assert!(said.starts_with("cannot connect: "), "{said}");
+    // A server that takes the connection and stays silent.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let options = Options {
+        timeout: Duration::from_millis(50),
+        ..Options::default()
+    };
+    let error = Client::connect(&address, options).expect_err("silence");
+    assert!(matches!(error, Error::Timeout), "{error}");
+}
+
+#[test]
+fn only_subjects_can_be_published_to() {
+    let (mut client, thread) = client(|peer| {
+        assert_eq!(peer.hear(), "PUB a.b 2");
+        assert_eq!(peer.hear(), "hi");
+        let (_, reply, _) = peer.asked();
+        peer.answer(&reply, "heard");
+    });
+    for subject in ["", "a b", "a.*", ">", "a..b", "a\r\nPUB b 0", "a\tb"] {
+        let error = client.request(subject, b"", None).expect_err(subject);
+        assert!(matches!(error, Error::Subject(_)), "{subject:?}: {error}");
+        assert!(client.publish(subject, b"").is_err(), "{subject:?}");
+    }
+    client.publish("a.b", b"hi").expect("published");
+    assert!(client.request("c", b"", None).is_ok());
+    thread.join().expect("no complaint");
+}
