@@ -8,6 +8,7 @@
 
 mod checks;
 mod client;
+mod consumers;
 mod control;
 mod disk;
 mod faults;
@@ -16,6 +17,7 @@ mod letters;
 mod model;
 mod redrives;
 mod rng;
+mod settings;
 mod told;
 mod world;
 
@@ -156,8 +158,13 @@ fn step(world: &mut World) {
         774..777 => world.restart(),
         777..780 => world.step_wall(),
         780..790 => world.check_quiet(),
-        790..815 => world.ask_about_letters(),
-        815..960 => {
+        790..820 => world.ask_about_letters(),
+        820..830 => {
+            let stream = world.rng.pick(&client::STREAMS);
+            let consumer = world.rng.pick(&client::CONSUMERS);
+            world.unpark(stream, consumer);
+        }
+        830..960 => {
             let ms = world.rng.pick(&[0, 1, 5, 20]);
             world.pass(Duration::from_millis(ms));
         }

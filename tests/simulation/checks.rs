@@ -1,8 +1,9 @@
 //! What must hold when everything has come to rest.
 
 use super::client::{CONSUMERS, STREAMS};
+use super::consumers::{Acks, ConsumerModel};
 use super::letters::DLQ;
-use super::model::{Acks, ConsumerModel, Presence, StreamModel};
+use super::model::{Presence, StreamModel};
 use super::world::{CONNS, CONTROL, World};
 use crate::trace;
 use serde_json::{Value, json};
@@ -254,7 +255,10 @@ impl World {
                 let Some(state) = self.consumer(name, consumer) else {
                     continue;
                 };
-                if state.settings.is_push {
+                let (is_push, waits) = (state.settings.is_push, !state.parked.is_empty());
+                if waits && self.rng.percent(20) {
+                    self.unpark(name, consumer);
+                } else if is_push {
                     let subject = format!("D.{name}.{consumer}");
                     let is_heard = self
                         .conns

@@ -199,7 +199,8 @@ impl World {
                 lines = format!("Nats-Rollup: {}\r\n", if all { "all" } else { "sub" });
                 draft.rollup = Some(all);
             }
-            7 => lines = "Colour: green\r\n".to_owned(),
+            7 | 8 => lines = format!("Colour: {}\r\n", self.rng.pick(&["green", "red"])),
+            9 => lines = format!("P: {}\r\n", self.rng.below(10)),
             _ => {}
         }
         if !lines.is_empty() {

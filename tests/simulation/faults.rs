@@ -22,6 +22,10 @@ impl World {
         let pause = self.rng.pick(&[1, 50, 1000, 40_000]);
         self.pause(Duration::from_millis(pause));
         self.start();
+        // Clients go on with what they have in hand.
+        for _ in 0..self.rng.below(4) {
+            self.answer_one();
+        }
     }
 
     /// Of the batches on their way, the first ones may have arrived.
@@ -50,6 +54,7 @@ impl World {
 
     fn forget_clients(&mut self) {
         self.errand = None;
+        self.unparks.clear();
         self.listens_to_copies = false;
         self.loads.clear();
         self.reopens = None;

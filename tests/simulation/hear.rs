@@ -1,6 +1,7 @@
 //! What clients check of everything they hear.
 
-use super::model::{Acks, ConsumerModel, Presence, StreamModel};
+use super::consumers::{Acks, check_turn, take_delivery};
+use super::model::Presence;
 use super::told::Word;
 use super::world::{CONTROL, COPIES_SID, Held, LETTERS_SID, Pull, World};
 use crate::trace;
@@ -30,6 +31,7 @@ impl World {
             'a' => self.hear_confirmation(number),
             'f' => self.hear_pull_status(number, &word),
             'd' => self.hear_errand(number, &word),
+            'u' => self.hear_unparked(number, &word),
             _ => self.replies.entry(number).or_default().push(word),
         }
     }
@@ -176,9 +178,7 @@ impl World {
         let Some(model) = self.model.streams.get_mut(stream) else {
             return;
         };
-        if let Some(state) = model.consumers.get_mut(consumer) {
-            take_delivery(state, seq, deliveries, delivery);
-        }
+        take_delivery(model, consumer, seq, deliveries, delivery);
         if is_exact {
             let left = model.consumers[consumer].pending(model);
             let told = number(pending);
@@ -251,50 +251,4 @@ fn name_of(word: &Word) -> Option<(char, u64)> {
     let name = subject.split_once('.')?.1;
     let kind = name.chars().next()?;
     Some((kind, name[1..].parse().ok()?))
-}
-
-/// A new message is the next one, and may be delivered.
-fn check_turn(model: &StreamModel, consumer: &str, seq: u64) {
-    let state = &model.consumers[consumer];
-    let skipped = model.kept().find(|(other, message)| {
-        state.is_before(*other, seq)
-            && !state.ahead.contains(other)
-            && state.matches(&message.subject)
-    });
-    let skipped = skipped.map(|(seq, _)| seq);
-    assert!(state.is_to_come(seq), "{seq} comes a second time as new");
-    assert!(!state.dead.contains(&seq), "{seq} is dead");
-    assert!(!state.unacked.contains_key(&seq), "{seq} is out already");
-    assert_eq!(skipped, None, "it was passed over");
-    let out = state
-        .unacked
-        .keys()
-        .filter(|other| !state.is_exhausted(**other) && model.has(**other));
-    let (out, max) = (out.count() as i64, state.settings.max_ack_pending);
-    assert!(
-        state.settings.acks == Acks::None || max < 0 || out < max,
-        "{out} are out already"
-    );
-}
-
-/// A consumer's state after a delivery.
-fn take_delivery(state: &mut ConsumerModel, seq: u64, deliveries: u64, delivery: u64) {
-    assert_eq!(delivery, state.deliveries + 1, "deliveries are counted");
-    state.deliveries = delivery;
-    state.ahead.remove(&seq);
-    let acks = state.settings.acks;
-    let max = state.settings.max_deliver;
-    assert!(
-        max < 0 || acks == Acks::None || deliveries as i64 <= max,
-        "too many deliveries"
-    );
-    if deliveries > 1 {
-        let before = state.unacked.get(&seq).map(|count| u64::from(*count));
-        assert_eq!(before, Some(deliveries - 1), "{seq} again");
-    } else if !state.picks.remove(&seq) {
-        state.passed = seq;
-    }
-    if acks != Acks::None {
-        state.unacked.insert(seq, deliveries as u32);
-    }
 }

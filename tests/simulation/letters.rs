@@ -1,9 +1,8 @@
 //! What clients check of dead letters, of which they hear when they are
 //! stored: that is when a message is dead, and not before or after.
 
-use super::model::{
-    Acks, ConsumerModel, Message, Presence, Retention, StreamModel, StreamSettings,
-};
+use super::consumers::{Acks, ConsumerModel};
+use super::model::{Message, Presence, Retention, StreamModel, StreamSettings};
 use super::told::Word;
 use super::world::World;
 use crate::trace;
@@ -72,7 +71,7 @@ impl World {
         let Some(source) = self.model.streams.get_mut(stream) else {
             panic!("there is no {stream}");
         };
-        let Some(entry) = source.messages.get(seq) else {
+        let Some(entry) = source.messages.get(seq).cloned() else {
             panic!("{seq} of {stream} is dead, which is not there");
         };
         assert_ne!(entry.presence, Presence::Lost, "{seq} was damaged");
@@ -86,6 +85,11 @@ impl World {
         let is_confirmed = self.confirmed.contains(&(state.incarnation, *seq));
         assert!(!is_confirmed, "the ack of {seq} was confirmed");
         bury(state, &letter);
+        if state.settings.parks
+            && let Some(key) = state.settings.key_of(&entry.message)
+        {
+            state.parked.insert(*seq, key);
+        }
         source.settled(consumer, *seq, false);
         self.store_letter(word);
     }
@@ -137,6 +141,7 @@ fn bury(state: &mut ConsumerModel, letter: &Letter) {
         assert!(was_asked, "nobody has terminated {seq}");
     }
     state.dead.insert(seq);
+    state.redriven.remove(&seq);
 }
 
 /// What the stream of the dead is made with.

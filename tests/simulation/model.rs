@@ -5,8 +5,8 @@
 //! is known what a power cut leaves behind. Of a message that a limit allows
 //! to go it only knows that it may be gone; all else is certain.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
+use super::consumers::{Acks, ConsumerModel};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -90,72 +90,6 @@ pub(super) struct StreamModel {
     pub(super) ids: Vec<Id>,
     /// Counts are not exact any more.
     pub(super) is_damaged: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Acks {
-    None,
-    All,
-    Explicit,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct ConsumerSettings {
-    pub(super) acks: Acks,
-    pub(super) filters: Vec<String>,
-    pub(super) is_push: bool,
-    pub(super) max_deliver: i64,
-    pub(super) max_ack_pending: i64,
-    pub(super) ack_wait_ms: i64,
-    pub(super) backoff_ms: Vec<i64>,
-    pub(super) is_memory: bool,
-    pub(super) policy: Policy,
-    pub(super) buries: Buries,
-}
-
-/// What becomes a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Buries {
-    /// What was delivered as often as it may be, or was terminated, if there
-    /// is such a limit: nothing is said about it.
-    Default,
-    Nothing,
-    Terminated,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Policy {
-    All,
-    New,
-    Last,
-    LastPerSubject,
-    Start(u64),
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct ConsumerModel {
-    pub(super) incarnation: u64,
-    pub(super) settings: ConsumerSettings,
-    /// The highest sequence that it was given, or starts behind.
-    pub(super) passed: u64,
-    /// Messages before that, still to come.
-    pub(super) picks: BTreeSet<u64>,
-    /// Deliveries so far.
-    pub(super) deliveries: u64,
-    /// Not settled, with how often each was delivered.
-    pub(super) unacked: BTreeMap<u64, u32>,
-    /// Acknowledged after their delivery was forgotten in a power cut: they
-    /// need not come, but may.
-    pub(super) ahead: BTreeSet<u64>,
-    /// Messages were on their way out while what lay before it was counted:
-    /// the engine may have counted them, until it has come to the end.
-    pub(super) may_overcount: bool,
-    /// Messages that somebody has terminated, which is to end with a letter.
-    pub(super) terminated: BTreeSet<u64>,
-    /// Messages of which there is, or was, a letter.
-    pub(super) dead: BTreeSet<u64>,
-    /// Messages that were sent back to it from among the dead.
-    pub(super) redriven: BTreeSet<u64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -331,6 +265,7 @@ impl StreamModel {
         };
         if consumer.settings.acks == Acks::Explicit && consumer.is_to_come(seq) {
             consumer.ahead.insert(seq);
+            consumer.parked.remove(&seq);
             if is_held {
                 self.mark(seq, Presence::Maybe);
             }
@@ -394,112 +329,5 @@ impl StreamModel {
             entry.presence = presence;
             entry.is_released = was_kept;
         }
-    }
-}
-
-impl ConsumerSettings {
-    /// What was delivered as often as it may be becomes a letter.
-    pub(super) fn buries_exhausted(&self) -> bool {
-        self.buries == Buries::Default && self.max_deliver > 0
-    }
-
-    /// What is terminated becomes a letter.
-    pub(super) fn buries_terminated(&self) -> bool {
-        self.buries == Buries::Terminated || self.buries_exhausted()
-    }
-}
-
-impl ConsumerModel {
-    pub(super) fn matches(&self, subject: &str) -> bool {
-        let filters = &self.settings.filters;
-        filters.is_empty()
-            || filters
-                .iter()
-                .any(|filter| midge_proto::matches(filter.as_bytes(), subject.as_bytes()))
-    }
-
-    /// It was delivered as often as it may be, and that was that.
-    pub(super) fn is_exhausted(&self, seq: u64) -> bool {
-        let max = self.settings.max_deliver;
-        max > 0
-            && !self.settings.buries_exhausted()
-            && self
-                .unacked
-                .get(&seq)
-                .is_some_and(|count| i64::from(*count) >= max)
-    }
-
-    pub(super) fn is_to_come(&self, seq: u64) -> bool {
-        seq > self.passed || self.picks.contains(&seq)
-    }
-
-    /// Whether a message is to come before another one.
-    pub(super) fn is_before(&self, seq: u64, other: u64) -> bool {
-        if self.picks.contains(&other) {
-            return seq < other && self.picks.contains(&seq);
-        }
-        self.picks.contains(&seq) || (seq > self.passed && seq < other)
-    }
-
-    /// Not delivered, or not settled.
-    pub(super) fn wants(&self, seq: u64) -> bool {
-        self.is_to_come(seq) || self.unacked.contains_key(&seq)
-    }
-
-    pub(super) fn surely_wants(&self, seq: u64) -> bool {
-        self.wants(seq) && !self.is_exhausted(seq) && !self.ahead.contains(&seq)
-    }
-
-    /// Somebody terminates a message. True if that is to end with a letter,
-    /// until which it is not settled.
-    pub(super) fn terminate(&mut self, seq: u64) -> bool {
-        let may_be_late = self.settings.acks == Acks::Explicit && self.is_to_come(seq);
-        let is_meant =
-            self.settings.buries_terminated() && (self.unacked.contains_key(&seq) || may_be_late);
-        if is_meant {
-            self.terminated.insert(seq);
-        }
-        is_meant
-    }
-
-    /// Settles what an ack means; returns it with whether it had been
-    /// delivered as often as may be.
-    ///
-    /// Where an ack means all before it, one below the floor is of a message
-    /// that was sent back, and means that alone.
-    pub(super) fn settle(&mut self, seq: u64, floor: u64) -> Vec<(u64, bool)> {
-        let mut settled: Vec<u64> = Vec::new();
-        if self.settings.acks == Acks::All && (self.redriven.is_empty() || seq > floor) {
-            if seq <= self.passed {
-                settled.extend(self.unacked.range(..=seq).map(|(seq, _)| *seq));
-            }
-        } else if self.unacked.contains_key(&seq) {
-            settled.push(seq);
-        }
-        settled
-            .into_iter()
-            .map(|seq| {
-                let was_exhausted = self.is_exhausted(seq);
-                self.unacked.remove(&seq);
-                (seq, was_exhausted)
-            })
-            .collect()
-    }
-
-    /// How many messages are still to come, if the stream's are certain: at
-    /// least and at most.
-    pub(super) fn pending(&self, stream: &StreamModel) -> RangeInclusive<u64> {
-        let to_come = stream
-            .kept()
-            .filter(|(seq, message)| self.is_to_come(*seq) && self.matches(&message.subject));
-        let (mut least, mut most) = (0, 0);
-        for (seq, _) in to_come {
-            most += 1;
-            least += u64::from(!self.ahead.contains(&seq));
-        }
-        if self.may_overcount {
-            most = u64::MAX;
-        }
-        least..=most
     }
 }

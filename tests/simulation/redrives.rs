@@ -200,6 +200,7 @@ impl World {
             }
             self.take_letter(at, &letter);
             if self.errand.as_ref().is_some_and(|errand| errand.is_drop) {
+                self.unparked(&letter);
                 continue;
             }
             trace!("letter {at} is back with its consumer: {of:?}");
@@ -224,6 +225,67 @@ impl World {
                 });
             }
         }
+    }
+
+    /// The key of a letter does not wait for it any longer.
+    fn unparked(&mut self, letter: &Letter) {
+        let source = self.model.streams.get_mut(&letter.stream);
+        if let Some(source) = source
+            && let Some(state) = source.consumers.get_mut(&letter.consumer)
+        {
+            state.parked.remove(&letter.seq);
+        }
+    }
+
+    /// Lets keys of a consumer go on: one that waits, or all.
+    pub(super) fn unpark(&mut self, stream: &str, consumer: &str) {
+        let number = self.number();
+        let is_one = self.rng.percent(50);
+        if self.conns[CONTROL].id.is_none() || self.reopens.is_some() {
+            return;
+        }
+        let Some(source) = self.model.streams.get_mut(stream) else {
+            return;
+        };
+        let Some(state) = source.consumers.get(consumer) else {
+            return;
+        };
+        let surely = state.surely_parked(source).count();
+        let Some(state) = source.consumers.get_mut(consumer) else {
+            return;
+        };
+        let mut body = json!({"stream": stream, "consumer": consumer});
+        let mut count = surely as u64..=state.parked.len() as u64;
+        let first = state.parked.keys().next().copied();
+        if let Some(first) = first.filter(|_| is_one) {
+            body["source_seq"] = json!(first);
+            let is_sure = state.parked.len() == surely;
+            state.parked.remove(&first);
+            count = u64::from(is_sure)..=1;
+        } else {
+            state.parked.clear();
+        }
+        trace!("unpark {count:?} keys of {stream} {consumer}");
+        self.unparks.insert(number, count);
+        let reply = format!("_I.{CONTROL}.u{number}");
+        let line = World::publish_line("$MIDGE.API.DLQ.UNPARK", &reply, "", &body.to_string());
+        self.say(CONTROL, &line);
+    }
+
+    /// So many keys go on.
+    pub(super) fn hear_unparked(&mut self, number: u64, word: &Word) {
+        let Some(count) = self.unparks.remove(&number) else {
+            return;
+        };
+        let told: Value = serde_json::from_str(&word.body).unwrap();
+        if let Some(error) = told.get("error") {
+            return assert_eq!(error["err_code"], 20009, "{error}");
+        }
+        let unparked = told["unparked"].as_u64().unwrap();
+        assert!(
+            count.contains(&unparked),
+            "{unparked} keys have waited, not {count:?}"
+        );
     }
 
     /// A letter is not among the dead any more, for an errand that means it.
@@ -287,6 +349,7 @@ impl World {
         let is_consumers = self.goes_to_consumer(&letter, &message);
         assert!(!is_consumers, "letter {at} was to go to its consumer");
         self.take_letter(at, &letter);
+        self.unparked(&letter);
         if let Some(errand) = &mut self.errand {
             errand.to_subject += 1;
         }

@@ -13,6 +13,7 @@ use midge_engine::{
 use midge_proto::api::Timestamp;
 use midge_proto::{ParseLimits, Parsed, ServerInfo, parse};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Events at one point in time before it counts as going round in circles.
@@ -107,6 +108,8 @@ pub(super) struct World {
     /// What was asked about dead letters and is not done.
     pub(super) errand: Option<Errand>,
     pub(super) listens_to_copies: bool,
+    /// How many keys are to go on, by what was asked.
+    pub(super) unparks: BTreeMap<u64, RangeInclusive<u64>>,
     /// Words are being taken in.
     is_hearing: bool,
     standstill: (Duration, u32),
@@ -161,6 +164,7 @@ impl World {
             letters_heard: 0,
             errand: None,
             listens_to_copies: false,
+            unparks: BTreeMap::new(),
             is_hearing: false,
             standstill: (Duration::ZERO, 0),
             rng,

@@ -187,7 +187,7 @@ impl Streams {
             source_seq: death.seq.0,
             deliveries: u64::from(deliveries),
             reason: &reason,
-            redrives: redrives_of(&record, cursor),
+            redrives: redrives_of(&record, Some(cursor)),
         };
         let lookahead = consumer.lookahead.as_ref();
         let key = lookahead.and_then(|lookahead| lookahead.key_of(&record));
@@ -342,8 +342,8 @@ impl Streams {
 
 /// How often a message was sent back from among the dead: to the consumer,
 /// or to its subject, which it tells itself.
-fn redrives_of(record: &Record<'_>, cursor: &Cursor) -> u64 {
-    if let Some(redrives) = cursor.redrives.get(&record.seq) {
+pub(super) fn redrives_of(record: &Record<'_>, cursor: Option<&Cursor>) -> u64 {
+    if let Some(redrives) = cursor.and_then(|cursor| cursor.redrives.get(&record.seq)) {
         return u64::from(*redrives);
     }
     let told = HeaderBlock::new(record.header()).get(midge_header::REDRIVES);

@@ -45,7 +45,7 @@ pub(super) enum Look {
     Again,
     /// Everything there is waits for a key.
     Blocked,
-    /// There is nothing left to look at.
+    /// There is nothing left to look at that is durable.
     End,
 }
 
@@ -127,8 +127,8 @@ impl Lookahead {
     }
 
     /// Finds what is to be delivered next. `scanned` and the picks of the
-    /// cursor move with what is looked at; what turns out not to be there is
-    /// taken off `pending`.
+    /// cursor move with what is looked at; what need not be delivered is taken
+    /// off `pending`.
     pub(super) fn next(
         &mut self,
         cursor: &mut Cursor,
@@ -152,7 +152,7 @@ impl Lookahead {
                 return Ok(Look::Ready(seq));
             }
             // It is gone.
-            *pending -= u64::from(cursor.picks.remove(&seq) && *pending > 0);
+            cursor.picks.remove(&seq);
             self.ready.remove(&turn);
             self.drop_place(seq, cursor);
         }
@@ -194,10 +194,16 @@ impl Lookahead {
             }
             budget -= 1;
             if let Some(seq) = self.unseen.first().copied() {
+                if seq > log.durable() {
+                    break;
+                }
                 if cursor.picks.contains(&seq) {
                     match log.get(seq)? {
                         Some(record) => self.place(seq, &record, cursor),
-                        None => *pending -= u64::from(cursor.picks.remove(&seq) && *pending > 0),
+                        // Who removed it has taken it off what is pending.
+                        None => {
+                            cursor.picks.remove(&seq);
+                        }
                     }
                 }
                 self.unseen.pop_first();
@@ -229,7 +235,7 @@ impl Lookahead {
                 }
             }
         }
-        Ok(if cursor.picks.is_empty() {
+        Ok(if cursor.picks.is_empty() || !self.unseen.is_empty() {
             Look::End
         } else {
             Look::Blocked

@@ -5,7 +5,7 @@
 //! acknowledged it. The copies are stored in the turn in which the messages
 //! go, so that both are in one batch.
 
-use super::bury::{copy_of, subject_of};
+use super::bury::{copy_of, redrives_of, subject_of};
 use super::consumer::Consumer;
 use super::filter::Filter;
 use super::intake::Incoming;
@@ -64,7 +64,6 @@ impl Stream {
         let consumer = self.consumers.values().find(is_theirs);
         let cursor = consumer.map(|consumer| &consumer.cursor);
         let out = cursor.filter(|cursor| cursor.unacked.contains_key(&seq));
-        let redrives = cursor.and_then(|cursor| cursor.redrives.get(&seq));
         let attempts = cursor
             .into_iter()
             .flat_map(|cursor| cursor.attempts.of(seq));
@@ -79,7 +78,7 @@ impl Stream {
                 Dropped::Discarded => "discarded",
                 Dropped::Expired => "expired",
             },
-            redrives: u64::from(redrives.copied().unwrap_or(0)),
+            redrives: redrives_of(&record, cursor),
         };
         let (payload, header_len) = copy_of(&record, &letter, &attempts);
         let subject = subject_of(&letter);
