@@ -103,7 +103,12 @@ impl Stream {
             }
             // Where its first one is may not be known exactly.
             at = at.max(state.first);
-            match self.log.next_match(at, state.last.seq, &filter)? {
+            let mut to = state.last.seq;
+            if self.log.lost > 0 {
+                // What was lost may be counted: the newest are to stay.
+                to = self.log.before_newest(to, kept, &filter)?;
+            }
+            match self.log.next_match(at, to, &filter)? {
                 Search::Found(seq) => {
                     self.copy_dropped(seq, Dropped::Discarded)?;
                     self.remove(seq)?;
