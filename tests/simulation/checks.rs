@@ -319,8 +319,14 @@ fn resolve(name: &str, stream: &mut StreamModel, found: &BTreeSet<u64>, wall: i6
             (Presence::Maybe, true) if max_age > 0 && wall - entry.message.time >= max_age => {
                 continue;
             }
-            (Presence::Maybe, true) => entry.presence = Presence::Kept,
-            (Presence::Maybe, false) => {}
+            (Presence::Maybe, true) => {
+                assert!(!entry.is_dropped, "{seq} of {name} was dropped");
+                entry.presence = Presence::Kept;
+                entry.must_tell = false;
+            }
+            (Presence::Maybe, false) => {
+                assert!(!entry.must_tell, "{seq} of {name} is gone without a letter");
+            }
             (Presence::Lost, is_there) => assert!(!is_there, "{seq} of {name} is damaged"),
         }
         if entry.presence != Presence::Kept {
