@@ -377,7 +377,11 @@ impl World {
         self.on_all(|model| mark(model, Presence::Maybe));
         match self.request(&subject, &body) {
             Ended::Done(_) => self.on_all(|model| mark(model, Presence::Gone)),
-            Ended::Unknown => {}
+            Ended::Unknown => self.on_all(|model| {
+                if let Some(stream) = model.streams.get_mut(name) {
+                    stream.is_torn = true;
+                }
+            }),
             Ended::Refused(text) => assert!(choice > 3 && !was_there, "{text}"),
         }
     }

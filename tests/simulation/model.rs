@@ -105,6 +105,9 @@ pub(super) struct StreamModel {
     pub(super) ids: Vec<Id>,
     /// Counts are not exact any more.
     pub(super) is_damaged: bool,
+    /// A purge was given up on its way: consumers may wait for acks of what
+    /// it has removed, until they are due.
+    pub(super) is_torn: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -164,6 +167,7 @@ impl StreamModel {
             consumers: BTreeMap::new(),
             ids: Vec::new(),
             is_damaged: false,
+            is_torn: false,
         }
     }
 
