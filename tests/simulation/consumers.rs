@@ -355,8 +355,7 @@ pub(super) fn take_delivery(
             // It has overtaken these.
             let between = stream.messages.range(state.passed + 1..seq);
             let overtaken = between.filter(|(_, entry)| {
-                matches!(entry.presence, Presence::Kept | Presence::Maybe)
-                    && state.matches(&entry.message.subject)
+                entry.presence != Presence::Lost && state.matches(&entry.message.subject)
             });
             let overtaken: Vec<u64> = overtaken.map(|(seq, _)| *seq).collect();
             state.picks.extend(overtaken);

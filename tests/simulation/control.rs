@@ -133,7 +133,12 @@ impl World {
         settings.keeps_overflow = old.keeps_overflow;
         let body = stream_json(name, &settings);
         // From now on the new limits may take what the old ones leave.
-        self.change_settings(name, &settings);
+        let mut either = settings.clone();
+        if old.max_age_ms > 0 && (settings.max_age_ms == 0 || old.max_age_ms < settings.max_age_ms)
+        {
+            either.max_age_ms = old.max_age_ms;
+        }
+        self.change_settings(name, &either);
         let is_done = match self.request(&format!("$JS.API.STREAM.UPDATE.{name}"), &body) {
             Ended::Refused(_) => false,
             Ended::Done(_) => true,
