@@ -225,3 +225,57 @@ fn order_needs_acks_that_are_told() {
     );
     assert_eq!(refused, 10012);
 }
+
+#[test]
+fn workers_that_are_pushed_to_keep_the_order_too() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("S", "s.>", "");
+    for number in 0..20 {
+        client.store("s.a", format!("a{number}"));
+        client.store("s.b", format!("b{number}"));
+    }
+    let mut workers = [server.client(), server.client()];
+    for worker in &mut workers {
+        worker.send("SUB work crew 1\r\n");
+        worker.sync();
+    }
+    let order = json!({"midge.order_key": "subject"});
+    let more = format!(
+        "\"deliver_subject\":\"work\",\"deliver_group\":\"crew\",\"ack_wait\":300000000,\
+         \"metadata\":{order}"
+    );
+    client.make_durable("S", "w", &more);
+    let mut done: Vec<String> = Vec::new();
+    let mut turn = 0;
+    while done.len() < 40 {
+        turn += 1;
+        let worker = &mut workers[turn % 2];
+        // Who of them has one is chance: a ping tells whether this one has.
+        worker.send("PING\r\n");
+        loop {
+            let line = worker.line();
+            if line == "PONG" {
+                break;
+            }
+            let words: Vec<&str> = line.split(' ').collect();
+            let ack = words[3].to_owned();
+            let body = worker.line();
+            // Now and then one fails, or is forgotten.
+            match (turn * 7 + done.len()) % 5 {
+                0 => worker.send(format!("PUB {ack} 4\r\n-NAK\r\n")),
+                1 if turn % 11 == 0 => {}
+                _ => {
+                    worker.send(format!("PUB {ack} 0\r\n\r\n"));
+                    done.push(body);
+                }
+            }
+        }
+    }
+    for key in ["a", "b"] {
+        let of_key: Vec<&String> = done.iter().filter(|body| body.starts_with(key)).collect();
+        let expected: Vec<String> = (0..20).map(|number| format!("{key}{number}")).collect();
+        assert!(of_key.into_iter().eq(&expected), "{done:?}");
+    }
+}

@@ -176,11 +176,11 @@ impl Streams {
         let mut next_seq = 0;
         let mut budget = STEP_MAX;
         while let Some(dlq) = dlq {
-            if count >= limit || told.len() > LIST_LEN_MAX {
-                next_seq = at.0;
-                break;
-            }
             match self.next_letter(dlq, asked, &mut at, &mut budget) {
+                Ok(Walk::Letter(seq)) if count >= limit || told.len() > LIST_LEN_MAX => {
+                    next_seq = seq.0;
+                    break;
+                }
                 Ok(Walk::Letter(seq)) => {
                     self.tell_letter(dlq, seq, &mut told);
                     count += 1;
@@ -192,7 +192,11 @@ impl Streams {
                 }
             }
         }
-        let total = dlq.map_or(0, |id| self.streams[&id].log.messages());
+        // What is not on the disk yet is not told of, so it does not count.
+        let total = dlq.map_or(0, |id| {
+            let log = &self.streams[&id].log;
+            log.messages() - log.count_from(log.durable().next())
+        });
         let mut json = answer(DlqKind::List);
         json.string_field("dlq", &asked.dlq);
         json.uint_field("total", total);

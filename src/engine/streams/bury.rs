@@ -27,8 +27,8 @@ use midge_proto::api::{
 use midge_proto::headers::{HeaderBlock, HeaderWriter};
 
 /// Messages of one consumer that are buried before others have their turn:
-/// as many as it delivers in one.
-const BURIALS_MAX: usize = 512;
+/// that takes as long as some hundred deliveries.
+const BURIALS_MAX: usize = 64;
 
 /// A letter cannot be stored: it is tried again after this.
 const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);

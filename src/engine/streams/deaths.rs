@@ -204,7 +204,7 @@ impl Consumer {
             Cause::Terminated { .. } => self.deaths.terminated_total += 1,
         }
         if let Some(key) = key.filter(|_| self.options.park_key) {
-            self.cursor.parked.insert(seq, key);
+            self.cursor.parked.add(seq, key);
         }
         self.is_dirty = true;
         self.trips(wall)
@@ -252,7 +252,7 @@ impl Consumer {
 
     /// Lets the key of a dead message go on; false if it does not wait.
     pub(crate) fn unpark(&mut self, seq: Seq) -> bool {
-        let Some(key) = self.cursor.parked.remove(&seq) else {
+        let Some(key) = self.cursor.parked.remove(seq) else {
             return false;
         };
         if let Some(lookahead) = &mut self.lookahead {
@@ -264,7 +264,7 @@ impl Consumer {
 
     /// Lets all keys go on. Returns how many waited.
     pub(crate) fn unpark_all(&mut self) -> usize {
-        let parked: Vec<Seq> = self.cursor.parked.keys().copied().collect();
+        let parked: Vec<Seq> = self.cursor.parked.iter().map(|(seq, _)| seq).collect();
         for seq in &parked {
             self.unpark(*seq);
         }

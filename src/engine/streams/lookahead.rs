@@ -287,7 +287,7 @@ impl Lookahead {
         if state.out.is_some() || state.ready.is_some() {
             return;
         }
-        let is_parked = cursor.parked.values().any(|parked| *parked == key);
+        let is_parked = cursor.parked.holds(key);
         let may_go = |seq: &&Seq| !is_parked || cursor.redrives.contains_key(*seq);
         let next = state.waiting.iter().find(may_go).copied();
         if let Some(seq) = next {

@@ -37,6 +37,7 @@ mod log_remove;
 mod lookahead;
 mod overflow;
 mod pace;
+mod parked;
 mod position;
 mod presence;
 mod publishers;

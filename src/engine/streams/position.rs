@@ -1,6 +1,7 @@
 //! Where a consumer stands.
 
 use super::attempts::Attempts;
+use super::parked::Parked;
 use crate::ConnId;
 use crate::ids::{DeliverySeq, Seq};
 use midge_proto::api::Timestamp;
@@ -50,8 +51,8 @@ pub(crate) struct Cursor {
     pub(crate) redrives: BTreeMap<Seq, u32>,
     /// What became of the deliveries so far.
     pub(crate) attempts: Attempts,
-    /// Messages whose death has parked their key, with that key.
-    pub(crate) parked: BTreeMap<Seq, u64>,
+    /// Keys that wait for a dead message.
+    pub(crate) parked: Parked,
     /// Messages are not delivered in the order of their sequences.
     pub(crate) is_unordered: bool,
     /// What is not waited for any more is told in `freed`.

@@ -162,10 +162,10 @@ pub(crate) fn write_cursor(consumer: &Consumer) -> Vec<u8> {
     }
     varint::put(&mut row, cursor.parked.len() as u64);
     let mut before = Seq(0);
-    for (seq, key) in &cursor.parked {
+    for (seq, key) in cursor.parked.iter() {
         varint::put(&mut row, seq.0 - before.0);
-        varint::put(&mut row, *key);
-        before = *seq;
+        varint::put(&mut row, key);
+        before = seq;
     }
     cursor.attempts.write(&mut row);
     row
@@ -224,7 +224,7 @@ pub(crate) fn read_cursor(row: &[u8]) -> Option<Cursor> {
     let mut seq = 0u64;
     for _ in 0..reader.number()? {
         seq = seq.checked_add(reader.number()?)?;
-        cursor.parked.insert(Seq(seq), reader.number()?);
+        cursor.parked.add(Seq(seq), reader.number()?);
     }
     cursor.attempts = Attempts::read(&mut reader)?;
     // What was passed over or sent back lies behind the rest.

@@ -125,7 +125,7 @@ impl Part<'_> {
         }
         let redrives = cursor.redrives.get(&self.seq).copied().unwrap_or(0);
         json.uint_unless_zero("redrives", u64::from(redrives));
-        json.flag("parks_key", cursor.parked.contains_key(&self.seq));
+        json.flag("parks_key", cursor.parked.has(self.seq));
         let mut attempts = cursor.attempts.of(self.seq).peekable();
         if attempts.peek().is_some() {
             json.key("attempts");
@@ -159,7 +159,7 @@ impl Part<'_> {
         if let Some(redrives) = cursor.redrives.get(&self.seq) {
             let _ = write!(text, ", sent back {redrives} times");
         }
-        if cursor.parked.contains_key(&self.seq) {
+        if cursor.parked.has(self.seq) {
             text.push_str(", its key waits");
         }
         text.push_str("\r\n");
