@@ -3,8 +3,8 @@
 //! clock that is set. A plain model says what must be true.
 //!
 //! `SIM_SEED=7 cargo test --test tests simulation` runs one seed again and
-//! shows its last steps; `SIM_SEEDS=100000` runs so many, from `SIM_FIRST` on,
-//! until `SIM_FAILURES` have failed.
+//! shows its last steps, or `SIM_STEPS` of them; `SIM_SEEDS=100000` runs so
+//! many, from `SIM_FIRST` on, until `SIM_FAILURES` have failed.
 
 mod checks;
 mod client;

@@ -110,8 +110,7 @@ impl World {
         };
         let settings = &stream.settings;
         let is_down = self.reopens.is_some() && !settings.is_memory;
-        let is_transient = text.contains("JetStream system temporarily unavailable")
-            && !draft.header.is_empty()
+        let is_transient = text.contains("temporarily unavailable") && !draft.header.is_empty()
             || text.contains("not ready");
         if is_down || draft.expected == Expected::Refused || is_transient {
             return;

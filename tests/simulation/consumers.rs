@@ -77,6 +77,8 @@ pub(super) enum Policy {
 #[derive(Debug, Clone)]
 pub(super) struct ConsumerModel {
     pub(super) incarnation: u64,
+    /// It was asked for, and may not be there yet.
+    pub(super) is_starting: bool,
     pub(super) settings: ConsumerSettings,
     /// The highest sequence that it was given, or starts behind.
     pub(super) passed: u64,
@@ -175,7 +177,8 @@ impl ConsumerModel {
     }
 
     pub(super) fn surely_wants(&self, seq: u64) -> bool {
-        self.wants(seq) && !self.is_exhausted(seq) && !self.ahead.contains(&seq)
+        let is_done = self.is_exhausted(seq) || self.ahead.contains(&seq);
+        self.wants(seq) && !is_done && !self.is_starting
     }
 
     /// Somebody terminates a message. True if that is to end with a letter,
@@ -245,6 +248,7 @@ pub(super) fn start(
 ) -> ConsumerModel {
     let mut state = ConsumerModel {
         incarnation,
+        is_starting: true,
         settings,
         passed: 0,
         picks: BTreeSet::new(),
@@ -351,8 +355,7 @@ pub(super) fn take_delivery(
             // It has overtaken these.
             let between = stream.messages.range(state.passed + 1..seq);
             let overtaken = between.filter(|(_, entry)| {
-                matches!(entry.presence, Presence::Kept | Presence::Maybe)
-                    && state.matches(&entry.message.subject)
+                entry.presence != Presence::Lost && state.matches(&entry.message.subject)
             });
             let overtaken: Vec<u64> = overtaken.map(|(seq, _)| *seq).collect();
             state.picks.extend(overtaken);

@@ -4,6 +4,7 @@
 
 use super::client::{CONSUMERS, STREAMS};
 use super::consumers::{Policy, start};
+use super::letters::DLQ;
 use super::model::{Model, Presence, Retention, StreamModel, StreamSettings};
 use super::settings::{consumer_json, stream_json};
 use super::told::Word;
@@ -129,9 +130,15 @@ impl World {
         settings.is_memory = old.is_memory;
         settings.is_async = old.is_async;
         settings.retention = old.retention;
+        settings.keeps_overflow = old.keeps_overflow;
         let body = stream_json(name, &settings);
         // From now on the new limits may take what the old ones leave.
-        self.change_settings(name, &settings);
+        let mut either = settings.clone();
+        if old.max_age_ms > 0 && (settings.max_age_ms == 0 || old.max_age_ms < settings.max_age_ms)
+        {
+            either.max_age_ms = old.max_age_ms;
+        }
+        self.change_settings(name, &either);
         let is_done = match self.request(&format!("$JS.API.STREAM.UPDATE.{name}"), &body) {
             Ended::Refused(_) => false,
             Ended::Done(_) => true,
@@ -281,6 +288,7 @@ impl World {
                 let stream = model.streams.get_mut(name);
                 if let Some(state) = stream.and_then(|stream| stream.consumers.get_mut(consumer)) {
                     state.may_overcount |= may_overcount;
+                    state.is_starting = false;
                 }
             });
         } else {
@@ -324,7 +332,12 @@ impl World {
 
     /// Removes some messages by request.
     pub(super) fn remove_messages(&mut self) {
-        let name = self.rng.pick(&STREAMS);
+        let mut name = self.rng.pick(&STREAMS);
+        let mut filter = format!("{name}.{}", self.rng.pick(&["a", "b", "d.*", "*", "c"]));
+        if self.errand.is_none() && self.rng.percent(15) {
+            filter = format!("$DLQ.{name}.>");
+            name = DLQ;
+        }
         let Some(stream) = self.model.streams.get(name) else {
             return;
         };
@@ -335,7 +348,6 @@ impl World {
         }
         let choice = self.rng.below(8);
         let picked = self.rng.pick(&seqs);
-        let filter = format!("{name}.{}", self.rng.pick(&["a", "b", "d.*", "*", "c"]));
         let mut body = json!({});
         let mut subject = format!("$JS.API.STREAM.PURGE.{name}");
         match choice {
@@ -361,6 +373,7 @@ impl World {
                     let is_open = matches!(entry.presence, Presence::Kept | Presence::Maybe);
                     if is_open && is_meant(*seq, &entry.message.subject) {
                         entry.presence = presence;
+                        entry.must_tell = false;
                     }
                 }
             }
@@ -369,7 +382,11 @@ impl World {
         self.on_all(|model| mark(model, Presence::Maybe));
         match self.request(&subject, &body) {
             Ended::Done(_) => self.on_all(|model| mark(model, Presence::Gone)),
-            Ended::Unknown => {}
+            Ended::Unknown => self.on_all(|model| {
+                if let Some(stream) = model.streams.get_mut(name) {
+                    stream.is_torn = true;
+                }
+            }),
             Ended::Refused(text) => assert!(choice > 3 && !was_there, "{text}"),
         }
     }

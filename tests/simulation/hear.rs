@@ -150,6 +150,7 @@ impl World {
         };
         let entry = model.messages[&seq].clone();
         assert_eq!(number(time) as i64, entry.message.time, "the time of {seq}");
+        assert!(!entry.is_dropped, "{seq} was dropped");
         let is_exact = model.is_exact() && deliveries == 1;
         let Some(state) = model.consumers.get(consumer) else {
             panic!("{stream} has no {consumer}");

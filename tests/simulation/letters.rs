@@ -9,6 +9,12 @@ use crate::trace;
 
 pub(super) const DLQ: &str = "DLQ";
 
+/// How often a message was sent back, as it tells itself.
+pub(super) fn redrives(block: &str) -> Option<u32> {
+    let (_, rest) = block.split_once("Midge-Redrives:")?;
+    rest.split("\r\n").next()?.trim().parse().ok()
+}
+
 /// What a letter's headers tell.
 #[derive(Debug, Clone)]
 pub(super) struct Letter {
@@ -40,7 +46,6 @@ impl Letter {
             line.map(|value| value.trim().to_owned())
         };
         let sure = |name: &str| fact(name).unwrap_or_else(|| panic!("{name} {block:?}"));
-        let redrives = fact("Midge-Redrives:").map(|count| count.parse().unwrap());
         Letter {
             stream: sure("Midge-Stream:"),
             consumer: fact("Midge-Consumer:").unwrap_or_default(),
@@ -48,7 +53,7 @@ impl Letter {
             subject: sure("Midge-Subject:"),
             deliveries: sure("Midge-Deliveries:").parse().unwrap(),
             reason: sure("Midge-Reason:"),
-            redrives: redrives.unwrap_or(0),
+            redrives: redrives(block).unwrap_or(0),
             header: original(block),
         }
     }
@@ -67,7 +72,8 @@ impl World {
             subject,
             ..
         } = &letter;
-        assert_eq!(word.subject, format!("$DLQ.{stream}.{consumer}.{subject}"));
+        let by = if consumer.is_empty() { "_" } else { consumer };
+        assert_eq!(word.subject, format!("$DLQ.{stream}.{by}.{subject}"));
         let Some(source) = self.model.streams.get_mut(stream) else {
             panic!("there is no {stream}");
         };
@@ -79,6 +85,12 @@ impl World {
         assert_eq!(entry.message.body, word.body, "the body of {seq}");
         let header = original(&entry.message.header);
         assert_eq!(header, letter.header, "the header of {seq}");
+        let was_redriven = redrives(&entry.message.header).unwrap_or(0);
+        assert!(letter.redrives >= was_redriven, "the redrives of {seq}");
+        if matches!(letter.reason.as_str(), "discarded" | "expired") {
+            drop_from(source, &letter, self.wall);
+            return self.store_letter(word);
+        }
         let Some(state) = source.consumers.get_mut(consumer) else {
             panic!("{stream} has no {consumer}");
         };
@@ -144,6 +156,39 @@ fn bury(state: &mut ConsumerModel, letter: &Letter) {
     state.redriven.remove(&seq);
 }
 
+/// A stream drops a message for want of room or for its age, and nobody was
+/// through with it.
+fn drop_from(source: &mut StreamModel, letter: &Letter, wall: i64) {
+    let (seq, settings) = (letter.seq, &source.settings);
+    assert!(settings.keeps_overflow, "{seq} is not meant to be kept");
+    let is_queue = settings.retention == Retention::WorkQueue;
+    assert!(is_queue || letter.consumer.is_empty(), "nobody had {seq}");
+    let Some(entry) = source.messages.get_mut(&seq) else {
+        return;
+    };
+    assert!(!entry.is_dropped, "{seq} is dropped a second time");
+    assert_ne!(entry.presence, Presence::Kept, "there is room for {seq}");
+    let was_settled = entry.is_released && entry.presence == Presence::Gone;
+    assert!(!was_settled, "{seq} was settled");
+    if letter.reason == "expired" {
+        let max_age = settings.max_age_ms * 1_000_000;
+        let is_old = max_age > 0 && wall - entry.message.time >= max_age;
+        assert!(is_queue && is_old, "{seq} is not too old");
+    }
+    entry.presence = Presence::Gone;
+    entry.must_tell = false;
+    entry.is_dropped = true;
+    let Some(state) = source.consumers.get(&letter.consumer) else {
+        return;
+    };
+    let deliveries = state.unacked.get(&seq).copied().unwrap_or(0);
+    let is_told = letter.deliveries == deliveries;
+    assert!(
+        is_told || state.is_exhausted(seq),
+        "the deliveries of {seq}"
+    );
+}
+
 /// What the stream of the dead is made with.
 fn own_settings() -> StreamSettings {
     StreamSettings {
@@ -157,5 +202,6 @@ fn own_settings() -> StreamSettings {
         window_ms: 120_000,
         is_memory: false,
         is_async: false,
+        keeps_overflow: false,
     }
 }

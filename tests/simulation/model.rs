@@ -47,6 +47,11 @@ pub(super) struct Entry {
     pub(super) presence: Presence,
     /// It goes for no other reason than that its consumers are through.
     pub(super) is_released: bool,
+    /// If it is gone then for want of room or for its age, which has to end
+    /// with a letter.
+    pub(super) must_tell: bool,
+    /// There is that letter.
+    pub(super) is_dropped: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +73,16 @@ pub(super) struct StreamSettings {
     pub(super) window_ms: i64,
     pub(super) is_memory: bool,
     pub(super) is_async: bool,
+    /// What it drops becomes a dead letter.
+    pub(super) keeps_overflow: bool,
+}
+
+impl StreamSettings {
+    /// What it drops becomes one for sure. Where it is in memory, that is as
+    /// long as the disk works.
+    fn surely_keeps(&self) -> bool {
+        self.keeps_overflow && !self.is_memory
+    }
 }
 
 /// A message id, with the wall clock's time when it was stored.
@@ -90,6 +105,9 @@ pub(super) struct StreamModel {
     pub(super) ids: Vec<Id>,
     /// Counts are not exact any more.
     pub(super) is_damaged: bool,
+    /// A purge was given up on its way: consumers may wait for acks of what
+    /// it has removed, until they are due.
+    pub(super) is_torn: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -121,10 +139,16 @@ impl Model {
     pub(super) fn age(&mut self, wall: i64) {
         for stream in self.streams.values_mut() {
             let max = stream.settings.max_age_ms * 1_000_000;
+            let is_queue = stream.settings.retention == Retention::WorkQueue;
+            let must_tell = is_queue && stream.settings.surely_keeps();
             if max > 0 {
                 for entry in stream.messages.values_mut() {
-                    if entry.presence == Presence::Kept && wall - entry.message.time >= max {
-                        entry.presence = Presence::Maybe;
+                    if wall - entry.message.time >= max {
+                        if entry.presence == Presence::Kept {
+                            entry.presence = Presence::Maybe;
+                            entry.must_tell = must_tell;
+                        }
+                        entry.must_tell &= must_tell;
                     }
                 }
             }
@@ -143,6 +167,7 @@ impl StreamModel {
             consumers: BTreeMap::new(),
             ids: Vec::new(),
             is_damaged: false,
+            is_torn: false,
         }
     }
 
@@ -168,6 +193,7 @@ impl StreamModel {
     pub(super) fn mark(&mut self, seq: u64, presence: Presence) {
         if let Some(entry) = self.messages.get_mut(&seq) {
             entry.presence = presence;
+            entry.must_tell = false;
         }
     }
 
@@ -205,6 +231,8 @@ impl StreamModel {
             message: Rc::new(message),
             presence: Presence::Kept,
             is_released: false,
+            must_tell: false,
+            is_dropped: false,
         };
         self.messages.insert(seq, entry);
         self.trim();
@@ -227,6 +255,17 @@ impl StreamModel {
                 || (settings.max_per_subject > 0 && *of_subject > settings.max_per_subject);
             if is_over && entry.presence == Presence::Kept {
                 entry.presence = Presence::Maybe;
+                entry.must_tell = settings.surely_keeps();
+            }
+        }
+        // What nobody wants may go before that.
+        if settings.retention == Retention::Interest {
+            let is_wanted = |seq: u64, subject: &str| {
+                let mut consumers = self.consumers.values();
+                consumers.any(|consumer| consumer.matches(subject) && consumer.surely_wants(seq))
+            };
+            for (seq, entry) in &mut self.messages {
+                entry.must_tell &= is_wanted(*seq, &entry.message.subject);
             }
         }
     }
@@ -237,6 +276,7 @@ impl StreamModel {
             let is_meant = subject.is_none_or(|subject| entry.message.subject == subject);
             if is_meant && entry.presence != Presence::Lost {
                 entry.presence = Presence::Gone;
+                entry.must_tell = false;
             }
         }
     }
@@ -250,8 +290,11 @@ impl StreamModel {
             let is_wanted = self.consumers.values().any(|consumer| {
                 consumer.matches(&entry.message.subject) && consumer.surely_wants(*seq)
             });
-            if entry.presence == Presence::Kept && !is_wanted {
-                entry.presence = Presence::Maybe;
+            if !is_wanted {
+                entry.must_tell = false;
+                if entry.presence == Presence::Kept {
+                    entry.presence = Presence::Maybe;
+                }
             }
         }
     }
@@ -328,6 +371,7 @@ impl StreamModel {
         {
             entry.presence = presence;
             entry.is_released = was_kept;
+            entry.must_tell = false;
         }
     }
 }

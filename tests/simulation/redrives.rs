@@ -3,7 +3,7 @@
 //! Such a request goes on while other things happen. What it has done is seen
 //! at once: a letter is not there any more; and it must be where it went.
 
-use super::letters::{DLQ, Letter, original};
+use super::letters::{DLQ, Letter, original, redrives};
 use super::model::{Message, Presence};
 use super::told::Word;
 use super::world::{CONTROL, COPIES_SID, World};
@@ -331,7 +331,7 @@ impl World {
     /// A message is published; if it comes from among the dead, one is not
     /// there any more.
     pub(super) fn hear_copy(&mut self, word: &Word) {
-        let Some((_, count)) = word.header.split_once("Midge-Redrives:") else {
+        let Some(count) = redrives(&word.header) else {
             return;
         };
         let header = original(&word.header);
@@ -344,7 +344,6 @@ impl World {
         };
         trace!("letter {at} is published again");
         let letter = Letter::read(&message.header);
-        let count: u32 = count.split("\r\n").next().unwrap().trim().parse().unwrap();
         assert_eq!(count, letter.redrives + 1);
         let is_consumers = self.goes_to_consumer(&letter, &message);
         assert!(!is_consumers, "letter {at} was to go to its consumer");

@@ -27,6 +27,7 @@ impl World {
             window_ms: rng.pick(&[500, 2_000]),
             is_memory: rng.percent(20),
             is_async: false,
+            keeps_overflow: rng.percent(35),
         }
     }
 
@@ -117,7 +118,13 @@ impl World {
 }
 
 pub(super) fn stream_json(name: &str, settings: &StreamSettings) -> Value {
+    let overflow = if settings.keeps_overflow {
+        "dead_letter"
+    } else {
+        "off"
+    };
     json!({
+        "metadata": {"midge.overflow": overflow},
         "name": name,
         "subjects": [format!("{name}.>")],
         "retention": match settings.retention {

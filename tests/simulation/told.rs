@@ -3,9 +3,13 @@
 use midge_engine::{CloseReason, ConnId, Delivery, Outbox, Session};
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
-/// Steps that are shown when a run fails.
-const TRACE_MAX: usize = 300;
+/// Steps that are shown when a run fails, if nothing is said.
+const STEPS: u64 = 300;
+
+static STEPS_SHOWN: LazyLock<usize> =
+    LazyLock::new(|| super::number("SIM_STEPS").unwrap_or(STEPS) as usize);
 
 thread_local! {
     static TRACE: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
@@ -13,7 +17,7 @@ thread_local! {
 
 pub(super) fn note(line: String) {
     TRACE.with_borrow_mut(|trace| {
-        if trace.len() == TRACE_MAX {
+        if trace.len() >= *STEPS_SHOWN {
             trace.pop_front();
         }
         trace.push_back(line);

@@ -94,19 +94,27 @@ impl Stream {
     /// Returns whether it is through.
     pub(super) fn drop_oldest_of(&mut self, subject: &[u8], kept: u64) -> Result<bool, NeedBlock> {
         let filter = Filter::new([subject]);
+        let mut at = Seq(0);
         while let Some(state) = self.log.subjects.get(subject)
             && state.count > kept
         {
             if self.has_copied_enough() {
                 return Ok(false);
             }
-            let (at, last) = (state.first, state.last.seq);
-            match self.log.next_match(at, last, &filter)? {
+            // Where its first one is may not be known exactly.
+            at = at.max(state.first);
+            let mut to = state.last.seq;
+            if self.log.lost > 0 {
+                // What was lost may be counted: the newest are to stay.
+                to = self.log.before_newest(to, kept, &filter)?;
+            }
+            match self.log.next_match(at, to, &filter)? {
                 Search::Found(seq) => {
                     self.copy_dropped(seq, Dropped::Discarded)?;
                     self.remove(seq)?;
+                    at = seq.next();
                 }
-                Search::Pause(_) => return Ok(false),
+                Search::Pause(seq) => at = seq,
                 Search::Nothing => break,
             }
         }
