@@ -5,7 +5,7 @@ use crate::util::{Client, Server};
 use serde_json::{Value, json};
 
 /// A work queue `Q` on q.> with a durable `w`; `more` is the consumer's JSON.
-fn work_queue(dir: &Dir, more: &str) -> (Server, Client) {
+pub(crate) fn work_queue(dir: &Dir, more: &str) -> (Server, Client) {
     let server = dir.serve();
     let mut client = server.client();
     client.make_stream("Q", "q.>", "\"retention\":\"workqueue\"");
@@ -25,7 +25,7 @@ pub(crate) fn ours(client: &mut Client, words: &str, body: &Value) -> Value {
 
 /// Requests of ours, which are refused.
 #[track_caller]
-fn ours_error(client: &mut Client, words: &str, body: &Value) -> u64 {
+pub(crate) fn ours_error(client: &mut Client, words: &str, body: &Value) -> u64 {
     let answer = client
         .ask(&format!("$MIDGE.API.{words}"), body.to_string())
         .json();
@@ -33,7 +33,7 @@ fn ours_error(client: &mut Client, words: &str, body: &Value) -> u64 {
     code.unwrap_or_else(|| panic!("{words} {body}: {answer}"))
 }
 
-fn letters(client: &mut Client, filter: &Value) -> Vec<Value> {
+pub(crate) fn letters(client: &mut Client, filter: &Value) -> Vec<Value> {
     let list = ours(client, "DLQ.LIST", filter);
     list["letters"].as_array().unwrap().clone()
 }
@@ -48,7 +48,7 @@ fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
 
 /// Refuses the next message with a reason.
 #[track_caller]
-fn refuse(client: &mut Client, stream: &str, consumer: &str, reason: &str) -> Message {
+pub(crate) fn refuse(client: &mut Client, stream: &str, consumer: &str, reason: &str) -> Message {
     let message = client.next(stream, consumer);
     client.confirm(message.ack(), &format!("-NAK {{\"reason\":\"{reason}\"}}"));
     message
@@ -397,7 +397,7 @@ fn a_redrive_stops_when_what_it_sent_back_dies_again() {
 }
 
 #[test]
-fn letters_are_found_by_what_is_known_of_them() {
+pub(crate) fn letters_are_found_by_what_is_known_of_them() {
     let dir = Dir::new();
     let server = dir.serve();
     let mut client = server.client();

@@ -12,6 +12,8 @@ mod crashes;
 #[cfg(feature = "streams")]
 mod crashes_dead;
 #[cfg(feature = "streams")]
+mod dead_letter_corners;
+#[cfg(feature = "streams")]
 mod dead_letters;
 mod engine_clock;
 mod floods;

@@ -89,8 +89,11 @@ fn about_each_consumer(consumers: &[Shown<'_>], page: &mut Page) {
 }
 
 fn about_depth(streams: StreamsView<'_>, consumers: &[Shown<'_>], page: &mut Page) {
-    let depths = streams.dead_letters_by_consumer();
-    let what = "Messages of it in the stream DLQ";
+    // Absent rather than wrong.
+    let Some(depths) = streams.dead_letters_by_consumer() else {
+        return;
+    };
+    let what = "Messages of it in the stream DLQ, absent if they have over 10000 subjects";
     let name = family(page, "consumer", "dead_letters", what, CONSUMERS_MAX);
     for shown in consumers {
         let key = (

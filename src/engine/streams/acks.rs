@@ -65,7 +65,9 @@ impl Consumer {
             Ack::Nak { delay, reason } => {
                 let delay = delay.map(duration);
                 let reason = reason.unwrap_or_default();
-                self.attempted(seq, Ended::Nak, &reason, acker.conn, wall, acker.clients);
+                if ack.delivered >= u64::from(self.cursor.deliveries(seq)) {
+                    self.attempted(seq, Ended::Nak, &reason, acker.conn, wall, acker.clients);
+                }
                 self.nak(delivery, seq, ack.delivered as u32, delay, now, effects);
                 applied.wakes = delay.is_none() || effects.has_deaths;
             }

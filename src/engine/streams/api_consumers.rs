@@ -122,7 +122,7 @@ impl Streams {
     }
 
     /// Whether a consumer outlives the server.
-    fn is_stored(&self, stream: StreamId, id: ConsumerId) -> bool {
+    pub(super) fn is_stored(&self, stream: StreamId, id: ConsumerId) -> bool {
         self.streams.get(&stream).is_some_and(|stream| {
             !stream.is_volatile()
                 && stream

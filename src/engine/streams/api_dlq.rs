@@ -13,8 +13,8 @@ use crate::engine::Engine;
 use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
 use midge_proto::api::{
-    DLQ_STREAM, DeadLetter, DlqError, DlqKind, DlqRequest, JsonWriter, is_object, midge_header,
-    original_header,
+    ApiError, DLQ_STREAM, DeadLetter, DlqError, DlqKind, DlqRequest, JsonWriter, is_object,
+    midge_header, original_header,
 };
 use midge_proto::headers::HeaderBlock;
 
@@ -28,6 +28,9 @@ const LIST_LEN_MAX: usize = 512 * 1024;
 
 /// Letters that are looked at or removed in one turn.
 const STEP_MAX: u32 = 1000;
+
+/// No end but that of the stream.
+pub(super) const SEQ_MAX: Seq = Seq(u64::MAX);
 
 /// What a walk over letters has met.
 pub(super) enum Walk {
@@ -110,12 +113,13 @@ impl Streams {
         }
     }
 
-    /// Finds the next letter from `at` on that is meant. `at` moves with what
-    /// was looked at.
+    /// Finds the next letter from `at` to `end` that is meant. `at` moves with
+    /// what was looked at. One that is not durable yet is not found.
     pub(super) fn next_letter(
         &self,
         dlq: StreamId,
         asked: &DlqRequest,
+        end: Seq,
         at: &mut Seq,
         budget: &mut u32,
     ) -> Result<Walk, Held> {
@@ -123,7 +127,7 @@ impl Streams {
             return Ok(Walk::End);
         };
         let log = &stream.log;
-        let mut end = log.durable();
+        let mut end = end.min(log.durable());
         if asked.filter.seq > 0 {
             *at = (*at).max(Seq(asked.filter.seq));
             end = end.min(Seq(asked.filter.seq));
@@ -176,7 +180,7 @@ impl Streams {
         let mut next_seq = 0;
         let mut budget = STEP_MAX;
         while let Some(dlq) = dlq {
-            match self.next_letter(dlq, asked, &mut at, &mut budget) {
+            match self.next_letter(dlq, asked, SEQ_MAX, &mut at, &mut budget) {
                 Ok(Walk::Letter(seq)) if count >= limit || told.len() > LIST_LEN_MAX => {
                     next_seq = seq.0;
                     break;
@@ -187,7 +191,12 @@ impl Streams {
                 }
                 Ok(Walk::End) => break,
                 Err(held) => {
-                    request.progress = Progress::Letters { at, count, told };
+                    request.progress = Progress::Letters {
+                        at,
+                        end: SEQ_MAX,
+                        count,
+                        told,
+                    };
                     return Err(held);
                 }
             }
@@ -250,14 +259,22 @@ impl Streams {
         if asked.filter.is_empty() && !asked.all {
             return Err(Held::Refused(DlqError::FilterMissing.into()));
         }
-        let (mut at, mut count, _) = take_letters(request, Seq(0));
         let dlq = self.dlq_of(asked)?;
+        if !asked.dry_run {
+            self.check_removable(dlq)?;
+        }
+        // What dies while this goes on is not its business.
+        let end = match request.progress {
+            Progress::Letters { end, .. } => end,
+            _ => dlq.map_or(Seq(0), |dlq| self.streams[&dlq].log.durable()),
+        };
+        let (mut at, mut count, _) = take_letters(request, Seq(0));
         let mut budget = STEP_MAX;
         while let Some(dlq) = dlq {
             if asked.limit > 0 && count >= asked.limit {
                 break;
             }
-            match self.next_letter(dlq, asked, &mut at, &mut budget) {
+            match self.next_letter(dlq, asked, end, &mut at, &mut budget) {
                 Ok(Walk::Letter(seq)) => {
                     count += 1;
                     if !asked.dry_run {
@@ -266,8 +283,12 @@ impl Streams {
                 }
                 Ok(Walk::End) => break,
                 Err(held) => {
-                    let told = JsonWriter::new();
-                    request.progress = Progress::Letters { at, count, told };
+                    request.progress = Progress::Letters {
+                        at,
+                        end,
+                        count,
+                        told: JsonWriter::new(),
+                    };
                     return Err(held);
                 }
             }
@@ -304,6 +325,20 @@ impl Streams {
             }
         }
         self.remove_letter(engine, dlq, seq, now, out);
+    }
+
+    /// Whether letters may be taken out of a stream.
+    pub(super) fn check_removable(&self, dlq: Option<StreamId>) -> Result<(), Held> {
+        let stream = dlq.and_then(|dlq| self.streams.get(&dlq));
+        let config = stream.map(|stream| &stream.config);
+        match config {
+            Some(config) if config.sealed => Err(ApiError::STREAM_SEALED.into()),
+            Some(config) if config.deny_delete => {
+                let text = "message delete not permitted";
+                Err(ApiError::stream_msg_delete_failed(text).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes a letter, which is in memory.
@@ -361,7 +396,9 @@ impl Streams {
 /// What a walk has done so far, or its beginning.
 pub(super) fn take_letters(request: &mut Request, from: Seq) -> (Seq, u64, JsonWriter) {
     match std::mem::take(&mut request.progress) {
-        Progress::Letters { at, count, told } => (at, count, told),
+        Progress::Letters {
+            at, count, told, ..
+        } => (at, count, told),
         _ => {
             let mut told = JsonWriter::new();
             told.open_array();

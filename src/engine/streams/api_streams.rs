@@ -22,7 +22,7 @@ use std::borrow::Cow;
 
 /// Streams there may be. Each costs a few kilobytes and some rows; the number
 /// is far above what one machine is used for.
-const STREAMS_MAX: usize = 100_000;
+pub(super) const STREAMS_MAX: usize = 100_000;
 
 /// Deleted sequences that are listed one by one.
 const DELETED_LISTED_MAX: usize = 1_000_000;
@@ -142,6 +142,7 @@ impl Streams {
         };
         check_consumer_limits(stream, &config)?;
         stream.config = config;
+        stream.configured();
         stream.row_dirty = true;
         if stream.config.subjects != old.subjects {
             unlisten(engine, stream);
@@ -180,7 +181,11 @@ impl Streams {
 
     /// A stream may not take subjects that another one has, or that the
     /// server itself publishes to.
-    fn check_overlap(&self, config: &StreamConfig, own: Option<StreamId>) -> Result<(), ApiError> {
+    pub(super) fn check_overlap(
+        &self,
+        config: &StreamConfig,
+        own: Option<StreamId>,
+    ) -> Result<(), ApiError> {
         let collide = midge_proto::subjects_collide;
         for subject in &config.subjects {
             let is_reserved = RESERVED

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub(crate) const ATTEMPTS_MAX: usize = 8;
 
 /// What is kept of a client's name, in bytes.
-const CLIENT_LEN_MAX: usize = 64;
+pub(super) const CLIENT_LEN_MAX: usize = 64;
 
 /// What is kept of a reason, in bytes: a line of text.
 pub(crate) const REASON_LEN_MAX: usize = 256;

@@ -32,10 +32,8 @@ impl Streams {
         consumer.time_pause(now, wall);
         let name = consumer.name().to_owned();
         let until = consumer.config.pause_until;
-        let is_stored = stream.config.storage == midge_proto::api::Storage::File
-            && !consumer.config.mem_storage;
         let (breaker, stream) = (consumer.options.breaker, stream.name().to_owned());
-        if is_stored {
+        if self.is_stored(stream_id, id) {
             self.consumer_rows.push((stream_id, id));
             self.changed(stream_id);
         }

@@ -7,11 +7,13 @@
 //! again.
 
 use super::answers::OnFailure;
+use super::api_streams::STREAMS_MAX;
 use super::attempts::{ATTEMPTS_MAX, REASON_LEN_MAX, start_of};
 use super::block::Record;
 use super::deaths::{Cause, Death};
 use super::effects::{Effects, Note};
 use super::intake::{HEADER_LEN_MAX, Incoming};
+use super::loads::RETRY_PAUSE;
 use super::log_read::NeedBlock;
 use super::position::Cursor;
 use super::streams::{Health, Job, Streams};
@@ -29,9 +31,6 @@ use midge_proto::headers::{HeaderBlock, HeaderWriter};
 /// Messages of one consumer that are buried before others have their turn:
 /// that takes as long as some hundred deliveries.
 const BURIALS_MAX: usize = 64;
-
-/// A letter cannot be stored: it is tried again after this.
-const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What dead letters go to: this, the stream, the consumer, the subject.
 const DLQ_PREFIX: &[u8] = b"$DLQ.";
@@ -62,6 +61,9 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) {
+        if !self.can_change(stream) {
+            return;
+        }
         for _ in 0..BURIALS_MAX {
             let Some(consumer) = self.consumer_mut(stream, id) else {
                 return;
@@ -86,19 +88,25 @@ impl Streams {
                     self.die_later(stream, id, death);
                     return self.park(need, Job::Bury(stream, id));
                 }
-                Err(Unburied::Refused) => {
-                    self.die_later(stream, id, death);
-                    if let Some(consumer) = self.consumer_mut(stream, id) {
-                        consumer.deaths.refused_total += 1;
-                    }
-                    self.failed_jobs.push(Job::Bury(stream, id));
-                    self.retry_due.get_or_insert(now + RETRY_PAUSE);
-                    return;
-                }
+                Err(Unburied::Refused) => self.refuse_burial(stream, id, death, now),
             }
         }
         if !self.burying.contains(&(stream, id)) {
             self.burying.push_back((stream, id));
+        }
+    }
+
+    /// A letter cannot be stored. It is tried again later, and is in nobody's
+    /// way until then.
+    fn refuse_burial(&mut self, stream: StreamId, id: ConsumerId, death: Death, now: Time) {
+        let Some(consumer) = self.consumer_mut(stream, id) else {
+            return;
+        };
+        consumer.deaths.refused_total += 1;
+        consumer.deaths.refused.push_back(death);
+        if consumer.deaths.refused.len() == 1 {
+            self.failed_jobs.push(Job::Bury(stream, id));
+            self.retry_due.get_or_insert(now + RETRY_PAUSE);
         }
     }
 
@@ -120,7 +128,7 @@ impl Streams {
         out: &mut O,
     ) {
         if let Some(consumer) = self.consumer_mut(stream, id) {
-            consumer.deaths.is_waiting = false;
+            consumer.gather_dying();
             self.bury(engine, stream, id, now, out);
         }
     }
@@ -129,8 +137,8 @@ impl Streams {
     pub(super) fn bury_all_again(&mut self) {
         for stream in self.streams.values_mut() {
             for consumer in stream.consumers.values_mut() {
+                consumer.gather_dying();
                 if !consumer.dying.is_empty() {
-                    consumer.deaths.is_waiting = false;
                     self.burying.push_back((stream.id, consumer.id));
                 }
             }
@@ -146,7 +154,6 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) -> Result<(), Unburied> {
-        let wall = self.wall;
         let Some(stream) = self.streams.get(&stream_id) else {
             return Ok(());
         };
@@ -171,11 +178,7 @@ impl Streams {
         if !consumer.has_room_to_park() {
             return Err(Unburied::Refused);
         }
-        let reason = match &death.cause {
-            Cause::MaxDeliver => "max_deliver".to_owned(),
-            Cause::Terminated { reason, .. } if reason.is_empty() => "terminated".to_owned(),
-            Cause::Terminated { reason, .. } => told_reason(reason),
-        };
+        let reason = reason_of(&death.cause);
         let deliveries = match &death.cause {
             Cause::Terminated { deliveries, .. } if death.is_ahead => *deliveries,
             _ => cursor.deliveries(death.seq),
@@ -210,13 +213,7 @@ impl Streams {
             ),
         };
         if target == stream_id {
-            // It lies among the dead already, and stays there.
-            if let Some(consumer) = self.consumer_mut(stream_id, id) {
-                let mut effects = Effects::default();
-                consumer.laid_down(death, wall, &mut effects);
-                self.cursor_changed(stream_id, now);
-                self.carry_out(engine, stream_id, id, effects, now, out);
-            }
+            self.lay_down(engine, stream_id, id, death, now, out);
             return Ok(());
         }
         let message = Incoming {
@@ -233,6 +230,31 @@ impl Streams {
         Ok(())
     }
 
+    /// A message lies among the dead already, and stays there.
+    fn lay_down<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream: StreamId,
+        id: ConsumerId,
+        death: &Death,
+        now: Time,
+        out: &mut O,
+    ) {
+        let wall = self.wall;
+        if let Some(consumer) = self.consumer_mut(stream, id) {
+            let mut effects = Effects::default();
+            consumer.laid_down(death, wall, &mut effects);
+            self.cursor_changed(stream, now);
+            self.carry_out(engine, stream, id, effects, now, out);
+        }
+    }
+
+    /// Whether what is done to a stream can become durable.
+    fn can_change(&self, stream: StreamId) -> bool {
+        let stream = self.streams.get(&stream);
+        self.health == Health::Good || stream.is_some_and(|stream| stream.is_volatile())
+    }
+
     /// Appends a dead letter to a stream, and shows it to those who listen.
     pub(super) fn store_letter<O: Outbox>(
         &mut self,
@@ -242,12 +264,11 @@ impl Streams {
         out: &mut O,
     ) -> Result<(), ApiError> {
         let wall = self.wall;
-        let health = self.health;
-        let stream = self.streams.get_mut(&target);
-        let stream = stream.ok_or(ApiError::STREAM_NOT_FOUND)?;
-        if health != Health::Good && !stream.is_volatile() {
+        if !self.can_change(target) {
             return Err(ApiError::CLUSTER_NOT_AVAIL);
         }
+        let stream = self.streams.get_mut(&target);
+        let stream = stream.ok_or(ApiError::STREAM_NOT_FOUND)?;
         stream.store_copy(message, wall)?;
         self.stored_total += 1;
         self.after_store(target, message.subject.len() + message.payload.len());
@@ -335,7 +356,16 @@ impl Streams {
             allow_direct: true,
             ..StreamConfig::default()
         };
+        // Where somebody's stream keeps some of them, it is the name that says
+        // where the rest goes.
+        if self.check_overlap(&config, None).is_err() {
+            config.subjects = vec![DLQ_STREAM.to_owned()];
+            self.check_overlap(&config, None).ok()?;
+        }
         config.check(false).ok()?;
+        if self.streams.len() >= STREAMS_MAX {
+            return None;
+        }
         Some(self.open_stream(engine, config, out))
     }
 }
@@ -364,6 +394,15 @@ pub(super) fn subject_of(letter: &DeadLetter<'_>) -> Vec<u8> {
     }
     subject.extend_from_slice(letter.subject);
     subject
+}
+
+/// Why a message is dead, in a word or a line.
+fn reason_of(cause: &Cause) -> String {
+    match cause {
+        Cause::MaxDeliver => "max_deliver".to_owned(),
+        Cause::Terminated { reason, .. } if reason.is_empty() => "terminated".to_owned(),
+        Cause::Terminated { reason, .. } => told_reason(reason),
+    }
 }
 
 /// A reason as it stands in a header: one line, and not longer than is kept.

@@ -4,6 +4,7 @@
 //! looked up when the delivery has failed. By then the client may be gone, so
 //! the last ones that went are remembered.
 
+use super::attempts::{CLIENT_LEN_MAX, cut};
 use crate::ConnId;
 use crate::session::Session;
 use crate::sessions::Sessions;
@@ -12,9 +13,6 @@ use std::collections::VecDeque;
 /// Clients that are gone and remembered. One that is forgotten shows without
 /// its name.
 const DEPARTED_MAX: usize = 1024;
-
-/// What is kept of a name, in bytes.
-const NAME_LEN_MAX: usize = 64;
 
 #[derive(Debug)]
 struct Client {
@@ -36,7 +34,7 @@ impl Departed {
             self.clients.pop_front();
         }
         let mut name: Box<str> = session.options.name.as_str().into();
-        super::attempts::cut(&mut name, NAME_LEN_MAX);
+        cut(&mut name, CLIENT_LEN_MAX);
         self.clients.push_back(Client {
             conn: session.conn,
             id: session.client_id,

@@ -355,6 +355,7 @@ impl Consumer {
                     return Ok(Next::Message { seq, deliveries });
                 } else {
                     self.cursor.settle(seq);
+                    self.unpark(seq);
                     self.is_dirty = true;
                 }
             }

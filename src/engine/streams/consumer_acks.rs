@@ -63,6 +63,10 @@ impl Consumer {
         effects: &mut Effects,
     ) {
         let is_last = self.buries() && self.options.on_max_deliver && self.is_exhausted(seq);
+        if is_last && deliveries < self.cursor.deliveries(seq) {
+            // It is about an earlier delivery: somebody else works on it now.
+            return;
+        }
         let unacked = self.cursor.unacked.get_mut(&seq);
         let Some(unacked) = unacked.filter(|unacked| !unacked.is_dying) else {
             return;

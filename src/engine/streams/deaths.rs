@@ -49,12 +49,12 @@ pub(crate) struct Deaths {
     pub(crate) redriven_total: u64,
     /// Letters that could not be stored, each time that was tried.
     pub(crate) refused_total: u64,
+    /// Messages whose letters could not be stored.
+    pub(super) refused: VecDeque<Death>,
     /// When messages died, as far back as the breaker looks.
     recent: VecDeque<Timestamp>,
     /// A job will go on with those that are dying.
     pub(super) is_waiting: bool,
-    /// The breaker has paused the consumer, until this time.
-    tripped_until: Option<Timestamp>,
 }
 
 /// Messages that may be dying when one of them is terminated once more: who
@@ -95,6 +95,12 @@ impl Consumer {
         }
     }
 
+    /// Whatever those who are dying have waited for: they are tried again.
+    pub(super) fn gather_dying(&mut self) {
+        self.deaths.is_waiting = false;
+        self.dying.append(&mut self.deaths.refused);
+    }
+
     /// Whether what dies with it is kept.
     pub(crate) fn buries(&self) -> bool {
         self.options.dead_letters != DeadLetters::Off
@@ -116,6 +122,9 @@ impl Consumer {
         let Some(unacked) = self.cursor.unacked.get(&seq) else {
             return;
         };
+        if unacked.is_dying {
+            return;
+        }
         let number = self.cursor.deliveries(seq);
         let last = self.cursor.attempts.of(seq).last();
         let is_told = last.is_some_and(|last| last.number == number);
@@ -195,6 +204,13 @@ impl Consumer {
     /// A message is buried: it steps past it. True if the breaker trips.
     pub(super) fn died(&mut self, death: &Death, key: Option<u64>, wall: Timestamp) -> bool {
         let seq = death.seq;
+        match key.filter(|_| self.options.park_key) {
+            Some(key) => self.cursor.parked.add(seq, key),
+            // It is gone: there is nothing that its key could wait for.
+            None => {
+                self.unpark(seq);
+            }
+        }
         // It may have been delivered again before it could be buried.
         if !self.cursor.settle(seq) && death.is_ahead {
             self.pass_over(seq);
@@ -202,9 +218,6 @@ impl Consumer {
         match death.cause {
             Cause::MaxDeliver => self.deaths.max_deliver_total += 1,
             Cause::Terminated { .. } => self.deaths.terminated_total += 1,
-        }
-        if let Some(key) = key.filter(|_| self.options.park_key) {
-            self.cursor.parked.add(seq, key);
         }
         self.is_dirty = true;
         self.trips(wall)
@@ -234,14 +247,14 @@ impl Consumer {
         recent.clear();
         let until = wall.after(breaker.pause.unwrap_or(ENDLESS));
         self.config.pause_until = Some(until);
-        self.deaths.tripped_until = Some(until);
+        self.cursor.tripped_until = Some(until);
         true
     }
 
     /// Whether its breaker has paused it and nobody has resumed it.
     pub(crate) fn is_tripped(&self, wall: Timestamp) -> bool {
-        self.deaths.tripped_until.is_some()
-            && self.deaths.tripped_until == self.config.pause_until
+        self.cursor.tripped_until.is_some()
+            && self.cursor.tripped_until == self.config.pause_until
             && self.is_paused(wall)
     }
 
@@ -271,16 +284,16 @@ impl Consumer {
         parked.len()
     }
 
-    /// A message comes back from among the dead. False if it is still to come
+    /// A message comes back from among the dead, unless it is still to come
     /// anyway.
-    pub(crate) fn take_back(&mut self, seq: Seq, redrives: u32) -> bool {
+    pub(crate) fn take_back(&mut self, seq: Seq, redrives: u32) {
         self.deaths.redriven_total += 1;
         self.is_dirty = true;
         self.cursor.redrives.insert(seq, redrives);
         if self.cursor.unacked.contains_key(&seq) || self.is_ahead(seq) {
             // It may have died without its last delivery being remembered.
             self.cursor.ahead.remove(&seq);
-            return false;
+            return;
         }
         self.cursor.picks.insert(seq);
         self.cursor.is_unordered = true;
@@ -288,6 +301,5 @@ impl Consumer {
         if let Some(lookahead) = &mut self.lookahead {
             lookahead.picked(seq);
         }
-        true
     }
 }

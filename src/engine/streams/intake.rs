@@ -98,11 +98,22 @@ impl Stream {
         if self.config.sealed {
             return Err(ApiError::STREAM_SEALED);
         }
-        if message.subject.len() > SUBJECT_LEN_MAX {
+        // It may have been made from what somebody else has written.
+        let is_subject = midge_proto::is_literal(message.subject)
+            && !midge_proto::has_blank(message.subject)
+            && message.subject.len() <= SUBJECT_LEN_MAX;
+        if !is_subject {
             return Err(ApiError::stream_store_failed("subject can not be stored"));
         }
+        if self.config.retention == Retention::Interest && !self.is_wanted(message.subject) {
+            return Err(ApiError::stream_store_failed("no consumer wants it"));
+        }
         self.check_size(message)?;
-        self.admit(message, None, None, wall)
+        let stored = self.admit(message, None, None, wall)?;
+        if let Stored::New(seq) = stored {
+            self.publishers.add(seq, None);
+        }
+        Ok(stored)
     }
 
     /// Stores a message that was checked, if there is room.

@@ -50,6 +50,9 @@ impl Consumer {
 
     /// Takes note that a message which is still to come need not.
     pub(super) fn pass_over(&mut self, seq: Seq) {
+        self.is_dirty = true;
+        self.cursor.attempts.forget(seq);
+        self.cursor.redrives.remove(&seq);
         self.cursor.redrives.remove(&seq);
         // The look ahead has found a place for its picks already.
         if let Some(lookahead) = &mut self.lookahead

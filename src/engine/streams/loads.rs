@@ -15,7 +15,7 @@ use crate::storage::BlockKey;
 use std::time::Duration;
 
 /// A block that could not be read is asked for again after this.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Requests that may wait for a block.
 const PARKED_MAX: usize = 4096;

@@ -52,7 +52,9 @@ pub(super) enum Look {
 /// A key with messages that are out or wait.
 #[derive(Debug, Default)]
 struct Key {
-    out: Option<Seq>,
+    /// Messages that are out: one, but for those that were before the
+    /// consumer had an order.
+    out: u32,
     ready: Option<Seq>,
     waiting: BTreeSet<Seq>,
 }
@@ -166,7 +168,7 @@ impl Lookahead {
                 && let Some(record) = log.get(seq)?
                 && let Some(key) = self.key_of(&record)
             {
-                self.keys.entry(key).or_default().out = Some(seq);
+                self.keys.entry(key).or_default().out += 1;
                 self.out.insert(seq, key);
             }
             self.unread.pop_first();
@@ -224,6 +226,9 @@ impl Lookahead {
                 }
                 Search::Found(seq) => {
                     let record = log.get(seq)?;
+                    // What was passed over was looked at.
+                    let passed = u32::try_from(seq.0 - from.0).unwrap_or(u32::MAX);
+                    budget = budget.saturating_sub(passed);
                     cursor.scanned = seq;
                     if cursor.ahead.remove(&seq) {
                         *pending = pending.saturating_sub(1);
@@ -284,7 +289,7 @@ impl Lookahead {
         let Some(state) = self.keys.get_mut(&key) else {
             return;
         };
-        if state.out.is_some() || state.ready.is_some() {
+        if state.out > 0 || state.ready.is_some() {
             return;
         }
         let is_parked = cursor.parked.holds(key);
@@ -302,7 +307,7 @@ impl Lookahead {
     /// The message of a key that was out is not any more.
     fn free(&mut self, key: u64, cursor: &Cursor) {
         if let Some(state) = self.keys.get_mut(&key) {
-            state.out = None;
+            state.out = state.out.saturating_sub(1);
         }
         self.promote(key, cursor);
     }
@@ -323,7 +328,7 @@ impl Lookahead {
         if let Some(key) = place.key {
             let state = self.keys.entry(key).or_default();
             state.ready = None;
-            state.out = Some(seq);
+            state.out += 1;
             self.out.insert(seq, key);
         }
     }

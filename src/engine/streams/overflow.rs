@@ -29,9 +29,23 @@ pub(super) enum Dropped {
     Expired,
 }
 
+/// Copies that are still to be stored.
+#[derive(Debug, Default)]
+pub(crate) struct Overflow {
+    copies: Vec<Copy>,
+    /// The bytes of their payloads.
+    len: usize,
+}
+
+impl Overflow {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.copies.is_empty()
+    }
+}
+
 /// The copy of a message that was dropped.
 #[derive(Debug)]
-pub(crate) struct Overflowed {
+struct Copy {
     subject: Vec<u8>,
     payload: Vec<u8>,
     header_len: usize,
@@ -44,13 +58,17 @@ impl Stream {
             Dropped::Discarded => true,
             Dropped::Expired => self.config.retention == Retention::WorkQueue,
         };
-        is_meant && keeps_overflow(&self.config).unwrap_or(false)
+        self.keeps_overflow && is_meant
+    }
+
+    /// Takes note of what the configuration asks for.
+    pub(super) fn configured(&mut self) {
+        self.keeps_overflow = keeps_overflow(&self.config).unwrap_or(false);
     }
 
     /// Whether the copies that were made should be stored first.
     pub(super) fn has_copied_enough(&self) -> bool {
-        let len = self.overflowed.iter().map(|copy| copy.payload.len());
-        len.sum::<usize>() > COPIES_LEN_MAX
+        self.overflowed.len > COPIES_LEN_MAX
     }
 
     /// Copies a message that is about to be dropped.
@@ -82,7 +100,8 @@ impl Stream {
         };
         let (payload, header_len) = copy_of(&record, &letter, &attempts);
         let subject = subject_of(&letter);
-        self.overflowed.push(Overflowed {
+        self.overflowed.len += payload.len();
+        self.overflowed.copies.push(Copy {
             subject,
             payload,
             header_len,
@@ -133,7 +152,7 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        for copy in std::mem::take(&mut stream.overflowed) {
+        for copy in std::mem::take(&mut stream.overflowed).copies {
             let message = Incoming {
                 subject: &copy.subject,
                 payload: &copy.payload,

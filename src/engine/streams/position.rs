@@ -53,6 +53,8 @@ pub(crate) struct Cursor {
     pub(crate) attempts: Attempts,
     /// Keys that wait for a dead message.
     pub(crate) parked: Parked,
+    /// The breaker has paused the consumer, until this time.
+    pub(crate) tripped_until: Option<Timestamp>,
     /// Messages are not delivered in the order of their sequences.
     pub(crate) is_unordered: bool,
     /// What is not waited for any more is told in `freed`.

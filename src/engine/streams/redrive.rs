@@ -18,11 +18,10 @@ use super::request::{Answered, Held, Outcome, Request};
 use super::streams::{Health, Job, Streams};
 use crate::Time;
 use crate::engine::Engine;
-use crate::feed::Outgoing;
 use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
 use midge_proto::api::{
-    DeadLetter, DlqAction, DlqError, DlqKind, DlqRequest, Retention, midge_header, original_header,
+    DeadLetter, DlqAction, DlqError, DlqKind, DlqRequest, midge_header, original_header,
 };
 use midge_proto::headers::{HeaderBlock, HeaderWriter};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +39,7 @@ const STEP_MAX: u64 = 256;
 /// Letters that are looked at before others have their turn.
 const LOOKS_MAX: u32 = 1000;
 
-/// A letter's block could not be read, or a rate asks for a rest.
+/// What a rate is told for.
 const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +75,9 @@ struct Redrive {
     why: String,
     /// Who waits for its end.
     reply: Option<Vec<u8>>,
-    /// When it may send the next one.
+    /// When the next letter is due, at its rate.
+    next: Option<Time>,
+    /// When it goes on, if it rests.
     due: Option<Time>,
     /// Who it has sent letters back to.
     consumers: BTreeSet<(StreamId, ConsumerId)>,
@@ -87,8 +88,29 @@ struct Redrive {
 pub(crate) struct Redrives {
     by_id: BTreeMap<u64, Redrive>,
     last_id: u64,
+    /// Those that go on in the next turn.
+    pub(super) again: Vec<u64>,
     /// Letters sent back since the start.
     pub(crate) total: u64,
+}
+
+impl Redrive {
+    fn sent(&self) -> u64 {
+        self.to_consumer + self.to_subject
+    }
+
+    /// The next letter may be sent so much later; `due` is set if that is not
+    /// now.
+    fn pace(&mut self, now: Time) {
+        if self.asked.rate == 0 || self.asked.dry_run {
+            return;
+        }
+        let interval = SECOND / u32::try_from(self.asked.rate).unwrap_or(u32::MAX);
+        // What could not be sent in time is made up for.
+        let next = self.next.unwrap_or(now) + interval;
+        self.next = Some(next);
+        self.due = (next > now).then_some(next);
+    }
 }
 
 /// Where a letter went.
@@ -160,7 +182,7 @@ impl Redrives {
         json.uint_field("id", id);
         json.string_field("state", redrive.state.as_str());
         json.uint_field("matched", redrive.matched);
-        json.uint_field("redriven", redrive.to_consumer + redrive.to_subject);
+        json.uint_field("redriven", redrive.sent());
         json.uint_field("to_consumer", redrive.to_consumer);
         json.uint_field("to_subject", redrive.to_subject);
         json.uint_field("failed", redrive.failed);
@@ -175,8 +197,9 @@ impl Streams {
     /// A message that was sent back has died again.
     pub(super) fn died_again(&mut self, stream: StreamId, consumer: ConsumerId) {
         for redrive in self.redrives.by_id.values_mut() {
-            let has_sent_all = redrive.to_subject > 0;
-            if has_sent_all || redrive.consumers.contains(&(stream, consumer)) {
+            // Who got what was published again is not known.
+            let may_be_its = redrive.to_subject > 0;
+            if may_be_its || redrive.consumers.contains(&(stream, consumer)) {
                 redrive.died += 1;
             }
         }
@@ -210,6 +233,9 @@ impl Streams {
             DlqAction::Begin => {}
         }
         let dlq = self.dlq_of(&asked)?;
+        if !asked.dry_run {
+            self.check_removable(dlq)?;
+        }
         if self.redrives.running() >= RUNNING_MAX {
             return Err(Held::Refused(DlqError::TooManyRedrives.into()));
         }
@@ -227,6 +253,7 @@ impl Streams {
             died: 0,
             why: String::new(),
             reply: request.reply.take_if(|_| is_quick),
+            next: None,
             due: None,
             consumers: BTreeSet::new(),
         };
@@ -238,9 +265,11 @@ impl Streams {
         told(&self.redrives, id)
     }
 
-    /// Redrives that have rested go on.
+    /// Redrives that have rested, or have let others have their turn, go on.
     pub(super) fn redrive_due<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
-        for id in self.redrives.take_due(now) {
+        let mut ready = std::mem::take(&mut self.redrives.again);
+        ready.extend(self.redrives.take_due(now));
+        for id in ready {
             self.step_redrive(engine, id, now, out);
         }
     }
@@ -257,13 +286,21 @@ impl Streams {
         let Some(mut redrive) = self.redrives.by_id.remove(&id) else {
             return;
         };
+        let sent = redrive.sent();
         let held = self.send_back(engine, &mut redrive, now, out);
+        let is_underway = redrive.sent() > sent || self.is_congested();
         match held {
             Ok(()) if redrive.state == State::Running => redrive.state = State::Done,
             Ok(()) => {}
+            Err(Held::Refused(error)) => {
+                redrive.state = State::Stopped;
+                redrive.why = error.description.into_owned();
+            }
             Err(Held::Block(need)) => self.park(need, Job::Redrive(id)),
-            Err(_) if redrive.due.is_some() => {}
-            Err(_) => self.wait_for_commit(Job::Redrive(id)),
+            Err(Held::Again) if redrive.due.is_some() => {}
+            Err(Held::Again) if is_underway => self.wait_for_commit(Job::Redrive(id)),
+            // There is nothing for the disk to do, but others have their turn.
+            Err(Held::Again) => self.redrives.again.push(id),
         }
         let reply = redrive.reply.take_if(|_| redrive.state != State::Running);
         self.redrives.by_id.insert(id, redrive);
@@ -301,9 +338,9 @@ impl Streams {
                 return Err(Held::Again);
             }
             let mut at = redrive.at;
-            let seq = match self.next_letter(dlq, asked, &mut at, &mut budget) {
-                Ok(Walk::Letter(seq)) if seq <= redrive.end => seq,
-                Ok(_) => return Ok(()),
+            let seq = match self.next_letter(dlq, asked, redrive.end, &mut at, &mut budget) {
+                Ok(Walk::Letter(seq)) => seq,
+                Ok(Walk::End) => return Ok(()),
                 Err(held) => {
                     redrive.at = at;
                     return Err(held);
@@ -327,8 +364,8 @@ impl Streams {
             }
             redrive.at = at;
             redrive.matched += 1;
-            if asked.rate > 0 && !asked.dry_run {
-                redrive.due = Some(now + SECOND / u32::try_from(asked.rate).unwrap_or(u32::MAX));
+            redrive.pace(now);
+            if redrive.due.is_some() {
                 return Err(Held::Again);
             }
         }
@@ -426,24 +463,7 @@ impl Streams {
         if target == dlq {
             return Err(format!("{subject} leads back to the dead"));
         }
-        let wall = self.wall;
-        let Some(stream) = self.streams.get_mut(&target) else {
-            return Err(format!("no stream keeps {subject}"));
-        };
-        if stream.config.retention == Retention::Interest && !stream.is_wanted(message.subject) {
-            return Err(format!("no consumer wants {subject}"));
-        }
-        let stored = stream.store_copy(message, wall);
-        stored.map_err(|error| error.description.into_owned())?;
-        self.stored_total += 1;
-        self.after_store(target, message.subject.len() + message.payload.len());
-        let shown = Outgoing {
-            subject: message.subject,
-            reply: None,
-            payload: message.payload,
-            header_len: message.header_len,
-        };
-        engine.show(shown, out);
-        Ok(())
+        self.store_letter(engine, target, message, out)
+            .map_err(|error| format!("{subject}: {}", error.description))
     }
 }

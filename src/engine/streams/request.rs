@@ -29,10 +29,11 @@ pub(super) enum Progress {
     Purge(Removal),
     /// Messages of a new consumer, counted up to a sequence.
     Count { at: Seq, count: u64 },
-    /// A walk over dead letters: where it is, how many were meant, and what
-    /// is to be told of them.
+    /// A walk over dead letters: where it is, where it ends, how many were
+    /// meant, and what is to be told of them.
     Letters {
         at: Seq,
+        end: Seq,
         count: u64,
         told: JsonWriter,
     },

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each) |
 //! | consumer | created (signed), length and bytes of the configuration (JSON), 1 if its name was given to it |
-//! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before), how far it has looked, redrives (count, then sequence less the one before, count), parked keys (count, then sequence less the one before, key), attempts (count of messages; of each its sequence, their count, and of each attempt its number, time (signed), how long (signed), how it ended, client's number, length and bytes of the client's name and of the reason) |
+//! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before), how far it has looked, redrives (count, then sequence less the one before, count), parked keys (count, then sequence less the one before, key), attempts (count of messages; of each its sequence, their count, and of each attempt its number, time (signed), how long (signed), how it ended, client's number, length and bytes of the client's name and of the reason), until when its breaker has paused it (signed; 0 if it has not) |
 //!
 //! A cursor may end before the part about how far it has looked: earlier
 //! versions did not write it.
@@ -168,6 +168,7 @@ pub(crate) fn write_cursor(consumer: &Consumer) -> Vec<u8> {
         before = seq;
     }
     cursor.attempts.write(&mut row);
+    varint::put_signed(&mut row, cursor.tripped_until.map_or(0, |until| until.0));
     row
 }
 
@@ -227,6 +228,7 @@ pub(crate) fn read_cursor(row: &[u8]) -> Option<Cursor> {
         cursor.parked.add(Seq(seq), reader.number()?);
     }
     cursor.attempts = Attempts::read(&mut reader)?;
+    cursor.tripped_until = Some(Timestamp(reader.signed()?)).filter(|until| until.0 != 0);
     // What was passed over or sent back lies behind the rest.
     let first = cursor.picks.first().copied();
     let is_behind = first.is_some_and(|first| first <= delivered.seq);

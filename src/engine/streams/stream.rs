@@ -4,7 +4,7 @@ use super::consumer::Consumer;
 use super::dedupe::Dedupe;
 use super::effects::Effects;
 use super::log::Log;
-use super::overflow::Overflowed;
+use super::overflow::Overflow;
 use super::publishers::Publishers;
 use super::removal::Removal;
 use super::subjects::Subjects;
@@ -34,10 +34,12 @@ pub(crate) struct Stream {
     pub(crate) released: BTreeSet<Seq>,
     /// Blocks whose message ids are still to be read.
     pub(crate) recalling: VecDeque<BlockKey>,
+    /// What it drops is to be kept.
+    pub(super) keeps_overflow: bool,
     /// Who published the last messages.
     pub(crate) publishers: Publishers,
     /// Messages that were dropped and are to become dead letters.
-    pub(super) overflowed: Vec<Overflowed>,
+    pub(super) overflowed: Overflow,
     /// What consumers were told while messages were removed.
     pub(crate) effects: Vec<(ConsumerId, Effects)>,
     pub(crate) expiry_due: Option<crate::Time>,
@@ -66,7 +68,7 @@ impl Stream {
         let is_volatile = config.storage == Storage::Memory;
         let mut log = Log::new(id, is_volatile, Subjects::new(hash_seed, keeps_all));
         log.skip_to(Seq(config.first_seq.saturating_sub(1)));
-        Stream {
+        let mut stream = Stream {
             id,
             ack_head: PubAck::head(&config.name, ""),
             config,
@@ -80,8 +82,9 @@ impl Stream {
             removals: VecDeque::new(),
             released: BTreeSet::new(),
             recalling: VecDeque::new(),
+            keeps_overflow: false,
             publishers: Publishers::default(),
-            overflowed: Vec::new(),
+            overflowed: Overflow::default(),
             effects: Vec::new(),
             expiry_due: None,
             missing: None,
@@ -91,7 +94,9 @@ impl Stream {
             row_dirty: true,
             subscriptions: Vec::new(),
             sweep: None,
-        }
+        };
+        stream.configured();
+        stream
     }
 
     pub(crate) fn name(&self) -> &str {

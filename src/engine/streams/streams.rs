@@ -494,9 +494,15 @@ impl Streams {
             let Some(id) = self.advancing.pop_front() else {
                 return;
             };
+            let is_congested = self.is_congested();
             let Some(stream) = self.streams.get_mut(&id) else {
                 continue;
             };
+            if is_congested && stream.keeps_overflow {
+                // What it drops is to be written first.
+                self.wait_for_commit(Job::Advance(id));
+                continue;
+            }
             let messages = stream.log.messages();
             let progress = stream.advance();
             let expired = match progress {
@@ -544,6 +550,7 @@ impl Streams {
             || !self.advancing.is_empty()
             || !self.again.is_empty()
             || !self.burying.is_empty()
+            || !self.redrives.again.is_empty()
             || !self.told.is_empty()
             || self.interest_changed
     }

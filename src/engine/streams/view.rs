@@ -116,21 +116,21 @@ impl<'a> StreamsView<'a> {
     }
 
     /// How many dead letters there are of each consumer, by stream and name;
-    /// nothing if they have so many subjects that counting takes long.
-    pub fn dead_letters_by_consumer(self) -> BTreeMap<(String, String), u64> {
+    /// `None` if they have so many subjects that counting takes long.
+    pub fn dead_letters_by_consumer(self) -> Option<BTreeMap<(String, String), u64>> {
         let mut counts = BTreeMap::new();
         let Some(stream) = self.streams.by_name(DLQ_STREAM) else {
-            return counts;
+            return Some(counts);
         };
         if stream.log.subjects.len() > DLQ_SUBJECTS_MAX {
-            return counts;
+            return None;
         }
         for subject in stream.log.subjects.iter() {
             let mut tokens = subject.name.split(|byte| *byte == b'.').skip(1);
             let mut token = || String::from_utf8_lossy(tokens.next().unwrap_or_default()).into();
             *counts.entry((token(), token())).or_insert(0) += subject.count;
         }
-        counts
+        Some(counts)
     }
 
     /// The one of this name.

@@ -4,7 +4,7 @@
 //! with the deliveries that failed, and the dead letters. What was settled
 //! without trouble has left no trace but that.
 
-use super::api_dlq::{Walk, answer, take_letters};
+use super::api_dlq::{SEQ_MAX, Walk, answer, take_letters};
 use super::clients::Clients;
 use super::consumer::Consumer;
 use super::request::{Answered, Held, Outcome, Progress, Request};
@@ -46,6 +46,8 @@ enum Standing {
     GivenUp,
     /// It is among the dead.
     Dead,
+    /// It is not there any more, and was not dealt with.
+    Gone,
     /// It is dealt with.
     Settled,
     /// It is not meant for it.
@@ -62,6 +64,7 @@ impl Standing {
             Standing::Dying => "dying",
             Standing::GivenUp => "given_up",
             Standing::Dead => "dead",
+            Standing::Gone => "gone",
             Standing::Settled => "settled",
             Standing::Unwanted => "unwanted",
         }
@@ -245,12 +248,18 @@ impl Streams {
         };
         let names = stream.consumers_by_name.keys();
         let names = names.filter(|name| only.is_empty() || *name == only);
+        // Nobody has had anything to do with what never was.
+        let names = names.filter(|_| facts.state != "never");
         let parts: Vec<Part<'_>> = names
             .take(CONSUMERS_MAX)
             .filter_map(|name| {
                 let consumer = stream.consumer(name)?;
                 let mut standing = consumer.standing(seq, facts.subject.as_deref());
-                let is_settled = standing == Standing::Settled;
+                if facts.subject.is_none() && matches!(standing, Standing::Pending | Standing::Held)
+                {
+                    standing = Standing::Gone;
+                }
+                let is_settled = matches!(standing, Standing::Settled | Standing::Gone);
                 if is_settled && letters.iter().any(|letter| self.is_of(letter, name)) {
                     standing = Standing::Dead;
                 }
@@ -343,12 +352,13 @@ impl Streams {
             }
             let mut at = if place == passed { from } else { Seq(0) };
             loop {
-                match self.next_letter(dlq, &wanted, &mut at, &mut budget) {
+                match self.next_letter(dlq, &wanted, SEQ_MAX, &mut at, &mut budget) {
                     Ok(Walk::Letter(seq)) => letters.push((dlq, seq)),
                     Ok(Walk::End) => break,
                     Err(held) if letters.is_empty() => {
                         request.progress = Progress::Letters {
                             at,
+                            end: SEQ_MAX,
                             count: place,
                             told: JsonWriter::new(),
                         };
@@ -416,7 +426,7 @@ impl Streams {
                 letter.deliveries,
             );
             if !letter.consumer.is_empty() {
-                let _ = write!(text, " to {}", letter.consumer);
+                let _ = write!(text, " to {}", letter.consumer.escape_debug());
             }
             if letter.redrives > 0 {
                 let _ = write!(text, ", had been sent back {} times", letter.redrives);
@@ -424,12 +434,21 @@ impl Streams {
             text.push_str("\r\n");
             for (name, value) in HeaderBlock::new(record.header()) {
                 if name == midge_header::ATTEMPT {
-                    let _ = write!(text, "  {}\r\n", String::from_utf8_lossy(value));
+                    let _ = write!(text, "  {}\r\n", printable(value));
                 }
             }
         }
         text.into_bytes()
     }
+}
+
+/// What anybody may have written, without what could drive a terminal.
+fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let chars = text.chars();
+    chars
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect()
 }
 
 /// In whole seconds: more would be noise.

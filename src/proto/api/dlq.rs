@@ -234,6 +234,11 @@ impl DlqRequest {
     /// # Errors
     /// 20001 with what is wrong.
     pub fn from_json(body: &[u8]) -> Result<DlqRequest, ApiError> {
+        // What is meant by none is not all.
+        let sequence = |key: &str, value: &serde_json::Value| match json::uint(key, value)? {
+            0 => Err(ApiError::invalid_json(format!("{key} begins at 1"))),
+            seq => Ok(seq),
+        };
         let mut asked = DlqRequest {
             dlq: DLQ_STREAM.to_owned(),
             filter: DlqFilter::default(),
@@ -250,7 +255,8 @@ impl DlqRequest {
         let millis = |key: &str, value: &serde_json::Value| {
             let millis = json::uint(key, value)?;
             let millis = i64::try_from(millis).unwrap_or(i64::MAX);
-            Ok::<_, ApiError>(Some(Nanos(millis.saturating_mul(1_000_000))))
+            let age = Nanos(millis.saturating_mul(1_000_000));
+            Ok::<_, ApiError>(Some(age))
         };
         let read = json::read(body, Strictness::Strict, &mut |key, value| {
             let filter = &mut asked.filter;
@@ -259,10 +265,10 @@ impl DlqRequest {
                 "stream" => filter.stream = json::string(key, value)?,
                 "consumer" => filter.consumer = json::string(key, value)?,
                 "subject" => filter.subject = json::string(key, value)?,
-                "seq" => filter.seq = json::uint(key, &value)?,
-                "source_seq" => filter.source_seq = json::uint(key, &value)?,
+                "seq" => filter.seq = sequence(key, &value)?,
+                "source_seq" => filter.source_seq = sequence(key, &value)?,
                 "reason" => filter.reason = json::string(key, value)?,
-                "age_min_ms" => filter.age_min = millis(key, &value)?,
+                "age_min_ms" => filter.age_min = millis(key, &value)?.filter(|age| age.0 > 0),
                 "age_max_ms" => filter.age_max = millis(key, &value)?,
                 "from_seq" => asked.from_seq = json::uint(key, &value)?,
                 "limit" => asked.limit = json::uint(key, &value)?,
@@ -343,6 +349,8 @@ mod tests {
             "{\"steam\":\"S\"}",
             "[]",
             "{\"limit\":-1}",
+            "{\"seq\":0}",
+            "{\"source_seq\":0}",
             "{\"subject\":\"a..b\"}",
             "{\"stop\":true}",
         ] {

@@ -8,7 +8,7 @@ use super::consumer_config::{AckPolicy, ConsumerConfig};
 use super::error::ApiError;
 use super::stream_config::StreamConfig;
 use super::timestamp::Nanos;
-use crate::subject::is_literal;
+use crate::subject::{has_blank, is_literal};
 use std::collections::BTreeMap;
 
 /// What every key of ours begins with.
@@ -17,7 +17,8 @@ const PREFIX: &str = "midge.";
 /// Deaths that a breaker can count: the time of each is kept.
 const BREAKER_DEATHS_MAX: u32 = 10_000;
 
-/// The longest header name that an option can give.
+/// The longest header name that an option can give: longer than any in use,
+/// and looked for in every message.
 const HEADER_NAME_MAX: usize = 64;
 
 /// Where the copy of a message goes that died with a consumer.
@@ -58,7 +59,7 @@ pub enum OrderKey {
 /// The options of a consumer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsumerOptions {
-    /// `midge.dead_letter: off | <subject>`
+    /// `midge.dead_letter: off | on | <subject>`
     pub dead_letters: DeadLetters,
     /// `midge.dead_letter_on: max_deliver,term`: messages that were delivered
     /// as often as they may be.
@@ -115,9 +116,7 @@ impl ConsumerOptions {
                 self.dead_letters = match value {
                     "off" => DeadLetters::Off,
                     "on" => DeadLetters::Kept,
-                    subject if is_literal(subject.as_bytes()) && !subject.starts_with("$JS.") => {
-                        DeadLetters::To(subject.to_owned())
-                    }
+                    subject if is_storable(subject) => DeadLetters::To(subject.to_owned()),
                     _ => return Err("on, off, or a subject without wildcards"),
                 };
             }
@@ -212,6 +211,12 @@ fn ours(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str
 
 fn told(key: &str, value: &str, wanted: &str) -> String {
     format!("metadata {key}: {value:?} is not {wanted}")
+}
+
+/// Whether a letter can have this subject.
+fn is_storable(subject: &str) -> bool {
+    let bytes = subject.as_bytes();
+    is_literal(bytes) && !has_blank(bytes) && !subject.starts_with("$JS.")
 }
 
 fn breaker(text: &str) -> Option<Breaker> {
@@ -329,6 +334,8 @@ mod tests {
             ("dead_leter", "off"),
             ("dead_letter", "a.*"),
             ("dead_letter", ""),
+            ("dead_letter", "a b"),
+            ("dead_letter", "a\r\nMSG b"),
             ("dead_letter_on", "terminate"),
             ("dead_letter_breaker", "0/1m"),
             ("dead_letter_breaker", "10001/1m"),
