@@ -9,7 +9,7 @@ use super::stream::Stream;
 use super::streams::{Job, Streams};
 use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::storage::BlockKey;
-use midge_proto::api::{Nanos, Timestamp};
+use midge_proto::api::{Nanos, Timestamp, midge_header};
 use midge_proto::headers::{HeaderBlock, name};
 
 /// A count of messages that is under way.
@@ -135,6 +135,7 @@ impl Stream {
                 && record.header_len > 0
                 && let Some(id) = HeaderBlock::new(record.header()).get(name::MSG_ID)
                 && !id.is_empty()
+                && !is_copy(record.header())
                 && self.dedupe.get(id).is_none()
             {
                 self.dedupe.add(id, seq, record.time);
@@ -143,6 +144,13 @@ impl Stream {
         }
         Ok(())
     }
+}
+
+/// Whether this is the copy of a message, whose id was meant for another
+/// stream, or for when it was new.
+fn is_copy(header: &[u8]) -> bool {
+    let headers = HeaderBlock::new(header);
+    headers.get(midge_header::REDRIVES).is_some() || headers.get(midge_header::STREAM).is_some()
 }
 
 /// How many messages the filter means from `from` on, if what is known of the
