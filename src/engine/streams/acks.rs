@@ -102,6 +102,16 @@ impl Consumer {
     }
 }
 
+/// What an ack says; nearly all are plain.
+#[inline]
+fn parse(body: &[u8]) -> Ack {
+    if body.is_empty() || body == b"+ACK" {
+        Ack::Ack
+    } else {
+        Ack::parse(body)
+    }
+}
+
 /// What is told of an ack that is reported.
 fn acked(ack: &AckSubject<'_>, delivered_at: Timestamp, wall: Timestamp) -> Note {
     Note::Acked {
@@ -159,37 +169,28 @@ impl Streams {
             self.take_late_ack(engine, (stream_id, id), message, &ack, reply, now, out);
             return true;
         }
-        let body = message
-            .payload
-            .get(message.header_len..)
-            .unwrap_or_default();
+        let body = message.payload.get(message.header_len..);
+        let body = body.unwrap_or_default();
         let seq = Seq(ack.stream_seq);
         let mut effects = Effects::default();
         consumer.last_used = now;
         let is_known = !consumer.is_ahead(seq);
-        // Nearly all are plain.
-        let parsed = if body.is_empty() || body == b"+ACK" {
-            Ack::Ack
-        } else {
-            Ack::parse(body)
-        };
-        let delivered_at = consumer
-            .cursor
-            .unacked
-            .get(&seq)
-            .map(|unacked| unacked.delivered_at);
+        let parsed = parse(body);
+        let unacked = consumer.cursor.unacked.get(&seq);
+        let delivered_at = unacked.map(|unacked| unacked.delivered_at);
         // What it has not delivered, or delivered before a power cut undid
         // that, will come: its ack cannot be confirmed.
         let settles = matches!(parsed, Ack::Ack | Ack::Term { .. });
         let reply = reply.filter(|_| is_known || !settles);
         let is_terminated = matches!(parsed, Ack::Term { .. });
+        let clients = Clients {
+            sessions: &engine.sessions,
+            departed: &self.departed,
+        };
         let acker = Acker {
             conn,
             reply,
-            clients: Clients {
-                sessions: &engine.sessions,
-                departed: &self.departed,
-            },
+            clients,
         };
         let mut applied = consumer.apply(parsed, &ack, is_known, (now, wall), acker, &mut effects);
         let reply = reply.filter(|_| !applied.is_answered_later);
@@ -208,15 +209,13 @@ impl Streams {
             self.cursor_changed(stream_id, now);
         }
         match (applied.next, reply) {
+            (_, None) => {}
             (Some(request), Some(reply)) => {
                 let pull = PullRequest { request, reply };
                 self.pull(engine, stream_id, id, pull, now, out);
             }
             (None, Some(reply)) if is_safe => engine.answer(reply, b"", out),
-            (None, Some(reply)) => {
-                self.answer(reply, OnFailure::Silence, |_| {});
-            }
-            (_, None) => {}
+            (None, Some(reply)) => self.answer(reply, OnFailure::Silence, |_| {}),
         }
         if !effects.is_empty() {
             self.carry_out(engine, stream_id, id, effects, now, out);

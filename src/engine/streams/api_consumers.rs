@@ -3,7 +3,7 @@
 use super::api_streams::page;
 use super::consumer::Consumer;
 use super::position::Cursor;
-use super::request::{Answered, Held, Outcome, Request, Route};
+use super::request::{Answered, Held, Outcome, Progress, Request, Route};
 use super::start;
 use super::stream::Stream;
 use super::streams::Streams;
@@ -69,35 +69,11 @@ impl Streams {
         if is_unnamed {
             asked.config.name = random_name(engine, NAME_LEN);
         }
-        let consumer_id = ConsumerId(stream.next_consumer);
-        let mut consumer = Consumer::new(consumer_id, stream.name(), asked.config, self.wall, now);
-        let start = start::find(
-            &consumer.config,
-            &consumer.filter,
-            &mut stream.log,
-            &mut request.progress,
-        )?;
-        consumer.is_unnamed = is_unnamed;
-        stream.next_consumer += 1;
-        stream.row_dirty = true;
-        let mut cursor = Cursor {
-            // What lies between them is not meant for it.
-            scanned: start.picks.last().copied().unwrap_or_default(),
-            picks: start.picks,
-            ..Cursor::default()
-        };
-        cursor.delivered.seq = start.passed;
-        cursor.ack_floor.seq = start.passed;
-        consumer.begin_at(cursor);
-        consumer.pending = start.pending;
-        consumer.time_pause(now, self.wall);
-        if consumer.config.replay_policy == ReplayPolicy::Original {
-            consumer.replay_until = stream.log.last();
+        let times = (now, self.wall);
+        let consumer_id = stream.add_consumer(asked.config, times, &mut request.progress)?;
+        if let Some(consumer) = stream.consumers.get_mut(&consumer_id) {
+            consumer.is_unnamed = is_unnamed;
         }
-        stream
-            .consumers_by_name
-            .insert(consumer.config.name.clone(), consumer_id);
-        stream.consumers.insert(consumer_id, consumer);
         self.open_consumer(engine, id, consumer_id);
         if self.is_stored(id, consumer_id) {
             self.consumer_rows.push((id, consumer_id));
@@ -423,6 +399,41 @@ impl Streams {
         self.named(stream, consumer)?;
         // No consumer has priority groups.
         Err(ApiError::CONSUMER_INVALID_PRIORITY_GROUP.into())
+    }
+}
+
+impl Stream {
+    /// Adds a consumer of this configuration, where it is to start.
+    fn add_consumer(
+        &mut self,
+        config: ConsumerConfig,
+        (now, wall): (Time, Timestamp),
+        progress: &mut Progress,
+    ) -> Result<ConsumerId, Held> {
+        let id = ConsumerId(self.next_consumer);
+        let mut consumer = Consumer::new(id, self.name(), config, wall, now);
+        let (config, filter) = (&consumer.config, &consumer.filter);
+        let start = start::find(config, filter, &mut self.log, progress)?;
+        self.next_consumer += 1;
+        self.row_dirty = true;
+        let mut cursor = Cursor {
+            // What lies between them is not meant for it.
+            scanned: start.picks.last().copied().unwrap_or_default(),
+            picks: start.picks,
+            ..Cursor::default()
+        };
+        cursor.delivered.seq = start.passed;
+        cursor.ack_floor.seq = start.passed;
+        consumer.begin_at(cursor);
+        consumer.pending = start.pending;
+        consumer.time_pause(now, wall);
+        if consumer.config.replay_policy == ReplayPolicy::Original {
+            consumer.replay_until = self.log.last();
+        }
+        let name = consumer.config.name.clone();
+        self.consumers_by_name.insert(name, id);
+        self.consumers.insert(id, consumer);
+        Ok(id)
     }
 }
 

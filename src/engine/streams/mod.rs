@@ -18,6 +18,7 @@ mod bury;
 mod clients;
 mod consumer;
 mod consumer_acks;
+mod consumer_told;
 mod deaths;
 mod dedupe;
 mod deletes;
