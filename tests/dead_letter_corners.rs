@@ -182,3 +182,127 @@ fn a_breaker_is_open_after_a_restart_too() {
     let open = "midge_consumer_breaker_open{stream=\"Q\",consumer=\"w\"} 1";
     assert!(page.contains(open), "{page}");
 }
+
+#[test]
+fn the_longest_headers_are_not_lost() {
+    let dir = Dir::new();
+    let (_server, mut client) = work_queue(&dir, "\"max_deliver\":1");
+    let long = format!("Long: {}\r\n", "x".repeat(65_500));
+    client.store_with("q.a", &long, "body");
+    refuse(&mut client, "Q", "w", "");
+    let shown = ours(&mut client, "DLQ.SHOW", &json!({"seq": 1}));
+    assert_eq!(shown["data"], "Ym9keQ==");
+    assert!(shown["hdrs"].as_str().unwrap().len() > 65_000);
+    ours(&mut client, "DLQ.REDRIVE", &json!({}));
+    // There is no room to tell how often it was sent back either.
+    let back = client.next("Q", "w");
+    assert_eq!(back.text(), "body");
+    assert!(back.header.contains(&long));
+}
+
+#[test]
+fn letters_can_lie_in_the_stream_they_come_from() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("W", "w.>", "\"retention\":\"workqueue\"");
+    let options = json!({"midge.dead_letter": "w.dead"});
+    let more = format!("\"max_deliver\":1,\"filter_subject\":\"w.in\",\"metadata\":{options}");
+    client.make_durable("W", "c", &more);
+    client.store("w.in", "x");
+    let message = client.next("W", "c");
+    client.confirm(message.ack(), "+TERM bad");
+    assert_eq!(client.state("W")["messages"], 1);
+    client.make_durable(
+        "W",
+        "dead",
+        "\"max_deliver\":1,\"filter_subject\":\"w.dead\"",
+    );
+    let letter = client.next("W", "dead");
+    assert_eq!(
+        (letter.subject.as_str(), letter.text().as_str()),
+        ("w.dead", "x")
+    );
+    // What dies there is kept as any other.
+    client.confirm(letter.ack(), "+TERM again");
+    assert_eq!(client.state("W")["messages"], 0);
+    assert_eq!(letters(&mut client, &json!({}))[0]["subject"], "w.dead");
+}
+
+#[test]
+fn a_letter_that_is_terminated_among_the_dead_stays_there() {
+    let dir = Dir::new();
+    let (_server, mut client) = work_queue(&dir, "\"max_deliver\":1");
+    client.make_stream("DLQ", "$DLQ.>", "\"retention\":\"workqueue\"");
+    client.store("q.a", "x");
+    refuse(&mut client, "Q", "w", "");
+    client.make_durable("DLQ", "repair", "\"max_deliver\":1");
+    let letter = client.next("DLQ", "repair");
+    client.confirm(letter.ack(), "+TERM beyond repair");
+    assert_eq!(client.next_now("DLQ", "repair"), None);
+    assert_eq!(letters(&mut client, &json!({})).len(), 1);
+}
+
+#[test]
+fn a_letter_does_not_go_back_to_who_does_not_want_it_any_more() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("S", "s.>", "");
+    client.make_durable("S", "d", "\"max_deliver\":1");
+    client.store("s.a", "x");
+    refuse(&mut client, "S", "d", "");
+    client.make_durable("S", "d", "\"max_deliver\":1,\"filter_subject\":\"s.b\"");
+    let told = ours(&mut client, "DLQ.REDRIVE", &json!({}));
+    assert_eq!(
+        (told["failed"].as_u64(), told["redriven"].as_u64()),
+        (Some(1), Some(0)),
+        "{told}"
+    );
+    assert_eq!(
+        client.state("S")["messages"],
+        1,
+        "nothing was published again"
+    );
+    assert_eq!(letters(&mut client, &json!({})).len(), 1);
+}
+
+#[test]
+fn a_message_larger_than_what_is_kept_in_memory_is_delivered() {
+    let dir = Dir::new();
+    let server = dir.serve_with(&["--max-payload", "33554432"]);
+    let mut client = server.client();
+    client.make_stream("X", "x.>", "");
+    client.make_durable("X", "c", "");
+    for len in [17 << 20, 20 << 20, 1000] {
+        client.store("x.a", vec![b'x'; len]);
+    }
+    for len in [17 << 20, 20 << 20, 1000] {
+        assert_eq!(client.next("X", "c").body.len(), len);
+    }
+}
+
+#[test]
+fn a_flood_of_questions_keeps_nobody_waiting() {
+    let dir = Dir::new();
+    let (server, mut client) = work_queue(&dir, "\"max_deliver\":1");
+    for number in 0..500 {
+        client.store("q.a", number.to_string());
+        refuse(&mut client, "Q", "w", "");
+    }
+    let mut flooder = server.client();
+    flooder.send("WHY Q 499\r\n".repeat(5000));
+    let mut other = server.client();
+    for _ in 0..5 {
+        other.sync();
+    }
+    drop(flooder);
+    // What nobody hears the answer to is not looked for.
+    let begun = std::time::Instant::now();
+    assert_eq!(letters(&mut other, &json!({})).len(), 100);
+    assert!(
+        begun.elapsed() < crate::util::PATIENCE / 2,
+        "{:?}",
+        begun.elapsed()
+    );
+}

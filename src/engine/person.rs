@@ -156,7 +156,11 @@ impl Engine {
             self.refuse_entry(conn, WireError::AuthorizationViolation, out);
             return Recovery::Close;
         }
-        session.is_person |= !session.connected && error.is_typed;
+        let is_theirs = matches!(
+            error.fault,
+            Fault::Arguments(Verb::Send | Verb::Ask | Verb::Why)
+        );
+        session.is_person |= !session.connected && (error.is_typed || is_theirs);
         if let Some(hint) = hint(error.fault)
             && session.is_person
         {

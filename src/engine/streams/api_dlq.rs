@@ -14,7 +14,7 @@ use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
 use midge_proto::api::{
     ApiError, DLQ_STREAM, DeadLetter, DlqError, DlqKind, DlqRequest, JsonWriter, is_object,
-    midge_header, original_header,
+    midge_header, original_message,
 };
 use midge_proto::headers::HeaderBlock;
 
@@ -26,8 +26,15 @@ const LIST_LIMIT_MAX: u64 = 1000;
 /// must not be.
 const LIST_LEN_MAX: usize = 512 * 1024;
 
-/// Letters that are looked at or removed in one turn.
-const STEP_MAX: u32 = 1000;
+/// Letters that all requests together look at or remove in one turn: a
+/// millisecond or two.
+pub(super) const LOOKS_MAX: u32 = 2000;
+
+/// What a request costs beside the letters that it looks at, in those.
+const REQUEST_COST: u32 = 16;
+
+/// Requests that may wait for their turn.
+const WAITING_MAX: usize = 4096;
 
 /// No end but that of the stream.
 pub(super) const SEQ_MAX: Seq = Seq(u64::MAX);
@@ -71,7 +78,10 @@ impl Streams {
                 (body, false)
             }
             Err(Held::Block(need)) => return self.set_aside(engine, need, request, out),
-            Err(Held::Again) => return self.again.push(request),
+            Err(Held::Again) if self.again.len() < WAITING_MAX => {
+                return self.again.push(request);
+            }
+            Err(Held::Again) => (kind.refusal(&DlqError::Unavailable.into()), false),
         };
         let Some(reply) = &request.reply else {
             return;
@@ -94,14 +104,31 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         let asked = DlqRequest::from_json(request.body())?;
-        match kind {
-            DlqKind::List => self.list_letters(&asked, request),
-            DlqKind::Show => self.show_letter(&asked),
-            DlqKind::Drop => self.drop_letters(engine, &asked, request, now, out),
-            DlqKind::Redrive => self.redrive(engine, asked, request, now, out),
-            DlqKind::Unpark => self.unpark_keys(&asked),
-            DlqKind::Why => self.why(engine, &asked, request, now),
+        let is_gone = request
+            .conn
+            .is_some_and(|conn| engine.sessions.get(conn).is_none());
+        if is_gone && matches!(kind, DlqKind::List | DlqKind::Show | DlqKind::Why) {
+            // Nobody would hear the answer.
+            return Ok(Answered::Silence);
         }
+        if self.looks_left == 0 {
+            return Err(Held::Again);
+        }
+        let mut budget = self.looks_left.saturating_sub(REQUEST_COST).max(1);
+        let outcome = match kind {
+            DlqKind::List => self.list_letters(&asked, request, &mut budget),
+            DlqKind::Show => self.show_letter(&asked),
+            DlqKind::Drop => self.drop_letters(engine, &asked, request, &mut budget, now, out),
+            DlqKind::Redrive => {
+                // It has steps of its own.
+                budget = 0;
+                self.redrive(engine, asked, request, now, out)
+            }
+            DlqKind::Unpark => self.unpark_keys(&asked),
+            DlqKind::Why => self.why(engine, &asked, request, &mut budget, now),
+        };
+        self.looks_left = budget;
+        outcome
     }
 
     /// The stream that letters are asked from; `None` if none was needed yet.
@@ -170,7 +197,7 @@ impl Streams {
         }
     }
 
-    fn list_letters(&self, asked: &DlqRequest, request: &mut Request) -> Outcome {
+    fn list_letters(&self, asked: &DlqRequest, request: &mut Request, budget: &mut u32) -> Outcome {
         let limit = match asked.limit {
             0 => LIST_LIMIT,
             limit => limit.min(LIST_LIMIT_MAX),
@@ -178,9 +205,8 @@ impl Streams {
         let (mut at, mut count, mut told) = take_letters(request, Seq(asked.from_seq));
         let dlq = self.dlq_of(asked)?;
         let mut next_seq = 0;
-        let mut budget = STEP_MAX;
         while let Some(dlq) = dlq {
-            match self.next_letter(dlq, asked, SEQ_MAX, &mut at, &mut budget) {
+            match self.next_letter(dlq, asked, SEQ_MAX, &mut at, budget) {
                 Ok(Walk::Letter(seq)) if count >= limit || told.len() > LIST_LEN_MAX => {
                     next_seq = seq.0;
                     break;
@@ -237,13 +263,13 @@ impl Streams {
             }
         }
         json.close_array();
-        let original = original_header(header);
+        let (original, body) = original_message(header, record.body());
         if !original.is_empty() {
             json.key("hdrs");
             json.base64(&original);
         }
         json.key("data");
-        json.base64(record.body());
+        json.base64(body);
         json.close_object();
         Ok(Answered::Now(json.into_bytes()))
     }
@@ -253,6 +279,7 @@ impl Streams {
         engine: &mut Engine,
         asked: &DlqRequest,
         request: &mut Request,
+        budget: &mut u32,
         now: Time,
         out: &mut O,
     ) -> Outcome {
@@ -269,12 +296,11 @@ impl Streams {
             _ => dlq.map_or(Seq(0), |dlq| self.streams[&dlq].log.durable()),
         };
         let (mut at, mut count, _) = take_letters(request, Seq(0));
-        let mut budget = STEP_MAX;
         while let Some(dlq) = dlq {
             if asked.limit > 0 && count >= asked.limit {
                 break;
             }
-            match self.next_letter(dlq, asked, end, &mut at, &mut budget) {
+            match self.next_letter(dlq, asked, end, &mut at, budget) {
                 Ok(Walk::Letter(seq)) => {
                     count += 1;
                     if !asked.dry_run {

@@ -197,6 +197,7 @@ impl Streams {
         let attempts: Vec<&Attempt> = cursor.attempts.of(death.seq).collect();
         let (payload, header_len) = copy_of(&record, &letter, &attempts);
         let was_sent_back = letter.redrives > 0;
+        let is_letter = DeadLetter::read(record.header()).is_some();
         let subject = match &consumer.options.dead_letters {
             DeadLetters::To(subject) => Some(subject.clone().into_bytes()),
             DeadLetters::Kept | DeadLetters::Off => None,
@@ -212,7 +213,12 @@ impl Streams {
                 &kept[..],
             ),
         };
-        if target == stream_id {
+        // In its own stream it has to be out of the way of the consumer.
+        let stream = self.streams.get(&stream_id);
+        let consumer = stream.and_then(|stream| stream.consumers.get(&id));
+        let would_come_back =
+            is_letter || consumer.is_some_and(|consumer| consumer.filter.matches(subject));
+        if target == stream_id && would_come_back {
             self.lay_down(engine, stream_id, id, death, now, out);
             return Ok(());
         }
@@ -428,30 +434,28 @@ pub(super) fn copy_of(
         original = original_header(&original).into();
     }
     let mut payload = Vec::with_capacity(record.payload.len() + 512);
-    let write = |payload: &mut Vec<u8>, original: Option<&[u8]>, attempts: &[&Attempt]| {
+    let write = |payload: &mut Vec<u8>, original: &[u8], attempts: &[&Attempt], moved: usize| {
         payload.clear();
-        let mut writer = letter.write_headers(HeaderWriter::from_block(
-            payload,
-            original.unwrap_or_default(),
-        ));
+        let mut writer = letter.write_headers(HeaderWriter::from_block(payload, original));
         for attempt in attempts {
             writer = attempt.write_header(writer);
         }
-        if original.is_none() {
-            writer = writer.header(midge_header::HEADERS_DROPPED, b"true");
+        if moved > 0 {
+            writer = writer.number(midge_header::HEADER_LENGTH, moved as u64);
         }
         writer.finish();
     };
-    write(&mut payload, Some(&original), attempts);
-    // The longest header block leaves no room for more: what is ours goes
-    // first, but not the facts.
-    if payload.len() > HEADER_LEN_MAX {
-        write(&mut payload, Some(&original), &[]);
-    }
-    if payload.len() > HEADER_LEN_MAX {
-        write(&mut payload, None, &[]);
+    write(&mut payload, &original, attempts, 0);
+    // The longest header block leaves no room for more: it goes before the
+    // body then.
+    let is_moved = payload.len() > HEADER_LEN_MAX;
+    if is_moved {
+        write(&mut payload, b"", attempts, original.len());
     }
     let header_len = payload.len();
+    if is_moved {
+        payload.extend_from_slice(&original);
+    }
     payload.extend_from_slice(record.body());
     (payload, header_len)
 }

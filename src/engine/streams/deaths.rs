@@ -7,7 +7,7 @@
 
 use super::clients::Clients;
 use super::consumer::Consumer;
-use super::effects::Effects;
+use super::effects::{Effects, Note};
 use super::lookahead::Lookahead;
 use super::position::Cursor;
 use crate::ConnId;
@@ -185,14 +185,27 @@ impl Consumer {
     pub(super) fn laid_down(&mut self, death: &Death, wall: Timestamp, effects: &mut Effects) {
         if death.is_ahead && !self.cursor.unacked.contains_key(&death.seq) {
             self.pass_over(death.seq);
-            effects.settled.push(death.seq);
             return;
         }
-        match &death.cause {
-            Cause::MaxDeliver => self.give_up(death.seq, effects),
-            Cause::Terminated {
-                delivery, reason, ..
-            } => self.terminate(*delivery, death.seq, reason.clone(), wall, effects),
+        let Cause::Terminated {
+            delivery,
+            deliveries,
+            reason,
+        } = &death.cause
+        else {
+            return self.give_up(death.seq, effects);
+        };
+        // As if it were given up: a work queue keeps it, too.
+        if self.cursor.give_up(death.seq) {
+            self.is_dirty = true;
+            self.unpark(death.seq);
+            self.last_acked = Some(wall);
+            effects.notes.push(Note::Terminated {
+                delivery: *delivery,
+                seq: death.seq,
+                deliveries: *deliveries,
+                reason: reason.clone(),
+            });
         }
     }
 

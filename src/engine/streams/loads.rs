@@ -82,7 +82,11 @@ impl Streams {
             }
             self.run_job(engine, job, now, out);
         }
-        self.shrink_cache();
+        // Who has waited for it takes its turn first: it may be larger than
+        // all that is to be kept.
+        if self.ready.is_empty() {
+            self.shrink_cache();
+        }
     }
 
     /// A block could not be read. Requests for it are refused; what the

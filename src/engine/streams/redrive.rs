@@ -13,7 +13,7 @@
 use super::answers::OnFailure;
 use super::api_dlq::{Walk, answer};
 use super::block::Record;
-use super::intake::Incoming;
+use super::intake::{HEADER_LEN_MAX, Incoming};
 use super::request::{Answered, Held, Outcome, Request};
 use super::streams::{Health, Job, Streams};
 use crate::Time;
@@ -22,8 +22,9 @@ use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
 use midge_proto::api::{
     DeadLetter, DlqAction, DlqError, DlqKind, DlqRequest, midge_header, original_header,
+    original_message,
 };
-use midge_proto::headers::{HeaderBlock, HeaderWriter};
+use midge_proto::headers::HeaderWriter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -122,11 +123,10 @@ enum Back {
 /// Whether a letter is the copy of this message, and not of one that had its
 /// sequence in an earlier stream of that name.
 fn is_copy(record: &Record<'_>, letter: &DeadLetter<'_>, message: &Record<'_>) -> bool {
-    let header = record.header();
-    let is_bare = HeaderBlock::new(header).get(midge_header::HEADERS_DROPPED);
+    let (header, body) = original_message(record.header(), record.body());
     message.subject == letter.subject
-        && message.body() == record.body()
-        && (is_bare.is_some() || original_header(message.header()) == original_header(header))
+        && message.body() == body
+        && original_header(message.header()) == original_header(&header)
 }
 
 impl Redrives {
@@ -401,11 +401,17 @@ impl Streams {
         if let Some((source, consumer)) = found {
             let stream = &self.streams[&source];
             let message = stream.log.get(source_seq)?;
+            let is_there = message.is_some_and(|message| is_copy(&record, &letter, &message));
             let is_meant = stream
                 .consumers
                 .get(&consumer)
                 .is_some_and(|consumer| consumer.filter.matches(letter.subject));
-            if is_meant && message.is_some_and(|message| is_copy(&record, &letter, &message)) {
+            if is_there && !is_meant {
+                let subject = String::from_utf8_lossy(letter.subject);
+                let name = letter.consumer;
+                return Ok(Err(format!("{name} does not want {subject} any more")));
+            }
+            if is_there {
                 self.back_to_consumer(source, consumer, source_seq, redrives);
                 self.remove_letter(engine, dlq, seq, now, out);
                 self.redrives.total += 1;
@@ -414,12 +420,16 @@ impl Streams {
         }
         let subject = letter.subject.to_vec();
         let mut payload = Vec::new();
-        let original = original_header(record.header());
+        let (original, body) = original_message(record.header(), record.body());
         HeaderWriter::from_block(&mut payload, &original)
             .number(midge_header::REDRIVES, u64::from(redrives))
             .finish();
+        if payload.len() > HEADER_LEN_MAX {
+            // There is no room to tell how often it was sent back.
+            payload = original;
+        }
         let header_len = payload.len();
-        payload.extend_from_slice(record.body());
+        payload.extend_from_slice(body);
         let message = Incoming {
             subject: &subject,
             payload: &payload,

@@ -4,6 +4,7 @@
 //! ready. In its turn it delivers a bounded number of messages and goes to
 //! the end of the queue if there is more.
 
+use super::api_dlq::LOOKS_MAX;
 use super::block::Record;
 use super::consumer::{Consumer, Next, duration};
 use super::effects::{Effects, Status};
@@ -90,6 +91,7 @@ impl Streams {
         for id in std::mem::take(&mut self.told) {
             self.tell_effects(engine, id, now, out);
         }
+        self.looks_left = LOOKS_MAX;
         for request in std::mem::take(&mut self.again) {
             self.handle(engine, request, now, out);
         }

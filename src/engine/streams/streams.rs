@@ -6,6 +6,7 @@
 //! block which is not in memory is put aside until it has been read.
 
 use super::answers::{Answers, OnFailure};
+use super::api_dlq::LOOKS_MAX;
 use super::clients::Departed;
 use super::consumer::Consumer;
 use super::redrive::Redrives;
@@ -129,6 +130,8 @@ pub(crate) struct Streams {
     pub(super) told: Vec<StreamId>,
     /// Requests that go on in the next turn.
     pub(super) again: Vec<Request>,
+    /// Dead letters that requests may still look at in this turn.
+    pub(super) looks_left: u32,
     /// Consumers with messages that have died.
     pub(super) burying: VecDeque<(StreamId, ConsumerId)>,
     /// Redrives that are under way, and the last that were.
@@ -184,6 +187,7 @@ impl Streams {
             advancing: VecDeque::new(),
             told: Vec::new(),
             again: Vec::new(),
+            looks_left: LOOKS_MAX,
             burying: VecDeque::new(),
             redrives: Redrives::default(),
             departed: Departed::default(),

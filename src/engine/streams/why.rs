@@ -26,9 +26,6 @@ const LETTERS_MAX: u64 = 100;
 /// Consumers that are told of.
 const CONSUMERS_MAX: usize = 1000;
 
-/// Letters that are looked at in one turn.
-const LOOKS_MAX: u32 = 1000;
-
 /// Where a message stands with a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -229,6 +226,7 @@ impl Streams {
         engine: &mut Engine,
         asked: &DlqRequest,
         request: &mut Request,
+        budget: &mut u32,
         now: Time,
     ) -> Outcome {
         let name = &asked.filter.stream;
@@ -241,7 +239,7 @@ impl Streams {
             return Err(Held::Refused(DlqError::NoSuchConsumer.into()));
         }
         let facts = stream.facts(seq)?;
-        let letters = self.letters_of(engine, stream, asked, request)?;
+        let letters = self.letters_of(engine, stream, asked, request, budget)?;
         let clients = Clients {
             sessions: &engine.sessions,
             departed: &self.departed,
@@ -322,6 +320,7 @@ impl Streams {
         stream: &Stream,
         asked: &DlqRequest,
         request: &mut Request,
+        budget: &mut u32,
     ) -> Result<Vec<(StreamId, Seq)>, Held> {
         let mut dlqs: Vec<StreamId> = self.id_of(DLQ_STREAM).into_iter().collect();
         for consumer in stream.consumers.values() {
@@ -344,7 +343,6 @@ impl Streams {
         // The whole walk begins anew after a pause, but for where it was.
         let (from, passed, _) = take_letters(request, Seq(0));
         let mut letters = Vec::new();
-        let mut budget = LOOKS_MAX;
         for (place, dlq) in dlqs.into_iter().enumerate() {
             let place = place as u64;
             if place < passed {
@@ -352,7 +350,7 @@ impl Streams {
             }
             let mut at = if place == passed { from } else { Seq(0) };
             loop {
-                match self.next_letter(dlq, &wanted, SEQ_MAX, &mut at, &mut budget) {
+                match self.next_letter(dlq, &wanted, SEQ_MAX, &mut at, budget) {
                     Ok(Walk::Letter(seq)) => letters.push((dlq, seq)),
                     Ok(Walk::End) => break,
                     Err(held) if letters.is_empty() => {

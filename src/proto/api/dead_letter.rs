@@ -28,8 +28,9 @@ pub mod midge_header {
     pub const ATTEMPT: &[u8] = b"Midge-Attempt";
     /// How often it had been sent back before.
     pub const REDRIVES: &[u8] = b"Midge-Redrives";
-    /// Said instead of the original headers, if they left no room for these.
-    pub const HEADERS_DROPPED: &[u8] = b"Midge-Headers-Dropped";
+    /// So many bytes at the start of the body are the original header block,
+    /// which had left no room for these.
+    pub const HEADER_LENGTH: &[u8] = b"Midge-Header-Length";
 }
 
 /// How a delivery ended.
@@ -205,7 +206,19 @@ impl<'a> DeadLetter<'a> {
     }
 }
 
-/// The header block that a dead letter had in its stream; empty if none.
+/// What a dead letter was in its stream: the header block, empty if none, and
+/// the body.
+pub fn original_message<'a>(header: &[u8], body: &'a [u8]) -> (Vec<u8>, &'a [u8]) {
+    let moved = HeaderBlock::new(header).get(midge_header::HEADER_LENGTH);
+    let len = moved.and_then(|len| std::str::from_utf8(len).ok()?.parse().ok());
+    match len.and_then(|len| body.split_at_checked(len)) {
+        Some((original, body)) => (original.to_vec(), body),
+        None => (original_header(header), body),
+    }
+}
+
+/// A header block without what was added to it; empty if nothing else is in
+/// it.
 pub fn original_header(header: &[u8]) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut is_empty = true;

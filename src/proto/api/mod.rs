@@ -44,7 +44,9 @@ pub use consumer_config::{
     AckPolicy, ConsumerAction, ConsumerConfig, CreateConsumerRequest, DeliverPolicy,
     PriorityPolicy, ReplayPolicy,
 };
-pub use dead_letter::{Attempt, DeadLetter, Ended, midge_header, original_header};
+pub use dead_letter::{
+    Attempt, DeadLetter, Ended, midge_header, original_header, original_message,
+};
 pub use dlq::{DLQ_STREAM, DlqAction, DlqError, DlqFilter, DlqKind, DlqRequest};
 pub use error::ApiError;
 pub use get_request::{DirectGetError, GetRequest};

@@ -17,6 +17,9 @@ const PREFIX: &str = "midge.";
 /// Deaths that a breaker can count: the time of each is kept.
 const BREAKER_DEATHS_MAX: u32 = 10_000;
 
+/// The longest subject that an option can give: it has to fit into a line.
+const SUBJECT_LEN_MAX: usize = 512;
+
 /// The longest header name that an option can give: longer than any in use,
 /// and looked for in every message.
 const HEADER_NAME_MAX: usize = 64;
@@ -216,7 +219,10 @@ fn told(key: &str, value: &str, wanted: &str) -> String {
 /// Whether a letter can have this subject.
 fn is_storable(subject: &str) -> bool {
     let bytes = subject.as_bytes();
-    is_literal(bytes) && !has_blank(bytes) && !subject.starts_with("$JS.")
+    let is_ours = subject.starts_with('$') && !subject.starts_with("$DLQ.");
+    let is_word = ["on", "off", "true", "false"].contains(&&*subject.to_ascii_lowercase());
+    let is_printable = !has_blank(bytes) && !bytes.iter().any(u8::is_ascii_control);
+    is_literal(bytes) && is_printable && bytes.len() <= SUBJECT_LEN_MAX && !is_ours && !is_word
 }
 
 fn breaker(text: &str) -> Option<Breaker> {
@@ -335,6 +341,8 @@ mod tests {
             ("dead_letter", "a.*"),
             ("dead_letter", ""),
             ("dead_letter", "a b"),
+            ("dead_letter", "Off"),
+            ("dead_letter", "$SYS.x"),
             ("dead_letter", "a\r\nMSG b"),
             ("dead_letter_on", "terminate"),
             ("dead_letter_breaker", "0/1m"),
