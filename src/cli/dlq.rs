@@ -122,8 +122,13 @@ fn list(remote: &mut Remote, options: &Options) -> Result<(), Failure> {
         json.uint_field("limit", left.min(PAGE));
         json.close_object();
         let answer = remote.ask(options.subject, json, QUESTION_TIMEOUT)?;
-        let is_seen = remote.show(&answer);
-        left = left.saturating_sub(array(&answer.value, "letters").len() as u64);
+        let letters = array(&answer.value, "letters").len() as u64;
+        let is_seen = if letters == 0 && !options.has("json") {
+            remote.tell("no dead letters")
+        } else {
+            remote.show(&answer)
+        };
+        left = left.saturating_sub(letters);
         let next = number(&answer.value, "next_seq");
         // A server that does not go on would be asked for ever.
         if next <= from || !is_seen {

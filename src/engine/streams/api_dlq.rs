@@ -111,19 +111,16 @@ impl Streams {
             // Nobody would hear the answer.
             return Ok(Answered::Silence);
         }
-        if self.looks_left == 0 {
+        let walks = matches!(kind, DlqKind::List | DlqKind::Drop | DlqKind::Why);
+        if walks && self.looks_left == 0 {
             return Err(Held::Again);
         }
-        let mut budget = self.looks_left.saturating_sub(REQUEST_COST).max(1);
+        let mut budget = self.looks_left.saturating_sub(REQUEST_COST);
         let outcome = match kind {
             DlqKind::List => self.list_letters(&asked, request, &mut budget),
             DlqKind::Show => self.show_letter(&asked),
             DlqKind::Drop => self.drop_letters(engine, &asked, request, &mut budget, now, out),
-            DlqKind::Redrive => {
-                // It has steps of its own.
-                budget = 0;
-                self.redrive(engine, asked, request, now, out)
-            }
+            DlqKind::Redrive => self.redrive(engine, asked, request, &mut budget, now, out),
             DlqKind::Unpark => self.unpark_keys(&asked),
             DlqKind::Why => self.why(engine, &asked, request, &mut budget, now),
         };

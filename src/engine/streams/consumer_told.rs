@@ -74,6 +74,8 @@ impl Consumer {
     /// are not waited for any more.
     pub(crate) fn purged(&mut self, first: Seq, is_live: impl Fn(Seq) -> bool) -> bool {
         let stays = |seq: &Seq| *seq >= first && is_live(*seq);
+        let picks = self.cursor.picks.iter().copied();
+        let dropped: Vec<Seq> = picks.filter(|seq| !stays(seq)).collect();
         self.cursor.picks.retain(stays);
         self.cursor.ahead.retain(stays);
         let unacked = self.cursor.unacked.len();
@@ -85,7 +87,9 @@ impl Consumer {
             .retain(|seq| self.cursor.unacked.contains_key(seq));
         self.is_dirty = true;
         if let Some(lookahead) = &mut self.lookahead {
-            lookahead.restart(&mut self.cursor);
+            for seq in dropped {
+                lookahead.removed(seq, &self.cursor);
+            }
         }
         for seq in gone {
             self.cursor.redrives.remove(&seq);

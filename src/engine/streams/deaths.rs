@@ -75,7 +75,7 @@ impl Consumer {
         let sorts =
             |options: &ConsumerOptions| (options.order_key.clone(), options.priority.clone());
         if sorts(&options) != sorts(&self.options) {
-            self.lookahead = Lookahead::new(&options);
+            self.lookahead = Lookahead::new(&options, self.created.0.unsigned_abs());
             self.cursor.tells_freed = self.lookahead.is_some();
             if let Some(lookahead) = &mut self.lookahead {
                 lookahead.restart(&mut self.cursor);
@@ -230,7 +230,11 @@ impl Consumer {
         }
         match death.cause {
             Cause::MaxDeliver => self.deaths.max_deliver_total += 1,
-            Cause::Terminated { .. } => self.deaths.terminated_total += 1,
+            Cause::Terminated { .. } => {
+                self.deaths.terminated_total += 1;
+                // To those who watch it is an ack.
+                self.last_acked = Some(wall);
+            }
         }
         self.is_dirty = true;
         self.trips(wall)

@@ -87,11 +87,12 @@ pub(crate) struct Lookahead {
 
 impl Lookahead {
     /// For a consumer with these options, if they need one.
-    pub(super) fn new(options: &ConsumerOptions) -> Option<Box<Lookahead>> {
+    /// The seed keeps publishers from choosing keys that collide.
+    pub(super) fn new(options: &ConsumerOptions, hash_seed: u64) -> Option<Box<Lookahead>> {
         if options.order_key.is_none() && options.priority.is_none() {
             return None;
         }
-        let hasher = FixedState::default();
+        let hasher = FixedState::with_seed(hash_seed);
         Some(Box::new(Lookahead {
             order_key: options.order_key.clone(),
             priority: options.priority.clone(),
@@ -153,12 +154,21 @@ impl Lookahead {
             if cursor.picks.contains(&seq) && log.get(seq)?.is_some() {
                 return Ok(Look::Ready(seq));
             }
-            // It is gone.
-            cursor.picks.remove(&seq);
             self.ready.remove(&turn);
             self.drop_place(seq, cursor);
+            self.lost(seq, cursor);
         }
         Ok(filled)
+    }
+
+    /// A pick is gone, or damaged. If its key has waited for it, that goes on.
+    fn lost(&mut self, seq: Seq, cursor: &mut Cursor) {
+        cursor.picks.remove(&seq);
+        if cursor.redrives.remove(&seq).is_some()
+            && let Some(key) = cursor.parked.remove(seq)
+        {
+            self.promote(key, cursor);
+        }
     }
 
     /// Finds out which keys are out.
@@ -203,9 +213,7 @@ impl Lookahead {
                     match log.get(seq)? {
                         Some(record) => self.place(seq, &record, cursor),
                         // Who removed it has taken it off what is pending.
-                        None => {
-                            cursor.picks.remove(&seq);
-                        }
+                        None => self.lost(seq, cursor),
                     }
                 }
                 self.unseen.pop_first();

@@ -38,7 +38,7 @@ const ENDED_MAX: usize = 16;
 const STEP_MAX: u64 = 256;
 
 /// Letters that are looked at before others have their turn.
-const LOOKS_MAX: u32 = 1000;
+const STEP_LOOKS_MAX: u32 = 1000;
 
 /// What a rate is told for.
 const SECOND: Duration = Duration::from_secs(1);
@@ -210,6 +210,7 @@ impl Streams {
         engine: &mut Engine,
         asked: DlqRequest,
         request: &mut Request,
+        budget: &mut u32,
         now: Time,
         out: &mut O,
     ) -> Outcome {
@@ -258,7 +259,12 @@ impl Streams {
             consumers: BTreeSet::new(),
         };
         let id = self.redrives.add(redrive);
-        self.step_redrive(engine, id, now, out);
+        if *budget >= STEP_LOOKS_MAX {
+            *budget -= STEP_LOOKS_MAX;
+            self.step_redrive(engine, id, now, out);
+        } else {
+            self.redrives.again.push(id);
+        }
         if is_quick {
             return Ok(Answered::Silence);
         }
@@ -319,7 +325,7 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) -> Result<(), Held> {
-        let mut budget = LOOKS_MAX;
+        let mut budget = STEP_LOOKS_MAX;
         let mut sent = 0;
         let Some(dlq) = self.dlq_of(&redrive.asked)? else {
             return Ok(());
