@@ -20,7 +20,15 @@ const WINDOW: usize = 100;
 /// Messages that one pull asks for.
 const BATCH: usize = 50;
 
-pub(crate) fn number_from(variable: &str, default: u64) -> u64 {
+/// How often the server is killed, and what the choices are made from.
+pub(crate) fn rounds_and_seed() -> (u64, u64) {
+    let rounds = number_from("MIDGE_CRASH_ROUNDS", 8);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let seed = number_from("MIDGE_CRASH_SEED", u64::from(now.subsec_nanos()) | 1);
+    (rounds, seed)
+}
+
+fn number_from(variable: &str, default: u64) -> u64 {
     let text = std::env::var(variable).ok();
     text.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -355,9 +363,7 @@ fn check(client: &mut Client, ledger: &Ledger, seed: u64) {
 
 #[test]
 fn what_was_promised_is_kept_however_often_the_server_is_killed() {
-    let rounds = number_from("MIDGE_CRASH_ROUNDS", 8);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number_from("MIDGE_CRASH_SEED", u64::from(now.subsec_nanos()) | 1);
+    let (rounds, seed) = rounds_and_seed();
     let mut dice = Dice::new(seed);
     let dir = Dir::new();
     let ledger = Ledger::default();

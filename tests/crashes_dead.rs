@@ -3,14 +3,14 @@
 //!
 //! `MIDGE_CRASH_ROUNDS` and `MIDGE_CRASH_SEED` as with the other kills.
 
-use crate::crashes::{Frail, number_from};
+use crate::crashes::{Frail, rounds_and_seed};
 use crate::stream_util::{Dir, End};
 use crate::util::{Client, Dice, PATIENCE, Server};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 const WORKERS: usize = 3;
 const BATCH: usize = 20;
@@ -205,9 +205,7 @@ fn check(client: &mut Client, ledger: &Ledger, seed: u64) -> usize {
 
 #[test]
 fn nothing_is_lost_between_the_queue_and_the_dead() {
-    let rounds = number_from("MIDGE_CRASH_ROUNDS", 8);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number_from("MIDGE_CRASH_SEED", u64::from(now.subsec_nanos()) | 1);
+    let (rounds, seed) = rounds_and_seed();
     let mut dice = Dice::new(seed);
     let dir = Dir::new();
     let ledger = Ledger::default();

@@ -1,7 +1,7 @@
 //! The part of `/metrics` that is about dead letters and what leads to them.
 
 use crate::metrics::Page;
-use crate::metrics_streams::{CONSUMERS_MAX, Shown, family};
+use crate::metrics_streams::{CONSUMERS_MAX, Figure, Shown, family, figures_of_each};
 use midge_engine::{StreamsTotals, StreamsView};
 
 pub(crate) fn about(
@@ -54,7 +54,6 @@ fn about_each_consumer(consumers: &[Shown<'_>], page: &mut Page) {
             page.sample(&format!("{name}{labels},reason=\"{reason}\"}}"), count);
         }
     }
-    type Figure = fn(&Shown<'_>) -> u64;
     let figures: [(&str, &str, Figure); 5] = [
         (
             "dead_letters_refused_total",
@@ -80,12 +79,7 @@ fn about_each_consumer(consumers: &[Shown<'_>], page: &mut Page) {
             u64::from(shown.consumer.is_tripped())
         }),
     ];
-    for (name, what, figure) in figures {
-        let name = family(page, "consumer", name, what, CONSUMERS_MAX);
-        for shown in consumers {
-            page.sample(&format!("{name}{}", shown.labels), figure(shown));
-        }
-    }
+    figures_of_each(consumers, &figures, page);
 }
 
 fn about_depth(streams: StreamsView<'_>, consumers: &[Shown<'_>], page: &mut Page) {

@@ -124,8 +124,25 @@ impl<'a> Shown<'a> {
     }
 }
 
+/// A figure of a consumer.
+pub(crate) type Figure = fn(&Shown<'_>) -> u64;
+
+/// A family with a series for each consumer: its name, what it counts, and
+/// how.
+pub(crate) fn figures_of_each(
+    consumers: &[Shown<'_>],
+    figures: &[(&str, &str, Figure)],
+    page: &mut Page,
+) {
+    for (name, what, figure) in figures {
+        let name = family(page, "consumer", name, what, CONSUMERS_MAX);
+        for shown in consumers {
+            page.sample(&format!("{name}{}", shown.labels), figure(shown));
+        }
+    }
+}
+
 fn about_each_consumer(consumers: &[Shown<'_>], page: &mut Page) {
-    type Figure = fn(&Shown<'_>) -> u64;
     let figures: [(&str, &str, Figure); 8] = [
         ("pending", "Messages not delivered yet", |shown| {
             shown.info.num_pending
@@ -162,12 +179,7 @@ fn about_each_consumer(consumers: &[Shown<'_>], page: &mut Page) {
             |shown| shown.consumer.acked_total(),
         ),
     ];
-    for (name, what, figure) in figures {
-        let name = family(page, "consumer", name, what, CONSUMERS_MAX);
-        for shown in consumers {
-            page.sample(&format!("{name}{}", shown.labels), figure(shown));
-        }
-    }
+    figures_of_each(consumers, &figures, page);
     type Age = fn(&ConsumerView<'_>) -> Option<Duration>;
     let ages: [(&str, &str, Age, bool); 2] = [
         (
