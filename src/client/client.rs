@@ -1,307 +1,395 @@
-//! One connection to a server.
+//! A client: the handle that everything is done with.
 
-use crate::frame::{self, Frame};
-use crate::url::{Credentials, Url};
-use crate::{Error, Message};
-use midge_proto::api::JsonWriter;
-use midge_proto::encode::{self, CRLF, Decimal, PING, PONG};
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::{Duration, Instant};
+use crate::deadline::Deadline;
+use crate::events::Events;
+use crate::outgoing::check_subject;
+use crate::queue::Queue;
+use crate::shared::{Route, Shared, write_sub, write_unsub};
+use crate::stats::count;
+use crate::sync::lock;
+use crate::url::Url;
+use crate::{Error, Message, Options, Publish, ServerInfo, Stats, Subscription};
+use crate::{handshake, reader, writer};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
-/// How long a connection may take to come about, and an answer to come, where
-/// nothing else is said: longer than a busy server takes, shorter than a
-/// person's patience.
-pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// What a frame has beside subjects and payload, at most.
+const FRAME_EXTRA: usize = 64;
 
-/// Read at a time. Most answers fit; large ones take many.
-const READ_SIZE: usize = 16 * 1024;
+/// Room for the threads' own needs, which are few. The pages that are never
+/// touched cost nothing.
+const STACK_SIZE: usize = 256 * 1024;
 
-/// Addresses of a name that are tried, so that one which leads nowhere costs
-/// a few timeouts at most.
-const ADDRESSES_MAX: usize = 4;
+/// Servers that a client may know.
+const URLS_MAX: usize = 32;
 
-/// The subscription of the inbox that answers come to.
-const INBOX_SID: &[u8] = b"1";
-
-/// How to connect.
+/// A connection to a server, made again whenever it breaks.
+///
+/// Clones are the same client, and any thread may use any of them. When the
+/// last one and all its subscriptions are dropped the connection is closed;
+/// [`drain`](Client::drain) before that makes sure that the server has
+/// everything.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// What the server's monitoring calls this client.
-    pub name: String,
-    /// How long connecting may take, and an answer for which nothing else is
-    /// said.
-    pub timeout: Duration,
-    /// Who asks, if the URL does not say; without a password it is a token.
-    pub user: Option<String>,
-    /// With which password, if the URL does not say.
-    pub pass: Option<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            name: "midge-client".to_owned(),
-            timeout: TIMEOUT_DEFAULT,
-            user: None,
-            pass: None,
-        }
-    }
-}
-
-/// A connection on which one thing is done at a time.
-#[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
-    address: String,
-    timeout: Duration,
-    /// What has come and was not read yet.
-    input: Vec<u8>,
-    /// What every reply subject begins with, up to its last dot.
-    inbox: String,
-    /// Requests so far; each has its own reply subject, so that a late answer
-    /// is nobody else's.
-    requests: u64,
+    handle: Arc<Handle>,
+}
+
+/// Closes the client when nobody has it any more.
+#[derive(Debug)]
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.close(None);
+    }
 }
 
 impl Client {
     /// Connects to a server: `nats://[user:pass@]host[:4222]` or `host:port`.
+    /// Of several, with commas between them, the first one that answers is
+    /// taken, and the others are for when it breaks.
     ///
     /// # Errors
-    /// Any [`Error`] but that of a subject or of missing responders.
-    pub fn connect(url: &str, options: Options) -> Result<Client, Error> {
-        let url = Url::parse(url)?;
-        let credentials = if url.credentials.user.is_some() {
-            url.credentials
-        } else {
-            Credentials {
-                user: options.user,
-                pass: options.pass,
+    /// Those of the last server, if all fail: [`Error::Url`],
+    /// [`Error::Connect`], [`Error::Refused`], [`Error::Protocol`],
+    /// [`Error::Hangup`], [`Error::Timeout`]. With
+    /// [`Options::connects_later`] only the first.
+    pub fn connect(urls: &str, options: Options) -> Result<Client, Error> {
+        let urls = parse_urls(urls)?;
+        let mut first = Err(Error::Url("it names no server"));
+        if !options.connects_later {
+            for url in &urls {
+                first = handshake::establish(url, &options);
+                if first.is_ok() {
+                    break;
+                }
             }
+        }
+        let first = match first {
+            Ok(established) => Some(established),
+            Err(_) if options.connects_later => None,
+            Err(error) => return Err(error),
         };
-        let stream = open(&url.host, url.port, options.timeout).map_err(Error::Connect)?;
-        // Who hashes with it, or asks it for a number, cannot foretell it.
-        let random = RandomState::new().build_hasher().finish();
-        let mut client = Client {
-            stream,
-            address: url.address,
-            timeout: options.timeout,
-            input: Vec::new(),
-            inbox: format!("_INBOX.{random:016x}."),
-            requests: 0,
+        let shared = Arc::new(Shared::new(urls, options));
+        let (for_reader, for_writer) = (shared.clone(), shared.clone());
+        let has_first = first.is_some();
+        // From here on it is closed by being dropped.
+        let client = Client {
+            handle: Arc::new(Handle(shared)),
         };
-        client.introduce(&options.name, &credentials)?;
+        spawn("midge-read", move || reader::run(&for_reader, first))?;
+        spawn("midge-write", move || writer::run(&for_writer))?;
+        if has_first {
+            client.shared().wait_connected();
+        }
         Ok(client)
     }
 
-    /// The server's: `host:port`.
-    pub fn address(&self) -> &str {
-        &self.address
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.0
     }
 
-    /// Publishes a message. The server does not say whether it was of use.
-    ///
-    /// # Errors
-    /// [`Error::Subject`], [`Error::Io`].
-    pub fn publish(&mut self, subject: &str, payload: &[u8]) -> Result<(), Error> {
-        check(subject)?;
-        self.send(Vec::new(), subject, None, payload)
+    /// The server's: `host:port`. While there is no connection, the last one's.
+    pub fn address(&self) -> Arc<str> {
+        self.shared().address()
     }
 
-    /// Asks, and waits for the first answer; `timeout` is for this one alone.
+    /// What the server says of itself. Empty before the first connection.
+    pub fn info(&self) -> Arc<ServerInfo> {
+        self.shared().info()
+    }
+
+    /// Whether there is a connection now, as far as is known.
+    pub fn is_connected(&self) -> bool {
+        self.shared().is_connected()
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> Stats {
+        self.shared().counters.read()
+    }
+
+    /// What happens to the connection. There is one queue of events: each goes
+    /// to one of those who ask for them.
+    pub fn events(&self) -> Events {
+        Events(self.shared().events.clone())
+    }
+
+    /// A subject that nobody else knows of, for answers.
+    pub fn new_inbox(&self) -> String {
+        self.shared().new_inbox()
+    }
+
+    /// Publishes a message. The server does not say whether it was of use; a
+    /// stream does, to who publishes through `Streams` (feature `streams`).
+    ///
+    /// It is sent a moment later, together with what comes meanwhile. While
+    /// there is no connection it waits for one, up to
+    /// [`Options::buffer_bytes_max`].
     ///
     /// # Errors
-    /// Any [`Error`] but those of a URL and of connecting. After a timeout or
-    /// missing responders the client can be used further.
-    pub fn request(
-        &mut self,
+    /// [`Error::Subject`], [`Error::TooLong`], [`Error::Full`],
+    /// [`Error::Closed`]; [`Error::Timeout`] if the server takes nothing for
+    /// too long.
+    pub fn publish(
+        &self,
         subject: &str,
-        payload: &[u8],
+        payload: &(impl AsRef<[u8]> + ?Sized),
+    ) -> Result<(), Error> {
+        self.send(&Publish::new(subject, payload))
+    }
+
+    /// Publishes a message with all that belongs to it.
+    ///
+    /// # Errors
+    /// As [`publish`](Client::publish), and [`Error::Header`].
+    pub fn send(&self, message: &Publish<'_>) -> Result<(), Error> {
+        message.check()?;
+        let shared = self.shared();
+        let len = message.len();
+        if len > PAYLOAD_CHECKED {
+            check_length(len, shared.info().payload_max_bytes)?;
+        }
+        let room = len + message.subject.len() + FRAME_EXTRA;
+        shared.outbox.push(room, |out| message.write(out))?;
+        count(&shared.counters.published, 1);
+        count(&shared.counters.published_bytes, len as u64);
+        Ok(())
+    }
+
+    /// Answers a message.
+    ///
+    /// # Errors
+    /// [`Error::NoReply`] if it asks for no answer, and those of
+    /// [`publish`](Client::publish).
+    pub fn respond(
+        &self,
+        message: &Message,
+        payload: &(impl AsRef<[u8]> + ?Sized),
+    ) -> Result<(), Error> {
+        if message.reply().is_empty() {
+            return Err(Error::NoReply);
+        }
+        self.publish(message.reply(), payload)
+    }
+
+    /// Asks, and waits for the first answer: for so long, or else for
+    /// [`Options::timeout`].
+    ///
+    /// # Errors
+    /// [`Error::Timeout`]; [`Error::NoResponders`] if nobody listens;
+    /// [`Error::Lost`] if the connection broke; and those of
+    /// [`publish`](Client::publish).
+    pub fn request(
+        &self,
+        subject: &str,
+        payload: &(impl AsRef<[u8]> + ?Sized),
         timeout: Option<Duration>,
     ) -> Result<Message, Error> {
-        check(subject)?;
-        let deadline = Deadline::after(timeout.unwrap_or(self.timeout));
-        let mut out = Vec::new();
-        if self.requests == 0 {
-            for part in [b"SUB ", self.inbox.as_bytes(), b"* ", INBOX_SID, CRLF] {
-                out.extend_from_slice(part);
-            }
-        }
-        self.requests += 1;
-        let mut reply = self.inbox.clone().into_bytes();
-        reply.extend_from_slice(Decimal::from_u64(self.requests).as_bytes());
-        self.send(out, subject, Some(&reply), payload)?;
-        loop {
-            let Frame::Message(message) = self.next(&deadline)? else {
-                continue;
-            };
-            if message.subject() != reply {
-                continue;
-            }
-            if message.is_no_responders() {
-                return Err(Error::NoResponders(subject.to_owned()));
-            }
-            return Ok(message);
-        }
+        self.ask(&Publish::new(subject, payload), timeout)
     }
 
-    /// Says who this is and waits until the server has agreed.
-    fn introduce(&mut self, name: &str, credentials: &Credentials) -> Result<(), Error> {
-        let deadline = Deadline::after(self.timeout);
-        // The server speaks first.
-        match self.next(&deadline)? {
-            Frame::Info { wants_tls: false } => {}
-            Frame::Info { wants_tls: true } => return Err(Error::Protocol("it wants TLS")),
-            _ => return Err(Error::Protocol("it does not begin with INFO")),
+    /// Asks with a message and all that belongs to it; its reply subject is
+    /// replaced.
+    ///
+    /// # Errors
+    /// As [`request`](Client::request).
+    pub fn ask(&self, message: &Publish<'_>, timeout: Option<Duration>) -> Result<Message, Error> {
+        let shared = self.shared();
+        let deadline = Deadline::after(timeout.unwrap_or(shared.options.timeout));
+        check_subject(message.subject)?;
+        let ticket = shared.requests.open(&shared.outbox)?;
+        self.send(&message.reply(&ticket.reply))?;
+        shared.outbox.flush();
+        let answer = ticket.wait(&deadline)?;
+        if answer.is_no_responders() {
+            return Err(Error::NoResponders(message.subject.to_owned()));
         }
-        let mut json = JsonWriter::new();
-        json.open_object();
-        for (key, value) in [
-            ("verbose", false),
-            ("pedantic", false),
-            ("headers", true),
-            ("no_responders", true),
-        ] {
-            json.bool_field(key, value);
-        }
-        json.uint_field("protocol", 1);
-        json.string_field("name", name);
-        json.string_field("lang", "rust");
-        json.string_field("version", env!("CARGO_PKG_VERSION"));
-        match (&credentials.user, &credentials.pass) {
-            (Some(user), Some(pass)) => {
-                json.string_field("user", user);
-                json.string_field("pass", pass);
-            }
-            (Some(token), None) => json.string_field("auth_token", token),
-            (None, _) => {}
-        }
-        json.close_object();
-        let mut out = b"CONNECT ".to_vec();
-        for part in [&json.into_bytes(), CRLF, PING] {
-            out.extend_from_slice(part);
-        }
-        self.write(&out)?;
-        while self.next(&deadline)? != Frame::Pong {}
-        Ok(())
+        Ok(answer)
     }
 
-    /// Sends a message after what is to be sent before it.
-    fn send(
-        &mut self,
-        mut out: Vec<u8>,
-        subject: &str,
-        reply: Option<&[u8]>,
-        payload: &[u8],
-    ) -> Result<(), Error> {
-        for part in [b"PUB ", subject.as_bytes(), b" "] {
-            out.extend_from_slice(part);
-        }
-        let size = Decimal::new(payload.len());
-        encode::message_tail(&mut out, reply, None, size.as_bytes(), payload);
-        self.write(&out)
+    /// Asks, and takes all answers that come.
+    ///
+    /// # Errors
+    /// As [`publish`](Client::publish). That nobody listens ends the answers.
+    pub fn request_many(&self, message: &Publish<'_>, until: Until) -> Result<Replies, Error> {
+        check_subject(message.subject)?;
+        let inbox = self.new_inbox();
+        let subscription = self.subscribe(&inbox)?;
+        self.send(&message.reply(&inbox))?;
+        self.shared().outbox.flush();
+        Ok(Replies {
+            subscription,
+            deadline: Deadline::after(until.timeout),
+            stall: until.stall,
+            left: until.messages_max,
+            is_first: true,
+        })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.stream.write_all(bytes).map_err(Error::Io)
+    /// Subscribes to a subject; `*` stands for one token, `>` at the end for
+    /// any more.
+    ///
+    /// # Errors
+    /// [`Error::Filter`], [`Error::Closed`], [`Error::Full`].
+    pub fn subscribe(&self, subject: &str) -> Result<Subscription, Error> {
+        self.add(subject, None)
     }
 
-    /// The next frame that says something. Pings are answered, and errors are
-    /// errors.
-    fn next(&mut self, deadline: &Deadline) -> Result<Frame, Error> {
-        loop {
-            match frame::parse(&self.input) {
-                Ok(Some((frame, used))) => {
-                    self.input.drain(..used);
-                    match frame {
-                        Frame::Ping => self.write(PONG)?,
-                        Frame::Error(words) => return Err(Error::Refused(words)),
-                        frame => return Ok(frame),
-                    }
-                }
-                Ok(None) => self.fill(deadline)?,
-                Err(why) => return Err(Error::Protocol(why)),
-            }
-        }
+    /// Subscribes as a member of a queue group, of which one gets each
+    /// message.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Client::subscribe).
+    pub fn queue_subscribe(&self, subject: &str, group: &str) -> Result<Subscription, Error> {
+        self.add(subject, Some(group))
     }
 
-    /// Reads some more.
-    fn fill(&mut self, deadline: &Deadline) -> Result<(), Error> {
-        let mut buffer = [0; READ_SIZE];
-        loop {
-            let left = deadline.left().ok_or(Error::Timeout)?;
-            let read = self
-                .stream
-                .set_read_timeout(Some(left))
-                .and_then(|()| self.stream.read(&mut buffer));
-            match read {
-                Ok(0) => return Err(Error::Closed),
-                Ok(count) => {
-                    let read = buffer.get(..count).unwrap_or_default();
-                    self.input.extend_from_slice(read);
-                    return Ok(());
-                }
-                // The deadline decides whether it is too late.
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return Err(Error::Io(error)),
-            }
+    fn add(&self, subject: &str, group: Option<&str>) -> Result<Subscription, Error> {
+        check_filter(subject)?;
+        if let Some(group) = group
+            && (group.is_empty() || midge_proto::has_blank(group.as_bytes()))
+        {
+            return Err(Error::Filter(group.to_owned()));
         }
+        let shared = self.shared();
+        if shared.is_closed() {
+            return Err(Error::Closed);
+        }
+        let route = Arc::new(Route {
+            subject: subject.to_owned(),
+            group: group.map(str::to_owned),
+            queue: Queue::new(shared.options.queue_bytes_max),
+        });
+        let sid = shared.next_sid();
+        lock(&shared.routes).insert(sid, route.clone());
+        // Dropped, it is taken back.
+        let subscription = Subscription::new(self.clone(), sid, route);
+        let room = subject.len() + group.map_or(0, str::len) + FRAME_EXTRA;
+        shared
+            .outbox
+            .push(room, |out| write_sub(out, subject, group, sid))?;
+        Ok(subscription)
+    }
+
+    /// Waits until the server has read everything that was sent so far, and
+    /// everything that it has sent before is here.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], [`Error::Lost`] if the connection broke meanwhile,
+    /// [`Error::Closed`].
+    pub fn flush(&self, timeout: Duration) -> Result<(), Error> {
+        self.shared().flush(&Deadline::after(timeout))
+    }
+
+    /// Ends in good order: subscriptions get what is under way and nothing
+    /// more, everything published reaches the server, then the client is
+    /// closed. What subscriptions have can still be taken.
+    ///
+    /// # Errors
+    /// As [`flush`](Client::flush); it is closed all the same.
+    pub fn drain(&self, timeout: Duration) -> Result<(), Error> {
+        let shared = self.shared();
+        let deadline = Deadline::after(timeout);
+        let sids: Vec<u64> = lock(&shared.routes).keys().copied().collect();
+        let ended = sids.iter().try_for_each(|&sid| {
+            shared
+                .outbox
+                .push(FRAME_EXTRA, |out| write_unsub(out, sid, None))
+        });
+        let done = ended.and_then(|()| shared.flush(&deadline));
+        shared.close(None);
+        done
+    }
+
+    /// Closes the connection. What was published before is written, but
+    /// nobody waits for the server to read it; see [`drain`](Client::drain).
+    pub fn close(&self) {
+        self.shared().close(None);
     }
 }
 
-/// When waiting ends.
-struct Deadline {
-    start: Instant,
-    span: Duration,
+/// When enough answers have come to [`Client::request_many`]; the first that
+/// holds ends them.
+#[derive(Debug, Clone, Copy)]
+pub struct Until {
+    /// After so long in all.
+    pub timeout: Duration,
+    /// When none has come for so long after the first one.
+    pub stall: Option<Duration>,
+    /// When so many have come.
+    pub messages_max: Option<u64>,
 }
 
-impl Deadline {
-    fn after(span: Duration) -> Self {
-        Deadline {
-            start: Instant::now(),
-            span,
+/// The answers to [`Client::request_many`].
+#[derive(Debug)]
+pub struct Replies {
+    subscription: Subscription,
+    deadline: Deadline,
+    stall: Option<Duration>,
+    left: Option<u64>,
+    is_first: bool,
+}
+
+impl Iterator for Replies {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        if self.left == Some(0) {
+            return None;
         }
-    }
-
-    /// How long is left, unless it has passed.
-    fn left(&self) -> Option<Duration> {
-        self.span
-            .checked_sub(self.start.elapsed())
-            .filter(|left| !left.is_zero())
+        let left = self.deadline.left()?;
+        let wait = match self.stall {
+            Some(stall) if !self.is_first => stall.min(left),
+            _ => left,
+        };
+        let message = self.subscription.next_timeout(wait).ok()?;
+        if self.is_first && message.is_no_responders() {
+            self.left = Some(0);
+            return None;
+        }
+        self.is_first = false;
+        self.left = self.left.map(|left| left - 1);
+        Some(message)
     }
 }
 
-/// What is no subject could end the line and begin another one.
-fn check(subject: &str) -> Result<(), Error> {
+/// Any server takes messages up to this length, in bytes.
+const PAYLOAD_CHECKED: usize = 1024;
+
+/// A server that has not said anything takes everything, for all we know.
+fn check_length(bytes: usize, bytes_max: usize) -> Result<(), Error> {
+    if bytes_max > 0 && bytes > bytes_max {
+        return Err(Error::TooLong { bytes, bytes_max });
+    }
+    Ok(())
+}
+
+fn check_filter(subject: &str) -> Result<(), Error> {
     let bytes = subject.as_bytes();
-    if midge_proto::is_literal(bytes) && !midge_proto::has_blank(bytes) {
+    if midge_proto::is_valid_filter(bytes) && !midge_proto::has_blank(bytes) {
         Ok(())
     } else {
-        Err(Error::Subject(subject.to_owned()))
+        Err(Error::Filter(subject.to_owned()))
     }
 }
 
-/// Connects to the first address of a host that answers.
-fn open(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
-    let mut last = io::Error::from(ErrorKind::NotFound);
-    for address in (host, port).to_socket_addrs()?.take(ADDRESSES_MAX) {
-        match TcpStream::connect_timeout(&address, timeout) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                // A server that does not read is not waited for for ever.
-                stream.set_write_timeout(Some(timeout))?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
+fn parse_urls(urls: &str) -> Result<Vec<Url>, Error> {
+    let urls: Vec<Url> = urls
+        .split(',')
+        .map(|url| Url::parse(url.trim()))
+        .collect::<Result<_, _>>()?;
+    if urls.len() > URLS_MAX {
+        return Err(Error::Url("it names more than 32 servers"));
     }
-    Err(last)
+    Ok(urls)
 }
 
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut
-    )
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let thread = thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(STACK_SIZE)
+        .spawn(run);
+    thread.map(drop).map_err(Error::Connect)
 }

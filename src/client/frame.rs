@@ -4,9 +4,8 @@
 //! trusted to spell its verbs one way, but not to be a server at all, nor to
 //! be modest.
 
-use crate::Message;
+use memchr::memchr;
 use midge_proto::encode::CRLF;
-use std::ops::Range;
 
 /// The longest line: an INFO that names the servers of a large cluster has
 /// some kilobytes.
@@ -21,24 +20,33 @@ const WORDS_MAX: usize = 6;
 
 /// What a server says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Frame {
-    /// `INFO`; whether it asks for TLS.
-    Info {
-        wants_tls: bool,
-    },
-    Message(Message),
+pub(crate) enum Frame<'a> {
+    /// `INFO`, its JSON.
+    Info(&'a [u8]),
+    Message(Delivery<'a>),
     Ping,
     Pong,
     Ok,
     /// `-ERR`, without its quotes.
-    Error(String),
+    Error(&'a [u8]),
+}
+
+/// A message for a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Delivery<'a> {
+    pub(crate) sid: u64,
+    pub(crate) subject: &'a [u8],
+    /// Empty if it asks for nothing.
+    pub(crate) reply: &'a [u8],
+    pub(crate) header: &'a [u8],
+    pub(crate) payload: &'a [u8],
 }
 
 /// The first frame of the input and its length, or nothing while it is
 /// unfinished.
-pub(crate) fn parse(input: &[u8]) -> Result<Option<(Frame, usize)>, &'static str> {
+pub(crate) fn parse(input: &[u8]) -> Result<Option<(Frame<'_>, usize)>, &'static str> {
     let window = input.get(..LINE_MAX).unwrap_or(input);
-    let Some(end) = window.iter().position(|&byte| byte == b'\n') else {
+    let Some(end) = memchr(b'\n', window) else {
         return if input.len() < LINE_MAX {
             Ok(None)
         } else {
@@ -46,98 +54,113 @@ pub(crate) fn parse(input: &[u8]) -> Result<Option<(Frame, usize)>, &'static str
         };
     };
     let line = window.get(..end).unwrap_or_default();
-    let (words, count) = split(line);
-    let word = |place: usize| line.get(range(words, place)).unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let used = end + 1;
-    let has_header = word(0) == b"HMSG";
-    let frame = match (word(0), count) {
-        (b"PING", 1) => Frame::Ping,
-        (b"PONG", 1) => Frame::Pong,
-        (b"+OK", 1) => Frame::Ok,
-        (b"INFO", _) => Frame::Info {
-            wants_tls: contains(line, b"\"tls_required\":true"),
+    if let Some(words) = line.strip_prefix(b"MSG") {
+        return message(input, used, words, false);
+    }
+    if let Some(words) = line.strip_prefix(b"HMSG") {
+        return message(input, used, words, true);
+    }
+    let line = line.trim_ascii();
+    let frame = match line {
+        b"PING" => Frame::Ping,
+        b"PONG" => Frame::Pong,
+        b"+OK" => Frame::Ok,
+        _ => match line.split_at_checked(5) {
+            Some((b"INFO ", json)) => Frame::Info(json),
+            Some((b"-ERR ", words)) => Frame::Error(unquoted(words)),
+            _ => return Err("an unknown line"),
         },
-        (b"-ERR", _) => Frame::Error(error_text(line)),
-        (b"MSG", 4 | 5) | (b"HMSG", 5 | 6) => {
-            let header_len = if has_header {
-                size(word(count - 2))
-            } else {
-                Some(0)
-            };
-            let sizes = header_len.zip(size(word(count - 1)));
-            let Some((header_len, len)) = sizes.filter(|(header, len)| header <= len) else {
-                return Err("a message without a size");
-            };
-            if len > PAYLOAD_MAX {
-                return Err("a message longer than any should be");
-            }
-            let end = used + len + CRLF.len();
-            let Some(frame) = input.get(..end) else {
-                return Ok(None);
-            };
-            if !frame.ends_with(CRLF) {
-                return Err("a message longer than announced");
-            }
-            let has_reply = count == 5 + usize::from(has_header);
-            let message = Message {
-                frame: frame.to_vec(),
-                subject: range(words, 1),
-                reply: if has_reply { range(words, 3) } else { 0..0 },
-                header: used..used + header_len,
-                payload: used + header_len..used + len,
-            };
-            return Ok(Some((Frame::Message(message), end)));
-        }
-        _ => return Err("an unknown line"),
     };
     Ok(Some((frame, used)))
 }
 
-/// Where each word of a line begins and ends.
-type Words = [(usize, usize); WORDS_MAX];
-
-/// The first words of a line, and how many they are.
-fn split(line: &[u8]) -> (Words, usize) {
-    let mut words = Words::default();
-    let (mut count, mut at) = (0usize, 0);
-    let skip = |from: usize, blanks: bool| {
-        let rest = line.get(from..).unwrap_or_default().iter();
-        let is_skipped = |byte: &&u8| byte.is_ascii_whitespace() == blanks;
-        from + rest.take_while(is_skipped).count()
+/// A message, of whose line the words behind its verb are given.
+fn message<'a>(
+    input: &'a [u8],
+    used: usize,
+    words: &'a [u8],
+    has_header: bool,
+) -> Result<Option<(Frame<'a>, usize)>, &'static str> {
+    const ODD: &str = "a message without a size";
+    let (words, count) = split(words);
+    let word = |place: usize| words.get(place).copied().unwrap_or_default();
+    let sizes = 1 + usize::from(has_header);
+    let has_reply = match count.checked_sub(2 + sizes) {
+        Some(0) => false,
+        Some(1) => true,
+        _ => return Err(ODD),
     };
-    while count <= WORDS_MAX {
-        let start = skip(at, true);
-        at = skip(start, false);
-        if start == at {
+    let sid = number(word(1)).ok_or("a message for no subscription")?;
+    let length = number(word(count - 1)).ok_or(ODD)?;
+    let header_len = match has_header {
+        true => number(word(count - 2)).ok_or(ODD)?,
+        false => 0,
+    };
+    if header_len > length {
+        return Err(ODD);
+    }
+    if length > PAYLOAD_MAX as u64 {
+        return Err("a message longer than any should be");
+    }
+    let end = used + length as usize;
+    let Some(rest) = input.get(end..end + CRLF.len()) else {
+        return Ok(None);
+    };
+    if rest != CRLF {
+        return Err("a message longer than announced");
+    }
+    let split_at = used + header_len as usize;
+    let delivery = Delivery {
+        sid,
+        subject: word(0),
+        reply: if has_reply { word(2) } else { b"" },
+        header: input.get(used..split_at).unwrap_or_default(),
+        payload: input.get(split_at..end).unwrap_or_default(),
+    };
+    Ok(Some((Frame::Message(delivery), end + CRLF.len())))
+}
+
+/// The words of a line, and how many they are; one too many says enough.
+fn split(line: &[u8]) -> ([&[u8]; WORDS_MAX], usize) {
+    let mut words = [&b""[..]; WORDS_MAX];
+    let mut count = 0;
+    let mut rest = line;
+    while count < WORDS_MAX {
+        rest = rest.trim_ascii_start();
+        if rest.is_empty() {
             break;
         }
-        if let Some(word) = words.get_mut(count) {
-            *word = (start, at);
+        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let end = rest.iter().position(is_blank).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        if let Some(place) = words.get_mut(count) {
+            *place = word;
         }
         count += 1;
+        rest = after;
     }
     (words, count)
 }
 
-fn range(words: Words, place: usize) -> Range<usize> {
-    words.get(place).map_or(0..0, |&(start, end)| start..end)
+fn unquoted(words: &[u8]) -> &[u8] {
+    let words = words.trim_ascii();
+    let words = words.strip_prefix(b"'").unwrap_or(words);
+    words.strip_suffix(b"'").unwrap_or(words)
 }
 
-/// What stands behind `-ERR`, without its quotes.
-fn error_text(line: &[u8]) -> String {
-    let text = line.trim_ascii();
-    let text = text.get(b"-ERR".len()..).unwrap_or_default().trim_ascii();
-    let text = text.strip_prefix(b"'").unwrap_or(text);
-    let text = text.strip_suffix(b"'").unwrap_or(text);
-    String::from_utf8_lossy(text).into_owned()
-}
+/// More digits than a size or a number has that anybody counts to.
+const DIGITS_MAX: usize = 19;
 
-fn size(digits: &[u8]) -> Option<usize> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-fn contains(text: &[u8], wanted: &[u8]) -> bool {
-    text.windows(wanted.len()).any(|part| part == wanted)
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > DIGITS_MAX {
+        return None;
+    }
+    digits.iter().try_fold(0, |number: u64, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + u64::from(digit))
+    })
 }
 
 #[cfg(test)]
@@ -150,14 +173,10 @@ mod tests {
             ("PING\r\n", Frame::Ping),
             ("PONG\r\n", Frame::Pong),
             ("+OK\r\n", Frame::Ok),
-            ("INFO {\"a\":1}\r\n", Frame::Info { wants_tls: false }),
-            (
-                "INFO {\"tls_required\":true}\r\n",
-                Frame::Info { wants_tls: true },
-            ),
+            ("INFO {\"a\":1}\r\n", Frame::Info(b"{\"a\":1}")),
             (
                 "-ERR 'Stale Connection'\r\n",
-                Frame::Error("Stale Connection".into()),
+                Frame::Error(b"Stale Connection"),
             ),
         ] {
             for cut in 0..text.len() {
@@ -189,10 +208,10 @@ mod tests {
                 panic!("{text:?} is not read");
             };
             assert_eq!(used, text.len(), "{text:?}");
-            assert_eq!(message.subject(), b"a.b", "{text:?}");
-            assert_eq!(message.reply(), reply.as_bytes(), "{text:?}");
-            assert_eq!(message.headers().as_bytes(), header.as_bytes(), "{text:?}");
-            assert_eq!(message.payload(), payload.as_bytes(), "{text:?}");
+            assert_eq!(message.subject, b"a.b", "{text:?}");
+            assert_eq!(message.reply, reply.as_bytes(), "{text:?}");
+            assert_eq!(message.header, header.as_bytes(), "{text:?}");
+            assert_eq!(message.payload, payload.as_bytes(), "{text:?}");
         }
     }
 
@@ -206,6 +225,7 @@ mod tests {
             "MSG a 1\r\n",
             "MSG a 1 r x\r\n",
             "MSG a 1 r s 1\r\n",
+            "MSG a x 1\r\nb\r\n",
             "MSG a 1 1\r\nab\r\n",
             "MSG a 1 -1\r\n",
             "HMSG a 1 5\r\n",

@@ -1,28 +1,55 @@
 //! A small blocking client of NATS servers.
 //!
-//! This crate owns the client's side of a connection: finding the server,
-//! introducing itself, asking and being answered, every wait with an end. It
-//! keeps no thread, so pings are answered while it waits for something and at
-//! no other time; it does not reconnect, and it speaks no TLS.
+//! This crate owns the client's side of a connection: finding a server,
+//! introducing itself, publishing, subscribing, asking and being answered,
+//! every wait with an end, and making a broken connection again. It needs
+//! sockets and threads of the standard library and no runtime: each client
+//! has one thread that reads and one that writes.
 //!
 //! ```no_run
 //! use midge_client::{Client, Options};
 //!
-//! let mut client = Client::connect("nats://127.0.0.1:4222", Options::default())?;
-//! let answer = client.request("time.now", b"in UTC please", None)?;
+//! let client = Client::connect("nats://127.0.0.1:4222", Options::default())?;
+//! client.publish("greet.joe", "hello")?;
+//! let answer = client.request("time.now", "in UTC please", None)?;
 //! println!("{}", String::from_utf8_lossy(answer.payload()));
 //! # Ok::<(), midge_client::Error>(())
 //! ```
 
+#![warn(missing_docs)]
+
 mod client;
 #[cfg(test)]
 mod client_tests;
+mod deadline;
 mod error;
+mod events;
 mod frame;
+mod handshake;
+mod info;
 mod message;
+mod options;
+mod outbox;
+mod outgoing;
+mod queue;
+mod reader;
+mod requests;
+mod shared;
+mod stats;
+mod subscription;
+mod sync;
+mod transport;
 mod url;
+mod writer;
 
-pub use client::{Client, Options, TIMEOUT_DEFAULT};
+pub use client::{Client, Replies, Until};
 pub use error::Error;
+pub use events::{Event, Events};
+pub use info::ServerInfo;
 pub use message::Message;
+pub use midge_proto::headers::HeaderBlock;
+pub use options::{Options, TIMEOUT_DEFAULT};
+pub use outgoing::{Headers, Publish};
+pub use stats::Stats;
+pub use subscription::Subscription;
 pub use url::PORT_DEFAULT;

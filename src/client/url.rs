@@ -17,7 +17,7 @@ pub(crate) struct Url {
 }
 
 /// What a client proves itself with.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Credentials {
     /// Without a password it is a token.
     pub(crate) user: Option<String>,

@@ -1,0 +1,210 @@
+//! From a URL to a connection on which both sides know each other.
+
+use crate::deadline::Deadline;
+use crate::frame::{self, Frame};
+use crate::info::{ServerInfo, push_string};
+use crate::transport::{Transport, is_passing};
+use crate::url::{Credentials, Url};
+use crate::{Error, Options};
+use midge_proto::encode::{CRLF, PING, PONG};
+use std::time::Duration;
+
+/// Read at a time while making acquaintance.
+const READ_SIZE: usize = 4096;
+
+/// A connection that is ready for messages.
+#[derive(Debug)]
+pub(crate) struct Established {
+    pub(crate) transport: Transport,
+    pub(crate) info: ServerInfo,
+    /// The server's: `host:port`.
+    pub(crate) address: String,
+    /// What has come already and was not read.
+    pub(crate) rest: Vec<u8>,
+}
+
+/// Connects to a server and waits until it has agreed.
+pub(crate) fn establish(url: &Url, options: &Options) -> Result<Established, Error> {
+    let transport = Transport::open(&url.host, url.port, options.timeout)?;
+    let mut talk = Talk {
+        transport,
+        deadline: Deadline::after(options.timeout),
+        input: Vec::new(),
+        used: 0,
+    };
+    // The server speaks first.
+    let mut info = match talk.next()? {
+        Frame::Info(json) => ServerInfo::parse(json),
+        Frame::Error(words) => return Err(refused(words)),
+        _ => return Err(Error::Protocol("it does not begin with INFO")),
+    };
+    if info.wants_tls {
+        return Err(Error::Protocol("it wants TLS"));
+    }
+    let mut out = Vec::new();
+    write_connect(&mut out, options, &credentials(url, options));
+    out.extend_from_slice(PING);
+    talk.write(&out)?;
+    loop {
+        match talk.next()? {
+            Frame::Pong => break,
+            Frame::Ping => talk.write(PONG)?,
+            Frame::Info(json) => info = ServerInfo::parse(json),
+            Frame::Error(words) => return Err(refused(words)),
+            Frame::Ok | Frame::Message(_) => {}
+        }
+    }
+    let Talk {
+        transport,
+        mut input,
+        used,
+        ..
+    } = talk;
+    input.drain(..used);
+    transport.wait_long().map_err(Error::Io)?;
+    Ok(Established {
+        transport,
+        info,
+        address: url.address.clone(),
+        rest: input,
+    })
+}
+
+fn refused(words: &[u8]) -> Error {
+    Error::Refused(String::from_utf8_lossy(words).into_owned())
+}
+
+/// A connection on which one thing is said after the other.
+struct Talk {
+    transport: Transport,
+    deadline: Deadline,
+    input: Vec<u8>,
+    /// Where what was not looked at begins.
+    used: usize,
+}
+
+impl Talk {
+    fn next(&mut self) -> Result<Frame<'_>, Error> {
+        loop {
+            let rest = self.input.get(self.used..).unwrap_or_default();
+            match frame::parse(rest) {
+                Ok(Some((_, len))) => {
+                    let start = self.used;
+                    self.used += len;
+                    // Looked at again, because a loop cannot lend it.
+                    let frame = frame::parse(self.input.get(start..).unwrap_or_default());
+                    return frame
+                        .ok()
+                        .flatten()
+                        .map(|(frame, _)| frame)
+                        .ok_or(Error::Protocol("an unknown line"));
+                }
+                Ok(None) => self.fill()?,
+                Err(why) => return Err(Error::Protocol(why)),
+            }
+        }
+    }
+
+    fn fill(&mut self) -> Result<(), Error> {
+        let mut buffer = [0; READ_SIZE];
+        loop {
+            let left = self.deadline.left().ok_or(Error::Timeout)?;
+            match self.transport.read(&mut buffer, Some(left)) {
+                Ok(0) => return Err(Error::Hangup),
+                Ok(count) => {
+                    let read = buffer.get(..count).unwrap_or_default();
+                    self.input.extend_from_slice(read);
+                    return Ok(());
+                }
+                // The deadline decides whether it is too late.
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(Error::Io(error)),
+            }
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), Error> {
+        let done = self.transport.write(bytes);
+        done.map_err(|broken| Error::Io(broken.error))
+    }
+}
+
+/// Those of the URL, or else those of the options.
+fn credentials(url: &Url, options: &Options) -> Credentials {
+    if url.credentials.user.is_some() {
+        return url.credentials.clone();
+    }
+    match &options.token {
+        Some(token) => Credentials {
+            user: Some(token.clone()),
+            pass: None,
+        },
+        None => Credentials {
+            user: options.user.clone(),
+            pass: options.pass.clone(),
+        },
+    }
+}
+
+/// Appends the CONNECT line.
+fn write_connect(out: &mut Vec<u8>, options: &Options, credentials: &Credentials) {
+    let echo = if options.has_echo { "true" } else { "false" };
+    out.extend_from_slice(
+        b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\
+        \"no_responders\":true,\"protocol\":1,\"echo\":",
+    );
+    out.extend_from_slice(echo.as_bytes());
+    let mut field = |key: &str, value: &str| {
+        out.push(b',');
+        push_string(out, key);
+        out.push(b':');
+        push_string(out, value);
+    };
+    field("name", &options.name);
+    field("lang", "rust");
+    field("version", env!("CARGO_PKG_VERSION"));
+    match (&credentials.user, &credentials.pass) {
+        (Some(user), Some(pass)) => {
+            field("user", user);
+            field("pass", pass);
+        }
+        (Some(token), None) => field("auth_token", token),
+        (None, _) => {}
+    }
+    out.push(b'}');
+    out.extend_from_slice(CRLF);
+}
+
+/// How long to wait after so many attempts in vain: twice as long each time,
+/// and up to half of it left out by chance, of which `chance` has 16 bits.
+pub(crate) fn pause(options: &Options, attempts: u32, chance: u64) -> Duration {
+    /// Doubling more often leads past any limit.
+    const DOUBLINGS_MAX: u32 = 16;
+    let doubled = options
+        .reconnect_wait
+        .saturating_mul(1 << attempts.min(DOUBLINGS_MAX));
+    let full = doubled.min(options.reconnect_wait_max);
+    let left_out = (full / 2).mul_f64((chance & 0xffff) as f64 / 65536.0);
+    full - left_out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_differ() {
+        let options = Options {
+            reconnect_wait: Duration::from_millis(100),
+            reconnect_wait_max: Duration::from_secs(1),
+            ..Options::default()
+        };
+        let millis = |attempts, chance| pause(&options, attempts, chance).as_millis();
+        assert_eq!(millis(0, 0), 100);
+        assert_eq!(millis(1, 0), 200);
+        assert_eq!(millis(0, 0x8000), 75);
+        assert_eq!(millis(4, 0), 1000);
+        assert_eq!(millis(u32::MAX, 0x1_0000), 1000);
+        assert!((500..=501).contains(&millis(9, 0xffff)));
+    }
+}

@@ -1,0 +1,100 @@
+//! The bytes between a client and a server.
+//!
+//! One thread reads while any one writes: a socket lets both go on at once.
+
+use crate::Error;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Addresses of a name that are tried, so that one which leads nowhere costs
+/// a few timeouts at most.
+const ADDRESSES_MAX: usize = 4;
+
+/// A connected socket.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    stream: TcpStream,
+}
+
+/// A write that stopped midway.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// Bytes that were taken before.
+    pub(crate) written: usize,
+    pub(crate) error: io::Error,
+}
+
+impl Transport {
+    /// Connects to the first address of a host that answers.
+    pub(crate) fn open(host: &str, port: u16, timeout: Duration) -> Result<Transport, Error> {
+        let stream = connect(host, port, timeout).map_err(Error::Connect)?;
+        let set = |stream: &TcpStream| {
+            stream.set_nodelay(true)?;
+            // A server that takes nothing is not waited for for ever.
+            stream.set_write_timeout(Some(timeout))
+        };
+        set(&stream).map_err(Error::Connect)?;
+        Ok(Transport { stream })
+    }
+
+    /// Reads some bytes; none at the end. Without a time it waits for ever.
+    pub(crate) fn read(&self, buffer: &mut [u8], left: Option<Duration>) -> io::Result<usize> {
+        loop {
+            if left.is_some() {
+                self.stream.set_read_timeout(left)?;
+            }
+            match (&self.stream).read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// From now on a read waits for as long as it takes.
+    pub(crate) fn wait_long(&self) -> io::Result<()> {
+        self.stream.set_read_timeout(None)
+    }
+
+    /// Writes all of it.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), Broken> {
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            match (&self.stream).write(rest) {
+                Ok(0) => {
+                    let error = ErrorKind::WriteZero.into();
+                    return Err(Broken { written, error });
+                }
+                Ok(count) => written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Broken { written, error }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends it for readers and writers. An error would say that it has ended.
+    pub(crate) fn shut(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(ErrorKind::NotFound);
+    for address in (host, port).to_socket_addrs()?.take(ADDRESSES_MAX) {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Whether this means no more than that the time is over, or that the call
+/// should be made again.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
+}
