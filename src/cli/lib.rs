@@ -12,6 +12,8 @@ mod logging;
 #[cfg(feature = "streams")]
 mod options;
 #[cfg(feature = "streams")]
+mod progress;
+#[cfg(feature = "streams")]
 mod redrive;
 #[cfg(feature = "streams")]
 mod remote;

@@ -4,11 +4,12 @@
 //! is lost when the watcher goes away.
 
 use crate::options::Options;
+use crate::progress::{Count, Progress};
 use crate::remote::{Answer, Failure, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string};
 use midge_proto::api::JsonWriter;
 use serde_json::Value;
 use signal_hook::consts::SIGINT;
-use std::io::Read;
+use std::io::{self, IsTerminal, Read};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -39,7 +40,10 @@ pub(crate) fn run(remote: &mut Remote, options: &Options) -> Result<(), Failure>
     let interrupt = is_watched.then(catch_interrupt).flatten();
     let answer = remote.ask(SUBJECT, json, WORK_TIMEOUT)?;
     remote.show(&answer);
-    let end = follow(remote, answer, interrupt)?.value;
+    // Instead of a line each time, where a person sees both.
+    let bar = Some(Progress::new("redrive", 0, Count::Things))
+        .filter(|bar| bar.is_shown() && io::stdout().is_terminal() && !options.has("json"));
+    let end = follow(remote, answer, interrupt, bar)?.value;
     match string(&end, "state") {
         "done" if number(&end, "failed") == 0 => Ok(()),
         "stopped" if options.has("stop") => Ok(()),
@@ -54,6 +58,7 @@ fn follow(
     remote: &mut Remote,
     mut last: Answer,
     mut interrupt: Option<UnixStream>,
+    mut bar: Option<Progress>,
 ) -> Result<Answer, Failure> {
     while string(&last.value, "state") == "running" && !is_interrupted(&mut interrupt) {
         let mut json = JsonWriter::new();
@@ -64,7 +69,13 @@ fn follow(
             .ask(SUBJECT, json, QUESTION_TIMEOUT)
             // Nothing stopped but the looking.
             .map_err(|failure| failure.but(&goes_on(&last.value)))?;
-        if !answer.repeats(&last) && !remote.show(&answer) {
+        // Wiped before the last word.
+        bar = bar.filter(|_| string(&answer.value, "state") == "running");
+        if let Some(bar) = &mut bar {
+            let [redriven, failed, matched] =
+                ["redriven", "failed", "matched"].map(|key| number(&answer.value, key));
+            bar.set(redriven + failed, matched);
+        } else if !answer.repeats(&last) && !remote.show(&answer) {
             break;
         }
         last = answer;

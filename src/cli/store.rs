@@ -1,11 +1,12 @@
 //! `midge verify`, `midge compact` and `midge recover`: looking after a store
 //! that no server has open.
 
+use crate::progress::{Count, Progress};
 use crate::{EXIT_DAMAGE, EXIT_USAGE, logging};
 use argh::FromArgs;
 use log::LevelFilter;
 use midge_server::STORE_DEFAULT;
-use midge_server::offline::{self, StoreError};
+use midge_server::offline::{self, StoreError, Told};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,7 +60,7 @@ pub(crate) struct Recover {
 impl Verify {
     pub(crate) fn run(self) -> ExitCode {
         prepare();
-        let verified = match offline::verify(&self.store) {
+        let verified = match telling("verify", |told| offline::verify(&self.store, told)) {
             Ok(verified) => verified,
             Err(error) => return fail(&error),
         };
@@ -82,7 +83,7 @@ impl Verify {
 impl Compact {
     pub(crate) fn run(self) -> ExitCode {
         prepare();
-        match offline::compact(&self.store) {
+        match telling("compact", |told| offline::compact(&self.store, told)) {
             Ok(done) => {
                 let store = self.store.display();
                 let _ = writeln!(
@@ -120,6 +121,12 @@ impl Recover {
 fn prepare() {
     logging::start(LevelFilter::Error);
     std::panic::set_hook(Box::new(|_| {}));
+}
+
+/// Does long work with a bar that shows how it goes.
+fn telling<T>(doing: &str, work: impl FnOnce(Told<'_>) -> T) -> T {
+    let mut progress = Progress::new(doing, 0, Count::Things);
+    work(&mut |done, of| progress.set(done, of))
 }
 
 fn fail(error: &StoreError) -> ExitCode {

@@ -2,7 +2,7 @@
 //! one after a look at everything in it.
 
 use midge_engine::{StoredStreams, StreamId};
-pub use midge_store::{Compacted, StoreError};
+pub use midge_store::{Compacted, StoreError, Told};
 use midge_store::{Damage, VerifyReport};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -21,9 +21,9 @@ pub struct Verified {
 /// # Errors
 /// [`StoreError`] if there is no store under the path, or it is in use, or
 /// cannot be read. Damage is no error.
-pub fn verify(path: &Path) -> Result<Verified, StoreError> {
+pub fn verify(path: &Path, told: Told<'_>) -> Result<Verified, StoreError> {
     let mut streams = StoredStreams::default();
-    let report = midge_store::verify_into(path, &mut streams)?;
+    let report = midge_store::verify_into(path, &mut streams, told)?;
     let names = streams.names().map(|(id, name)| (id, name.to_owned()));
     Ok(Verified {
         report,
@@ -35,8 +35,8 @@ pub fn verify(path: &Path) -> Result<Verified, StoreError> {
 ///
 /// # Errors
 /// As for [`verify`], and for damage that is in the way.
-pub fn compact(path: &Path) -> Result<Compacted, StoreError> {
-    midge_store::compact(path)
+pub fn compact(path: &Path, told: Told<'_>) -> Result<Compacted, StoreError> {
+    midge_store::compact(path, told)
 }
 
 /// What was got out of a store.

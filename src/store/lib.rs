@@ -51,7 +51,7 @@ pub use config::{CACHE_BYTES, IDLE_PAUSE, JOURNAL_BYTES, RETRY_FIRST, RETRY_MAX,
 pub use error::StoreError;
 pub use handle::{BATCHES_MAX, Event, LOADS_MAX, Refused, StoreHandle, WhyRefused};
 pub use layout::STORED_BLOCK_LEN_MAX;
-pub use maintenance::{Compacted, compact, verify, verify_into};
+pub use maintenance::{Compacted, Told, compact, verify, verify_into};
 pub use opening::Opened;
 pub use recovery::{Recovered, recover};
 pub use stats::{Histogram, StoreStats};

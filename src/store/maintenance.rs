@@ -20,6 +20,9 @@ pub struct Compacted {
     pub after: u64,
 }
 
+/// Is told how much of long work is done, and of how much.
+pub type Told<'a> = &'a mut dyn FnMut(u64, u64);
+
 /// Takes rows in and forgets them.
 pub(crate) struct Nothing;
 
@@ -34,17 +37,23 @@ impl RowSink for Nothing {
 /// pages redb says no more than that some are not sound. What is only in the
 /// journal is brought into the tables before.
 pub fn verify(path: &Path) -> Result<VerifyReport, StoreError> {
-    verify_into(path, &mut Nothing)
+    verify_into(path, &mut Nothing, &mut |_, _| {})
 }
 
 /// The same, handing the rows to a sink, which may know more about them.
-pub fn verify_into(path: &Path, sink: &mut dyn RowSink) -> Result<VerifyReport, StoreError> {
+pub fn verify_into(
+    path: &Path,
+    sink: &mut dyn RowSink,
+    told: Told<'_>,
+) -> Result<VerifyReport, StoreError> {
     length(path)?;
     let mut store = match Store::open(&StoreConfig::new(path), sink) {
         Err(StoreError::Damaged { what, .. }) => return Ok(unsound(what)),
         other => other?,
     };
-    let mut report = match store.verify() {
+    let stored = store.stored()?;
+    // redb looks at the pages for as long again, and says nothing meanwhile.
+    let mut report = match store.verify_telling(&mut |done| told(done, 2 * stored)) {
         Err(StoreError::Damaged { what, .. }) => return Ok(unsound(what)),
         other => other?,
     };
@@ -58,6 +67,7 @@ pub fn verify_into(path: &Path, sink: &mut dyn RowSink) -> Result<VerifyReport, 
         }
         other => report.pages_are_sound = Some(other?),
     }
+    told(2 * stored, 2 * stored);
     store.close()?;
     Ok(report)
 }
@@ -70,11 +80,13 @@ fn unsound(what: String) -> VerifyReport {
     }
 }
 
-/// Gives back the room that a store does not use.
-pub fn compact(path: &Path) -> Result<Compacted, StoreError> {
+/// Gives back the room that a store does not use. What is told are passes over
+/// the file: how far each has come redb does not say.
+pub fn compact(path: &Path, told: Told<'_>) -> Result<Compacted, StoreError> {
     let before = length(path)?;
     let mut store = open_existing(path)?;
-    for _ in 0..PASSES_MAX {
+    for pass in 0..PASSES_MAX {
+        told(pass as u64, PASSES_MAX as u64);
         let compacted = contain(path, "compact", || {
             store.database_mut()?.compact().map_err(boxed)
         })?;

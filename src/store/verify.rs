@@ -7,12 +7,12 @@
 use crate::error::StoreError;
 use crate::layout::{
     BLOCKS, PART_KEY_LEN, ROW_KEY_LEN, ROWS, SUMMARY, open_row, parse_part_key, parse_row_key,
-    part_key, parts_of_stream, row_key, row_key_of,
+    part_key, parts, parts_of_stream, row_key, row_key_of,
 };
 use crate::store::{Store, boxed, contain};
 use crate::tables::read_block;
 use midge_engine::{Block, BlockKey, RowKey, Seq, StreamId, summarize};
-use redb::ReadTransaction;
+use redb::{ReadTransaction, ReadableTableMetadata};
 use std::fmt;
 use std::ops::Bound;
 
@@ -143,6 +143,8 @@ impl fmt::Display for Damage {
 pub(crate) struct Walk {
     pub(crate) report: VerifyReport,
     place: Place,
+    /// Rows and parts of blocks that were looked at.
+    done: u64,
     /// The last stream that had a summary, and whether it has a block.
     has_blocks: Option<(StreamId, bool)>,
 }
@@ -160,9 +162,30 @@ enum Place {
 impl Store {
     /// Looks at everything at once.
     pub fn verify(&self) -> Result<VerifyReport, StoreError> {
+        self.verify_telling(&mut |_| {})
+    }
+
+    /// The same, telling how much of [`Store::stored`] is done.
+    pub(crate) fn verify_telling(
+        &self,
+        told: &mut dyn FnMut(u64),
+    ) -> Result<VerifyReport, StoreError> {
         let mut walk = Walk::default();
-        while !self.verify_slice(&mut walk)? {}
+        while !self.verify_slice(&mut walk)? {
+            told(walk.done);
+        }
         Ok(walk.report)
+    }
+
+    /// How many rows and parts of blocks the tables hold.
+    pub(crate) fn stored(&self) -> Result<u64, StoreError> {
+        self.bring_in()?;
+        contain(self.path(), "read", || {
+            let snapshot = self.snapshot()?;
+            let rows = snapshot.open_table(ROWS).map_err(boxed)?.len();
+            let parts = snapshot.open_table(BLOCKS).map_err(boxed)?.len();
+            Ok(rows.map_err(boxed)? + parts.map_err(boxed)?)
+        })
     }
 
     /// Looks at a little more. True when that was the last.
@@ -217,6 +240,7 @@ impl Walk {
         stored: &[u8],
     ) -> Result<(), Box<redb::Error>> {
         self.report.rows += 1;
+        self.done += 1;
         let Some(key) = parse_row_key(bytes) else {
             let stream = StreamId(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
             self.report
@@ -339,6 +363,7 @@ impl Walk {
         };
         self.report.blocks += 1;
         self.report.bytes += bytes.len() as u64;
+        self.done += parts(bytes.len()) as u64;
         let block = Block::parse(key, bytes);
         let present = block.present();
         self.report.records += present as u64;

@@ -172,16 +172,19 @@ fn compacting_gives_room_back() {
     let kept = Write::PutRow(RowKey::Stream(StreamId(2)), b"kept".to_vec());
     let writes = vec![Write::RemoveStream(StreamId(1)), kept];
     store.commit(&Batch { writes }).expect("stored");
-    assert!(matches!(compact(&dir.file()), Err(StoreError::InUse(_))));
+    assert!(matches!(
+        compact(&dir.file(), &mut |_, _| {}),
+        Err(StoreError::InUse(_))
+    ));
     store.close().expect("closes");
-    let done = compact(&dir.file()).expect("compacts");
+    let done = compact(&dir.file(), &mut |_, _| {}).expect("compacts");
     assert!(done.after <= done.before, "{done:?}");
     assert_eq!(done.after, std::fs::metadata(dir.file()).unwrap().len());
     let (store, rows) = open_file(&dir.file()).expect("opens");
     assert_eq!(rows.rows.len(), 1);
     assert!(store.load(keys[0]).expect("readable").is_none());
     assert!(matches!(
-        compact(&dir.path().join("none")),
+        compact(&dir.path().join("none"), &mut |_, _| {}),
         Err(StoreError::Io { .. })
     ));
 }
