@@ -1,86 +1,10 @@
 //! The client against a server that says what a test tells it to.
 
+use crate::fake_server::{INFO, Peer, client, options, serve};
 use crate::{Client, Error, Event, Options};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread::JoinHandle;
+use std::io::BufRead;
+use std::net::TcpListener;
 use std::time::Duration;
-
-/// Longer than anything takes that works, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-const INFO: &str = "INFO {\"server_id\":\"fake\"}\r\n";
-
-/// The server's side of a connection.
-struct Peer(BufReader<TcpStream>);
-
-impl Peer {
-    fn say(&mut self, words: impl AsRef<[u8]>) {
-        let _ = self.0.get_mut().write_all(words.as_ref());
-    }
-
-    fn hear(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("text");
-        line.trim_end().to_owned()
-    }
-
-    /// What a server does until requests come; returns the CONNECT.
-    fn greet(&mut self) -> String {
-        self.say(INFO);
-        let connect = self.hear();
-        assert_eq!(self.hear(), "PING");
-        self.say("PONG\r\n");
-        connect
-    }
-
-    /// Hears a request: subject, reply subject, body.
-    fn asked(&mut self) -> (String, String, String) {
-        let mut line = self.hear();
-        if line.starts_with("SUB _INBOX.") {
-            assert!(line.ends_with(".* 1"), "{line}");
-            line = self.hear();
-        }
-        let words: Vec<&str> = line.split(' ').collect();
-        assert!(words[0] == "PUB" && words.len() == 4, "{line}");
-        let mut body = vec![0; words[3].parse::<usize>().expect("a size") + 2];
-        self.0.read_exact(&mut body).expect("the body");
-        let body = String::from_utf8(body).expect("text");
-        (words[1].into(), words[2].into(), body.trim_end().into())
-    }
-
-    fn answer(&mut self, reply: &str, body: &str) {
-        self.say(format!("MSG {reply} 1 {}\r\n{body}\r\n", body.len()));
-    }
-}
-
-/// Serves one connection as told; its URL and its end.
-fn serve(told: impl FnOnce(&mut Peer) + Send + 'static) -> (String, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("nats://{}", listener.local_addr().expect("bound"));
-    let thread = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("a client");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        told(&mut Peer(BufReader::new(stream)));
-    });
-    (url, thread)
-}
-
-fn options() -> Options {
-    Options {
-        timeout: PATIENCE,
-        ..Options::default()
-    }
-}
-
-/// Connects to a server that greets and then does as told.
-fn client(told: impl FnOnce(&mut Peer) + Send + 'static) -> (Client, JoinHandle<()>) {
-    let (url, thread) = serve(|peer| {
-        peer.greet();
-        told(peer);
-    });
-    (Client::connect(&url, options()).expect("connected"), thread)
-}
 
 #[track_caller]
 fn refusal(told: impl FnOnce(&mut Peer) + Send + 'static) -> String {

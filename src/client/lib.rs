@@ -21,9 +21,13 @@
 mod client;
 #[cfg(test)]
 mod client_tests;
+#[cfg(test)]
+mod connection_tests;
 mod deadline;
 mod error;
 mod events;
+#[cfg(test)]
+mod fake_server;
 mod frame;
 mod handshake;
 mod info;

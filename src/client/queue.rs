@@ -28,6 +28,8 @@ struct State {
     messages: usize,
     /// Messages that came for this subscription, dropped ones included.
     received: u64,
+    /// How many of these came before this connection.
+    received_before: u64,
     /// How many of these there may be before it ends.
     received_max: Option<u64>,
     dropped: u64,
@@ -43,6 +45,8 @@ struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Took {
     Queued,
+    /// The subscription had ended before.
+    Ignored,
     /// There was no room; whether it is the first one of a run.
     Dropped {
         is_first: bool,
@@ -97,22 +101,24 @@ impl Queue {
         self.arrived.notify_all();
     }
 
-    /// Ends it once so many messages have come in all; how many more that
-    /// are, which may be none.
-    pub(crate) fn end_after(&self, received_max: u64) -> u64 {
-        let mut state = lock(&self.state);
-        state.received_max = Some(received_max);
-        let left = received_max.saturating_sub(state.received);
-        if left == 0 {
-            state.has_ended = true;
-            self.arrived.notify_all();
-        }
-        left
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.state).has_ended
     }
 
-    /// How many more messages it takes, if that has an end.
-    pub(crate) fn left(&self) -> Option<u64> {
-        let state = lock(&self.state);
+    /// Ends it once so many messages have come in all. What the server has to
+    /// be told: how many that are on this connection. `None` if so many have
+    /// come already.
+    pub(crate) fn end_after(&self, received_max: u64) -> Option<u64> {
+        let mut state = lock(&self.state);
+        state.received_max = Some(received_max);
+        (received_max > state.received).then(|| received_max - state.received_before)
+    }
+
+    /// A new connection begins: how many more messages it takes there, if that
+    /// has an end.
+    pub(crate) fn begin(&self) -> Option<u64> {
+        let mut state = lock(&self.state);
+        state.received_before = state.received;
         Some(state.received_max?.saturating_sub(state.received))
     }
 
@@ -129,6 +135,9 @@ impl Queue {
 impl Feed<'_> {
     pub(crate) fn push(&mut self, delivery: &Delivery<'_>) -> Took {
         let state = &mut *self.state;
+        if state.has_ended {
+            return Took::Ignored;
+        }
         state.received += 1;
         if state.received_max.is_some_and(|max| state.received >= max) {
             state.has_ended = true;
@@ -222,16 +231,16 @@ mod tests {
     fn it_ends_after_so_many() {
         let queue = Queue::new(1000);
         queue.feed().push(&delivery(b""));
-        assert_eq!(queue.left(), None);
-        assert_eq!(queue.end_after(3), 2);
+        assert_eq!(queue.begin(), None);
         queue.feed().push(&delivery(b""));
-        assert!(!queue.feed().has_ended());
-        assert_eq!(queue.left(), Some(1));
+        assert_eq!(queue.end_after(2), None, "so many are here");
+        assert_eq!(queue.end_after(4), Some(3), "of this connection");
         queue.feed().push(&delivery(b""));
-        assert!(queue.feed().has_ended());
-        let queue = Queue::new(1000);
+        assert!(!queue.has_ended());
+        assert_eq!(queue.begin(), Some(1));
         queue.feed().push(&delivery(b""));
-        assert_eq!(queue.end_after(1), 0);
-        assert!(queue.feed().has_ended());
+        assert!(queue.has_ended());
+        assert_eq!(queue.feed().push(&delivery(b"")), Took::Ignored);
+        assert_eq!(queue.len(), 4);
     }
 }

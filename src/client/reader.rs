@@ -115,6 +115,7 @@ fn read(shared: &Shared, transport: &Transport, rest: Vec<u8>) -> String {
 #[derive(Default)]
 struct Aside {
     pings: usize,
+    pongs: usize,
     ended: Vec<u64>,
 }
 
@@ -130,6 +131,10 @@ fn dispatch(shared: &Shared, input: &[u8]) -> Result<usize, String> {
         for sid in &aside.ended {
             routes.remove(sid);
         }
+    }
+    // Who flushes expects the messages before to be there.
+    for _ in 0..aside.pongs {
+        shared.ponged();
     }
     for _ in 0..aside.pings {
         // If there is no room for it the connection has other troubles.
@@ -167,11 +172,7 @@ fn deliver(
                 route(shared, routes, &mut current, &delivery, aside);
             }
             Frame::Ping => aside.pings += 1,
-            Frame::Pong => {
-                // Who flushes expects the messages before to be there.
-                current = None;
-                shared.ponged();
-            }
+            Frame::Pong => aside.pongs += 1,
             Frame::Info(json) => shared.informed(ServerInfo::parse(json)),
             Frame::Error(words) => {
                 let words = String::from_utf8_lossy(words).into_owned();

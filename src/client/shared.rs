@@ -46,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) events: Arc<EventQueue>,
     pub(crate) counters: Counters,
     next_sid: AtomicU64,
+    next_inbox: AtomicU64,
     /// Tells this client's inboxes from everybody else's.
     random: u64,
 }
@@ -101,6 +102,7 @@ impl Shared {
             events: Arc::default(),
             counters: Counters::default(),
             next_sid: AtomicU64::new(MUX_SID + 1),
+            next_inbox: AtomicU64::new(0),
             random,
             options,
             urls,
@@ -114,7 +116,8 @@ impl Shared {
 
     /// A subject that nobody else knows of.
     pub(crate) fn new_inbox(&self) -> String {
-        format!("_INBOX.{:016x}{:x}", self.random, self.next_sid())
+        let number = self.next_inbox.fetch_add(1, Ordering::Relaxed);
+        format!("_INBOX.{:016x}{number:x}", self.random)
     }
 
     pub(crate) fn info(&self) -> Arc<ServerInfo> {
@@ -160,7 +163,7 @@ impl Shared {
     fn write_subscriptions(&self, out: &mut Vec<u8>) {
         for (&sid, route) in lock(&self.routes).iter() {
             write_sub(out, &route.subject, route.group.as_deref(), sid);
-            if let Some(left) = route.queue.left() {
+            if let Some(left) = route.queue.begin() {
                 write_unsub(out, sid, Some(left));
             }
         }
@@ -183,7 +186,6 @@ impl Shared {
         if status.phase == Phase::Connected {
             status.phase = Phase::Connecting;
         }
-        status.epoch += 1;
         self.outbox.disconnect();
         drop(status);
         self.changed.notify_all();
@@ -265,14 +267,13 @@ impl Shared {
         self.outbox.flush();
         let mut status = lock(&self.status);
         loop {
-            if status.phase == Phase::Closed {
-                return Err(Error::Closed);
-            }
-            if status.epoch != epoch {
-                return Err(Error::Lost);
-            }
-            if status.pongs >= number {
+            if status.epoch == epoch && status.pongs >= number {
                 return Ok(());
+            }
+            match status.phase {
+                Phase::Closed => return Err(Error::Closed),
+                Phase::Connected if status.epoch == epoch => {}
+                _ => return Err(Error::Lost),
             }
             status = wait(&self.changed, status, deadline).ok_or(Error::Timeout)?;
         }

@@ -111,8 +111,8 @@ impl Subscription {
     /// [`Error::Full`], [`Error::Timeout`].
     pub fn unsubscribe_after(&self, messages: u64) -> Result<(), Error> {
         match self.route.queue.end_after(messages) {
-            0 => self.stop(),
-            left => self
+            None => self.stop(),
+            Some(left) => self
                 .client
                 .shared()
                 .outbox
@@ -143,7 +143,9 @@ impl Subscription {
 
     fn stop(&self) -> Result<(), Error> {
         let shared = self.client.shared();
-        if lock(&shared.routes).remove(&self.sid).is_none() {
+        let is_known = lock(&shared.routes).remove(&self.sid).is_some();
+        // The server knows of an end that it has come to by counting.
+        if !is_known || self.route.queue.has_ended() {
             return Ok(());
         }
         self.route.queue.end();
