@@ -4,7 +4,7 @@
 //! empty line. Names are compared as they are, upper and lower case apart, as
 //! nats-server does. Nothing here allocates but the buffer that is written to.
 
-use crate::api::Timestamp;
+use crate::Timestamp;
 use crate::encode::{CRLF, Decimal};
 use memchr::{memchr, memmem};
 

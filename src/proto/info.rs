@@ -1,12 +1,12 @@
 //! What the server says of itself in INFO.
 
-use serde::Serialize;
+use crate::JsonWriter;
 
 /// The JSON of an INFO line.
 ///
 /// Clients size their publishes by `max_payload`, choose code paths by
 /// `version` and `headers`, and pick credentials by `auth_required`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct ServerInfo {
     /// Names this run of the server.
     pub server_id: String,
@@ -23,30 +23,21 @@ pub struct ServerInfo {
     /// Header blocks are understood.
     pub headers: bool,
     /// CONNECT must carry credentials.
-    #[serde(skip_serializing_if = "is_false")]
     pub auth_required: bool,
     /// The longest payload, in bytes.
     pub max_payload: usize,
     /// Streams are offered.
-    #[serde(skip_serializing_if = "is_false")]
     pub jetstream: bool,
     /// The server's number for this connection.
     pub client_id: u64,
     /// The address the client comes from.
     pub client_ip: String,
     /// The server is about to leave; clients should go elsewhere.
-    #[serde(rename = "ldm", skip_serializing_if = "is_false")]
     pub lame_duck: bool,
     /// This INFO tells how the session was set up; see `remote_account`.
-    #[serde(skip_serializing_if = "is_false")]
     pub connect_info: bool,
     /// The account the session belongs to; only with `connect_info`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_account: Option<String>,
-}
-
-fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 impl ServerInfo {
@@ -74,7 +65,26 @@ impl ServerInfo {
 
     /// The JSON text.
     pub fn to_json(&self) -> Vec<u8> {
-        // A struct of strings, numbers and flags has no failing case.
-        serde_json::to_vec(self).unwrap_or_default()
+        let mut json = JsonWriter::new();
+        json.open_object();
+        json.string_field("server_id", &self.server_id);
+        json.string_field("server_name", &self.server_name);
+        json.string_field("version", self.version);
+        json.uint_field("proto", self.proto.into());
+        json.string_field("host", &self.host);
+        json.uint_field("port", self.port.into());
+        json.bool_field("headers", self.headers);
+        json.flag("auth_required", self.auth_required);
+        json.uint_field("max_payload", self.max_payload as u64);
+        json.flag("jetstream", self.jetstream);
+        json.uint_field("client_id", self.client_id);
+        json.string_field("client_ip", &self.client_ip);
+        json.flag("ldm", self.lame_duck);
+        json.flag("connect_info", self.connect_info);
+        if let Some(account) = &self.remote_account {
+            json.string_field("remote_account", account);
+        }
+        json.close_object();
+        json.into_bytes()
     }
 }

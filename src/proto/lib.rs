@@ -2,22 +2,31 @@
 //!
 //! This crate owns the grammar: how a client's bytes become a [`Command`],
 //! how the server's lines are written, what a valid subject is, and what
-//! CONNECT and INFO say. [`headers`] reads and writes header blocks, [`api`]
+//! CONNECT and INFO say. [`headers`] reads and writes header blocks, `api`
 //! is the stream API as data. It has no sockets, no state between calls and no
 //! opinion about what a command does; that is the engine's business.
+//!
+//! What reads JSON, which is `api` and a server's side of CONNECT, is the
+//! feature `api`: a client that asks for nothing of the kind does without.
 
+#[cfg(feature = "api")]
 pub mod api;
+#[cfg(feature = "api")]
 mod connect;
 pub mod encode;
 pub mod headers;
 mod info;
+mod json_writer;
 mod parse;
 mod parse_publish;
 mod subject;
+mod timestamp;
 mod wire_error;
 
+#[cfg(feature = "api")]
 pub use connect::{ConnectError, ConnectOptions};
 pub use info::ServerInfo;
+pub use json_writer::JsonWriter;
 pub use parse::{
     Command, Fault, HeaderSize, Needed, ParseError, ParseLimits, Parsed, Publish, Verb, parse,
 };
@@ -25,4 +34,5 @@ pub use parse_publish::parse_publish;
 pub use subject::{
     Tokens, has_blank, is_literal, is_subset, is_valid_filter, matches, subjects_collide, tokens,
 };
+pub use timestamp::{Nanos, Timestamp};
 pub use wire_error::WireError;

@@ -2,7 +2,7 @@
 
 use super::json::{self, Known, Strictness};
 use super::next_request::NextRequest;
-use super::timestamp::Nanos;
+use crate::timestamp::Nanos;
 
 /// The body of a message to an ack subject.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,10 @@
 //! when empty; what values make sense is the business of `consumer_check`.
 
 use super::error::ApiError;
-use super::json::{self, JsonWriter, Known, Strictness};
-use super::timestamp::{Nanos, Timestamp};
+use super::json::{self, Known, Strictness};
 use super::word::words;
+use crate::JsonWriter;
+use crate::timestamp::{Nanos, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeMap;
 

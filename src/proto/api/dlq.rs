@@ -14,9 +14,10 @@
 
 use super::dead_letter::DeadLetter;
 use super::error::ApiError;
-use super::json::{self, JsonWriter, Known, Strictness};
-use super::timestamp::{Nanos, Timestamp};
+use super::json::{self, Known, Strictness};
+use crate::JsonWriter;
 use crate::subject::{is_valid_filter, matches};
+use crate::timestamp::{Nanos, Timestamp};
 
 /// Which request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

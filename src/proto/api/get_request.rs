@@ -6,7 +6,7 @@
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
-use super::timestamp::Timestamp;
+use crate::timestamp::Timestamp;
 use serde_json::Value;
 
 /// The body of both requests.

@@ -4,9 +4,9 @@
 //! a list of many costs little.
 
 use super::consumer_config::ConsumerConfig;
-use super::json::JsonWriter;
 use super::stream_config::StreamConfig;
-use super::timestamp::{Nanos, Timestamp};
+use crate::JsonWriter;
+use crate::timestamp::{Nanos, Timestamp};
 use std::borrow::Cow;
 
 /// What a stream holds.

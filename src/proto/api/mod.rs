@@ -32,9 +32,10 @@ mod stream_check;
 mod stream_check_tests;
 mod stream_config;
 mod stream_source;
-mod timestamp;
 mod word;
 
+pub use crate::JsonWriter;
+pub use crate::timestamp::{Nanos, Timestamp};
 pub use ack::Ack;
 pub use ack_subject::{
     ACK_PREFIX, AckSubject, FLOW_CONTROL_PREFIX, FlowControlSubject, write_ack_prefix,
@@ -53,7 +54,7 @@ pub use get_request::{DirectGetError, GetRequest};
 pub use info::{
     AccountInfo, AccountLimits, ConsumerInfo, LostMessages, SequenceInfo, StreamInfo, StreamState,
 };
-pub use json::{JsonWriter, is_object};
+pub use json::is_object;
 pub use name::{MAX_NAME, check_consumer_name, check_stream_name, is_valid_name};
 pub use next_request::NextRequest;
 pub use options::{Breaker, ConsumerOptions, DeadLetters, OrderKey, keeps_overflow};
@@ -69,7 +70,6 @@ pub use stream_config::{
 pub use stream_source::{
     ExternalStream, Republish, SourceConsumer, StreamSource, SubjectTransform,
 };
-pub use timestamp::{Nanos, Timestamp};
 
 /// The level of the API that is spoken, as `_nats.level` tells it. Levels
 /// start at 1; at 0 nothing is said of them.

@@ -2,7 +2,7 @@
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
-use super::timestamp::Nanos;
+use crate::timestamp::Nanos;
 use serde_json::Value;
 
 /// The body of `CONSUMER.MSG.NEXT`, and of `+NXT`.

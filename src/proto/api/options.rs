@@ -7,8 +7,8 @@
 use super::consumer_config::{AckPolicy, ConsumerConfig};
 use super::error::ApiError;
 use super::stream_config::StreamConfig;
-use super::timestamp::Nanos;
 use crate::subject::{has_blank, is_literal};
+use crate::timestamp::Nanos;
 use std::collections::BTreeMap;
 
 /// What every key of ours begins with.

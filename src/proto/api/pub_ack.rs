@@ -4,8 +4,8 @@
 //! output.
 
 use super::error::ApiError;
-use super::json::{JsonWriter, escape};
 use crate::encode::Decimal;
+use crate::json_writer::{JsonWriter, escape};
 
 /// A message is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,9 +5,9 @@
 
 use super::error::ApiError;
 use super::info::{AccountInfo, ConsumerInfo, StreamInfo};
-use super::json::JsonWriter;
-use super::timestamp::{Nanos, Timestamp};
 use super::word::words;
+use crate::JsonWriter;
+use crate::timestamp::{Nanos, Timestamp};
 
 words! {
     /// The type of an answer.

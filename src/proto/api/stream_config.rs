@@ -4,10 +4,11 @@
 //! when empty; what values make sense is the business of `stream_check`.
 
 use super::error::ApiError;
-use super::json::{self, JsonWriter, Known, Strictness};
+use super::json::{self, Known, Strictness};
 use super::stream_source::{Republish, StreamSource, SubjectTransform};
-use super::timestamp::Nanos;
 use super::word::words;
+use crate::JsonWriter;
+use crate::timestamp::Nanos;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

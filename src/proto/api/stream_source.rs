@@ -1,8 +1,9 @@
 //! Where a stream copies from, and what it does to subjects on the way.
 
 use super::error::ApiError;
-use super::json::{self, JsonWriter, Known, Strictness};
-use super::timestamp::Timestamp;
+use super::json::{self, Known, Strictness};
+use crate::JsonWriter;
+use crate::timestamp::Timestamp;
 use serde_json::Value;
 
 /// From one subject to another.

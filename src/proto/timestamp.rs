@@ -4,7 +4,7 @@
 //! a span as a bare number; errors and statuses show a span as Go prints it.
 //! Nobody here asks what time it is.
 
-use super::json::JsonWriter;
+use crate::JsonWriter;
 use std::fmt;
 
 /// Nanoseconds since the start of 1970, UTC.
@@ -128,16 +128,11 @@ impl fmt::Display for Timestamp {
     }
 }
 
-impl serde::Serialize for Timestamp {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Timestamp {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Timestamp::parse(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
+impl JsonWriter {
+    /// A key with a time.
+    pub fn time_field(&mut self, key: &str, value: Timestamp) {
+        self.key(key);
+        value.write_json(self);
     }
 }
 
@@ -263,18 +258,6 @@ fn decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, suffix: &str) -> f
         fraction %= place;
     }
     f.write_str(suffix)
-}
-
-impl serde::Serialize for Nanos {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i64(self.0)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Nanos {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        i64::deserialize(deserializer).map(Nanos)
-    }
 }
 
 /// Text that is read from the front.
