@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::figures::Sample;
 use crate::flow::Audience;
 use crate::footprint;
+use crate::own_client;
 use crate::peer::{Kind, Mode, Peer};
 use crate::proc;
 use crate::roundtrip;
@@ -81,6 +82,8 @@ pub(crate) enum Work {
         /// How many questions are open at a time.
         in_flight: usize,
     },
+    /// The same through the client.
+    Client(own_client::Job),
     /// Open so many connections.
     Connect(usize),
     /// Make so many subscriptions.
@@ -133,8 +136,8 @@ impl Case {
     /// Which columns it has.
     pub(crate) fn family(&self) -> Family {
         match self.work {
-            Work::Publish(_) => Family::Messages,
-            Work::Request { .. } => Family::RoundTrips,
+            Work::Client(own_client::Job::Request) | Work::Request { .. } => Family::RoundTrips,
+            Work::Client(_) | Work::Publish(_) => Family::Messages,
             Work::Connect(_) => Family::Connections,
             Work::Subscribe(_) => Family::Subscriptions,
             Work::Start | Work::Idle | Work::FileSize => Family::Process,
@@ -150,6 +153,7 @@ impl Case {
             (Kind::MidgeAsync | Kind::NatsSync | Kind::Beanstalkd, _) => false,
             (Kind::Redis, Work::Publish(shape)) => shape.audience == Audience::Each,
             (Kind::Redis, Work::Request { .. }) => false,
+            (Kind::Redis | Kind::Relay, Work::Client(_)) => false,
             (Kind::Redis, _) => true,
             (Kind::Relay, Work::Publish(shape)) => {
                 (shape.publishers, shape.subscribers) == (1, 1) && shape.crowd == Crowd::Absent
@@ -174,6 +178,7 @@ impl Case {
         match self.work {
             Work::Publish(shape) => throughput::run(&started()?, &shape, duration),
             Work::Request { in_flight } => roundtrip::run(&started()?, in_flight, duration),
+            Work::Client(job) => own_client::run(&started()?, job, duration),
             Work::Connect(count) => footprint::connections(&started()?, count),
             Work::Subscribe(count) => footprint::subscriptions(&started()?, count),
             Work::Start => Ok(footprint::start(&started()?)),
@@ -197,6 +202,7 @@ const ONE_TO_ONE: Shape = Shape {
 pub(crate) fn all(scale: Scale, counts: Counts) -> Vec<Case> {
     let mut cases = message_cases();
     cases.extend(round_trip_cases());
+    cases.extend(client_cases());
     cases.extend(growth_cases(scale));
     cases.extend(streams::cases(scale, counts));
     cases.extend(process_cases(scale));
@@ -257,6 +263,35 @@ fn round_trip_cases() -> Vec<Case> {
     vec![
         request("request-1", "request and reply, 16 B, one at a time", 1),
         request("request-16", "request and reply, 16 B, 16 in flight", 16),
+    ]
+}
+
+/// Beside `pub-128`, `one-16`, `one-128` and `request-1`, what the client
+/// costs.
+fn client_cases() -> Vec<Case> {
+    use own_client::Job;
+    let case = |name, title, job| Case::new(name, title, Work::Client(job));
+    vec![
+        case(
+            "client-pub-128",
+            "publish by midge-client, nobody listening, 128 B",
+            Job::Publish(128),
+        ),
+        case(
+            "client-one-16",
+            "1→1 by midge-client, 16 B",
+            Job::PublishAndTake(16),
+        ),
+        case(
+            "client-one-128",
+            "1→1 by midge-client, 128 B",
+            Job::PublishAndTake(128),
+        ),
+        case(
+            "client-request-1",
+            "request and reply by midge-client, 16 B, one at a time",
+            Job::Request,
+        ),
     ]
 }
 

@@ -19,6 +19,7 @@ mod histogram;
 mod ledger;
 mod meter;
 mod options;
+mod own_client;
 mod peer;
 mod place;
 mod proc;
