@@ -5,7 +5,6 @@ use crate::events::Events;
 use crate::outgoing::check_subject;
 use crate::queue::Queue;
 use crate::shared::{Route, Shared, write_sub, write_unsub};
-use crate::stats::count;
 use crate::sync::lock;
 use crate::url::Url;
 use crate::{Error, Message, Options, Publish, ServerInfo, Stats, Subscription};
@@ -14,7 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// What a frame has beside subjects and payload, at most.
+/// What a SUB or UNSUB has beside its subject and group, at most.
 const FRAME_EXTRA: usize = 64;
 
 /// Room for the threads' own needs, which are few. The pages that are never
@@ -107,7 +106,13 @@ impl Client {
 
     /// What was done so far.
     pub fn stats(&self) -> Stats {
-        self.shared().counters.read()
+        let shared = self.shared();
+        let (published, published_bytes) = shared.outbox.published();
+        Stats {
+            published,
+            published_bytes,
+            ..shared.counters.read()
+        }
     }
 
     /// What happens to the connection. There is one queue of events: each goes
@@ -151,11 +156,7 @@ impl Client {
         if len > PAYLOAD_CHECKED {
             check_length(len, shared.info().payload_max_bytes)?;
         }
-        let room = len + message.subject.len() + FRAME_EXTRA;
-        shared.outbox.push(room, |out| message.write(out))?;
-        count(&shared.counters.published, 1);
-        count(&shared.counters.published_bytes, len as u64);
-        Ok(())
+        shared.outbox.publish(message)
     }
 
     /// Answers a message.

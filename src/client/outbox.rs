@@ -7,10 +7,10 @@
 //! in the middle of a write, what the socket did not take whole is kept for
 //! the next one.
 
-use crate::Error;
 use crate::deadline::Deadline;
 use crate::sync::{lock, wait};
 use crate::transport::{Broken, Transport};
+use crate::{Error, Publish};
 use midge_proto::encode::CRLF;
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -22,6 +22,10 @@ const WRITE_AT: usize = 32 * 1024;
 
 /// Bytes that may wait while others are being written; who brings more waits.
 const WAITING_MAX: usize = 1 << 20;
+
+/// What the frame of a message has beside subject and message, reply subject
+/// apart, at most.
+const FRAME_EXTRA: usize = 64;
 
 /// Buffers of this size are kept for the next round; larger ones are rare.
 const KEPT_MAX: usize = 256 * 1024;
@@ -55,6 +59,8 @@ struct State {
     /// Publishers that wait for room.
     is_crowded: bool,
     is_closed: bool,
+    published: u64,
+    published_bytes: u64,
 }
 
 impl Outbox {
@@ -74,16 +80,49 @@ impl Outbox {
     /// [`Error::Closed`], [`Error::Full`] without a connection, and
     /// [`Error::Timeout`] if the server takes nothing for too long.
     pub(crate) fn push(&self, len: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
-        let mut state = lock(&self.state);
-        if state.is_closed || state.socket.is_none() || state.waiting.len() + len > WRITE_AT {
-            state = self.make_room(state, len)?;
-        }
+        let mut state = self.with_room(len)?;
         write(&mut state.waiting);
+        self.wake(&mut state);
+        Ok(())
+    }
+
+    /// Appends a message and counts it.
+    ///
+    /// # Errors
+    /// As [`push`](Outbox::push).
+    pub(crate) fn publish(&self, message: &Publish<'_>) -> Result<(), Error> {
+        let len = message.len();
+        let mut state = self.with_room(len + message.subject.len() + FRAME_EXTRA)?;
+        message.write(&mut state.waiting);
+        state.published += 1;
+        state.published_bytes += len as u64;
+        self.wake(&mut state);
+        Ok(())
+    }
+
+    /// Messages that were published, and their bytes.
+    pub(crate) fn published(&self) -> (u64, u64) {
+        let state = lock(&self.state);
+        (state.published, state.published_bytes)
+    }
+
+    /// The state once a frame of this length may be appended.
+    fn with_room(&self, len: usize) -> Result<MutexGuard<'_, State>, Error> {
+        let state = lock(&self.state);
+        let gathered = state.waiting.len() + len;
+        if state.is_closed || state.socket.is_none() || gathered > WRITE_AT {
+            self.make_room(state, len)
+        } else {
+            Ok(state)
+        }
+    }
+
+    /// Something waits: if nobody is about to write it, somebody is woken.
+    fn wake(&self, state: &mut State) {
         if state.is_asleep && !state.is_writing {
             state.is_asleep = false;
             self.work.notify_one();
         }
-        Ok(())
     }
 
     /// Waits until a frame of this length may be appended.

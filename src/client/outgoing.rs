@@ -145,8 +145,7 @@ impl<'a> Publish<'a> {
     /// Appends the frame.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let block = self.block();
-        let verb: &[u8] = if block.is_empty() { b"PUB " } else { b"HPUB " };
-        out.extend_from_slice(verb);
+        out.extend_from_slice(if block.is_empty() { b"PUB " } else { b"HPUB " });
         out.extend_from_slice(self.subject.as_bytes());
         out.push(b' ');
         let reply = self.reply.map(str::as_bytes);

@@ -21,13 +21,11 @@ pub struct Stats {
     pub reconnects: u64,
 }
 
-/// The figures as they are counted.
+/// The figures of what comes. What goes is counted where it is written.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) received: AtomicU64,
     pub(crate) received_bytes: AtomicU64,
-    pub(crate) published: AtomicU64,
-    pub(crate) published_bytes: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) connections: AtomicU64,
 }
@@ -43,10 +41,9 @@ impl Counters {
         Stats {
             received: read(&self.received),
             received_bytes: read(&self.received_bytes),
-            published: read(&self.published),
-            published_bytes: read(&self.published_bytes),
             dropped: read(&self.dropped),
             reconnects: read(&self.connections).saturating_sub(1),
+            ..Stats::default()
         }
     }
 }

@@ -31,7 +31,21 @@ pub fn is_valid_filter(filter: &[u8]) -> bool {
 
 /// Whether this names exactly one subject: valid, and without wildcards.
 pub fn is_literal(subject: &[u8]) -> bool {
-    is_valid_filter(subject) && tokens(subject).all(|token| token != b"*" && token != b">")
+    // A client asks this of each message, so it is one pass.
+    let (mut len, mut last) = (0usize, 0);
+    let is_sound = |len, last| len > 1 || (len == 1 && last != b'*' && last != b'>');
+    for &byte in subject {
+        if byte == b'.' {
+            if !is_sound(len, last) {
+                return false;
+            }
+            len = 0;
+        } else {
+            len += 1;
+            last = byte;
+        }
+    }
+    is_sound(len, last)
 }
 
 /// Whether `filter` covers the literal `subject`.
