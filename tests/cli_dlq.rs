@@ -51,9 +51,10 @@ fn serve(mut peer: BufReader<TcpStream>, told: Vec<Told>) {
         assert_eq!(asked, wanted, "{subject}");
         let answer = answer.to_string();
         let (reply, size) = (words[2], answer.len());
-        let frame = format!("PING\r\nMSG {reply} 1 {size}\r\n{answer}\r\n");
-        peer.get_mut().write_all(frame.as_bytes()).unwrap();
+        peer.get_mut().write_all(b"PING\r\n").unwrap();
         assert_eq!(line(&mut peer), "PONG");
+        let frame = format!("MSG {reply} 1 {size}\r\n{answer}\r\n");
+        peer.get_mut().write_all(frame.as_bytes()).unwrap();
     }
     assert_eq!(line(&mut peer), "", "nothing more is asked for");
 }
@@ -102,12 +103,21 @@ fn redrive(state: &str, redriven: u64, failed: u64) -> Value {
 #[test]
 fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
     for (args, words) in [
-        ("dlq", "there is no \"\""),
-        ("dlq list", "there is no \"list\""),
-        ("dlq why S 1", "there is midge why"),
-        ("dlq ls --rate 1", "--rate does not go with ls"),
+        (
+            "dlq",
+            "midge dlq does one of these: ls show redrive drop unpark",
+        ),
+        ("dlq --server x:1", "midge dlq does one of these: ls"),
+        ("dlq lst", "midge dlq has no \"lst\": did you mean ls?"),
+        ("dql ls", "there is no midge dql: did you mean dlq?"),
+        (
+            "subscribe x",
+            "there is no midge subscribe; there is serve, ",
+        ),
+        ("dlq why S 1", "midge dlq has no \"why\""),
+        ("dlq ls --rate 1", "there is no --rate here"),
         ("dlq ls --older-than soon", "\"soon\" is not a duration"),
-        ("dlq show", "show needs a seq"),
+        ("dlq show", "a seq is missing"),
         ("dlq drop", "drop needs a filter, or --all"),
         (
             "dlq drop --dlq D --limit 3",
@@ -120,7 +130,7 @@ fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
             "dlq redrive --id 1 --rate 5",
             "--id goes with --stop and nothing else",
         ),
-        ("why ORDERS", "why needs a seq"),
+        ("why ORDERS", "a seq is missing"),
         ("why ORDERS seven", "\"seven\" is not a number"),
     ] {
         let (code, out, said) = run("nats://127.0.0.1:1", args);
@@ -133,7 +143,15 @@ fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
 fn every_help_has_an_example() {
     for (args, example) in [
         ("dlq --help", "midge dlq redrive --consumer billing"),
-        ("dlq redrive --help", "midge dlq redrive --consumer billing"),
+        (
+            "dlq --server x --help",
+            "midge dlq redrive --consumer billing",
+        ),
+        ("dlq -h", "midge dlq redrive --consumer billing"),
+        ("dlq redrive --help", "midge dlq redrive --id 1 --stop"),
+        ("help dlq ls", "midge dlq ls --stream ORDERS"),
+        ("help", "\n  dlq               dead letters"),
+        ("--help", "\n  dlq               dead letters"),
         ("why --help", "midge why ORDERS 7"),
         ("why ORDERS 7 --help", "midge why ORDERS 7"),
     ] {

@@ -5,33 +5,22 @@
 //! calls is built for speed.
 
 #[cfg(feature = "streams")]
-mod age;
-#[cfg(feature = "streams")]
-mod dlq;
+mod commands;
 mod logging;
 #[cfg(feature = "streams")]
-mod options;
-#[cfg(feature = "streams")]
 mod progress;
-#[cfg(feature = "streams")]
-mod redrive;
-#[cfg(feature = "streams")]
-mod remote;
 mod serve;
 #[cfg(feature = "streams")]
-mod show;
-#[cfg(feature = "streams")]
 mod store;
-#[cfg(feature = "streams")]
-mod table;
 mod units;
-#[cfg(feature = "streams")]
-mod why;
 
+#[cfg(feature = "streams")]
+use argh::SubCommands;
 use argh::{EarlyExit, FromArgs};
 use std::process::ExitCode;
 
-/// Exit code for a command line that cannot be understood.
+/// Exit code for a command line that cannot be understood, or that leads to no
+/// server.
 const EXIT_USAGE: u8 = 2;
 
 #[cfg(feature = "streams")]
@@ -57,10 +46,6 @@ enum Command {
     Compact(store::Compact),
     #[cfg(feature = "streams")]
     Recover(store::Recover),
-    #[cfg(feature = "streams")]
-    Dlq(dlq::Dlq),
-    #[cfg(feature = "streams")]
-    Why(why::Why),
 }
 
 /// Runs what the arguments ask for; the first of them is the program's name.
@@ -73,12 +58,32 @@ pub fn run(args: Vec<String>) -> ExitCode {
         }
         // The plain command starts a server, with or without options.
         None => args.insert(0, "serve"),
+        Some(&"help") => {
+            args.remove(0);
+            args.push("--help");
+        }
         Some(first) if first.starts_with('-') && !matches!(*first, "--help" | "-h") => {
             args.insert(0, "serve");
         }
         Some(_) => {}
     }
-    match Midge::from_args(&["midge"], &args) {
+    #[cfg(feature = "streams")]
+    if let Some(done) = commands::run(&args, &local_names()) {
+        return done;
+    }
+    run_local(&args)
+}
+
+/// The commands that need no server.
+#[cfg(feature = "streams")]
+fn local_names() -> Vec<&'static str> {
+    let commands = <Command as SubCommands>::COMMANDS;
+    commands.iter().map(|command| command.name).collect()
+}
+
+/// Runs a command that needs no server.
+fn run_local(args: &[&str]) -> ExitCode {
+    match Midge::from_args(&["midge"], args) {
         Ok(Midge { command }) => match command {
             Command::Serve(serve) => serve.run(),
             #[cfg(feature = "streams")]
@@ -87,16 +92,16 @@ pub fn run(args: Vec<String>) -> ExitCode {
             Command::Compact(compact) => compact.run(),
             #[cfg(feature = "streams")]
             Command::Recover(recover) => recover.run(),
-            #[cfg(feature = "streams")]
-            Command::Dlq(dlq) => dlq.run(),
-            #[cfg(feature = "streams")]
-            Command::Why(why) => why.run(),
         },
         Err(EarlyExit {
             output,
             status: Ok(()),
         }) => {
-            println!("{output}");
+            println!("{}", output.trim_end());
+            #[cfg(feature = "streams")]
+            if matches!(args, ["--help" | "-h"]) {
+                println!("{}", commands::list());
+            }
             ExitCode::SUCCESS
         }
         Err(EarlyExit { output, .. }) => {

@@ -10,11 +10,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// run a server (what midge does without a command)
-///
-/// Sizes are bytes or carry a unit: 64KB, 1MB. Durations carry one: 500ms,
-/// 10s, 2m.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "serve")]
+#[argh(
+    subcommand,
+    name = "serve",
+    note = "Sizes are bytes or carry a unit: 64KB, 1MB. Durations carry one: 500ms,
+10s, 2m.",
+    example = "midge --store /var/lib/midge.redb --http-port 8222
+midge serve --host 0.0.0.0 --user joe --pass secret"
+)]
 pub(crate) struct Serve {
     /// address to listen on (default: 127.0.0.1)
     #[argh(option, short = 'a', default = "Config::default().host")]

@@ -12,12 +12,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// look at everything in a store, while no server has it open
-///
-/// Exits with 0 if all is as it was written, with 1 if something is damaged,
-/// with 2 if it cannot be looked at. A running server looks at its own store
-/// when it gets a request on $MIDGE.API.VERIFY.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "verify")]
+#[argh(
+    subcommand,
+    name = "verify",
+    note = "Exits with 0 if all is as it was written, with 1 if something is damaged,
+with 2 if it cannot be looked at. A running server looks at its own store
+when it gets a request on $MIDGE.API.VERIFY.",
+    example = "midge verify --store /var/lib/midge.redb"
+)]
 pub(crate) struct Verify {
     /// file to look at (default: midge.redb)
     #[argh(option, short = 's', default = "STORE_DEFAULT.into()")]
@@ -29,11 +32,14 @@ pub(crate) struct Verify {
 }
 
 /// give the room that a store does not use back, while no server has it open
-///
-/// Exits with 0 if that is done, with 1 if damage is in the way, with 2 if
-/// the store cannot be opened.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "compact")]
+#[argh(
+    subcommand,
+    name = "compact",
+    note = "Exits with 0 if that is done, with 1 if damage is in the way, with 2 if the
+store cannot be opened.",
+    example = "midge compact --store /var/lib/midge.redb"
+)]
 pub(crate) struct Compact {
     /// file to make smaller (default: midge.redb)
     #[argh(option, short = 's', default = "STORE_DEFAULT.into()")]
@@ -41,12 +47,15 @@ pub(crate) struct Compact {
 }
 
 /// copy what is whole in a damaged store to a new one
-///
-/// For a store that cannot be opened any more. The damaged file stays as it
-/// is. Exits with 0 if everything could be found, with 1 if something was
-/// lost, with 2 if nothing could be done.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "recover")]
+#[argh(
+    subcommand,
+    name = "recover",
+    note = "For a store that cannot be opened any more. The damaged file stays as it is.
+Exits with 0 if everything could be found, with 1 if something was lost, with
+2 if nothing could be done.",
+    example = "midge recover --store midge.redb --to whole.redb"
+)]
 pub(crate) struct Recover {
     /// file to read (default: midge.redb)
     #[argh(option, short = 's', default = "STORE_DEFAULT.into()")]

@@ -1,7 +1,7 @@
 //! What a server says of messages, in lines and tables.
 
-use crate::remote::{array, string};
-use crate::table::{cell, push_clean, write_table};
+use super::remote::{array, string};
+use super::table::{cell, push_clean, write_table};
 use serde_json::Value;
 
 /// What is said of the whole, as far as it is there.

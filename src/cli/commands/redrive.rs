@@ -3,9 +3,11 @@
 //! The server does it; what happens here is that somebody watches. So nothing
 //! is lost when the watcher goes away.
 
-use crate::options::Options;
+use super::arguments::Arguments;
+use super::dlq;
+use super::failure::Failure;
+use super::remote::{Answer, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string};
 use crate::progress::{Count, Progress};
-use crate::remote::{Answer, Failure, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string};
 use midge_proto::api::JsonWriter;
 use serde_json::Value;
 use signal_hook::consts::SIGINT;
@@ -14,39 +16,42 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// The request that starts one, asks for it and stops it.
-const SUBJECT: &str = "DLQ.REDRIVE";
+const SUBJECT: &str = "$MIDGE.API.DLQ.REDRIVE";
+
+/// What does not go with `--id`.
+const OF_NEW_ONES: &str = "stream consumer subject seq source-seq reason older-than newer-than \
+                           dlq limit rate died-max dry-run";
+
+/// What a request says.
+const FIELDS: &str = "limit rate died-max id stop dry-run";
 
 /// How often a redrive under way is asked about: a person sees it move, and
 /// the server does not notice.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 
-/// Refuses options that do not go together.
-pub(crate) fn check(options: &Options) -> Result<(), Failure> {
-    if options.has("id") {
-        if !options.has_only(&["id", "stop"]) {
-            return Err(Failure::usage("--id goes with --stop and nothing else"));
-        }
-    } else if options.has("stop") {
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.has("id") && arguments.has_any(OF_NEW_ONES) {
+        return Err(Failure::usage("--id goes with --stop and nothing else"));
+    }
+    if arguments.has("stop") && !arguments.has("id") {
         return Err(Failure::usage("--stop needs --id, which redrive told"));
     }
-    Ok(())
-}
-
-pub(crate) fn run(remote: &mut Remote, options: &Options) -> Result<(), Failure> {
-    let mut json = options.request();
+    let remote = &Remote::connect(arguments)?;
+    let mut json = dlq::request(arguments);
+    arguments.write_fields(&mut json, FIELDS);
     json.close_object();
     // What is watched can be left; what is waited for is ended by Ctrl-C.
-    let is_watched = options.has("rate") || options.has("id");
+    let is_watched = arguments.has("rate") || arguments.has("id");
     let interrupt = is_watched.then(catch_interrupt).flatten();
     let answer = remote.ask(SUBJECT, json, WORK_TIMEOUT)?;
-    remote.show(&answer);
+    remote.show(&answer)?;
     // Instead of a line each time, where a person sees both.
     let bar = Some(Progress::new("redrive", 0, Count::Things))
-        .filter(|bar| bar.is_shown() && io::stdout().is_terminal() && !options.has("json"));
+        .filter(|bar| bar.is_shown() && io::stdout().is_terminal() && !arguments.has("json"));
     let end = follow(remote, answer, interrupt, bar)?.value;
     match string(&end, "state") {
         "done" if number(&end, "failed") == 0 => Ok(()),
-        "stopped" if options.has("stop") => Ok(()),
+        "stopped" if arguments.has("stop") => Ok(()),
         "running" => Err(Failure::refused(goes_on(&end))),
         "done" => Err(Failure::refused("some could not be sent back")),
         _ => Err(Failure::refused("it stopped before all were sent back")),
@@ -55,7 +60,7 @@ pub(crate) fn run(remote: &mut Remote, options: &Options) -> Result<(), Failure>
 
 /// Shows how a redrive goes until it ends, or Ctrl-C.
 fn follow(
-    remote: &mut Remote,
+    remote: &Remote,
     mut last: Answer,
     mut interrupt: Option<UnixStream>,
     mut bar: Option<Progress>,
@@ -75,8 +80,8 @@ fn follow(
             let [redriven, failed, matched] =
                 ["redriven", "failed", "matched"].map(|key| number(&answer.value, key));
             bar.set(redriven + failed, matched);
-        } else if !answer.repeats(&last) && !remote.show(&answer) {
-            break;
+        } else if !answer.repeats(&last) {
+            remote.show(&answer)?;
         }
         last = answer;
     }

@@ -1,6 +1,6 @@
 //! Columns for people, and what stands in them.
 
-use crate::age::{push_span, with_age};
+use super::age::{push_span, with_age};
 use serde_json::Value;
 
 /// Appends a line for each item, below the names of its columns.

@@ -1,0 +1,184 @@
+//! What a command is: its names, what it takes, what it says of itself.
+//!
+//! A command is declared by the text of its help. From the lines that people
+//! read come the options that are understood, so that the two cannot differ;
+//! and a command takes a few hundred bytes in the program, where a structure
+//! of the argument parser took thousands.
+
+use super::arguments::Arguments;
+use super::connection;
+use super::failure::Failure;
+
+/// Something that `midge` does: `midge pub`, or all of `midge dlq …`.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) name: &'static str,
+    /// What it is for, in a line.
+    pub(crate) about: &'static str,
+    /// The only one of a command that does one thing has no name.
+    pub(crate) actions: &'static [Action],
+}
+
+/// One thing that a command does.
+#[derive(Debug)]
+pub(crate) struct Action {
+    pub(crate) name: &'static str,
+    /// Values that are given without a name, as `SUBJECT [PAYLOAD]`. The last
+    /// one may end in `...` and takes all that come, each not empty.
+    pub(crate) places: &'static str,
+    /// What it does, in a line.
+    pub(crate) about: &'static str,
+    /// Options as the help shows them, a line each:
+    ///
+    /// ```text
+    ///   --limit N              at most so many
+    ///                          and further lines
+    ///   --header NAME:VALUE... may be there again and again
+    ///   --all                  is a flag
+    /// ```
+    ///
+    /// [`connection::OPTIONS`] are added; one of these here that has the name
+    /// of one of those is shown in its place.
+    pub(crate) options: &'static [&'static str],
+    /// Command lines that make sense, the most useful one first.
+    pub(crate) example: &'static str,
+    pub(crate) run: fn(&Arguments) -> Result<(), Failure>,
+}
+
+/// What an option takes. The word that stands for the value in the help says
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing: it is there or not.
+    Flag,
+    /// `N`, `SEQ`: a whole number.
+    Number,
+    /// `SIZE`: bytes, with or without a unit.
+    Size,
+    /// `DURATION`: `500ms`, `2m`.
+    Duration,
+    /// Any other word.
+    Text,
+}
+
+/// An option or a place, as its declaration has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parameter {
+    /// Without dashes. That of a place is in upper case.
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) is_repeated: bool,
+    pub(crate) is_optional: bool,
+}
+
+impl Parameter {
+    /// One whose value is called so; a flag's is not called anything.
+    fn new(name: &'static str, value: &str) -> Parameter {
+        let is_optional = value.starts_with('[');
+        let value = value.trim_matches(['[', ']']);
+        let kind = match value.trim_end_matches('.') {
+            "" => Kind::Flag,
+            "N" | "SEQ" => Kind::Number,
+            "SIZE" => Kind::Size,
+            "DURATION" => Kind::Duration,
+            _ => Kind::Text,
+        };
+        Parameter {
+            name,
+            kind,
+            is_repeated: value.ends_with("..."),
+            is_optional,
+        }
+    }
+
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+impl Command {
+    pub(crate) fn action(&self, name: &str) -> Option<&'static Action> {
+        self.actions.iter().find(|action| action.name == name)
+    }
+}
+
+impl Action {
+    /// The blocks of its options, those of the connection last.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &'static str> {
+        self.options.iter().copied().chain([connection::OPTIONS])
+    }
+
+    /// What may be given by name: options, then places.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = Parameter> {
+        let options = self.blocks().flat_map(str::lines).filter_map(option);
+        options.chain(self.places())
+    }
+
+    pub(crate) fn places(&self) -> impl Iterator<Item = Parameter> + use<> {
+        self.places
+            .split_ascii_whitespace()
+            .map(|place| Parameter::new(place.trim_matches(['[', ']', '.']), place))
+    }
+}
+
+/// The option that a line of help declares, if it does.
+pub(crate) fn option(line: &'static str) -> Option<Parameter> {
+    let mut words = line.strip_prefix("  --")?.split(' ');
+    let name = words.next()?;
+    Some(Parameter::new(name, words.next().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::COMMANDS;
+    use super::*;
+
+    /// As wide as a terminal is at least.
+    const WIDTH: usize = 80;
+
+    #[test]
+    fn every_declaration_is_well_formed() {
+        for command in COMMANDS {
+            assert!(!command.about.is_empty() && !command.actions.is_empty());
+            for action in command.actions {
+                let name = format!("{} {}", command.name, action.name);
+                let name = name.trim_end();
+                assert_eq!(action.name.is_empty(), command.actions.len() == 1, "{name}");
+                assert!(!action.about.is_empty(), "{name}");
+                for line in action.example.lines() {
+                    let rest = line.contains(&format!("midge {name} "));
+                    assert!(rest || line.ends_with(name), "{name}: {line}");
+                }
+                assert!(!action.example.is_empty(), "{name}");
+                let lines = action.blocks().flat_map(str::lines);
+                for line in lines.chain(action.about.lines()) {
+                    assert!(line.chars().count() <= WIDTH, "{name}: {line}");
+                    assert_eq!(line, line.trim_end(), "{name}: {line}");
+                }
+                check_names(name, action);
+            }
+        }
+    }
+
+    fn check_names(name: &str, action: &Action) {
+        let own = action
+            .options
+            .iter()
+            .copied()
+            .flat_map(str::lines)
+            .filter_map(option);
+        let mut names: Vec<_> = own.chain(action.places()).map(|own| own.name).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup_by(|a, b| a.eq_ignore_ascii_case(b));
+        assert_eq!(names.len(), count, "{name}: {names:?}");
+        let places: Vec<_> = action.places().collect();
+        for pair in places.windows(2) {
+            assert!(!pair[0].is_repeated, "{name}: the last one is repeated");
+            assert!(
+                !pair[0].is_optional || pair[1].is_optional,
+                "{name}: optional ones are last"
+            );
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A running server that is asked for something in JSON: `$MIDGE.API` and
+//! `$JS.API`.
+//!
+//! Owns what all such commands have in common: what an error answer means for
+//! the exit code, and what is printed of an answer.
+
+use super::arguments::Arguments;
+use super::connection;
+use super::failure::Failure;
+use super::output;
+use super::show::describe;
+use super::table::cell;
+use midge_client::Client;
+use midge_proto::api::{JsonWriter, json};
+use serde_json::Value;
+use std::time::Duration;
+
+/// How long the answer to a question may take: looking through a large stream
+/// reads the disk.
+pub(crate) const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long work may take that is answered when it is done: as long as a
+/// million messages take on a slow disk.
+pub(crate) const WORK_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// A server that answers.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    client: Client,
+    /// What the command line gives answers, if it does.
+    timeout: Option<Duration>,
+    json: bool,
+}
+
+impl Remote {
+    /// Connects to the server that the command line names.
+    pub(crate) fn connect(arguments: &Arguments) -> Result<Remote, Failure> {
+        Ok(Remote {
+            client: connection::connect(arguments)?,
+            timeout: arguments.duration("timeout"),
+            json: arguments.has("json"),
+        })
+    }
+
+    /// Asks, and waits for so long unless the command line says how long; what
+    /// is no error is an answer.
+    pub(crate) fn ask(
+        &self,
+        subject: &str,
+        request: JsonWriter,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        let timeout = self.timeout.unwrap_or(timeout);
+        let message = self
+            .client
+            .request(subject, &request.into_bytes(), Some(timeout))
+            .map_err(|error| Failure::refused(format!("{}: {error}", self.client.address())))?;
+        let text = String::from_utf8_lossy(message.payload()).into_owned();
+        let value = json::parse(&text)
+            .map_err(|_| Failure::refused("the answer is no JSON; is this a NATS server?"))?;
+        if let Some(error) = value.get("error") {
+            if self.json {
+                output::print(&text)?;
+            }
+            let (words, code) = (cell(error, "description"), cell(error, "err_code"));
+            return Err(Failure::refused(format!("{words} ({code})")));
+        }
+        Ok(Answer { text, value })
+    }
+
+    /// Shows an answer: as it came, or for people.
+    pub(crate) fn show(&self, answer: &Answer) -> Result<(), Failure> {
+        if self.json {
+            output::print(&answer.text)
+        } else {
+            output::print(&describe(&answer.value))
+        }
+    }
+
+    /// Says something to a person. Programs read JSON alone.
+    pub(crate) fn tell(&self, words: &str) -> Result<(), Failure> {
+        if self.json {
+            return Ok(());
+        }
+        output::print(words)
+    }
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    text: String,
+    pub(crate) value: Value,
+}
+
+impl Answer {
+    /// Whether this says the same as another one.
+    pub(crate) fn repeats(&self, other: &Answer) -> bool {
+        self.text == other.text
+    }
+}
+
+/// The string under a key; empty if there is none.
+pub(crate) fn string<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The number under a key; 0 if there is none.
+pub(crate) fn number(value: &Value, key: &str) -> u64 {
+    value.get(key).and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// The array under a key; empty if there is none.
+pub(crate) fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+}
