@@ -200,8 +200,24 @@ fn a_server_may_refuse_the_connection() {
         said.ends_with(" refuses: Authorization Violation"),
         "{said}"
     );
+}
+
+#[test]
+#[cfg(not(feature = "tls"))]
+fn tls_that_is_not_built_in_is_said() {
     let said = refusal(|peer| peer.say("INFO {\"tls_required\":true}\r\n"));
-    assert!(said.ends_with("it wants TLS"), "{said}");
+    assert!(said.starts_with("no safe connection: "), "{said}");
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn tls_that_the_server_does_not_have_is_said() {
+    let (url, thread) = serve(|peer| peer.say(INFO));
+    let url = url.replace("nats://", "tls://");
+    let error = Client::connect(&url, options()).expect_err("not safe");
+    let said = error.to_string();
+    assert!(said.contains("the server offers none"), "{said}");
+    thread.join().expect("no complaint");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::transport::{Transport, is_passing};
 use crate::url::{Credentials, Url};
 use crate::{Error, Options};
 use midge_proto::encode::{CRLF, PING, PONG};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Read at a time while making acquaintance.
@@ -25,22 +26,13 @@ pub(crate) struct Established {
 
 /// Connects to a server and waits until it has agreed.
 pub(crate) fn establish(url: &Url, options: &Options) -> Result<Established, Error> {
-    let transport = Transport::open(&url.host, url.port, options.timeout)?;
     let mut talk = Talk {
-        transport,
+        transport: Transport::open(&url.host, url.port, options.timeout)?,
         deadline: Deadline::after(options.timeout),
         input: Vec::new(),
         used: 0,
     };
-    // The server speaks first.
-    let mut info = match talk.next()? {
-        Frame::Info(json) => ServerInfo::parse(json),
-        Frame::Error(words) => return Err(refused(words)),
-        _ => return Err(Error::Protocol("it does not begin with INFO")),
-    };
-    if info.wants_tls {
-        return Err(Error::Protocol("it wants TLS"));
-    }
+    let mut info = greet(&mut talk, url, options)?;
     let mut out = Vec::new();
     write_connect(&mut out, options, &credentials(url, options));
     out.extend_from_slice(PING);
@@ -68,6 +60,62 @@ pub(crate) fn establish(url: &Url, options: &Options) -> Result<Established, Err
         address: url.address.clone(),
         rest: input,
     })
+}
+
+/// Hears what the server says first, and has TLS begin where it should.
+fn greet(talk: &mut Talk, url: &Url, options: &Options) -> Result<ServerInfo, Error> {
+    let is_first = tls_is_first(options);
+    if is_first {
+        secure(talk, url, options)?;
+    }
+    let info = match talk.next()? {
+        Frame::Info(json) => ServerInfo::parse(json),
+        Frame::Error(words) => return Err(refused(words)),
+        _ => return Err(Error::Protocol("it does not begin with INFO")),
+    };
+    let is_wanted = url.wants_tls || wants_tls(options);
+    if is_wanted && !is_first && !info.wants_tls && !info.offers_tls {
+        return Err(Error::Tls("the server offers none".to_owned()));
+    }
+    if (is_wanted || info.wants_tls) && !is_first {
+        // Nothing may have been slipped in before it was safe.
+        if talk.used < talk.input.len() {
+            return Err(Error::Protocol("it goes on talking before TLS"));
+        }
+        secure(talk, url, options)?;
+    }
+    Ok(info)
+}
+
+#[cfg(feature = "tls")]
+fn secure(talk: &mut Talk, url: &Url, options: &Options) -> Result<(), Error> {
+    talk.transport.secure(&url.host, options)
+}
+
+#[cfg(not(feature = "tls"))]
+fn secure(_: &mut Talk, _: &Url, _: &Options) -> Result<(), Error> {
+    let why = "this program was built without it (feature tls of midge-client)";
+    Err(Error::Tls(why.to_owned()))
+}
+
+#[cfg(feature = "tls")]
+fn wants_tls(options: &Options) -> bool {
+    options.tls.is_some()
+}
+
+#[cfg(feature = "tls")]
+fn tls_is_first(options: &Options) -> bool {
+    options.tls.as_ref().is_some_and(|tls| tls.is_first)
+}
+
+#[cfg(not(feature = "tls"))]
+fn wants_tls(_: &Options) -> bool {
+    false
+}
+
+#[cfg(not(feature = "tls"))]
+fn tls_is_first(_: &Options) -> bool {
+    false
 }
 
 fn refused(words: &[u8]) -> Error {
@@ -118,6 +166,10 @@ impl Talk {
                 }
                 // The deadline decides whether it is too late.
                 Err(error) if is_passing(&error) => {}
+                // Only TLS looks into what it reads.
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    return Err(Error::Tls(error.to_string()));
+                }
                 Err(error) => return Err(Error::Io(error)),
             }
         }

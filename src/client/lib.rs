@@ -42,6 +42,8 @@ mod shared;
 mod stats;
 mod subscription;
 mod sync;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod url;
 mod writer;
@@ -56,4 +58,6 @@ pub use options::{Options, TIMEOUT_DEFAULT};
 pub use outgoing::{Headers, Publish};
 pub use stats::Stats;
 pub use subscription::Subscription;
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 pub use url::PORT_DEFAULT;

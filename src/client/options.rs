@@ -58,6 +58,10 @@ pub struct Options {
     /// How often the server is asked whether it is still there. After two
     /// questions without an answer the connection counts as broken.
     pub ping_interval: Duration,
+    /// Nothing goes to a server without TLS, and what that trusts. Servers
+    /// that ask for TLS, and URLs with `tls://`, get it without this as well.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::Tls>,
 }
 
 impl Default for Options {
@@ -79,6 +83,8 @@ impl Default for Options {
             // A burst of a million small messages while their reader is busy.
             queue_bytes_max: 64 << 20,
             ping_interval: Duration::from_secs(120),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }

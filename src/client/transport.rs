@@ -11,10 +11,12 @@ use std::time::Duration;
 /// a few timeouts at most.
 const ADDRESSES_MAX: usize = 4;
 
-/// A connected socket.
+/// A connected socket, with TLS over it or without.
 #[derive(Debug)]
 pub(crate) struct Transport {
     stream: TcpStream,
+    #[cfg(feature = "tls")]
+    session: Option<crate::tls::Session>,
 }
 
 /// A write that stopped midway.
@@ -35,7 +37,49 @@ impl Transport {
             stream.set_write_timeout(Some(timeout))
         };
         set(&stream).map_err(Error::Connect)?;
-        Ok(Transport { stream })
+        // For a handshake; who reads says how long from then on.
+        stream
+            .set_read_timeout(Some(timeout))
+            .map_err(Error::Connect)?;
+        Ok(Transport {
+            stream,
+            #[cfg(feature = "tls")]
+            session: None,
+        })
+    }
+
+    /// From here on with TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn secure(&mut self, host: &str, options: &crate::Options) -> Result<(), Error> {
+        let session = crate::tls::Session::start(&mut self.stream, host, options)?;
+        self.session = Some(session);
+        Ok(())
+    }
+
+    #[cfg(feature = "tls")]
+    fn read_some(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.session {
+            Some(session) => session.read(&self.stream, buffer),
+            None => (&self.stream).read(buffer),
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.session {
+            Some(session) => session.write(&self.stream, bytes),
+            None => (&self.stream).write(bytes),
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn read_some(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&self.stream).read(buffer)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.stream).write(bytes)
     }
 
     /// Reads some bytes; none at the end. Without a time it waits for ever.
@@ -44,7 +88,7 @@ impl Transport {
             if left.is_some() {
                 self.stream.set_read_timeout(left)?;
             }
-            match (&self.stream).read(buffer) {
+            match self.read_some(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 other => return other,
             }
@@ -60,7 +104,7 @@ impl Transport {
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), Broken> {
         let mut written = 0;
         while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-            match (&self.stream).write(rest) {
+            match self.write_some(rest) {
                 Ok(0) => {
                     let error = ErrorKind::WriteZero.into();
                     return Err(Broken { written, error });

@@ -1,4 +1,5 @@
-//! Where a server is and who asks: `nats://[user:pass@]host[:4222]`.
+//! Where a server is and who asks: `nats://[user:pass@]host[:4222]`, or
+//! `tls://…`.
 
 use crate::Error;
 
@@ -14,6 +15,8 @@ pub(crate) struct Url {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) credentials: Credentials,
+    /// It begins with `tls://`.
+    pub(crate) wants_tls: bool,
 }
 
 /// What a client proves itself with.
@@ -25,16 +28,19 @@ pub(crate) struct Credentials {
 }
 
 impl Url {
-    /// Takes `host`, `host:port` and what has `nats://` before it.
+    /// Takes `host`, `host:port` and what has `nats://` or `tls://` before it.
     pub(crate) fn parse(text: &str) -> Result<Url, Error> {
-        let rest = text.strip_prefix("nats://").unwrap_or(text);
+        let (rest, wants_tls) = match text.strip_prefix("tls://") {
+            Some(rest) => (rest, true),
+            None => (text.strip_prefix("nats://").unwrap_or(text), false),
+        };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (who, place) = match split(rest, rest.rfind('@')) {
             Some((who, place)) => (Some(who), place),
             None => (None, rest),
         };
         if rest.contains('/') {
-            return Err(Error::Url("only nats:// is known"));
+            return Err(Error::Url("only nats:// and tls:// are known"));
         }
         // Only brackets tell the colons of an IPv6 address from the port's.
         let inside = place.strip_prefix('[');
@@ -74,6 +80,7 @@ impl Url {
             host: host.to_owned(),
             port,
             credentials,
+            wants_tls,
         })
     }
 }
@@ -130,6 +137,13 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_asked_for() {
+        for (text, wants_tls) in [("tls://h:1", true), ("nats://h", false), ("h", false)] {
+            assert_eq!(Url::parse(text).expect(text).wants_tls, wants_tls, "{text}");
+        }
+    }
+
+    #[test]
     fn credentials_stand_before_the_host() {
         let of = |text: &str| Url::parse(text).expect(text).credentials;
         let some = |text: &str| Some(text.to_owned());
@@ -150,8 +164,8 @@ mod tests {
             ("nats://joe:secret@h:port", "its port is no port"),
             ("h:65536", "its port is no port"),
             ("[::1]4222x", "its port is no port"),
-            ("http://h", "only nats://"),
-            ("tls://h", "only nats://"),
+            ("http://h", "only nats:// and tls://"),
+            ("ws://h", "only nats:// and tls://"),
         ] {
             let said = Url::parse(text).expect_err(text).to_string();
             assert!(said.contains(why), "{text}: {said}");
