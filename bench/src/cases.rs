@@ -137,6 +137,7 @@ impl Case {
     pub(crate) fn family(&self) -> Family {
         match self.work {
             Work::Client(own_client::Job::Request) | Work::Request { .. } => Family::RoundTrips,
+            Work::Client(own_client::Job::Connect(_)) => Family::Connections,
             Work::Client(_) | Work::Publish(_) => Family::Messages,
             Work::Connect(_) => Family::Connections,
             Work::Subscribe(_) => Family::Subscriptions,
@@ -292,6 +293,13 @@ fn client_cases() -> Vec<Case> {
             "request and reply by midge-client, 16 B, one at a time",
             Job::Request,
         ),
+        case(
+            "client-conns",
+            "100 connections by midge-client, its own memory",
+            Job::Connect(100),
+        )
+        // A second round would find the memory of the first one.
+        .rounds_fixed(1),
     ]
 }
 

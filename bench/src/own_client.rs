@@ -6,12 +6,13 @@ use std::panic::resume_unwind;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use midge_client::{Client, Options};
+use midge_client::{Client, Options, Subscription};
 
 use crate::figures::{Metric, Sample};
 use crate::flow::{Audience, Flow};
 use crate::histogram::Histogram;
 use crate::meter::{self, Meter};
+use crate::proc;
 use crate::server::Server;
 use crate::traffic::{SUBJECT, payload};
 
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Messages between two looks at the clock and at how far others are.
 const BATCH: u64 = 256;
 
-/// Subscriptions of the client's own begin with this one.
+/// Says to a subscriber that nothing follows.
 const HAS_READ_ALL: &str = "bench.end";
 
 /// What is done through the client.
@@ -35,11 +36,15 @@ pub(crate) enum Job {
     PublishAndTake(usize),
     /// Ask one question at a time.
     Request,
+    /// Have so many connections, each of which has asked and heard something.
+    Connect(usize),
 }
 
 /// Does it for so long.
 pub(crate) fn run(server: &Server, job: Job, duration: Duration) -> io::Result<Sample> {
     let mut sample = match job {
+        // Its memory is the client's own.
+        Job::Connect(count) => return connections(server, count),
         Job::Publish(size) => publish(server, size, duration),
         Job::PublishAndTake(size) => publish_and_take(server, size, duration),
         Job::Request => request(server, duration),
@@ -54,6 +59,37 @@ fn connect(server: &Server) -> io::Result<Client> {
         ..Options::default()
     };
     Client::connect(&format!("127.0.0.1:{}", server.port()), options).map_err(io::Error::other)
+}
+
+/// How long clients are left alone before their memory is read.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// What each client takes of this process, threads included.
+fn connections(server: &Server, count: usize) -> io::Result<Sample> {
+    let used = |_| -> io::Result<(Client, Subscription)> {
+        let client = connect(server)?;
+        let mut messages = client
+            .subscribe(&client.new_inbox())
+            .map_err(io::Error::other)?;
+        client
+            .publish(messages.subject(), "hello")
+            .and_then(|()| messages.next_timeout(PATIENCE))
+            .map_err(io::Error::other)?;
+        Ok((client, messages))
+    };
+    // What is made once and for all is not to be counted.
+    let first = used(0)?;
+    let meter = Meter::start(server.pid())?;
+    let before = proc::memory(std::process::id())?.resident;
+    let held = (0..count).map(used).collect::<io::Result<Vec<_>>>()?;
+    let mut sample = meter.stop()?.sample(count as u64);
+    thread::sleep(SETTLE);
+    let resident = proc::memory(std::process::id())?.resident;
+    drop((first, held));
+    sample.insert(Metric::Resident, resident as f64);
+    let grown = resident.saturating_sub(before);
+    sample.insert(Metric::BytesEach, grown as f64 / count as f64);
+    Ok(sample)
 }
 
 fn publish(server: &Server, size: usize, duration: Duration) -> io::Result<Sample> {
@@ -76,7 +112,9 @@ fn publish_all(
     while Instant::now() < deadline {
         before(BATCH * size as u64)?;
         for _ in 0..BATCH {
-            client.publish(SUBJECT, &payload).map_err(io::Error::other)?;
+            client
+                .publish(SUBJECT, &payload)
+                .map_err(io::Error::other)?;
         }
         messages += BATCH;
     }
@@ -132,7 +170,9 @@ fn request(server: &Server, duration: Duration) -> io::Result<Sample> {
         });
         let times = ask_all(&requester, duration);
         responder.close();
-        answering.join().unwrap_or_else(|panic| resume_unwind(panic));
+        answering
+            .join()
+            .unwrap_or_else(|panic| resume_unwind(panic));
         times
     })?;
     let mut sample = meter.stop()?.sample(times.total());

@@ -52,10 +52,11 @@ impl Client {
     /// # Errors
     /// Those of the last server, if all fail: [`Error::Url`],
     /// [`Error::Connect`], [`Error::Refused`], [`Error::Protocol`],
-    /// [`Error::Hangup`], [`Error::Timeout`]. With
-    /// [`Options::connects_later`] only the first.
+    /// [`Error::Hangup`], [`Error::Timeout`], [`Error::Tls`]. With
+    /// [`Options::connects_later`] only the first. [`Error::Option`].
     pub fn connect(urls: &str, options: Options) -> Result<Client, Error> {
         let urls = parse_urls(urls)?;
+        options.check()?;
         let mut first = Err(Error::Url("it names no server"));
         if !options.connects_later {
             for url in &urls {
@@ -233,7 +234,8 @@ impl Client {
     /// any more.
     ///
     /// # Errors
-    /// [`Error::Filter`], [`Error::Closed`], [`Error::Full`].
+    /// [`Error::Filter`], [`Error::Closed`]; [`Error::Timeout`] if the server
+    /// takes nothing for too long.
     pub fn subscribe(&self, subject: &str) -> Result<Subscription, Error> {
         self.add(subject, None)
     }
@@ -270,7 +272,7 @@ impl Client {
         let room = subject.len() + group.map_or(0, str::len) + FRAME_EXTRA;
         shared
             .outbox
-            .push(room, |out| write_sub(out, subject, group, sid))?;
+            .tell(room, |out| write_sub(out, subject, group, sid))?;
         Ok(subscription)
     }
 
@@ -297,7 +299,7 @@ impl Client {
         let ended = sids.iter().try_for_each(|&sid| {
             shared
                 .outbox
-                .push(FRAME_EXTRA, |out| write_unsub(out, sid, None))
+                .tell(FRAME_EXTRA, |out| write_unsub(out, sid, None))
         });
         let done = ended.and_then(|()| shared.flush(&deadline));
         shared.close(None);

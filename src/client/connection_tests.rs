@@ -80,11 +80,15 @@ fn what_is_published_in_between_waits_for_a_connection() {
     };
     assert!(matches!(error, Error::Full), "{error}");
     assert!(sent > 5 && sent * 40 < 1000, "{sent}");
-    let mut inbox = client.subscribe("late").err();
-    assert!(matches!(inbox.take(), Some(Error::Full)));
+    let error = client.request("b", "", None).expect_err("no room");
+    assert!(matches!(error, Error::Full), "{error}");
+    // That takes no room.
+    let _late = client.subscribe("late").expect("subscribed");
     let server = thread::spawn(move || {
         let mut peer = listener.accept();
         peer.greet();
+        assert!(peer.hear().starts_with("SUB _INBOX."));
+        assert_eq!(peer.hear(), "SUB late 2");
         for _ in 0..sent {
             assert_eq!(peer.hear(), "PUB a 40");
             assert_eq!(peer.hear().len(), 40);
@@ -119,6 +123,45 @@ fn the_next_server_is_tried() {
     );
     await_event(&client, |event| matches!(event, Event::Connected(_)));
     server.join().expect("no complaint");
+}
+
+#[test]
+fn a_client_that_is_dropped_has_sent_everything() {
+    const MESSAGES: usize = 20_000;
+    let (client, server) = client(|peer| {
+        for _ in 0..MESSAGES {
+            assert_eq!(peer.hear(), "PUB a 100");
+            peer.hear();
+        }
+        assert_eq!(peer.hear(), "");
+    });
+    for _ in 0..MESSAGES {
+        client.publish("a", &[b'x'; 100]).expect("published");
+    }
+    drop(client);
+    server.join().expect("no complaint");
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    let zero = Duration::ZERO;
+    for options in [
+        Options {
+            timeout: zero,
+            ..options()
+        },
+        Options {
+            ping_interval: zero,
+            ..options()
+        },
+        Options {
+            reconnect_wait: zero,
+            ..options()
+        },
+    ] {
+        let error = Client::connect("127.0.0.1:1", options).expect_err("zero");
+        assert!(matches!(error, Error::Option(_)), "{error}");
+    }
 }
 
 #[test]

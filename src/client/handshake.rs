@@ -227,8 +227,18 @@ fn write_connect(out: &mut Vec<u8>, options: &Options, credentials: &Credentials
     out.extend_from_slice(CRLF);
 }
 
+/// How long to wait before the first attempt: up to the first pause, by
+/// chance, of which `chance` has 16 bits.
+pub(crate) fn stagger(options: &Options, chance: u64) -> Duration {
+    options.reconnect_wait.mul_f64(share(chance))
+}
+
+fn share(chance: u64) -> f64 {
+    (chance & 0xffff) as f64 / 65536.0
+}
+
 /// How long to wait after so many attempts in vain: twice as long each time,
-/// and up to half of it left out by chance, of which `chance` has 16 bits.
+/// and up to half of it left out by chance.
 pub(crate) fn pause(options: &Options, attempts: u32, chance: u64) -> Duration {
     /// Doubling more often leads past any limit.
     const DOUBLINGS_MAX: u32 = 16;
@@ -236,7 +246,7 @@ pub(crate) fn pause(options: &Options, attempts: u32, chance: u64) -> Duration {
         .reconnect_wait
         .saturating_mul(1 << attempts.min(DOUBLINGS_MAX));
     let full = doubled.min(options.reconnect_wait_max);
-    let left_out = (full / 2).mul_f64((chance & 0xffff) as f64 / 65536.0);
+    let left_out = (full / 2).mul_f64(share(chance));
     full - left_out
 }
 
@@ -258,5 +268,6 @@ mod tests {
         assert_eq!(millis(4, 0), 1000);
         assert_eq!(millis(u32::MAX, 0x1_0000), 1000);
         assert!((500..=501).contains(&millis(9, 0xffff)));
+        assert_eq!(stagger(&options, 0x8000), Duration::from_millis(50));
     }
 }

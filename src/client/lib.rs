@@ -4,7 +4,9 @@
 //! introducing itself, publishing, subscribing, asking and being answered,
 //! every wait with an end, and making a broken connection again. It needs
 //! sockets and threads of the standard library and no runtime: each client
-//! has one thread that reads and one that writes.
+//! has one thread that reads and one that writes, and takes 33 KB of memory
+//! with both, on Linux; what waits in its buffers comes on top
+//! ([`Options::buffer_bytes_max`], [`Options::queue_bytes_max`]).
 //!
 //! ```no_run
 //! use midge_client::{Client, Options};

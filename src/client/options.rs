@@ -1,5 +1,6 @@
 //! How to connect, and what a connection may take.
 
+use crate::Error;
 use std::time::Duration;
 
 /// How long a connection may take to come about, and an answer to come, where
@@ -86,5 +87,21 @@ impl Default for Options {
             #[cfg(feature = "tls")]
             tls: None,
         }
+    }
+}
+
+impl Options {
+    /// A wait of no length would never be one.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.timeout.is_zero() {
+            return Err(Error::Option("its timeout is zero"));
+        }
+        if self.ping_interval.is_zero() {
+            return Err(Error::Option("its ping_interval is zero"));
+        }
+        if self.reconnect_wait.is_zero() {
+            return Err(Error::Option("its reconnect_wait is zero"));
+        }
+        Ok(())
     }
 }

@@ -163,6 +163,38 @@ impl Outbox {
         }
     }
 
+    /// Writes everything, waiting for whoever writes already, unless the
+    /// socket takes nothing for too long.
+    pub(crate) fn finish(&self) {
+        let deadline = Deadline::after(self.timeout);
+        let mut state = lock(&self.state);
+        while state.socket.is_some() {
+            if state.is_writing {
+                state.is_crowded = true;
+                match wait(&self.room, state, &deadline) {
+                    Some(woken) => state = woken,
+                    None => return,
+                }
+            } else if state.waiting.is_empty() {
+                return;
+            } else {
+                state = self.write_once(state);
+            }
+        }
+    }
+
+    /// Appends a frame that belongs to the connection there is: without one it
+    /// is not needed, because the next one begins with all that is in force.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], and [`Error::Timeout`] as in [`push`](Outbox::push).
+    pub(crate) fn tell(&self, len: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
+        match self.push(len, write) {
+            Err(Error::Full) => Ok(()),
+            other => other,
+        }
+    }
+
     /// One round: writes everything that waits at its beginning.
     fn write_once<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let Some(socket) = state.socket.clone().filter(|_| !state.waiting.is_empty()) else {

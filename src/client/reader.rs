@@ -22,11 +22,8 @@ const READ_SIZE_MAX: usize = 128 * 1024;
 
 /// Runs until the client is closed.
 pub(crate) fn run(shared: &Shared, first: Option<Established>) {
-    let mut next = first;
-    loop {
-        let Some(established) = next.take().or_else(|| reconnect(shared)) else {
-            return;
-        };
+    let mut next = first.or_else(|| connect(shared));
+    while let Some(established) = next {
         let rest = established.rest.clone();
         let Some(transport) = shared.connected(established) else {
             return;
@@ -40,12 +37,18 @@ pub(crate) fn run(shared: &Shared, first: Option<Established>) {
             shared.close(Some(why));
             return;
         }
+        // Whoever lost the same server comes back now as well.
+        let chance = RandomState::new().hash_one(0);
+        if !shared.pause(handshake::stagger(&shared.options, chance)) {
+            return;
+        }
+        next = connect(shared);
     }
 }
 
 /// Tries the servers in turn until one takes us; nothing if the client was
 /// closed, or has tried often enough.
-fn reconnect(shared: &Shared) -> Option<Established> {
+fn connect(shared: &Shared) -> Option<Established> {
     let mut attempts = 0;
     loop {
         for url in &shared.urls {

@@ -86,7 +86,7 @@ impl Requests {
             slot,
         };
         if is_first {
-            outbox.push(SUB_LEN, |out| self.write_sub(out))?;
+            outbox.tell(SUB_LEN, |out| self.write_sub(out))?;
         }
         Ok(ticket)
     }

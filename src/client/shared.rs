@@ -201,7 +201,7 @@ impl Shared {
         }
         status.phase = Phase::Closed;
         drop(status);
-        self.outbox.flush();
+        self.outbox.finish();
         self.outbox.close();
         self.changed.notify_all();
         self.requests.close();

@@ -108,7 +108,7 @@ impl Subscription {
     /// the connection was made anew. What has come can still be taken.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Timeout`].
+    /// [`Error::Closed`], [`Error::Timeout`].
     pub fn unsubscribe_after(&self, messages: u64) -> Result<(), Error> {
         match self.route.queue.end_after(messages) {
             None => self.stop(),
@@ -116,7 +116,7 @@ impl Subscription {
                 .client
                 .shared()
                 .outbox
-                .push(UNSUB_LEN, |out| write_unsub(out, self.sid, Some(left))),
+                .tell(UNSUB_LEN, |out| write_unsub(out, self.sid, Some(left))),
         }
     }
 
@@ -130,7 +130,7 @@ impl Subscription {
         let shared = self.client.shared();
         shared
             .outbox
-            .push(UNSUB_LEN, |out| write_unsub(out, self.sid, None))?;
+            .tell(UNSUB_LEN, |out| write_unsub(out, self.sid, None))?;
         let done = shared.flush(&Deadline::after(timeout));
         lock(&shared.routes).remove(&self.sid);
         self.route.queue.end();
@@ -151,7 +151,7 @@ impl Subscription {
         self.route.queue.end();
         shared
             .outbox
-            .push(UNSUB_LEN, |out| write_unsub(out, self.sid, None))
+            .tell(UNSUB_LEN, |out| write_unsub(out, self.sid, None))
     }
 }
 
