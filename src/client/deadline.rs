@@ -17,6 +17,15 @@ impl Deadline {
         Deadline(None)
     }
 
+    /// This one, or another one if that is earlier.
+    #[cfg(feature = "streams")]
+    pub(crate) fn or(self, other: Option<Instant>) -> Self {
+        Deadline(match (self.0, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        })
+    }
+
     /// How long is left, unless it has passed.
     pub(crate) fn left(&self) -> Option<Duration> {
         match self.0 {

@@ -1,5 +1,7 @@
 //! What can go wrong between a client and its server.
 
+#[cfg(feature = "streams")]
+use crate::streams::{ApiError, Failure};
 use std::fmt;
 use std::io;
 
@@ -52,8 +54,30 @@ pub enum Error {
     Closed,
     /// Nothing came in time. What was asked for may still be done.
     Timeout,
-    /// Nobody listens to this subject.
+    /// Nobody listens to this subject. For a message that is to be stored: no
+    /// stream has this subject, or the server keeps no streams.
     NoResponders(String),
+    /// The server refuses what was asked of a stream. `err_code` says which
+    /// refusal it is; the constants of [`ApiError`] name them.
+    #[cfg(feature = "streams")]
+    Api(ApiError),
+    /// The server ended a request for messages: with which number, and why.
+    #[cfg(feature = "streams")]
+    Status {
+        /// In the manner of HTTP: 400, 409 …
+        code: u16,
+        /// The server's words.
+        words: String,
+    },
+    /// Messages that a [`Publisher`](crate::streams::Publisher) was given and
+    /// that are not known to be stored. Publish them again, or look.
+    #[cfg(feature = "streams")]
+    Unstored(Vec<Failure>),
+    /// A key, or the name of a bucket, that cannot be one. Keys are made of
+    /// letters, digits and `-/_=.`, without a dot at an end or two in a row;
+    /// names of letters, digits, `-` and `_`.
+    #[cfg(feature = "streams")]
+    Key(String),
 }
 
 impl Error {
@@ -68,6 +92,14 @@ impl Error {
             | Error::Hangup
             | Error::Timeout
             | Error::NoResponders(_) => true,
+            #[cfg(feature = "streams")]
+            Error::Api(error) => is_busy(error),
+            #[cfg(feature = "streams")]
+            Error::Status { words, .. } => STATUSES_PASSING.contains(&words.as_str()),
+            #[cfg(feature = "streams")]
+            Error::Unstored(failures) => failures.iter().all(|failed| failed.error.is_passing()),
+            #[cfg(feature = "streams")]
+            Error::Key(_) => false,
             Error::Url(_)
             | Error::Option(_)
             | Error::Tls(_)
@@ -82,6 +114,24 @@ impl Error {
         }
     }
 }
+
+/// A server that is too busy, or not ready, for any request.
+#[cfg(feature = "streams")]
+fn is_busy(error: &ApiError) -> bool {
+    let busy = [
+        ApiError::CLUSTER_NOT_AVAIL,
+        ApiError::INSUFFICIENT_RESOURCES,
+    ];
+    error.code == 429 || busy.iter().any(|busy| busy.err_code == error.err_code)
+}
+
+/// What ends a request for messages and says nothing against the next one.
+#[cfg(feature = "streams")]
+const STATUSES_PASSING: [&str; 3] = [
+    "Exceeded MaxWaiting",
+    "Leadership Change",
+    "Server Shutdown",
+];
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,8 +189,38 @@ impl fmt::Display for Error {
             Error::NoResponders(subject) => {
                 ("nobody listens to ", subject, "; is it the right server?")
             }
+            #[cfg(feature = "streams")]
+            Error::Api(error) => ("the server refuses: ", error, ""),
+            #[cfg(feature = "streams")]
+            Error::Status { code, words } => {
+                return write!(f, "the server sends no messages: {words} ({code})");
+            }
+            #[cfg(feature = "streams")]
+            Error::Unstored(failures) => return write_failures(f, failures),
+            #[cfg(feature = "streams")]
+            Error::Key(key) => (
+                "cannot be a key, or the name of a bucket: \"",
+                key,
+                "\"; take letters, digits, - and _, in keys also . / and =",
+            ),
         };
         write!(f, "{before}{what}{after}")
+    }
+}
+
+#[cfg(feature = "streams")]
+fn write_failures(f: &mut fmt::Formatter<'_>, failures: &[Failure]) -> fmt::Result {
+    write!(f, "{} messages may not be stored", failures.len())?;
+    match failures.first() {
+        Some(first) => write!(f, "; the first, number {}: {}", first.number, first.error),
+        None => Ok(()),
+    }
+}
+
+#[cfg(feature = "streams")]
+impl From<ApiError> for Error {
+    fn from(error: ApiError) -> Error {
+        Error::Api(error)
     }
 }
 
@@ -148,6 +228,8 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Connect(error) | Error::Io(error) => Some(error),
+            #[cfg(feature = "streams")]
+            Error::Api(error) => Some(error),
             _ => None,
         }
     }

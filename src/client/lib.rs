@@ -42,6 +42,8 @@ mod reader;
 mod requests;
 mod shared;
 mod stats;
+#[cfg(feature = "streams")]
+pub mod streams;
 mod subscription;
 mod sync;
 #[cfg(feature = "tls")]

@@ -126,6 +126,12 @@ impl<'a> Publish<'a> {
         self.len() == 0
     }
 
+    /// The first header of this name.
+    #[cfg(feature = "streams")]
+    pub(crate) fn header(&self, name: &[u8]) -> Option<&'a [u8]> {
+        HeaderBlock::new(self.block()).get(name)
+    }
+
     fn block(&self) -> &'a [u8] {
         self.headers.map_or(&[], |headers| headers.block.as_slice())
     }

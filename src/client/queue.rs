@@ -35,6 +35,8 @@ struct State {
     dropped: u64,
     /// The one before was dropped as well, and that was told.
     is_slow: bool,
+    /// Counts the connections that messages come from.
+    connections: u64,
     /// Somebody waits, and has to be woken.
     is_awaited: bool,
     /// Nothing comes any more.
@@ -76,12 +78,23 @@ impl Queue {
     }
 
     /// Waits for messages and takes all there are: a buffer of records, in
-    /// exchange for an empty one, and how many.
-    pub(crate) fn take(&self, taken: &mut Vec<u8>, deadline: &Deadline) -> Result<usize, Error> {
+    /// exchange for an empty one, and how many. Who says how many connections
+    /// it has seen is told of the next one: [`Error::Lost`].
+    pub(crate) fn take(
+        &self,
+        taken: &mut Vec<u8>,
+        deadline: &Deadline,
+        mut seen: Option<&mut u64>,
+    ) -> Result<usize, Error> {
         let mut state = lock(&self.state);
         while state.records.is_empty() {
             if state.has_ended {
                 return Err(Error::Closed);
+            }
+            if let Some(seen) = seen.as_deref_mut()
+                && mem::replace(seen, state.connections) != state.connections
+            {
+                return Err(Error::Lost);
             }
             state.is_awaited = true;
             state = wait(&self.arrived, state, deadline).ok_or(Error::Timeout)?;
@@ -119,6 +132,8 @@ impl Queue {
     pub(crate) fn begin(&self) -> Option<u64> {
         let mut state = lock(&self.state);
         state.received_before = state.received;
+        state.connections += 1;
+        self.arrived.notify_all();
         Some(state.received_max?.saturating_sub(state.received))
     }
 
@@ -186,7 +201,7 @@ mod tests {
 
     fn take(queue: &Queue) -> Result<usize, Error> {
         let mut taken = Vec::new();
-        queue.take(&mut taken, &Deadline::after(Duration::from_millis(1)))
+        queue.take(&mut taken, &Deadline::after(Duration::from_millis(1)), None)
     }
 
     #[test]
@@ -198,7 +213,7 @@ mod tests {
         }
         assert_eq!(queue.len(), 2);
         let mut taken = Vec::new();
-        assert_eq!(queue.take(&mut taken, &Deadline::never()).unwrap(), 2);
+        assert_eq!(queue.take(&mut taken, &Deadline::never(), None).unwrap(), 2);
         let (first, used) = read_record(&taken).unwrap();
         let (second, _) = read_record(&taken[used..]).unwrap();
         assert_eq!((first.payload(), second.payload()), (&b"1"[..], &b"2"[..]));
@@ -206,6 +221,20 @@ mod tests {
         queue.end();
         assert_eq!(take(&queue).unwrap(), 1, "what is here can still be taken");
         assert!(matches!(take(&queue), Err(Error::Closed)));
+    }
+
+    #[test]
+    fn another_connection_is_told_after_the_messages_of_the_one_before() {
+        let queue = Queue::new(1000);
+        let (mut taken, mut seen) = (Vec::new(), 0);
+        queue.feed().push(&delivery(b"1"));
+        queue.begin();
+        let now = Deadline::after(Duration::from_millis(1));
+        assert_eq!(queue.take(&mut taken, &now, Some(&mut seen)).unwrap(), 1);
+        let told = queue.take(&mut taken, &now, Some(&mut seen));
+        assert!(matches!(told, Err(Error::Lost)));
+        let told = queue.take(&mut taken, &now, Some(&mut seen));
+        assert!(matches!(told, Err(Error::Timeout)), "once");
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Subscription {
     read: usize,
     /// How many of them are not read.
     left: usize,
+    /// The connections that were seen, if a new one is to be told.
+    connections: Option<u64>,
 }
 
 impl Subscription {
@@ -54,7 +56,16 @@ impl Subscription {
             taken: Vec::new(),
             read: 0,
             left: 0,
+            connections: None,
         }
+    }
+
+    /// Tells of each new connection, once, in place of a message:
+    /// [`Error::Lost`]. What others had been asked for is forgotten then.
+    #[cfg(feature = "streams")]
+    pub(crate) fn telling_breaks(mut self) -> Self {
+        self.connections = Some(0);
+        self
     }
 
     /// What it subscribes to.
@@ -85,7 +96,11 @@ impl Subscription {
             }
             self.read = 0;
             self.taken.clear();
-            self.left = self.route.queue.take(&mut self.taken, deadline)?;
+            let connections = self.connections.as_mut();
+            self.left = self
+                .route
+                .queue
+                .take(&mut self.taken, deadline, connections)?;
         }
     }
 

@@ -218,6 +218,30 @@ impl JsonWriter {
     }
 }
 
+/// Reads base64, as [`JsonWriter::base64`] writes it.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in text.bytes() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            b'=' => break,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    Some(out)
+}
+
 /// Appends the inside of a JSON string, escaped as Go escapes it.
 pub(crate) fn escape(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -310,7 +334,9 @@ mod tests {
             let mut json = JsonWriter::new();
             json.base64(bytes.as_bytes());
             assert_eq!(json.into_bytes(), format!("\"{want}\"").into_bytes());
+            assert_eq!(from_base64(want).as_deref(), Some(bytes.as_bytes()));
         }
+        assert_eq!(from_base64("a b"), None);
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod wire_error;
 #[cfg(feature = "api")]
 pub use connect::{ConnectError, ConnectOptions};
 pub use info::ServerInfo;
-pub use json_writer::JsonWriter;
+pub use json_writer::{JsonWriter, from_base64};
 pub use parse::{
     Command, Fault, HeaderSize, Needed, ParseError, ParseLimits, Parsed, Publish, Verb, parse,
 };

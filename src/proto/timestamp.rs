@@ -6,6 +6,7 @@
 
 use crate::JsonWriter;
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds since the start of 1970, UTC.
 ///
@@ -125,6 +126,42 @@ impl fmt::Display for Timestamp {
             write!(f, ".{fraction:0width$}")?;
         }
         f.write_str("Z")
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Timestamp {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(span) => Timestamp(Nanos::from(span).0),
+            Err(before) => Timestamp(Nanos::from(before.duration()).0.saturating_neg()),
+        }
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    /// [`Timestamp::UNSET`] becomes the earliest time that can be told.
+    fn from(time: Timestamp) -> SystemTime {
+        let span = Duration::from_nanos(time.0.unsigned_abs());
+        let found = if time.0 < 0 {
+            UNIX_EPOCH.checked_sub(span)
+        } else {
+            UNIX_EPOCH.checked_add(span)
+        };
+        found.unwrap_or(UNIX_EPOCH)
+    }
+}
+
+impl From<Duration> for Nanos {
+    /// 292 years at most.
+    fn from(span: Duration) -> Nanos {
+        Nanos(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<Nanos> for Duration {
+    /// Less than nothing becomes nothing.
+    fn from(span: Nanos) -> Duration {
+        Duration::from_nanos(span.0.max(0).unsigned_abs())
     }
 }
 
@@ -408,6 +445,17 @@ mod tests {
             Timestamp::parse("0002-01-01T00:00:00Z"),
             Some(Timestamp(i64::MIN + 1))
         );
+    }
+
+    #[test]
+    fn the_standard_librarys_times_go_there_and_back() {
+        for nanos in [0, 1, -1, 1_795_328_129_888_404_536, i64::MAX] {
+            let time = SystemTime::from(Timestamp(nanos));
+            assert_eq!(Timestamp::from(time), Timestamp(nanos));
+        }
+        assert_eq!(Nanos::from(Duration::from_millis(3)), Nanos::from_millis(3));
+        assert_eq!(Nanos::from(Duration::MAX), Nanos(i64::MAX));
+        assert_eq!(Duration::from(Nanos(-1)), Duration::ZERO);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::remote::{array, string};
 use super::table::{cell, push_clean, write_table};
+use midge_proto::from_base64;
 use serde_json::Value;
 
 /// What is said of the whole, as far as it is there.
@@ -75,7 +76,7 @@ fn write_title(out: &mut String, title: &str) {
 
 /// Appends text that came in base64, or the base64 if it is no text.
 fn write_text(out: &mut String, base64: &str) {
-    match decode(base64).and_then(|bytes| String::from_utf8(bytes).ok()) {
+    match from_base64(base64).and_then(|bytes| String::from_utf8(bytes).ok()) {
         Some(text) => {
             for line in text.trim_end().lines() {
                 push_clean(out, line);
@@ -90,47 +91,10 @@ fn write_text(out: &mut String, base64: &str) {
     }
 }
 
-/// Reads base64.
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let (mut bits, mut count) = (0u32, 0);
-    for byte in text.bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            b'=' => break,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count) as u8);
-        }
-    }
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn base64_is_read_as_it_is_written() {
-        let mut bytes = Vec::new();
-        for byte in 0..=255 {
-            bytes.push(byte);
-            let mut json = midge_proto::api::JsonWriter::new();
-            json.base64(&bytes);
-            let text = String::from_utf8(json.into_bytes()).unwrap();
-            assert_eq!(decode(text.trim_matches('"')), Some(bytes.clone()));
-        }
-        assert_eq!(decode("a b"), None);
-    }
 
     #[test]
     fn a_terminal_is_told_nothing_to_obey() {

@@ -185,7 +185,9 @@ impl CreateConsumerRequest {
         json::read(body, Strictness::Strict, &mut |key, value| {
             match key {
                 "stream_name" => request.stream_name = json::string(key, value)?,
-                "config" => request.config = ConsumerConfig::from_value(key, value)?,
+                "config" => {
+                    request.config = ConsumerConfig::from_value(key, value, Strictness::Strict)?
+                }
                 "action" => request.action = json::word(&value, ConsumerAction::from_word)?,
                 "pedantic" => request.pedantic = json::boolean(key, &value)?,
                 _ => return Ok(Known::No),
@@ -197,6 +199,16 @@ impl CreateConsumerRequest {
 }
 
 impl ConsumerConfig {
+    /// One that outlives its users, of whom each asks for messages and
+    /// acknowledges every one of them. The rest is up to the server.
+    pub fn durable(name: &str) -> ConsumerConfig {
+        ConsumerConfig {
+            durable_name: name.to_owned(),
+            ack_policy: AckPolicy::Explicit,
+            ..ConsumerConfig::default()
+        }
+    }
+
     /// Reads a configuration by itself, as [`to_json`](ConsumerConfig::to_json)
     /// writes it.
     ///
@@ -210,11 +222,18 @@ impl ConsumerConfig {
         Ok(config)
     }
 
-    fn from_value(key: &str, value: Value) -> Result<ConsumerConfig, ApiError> {
+    /// Reads a configuration that a server shows, which may be newer than
+    /// this: keys nobody knows are passed over.
+    ///
+    /// # Errors
+    /// 10025 when this is no object, or has a value that is none of ours.
+    pub fn from_answer(value: Value) -> Result<ConsumerConfig, ApiError> {
+        ConsumerConfig::from_value("config", value, Strictness::Lenient)
+    }
+
+    fn from_value(key: &str, value: Value, strict: Strictness) -> Result<ConsumerConfig, ApiError> {
         let mut config = ConsumerConfig::default();
-        json::read_value(key, value, Strictness::Strict, &mut |key, value| {
-            config.set(key, value)
-        })?;
+        json::read_value(key, value, strict, &mut |key, value| config.set(key, value))?;
         Ok(config)
     }
 

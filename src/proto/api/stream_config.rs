@@ -189,12 +189,25 @@ impl StreamConfig {
                 pedantic = json::boolean(key, &value)?;
                 return Ok(Known::Yes);
             }
-            config.set(key, value)
+            config.set(key, value, Strictness::Strict)
         })?;
         Ok((config, pedantic))
     }
 
-    fn set(&mut self, key: &str, value: Value) -> Result<Known, ApiError> {
+    /// Reads a configuration that a server shows, which may be newer than
+    /// this: keys nobody knows are passed over.
+    ///
+    /// # Errors
+    /// 10025 when this is no object, or has a value that is none of ours.
+    pub fn from_answer(value: Value) -> Result<StreamConfig, ApiError> {
+        let mut config = StreamConfig::default();
+        json::read_value("config", value, Strictness::Lenient, &mut |key, value| {
+            config.set(key, value, Strictness::Lenient)
+        })?;
+        Ok(config)
+    }
+
+    fn set(&mut self, key: &str, value: Value, strict: Strictness) -> Result<Known, ApiError> {
         match key {
             "name" => self.name = json::string(key, value)?,
             "description" => self.description = json::string(key, value)?,
@@ -212,7 +225,7 @@ impl StreamConfig {
             "no_ack" => self.no_ack = json::boolean(key, &value)?,
             "duplicate_window" => self.duplicate_window = json::nanos(key, &value)?,
             "placement" => {
-                let placement = Placement::from_value(key, value)?;
+                let placement = Placement::from_value(key, value, strict)?;
                 self.placement = Some(placement).filter(|asked| *asked != Placement::default());
             }
             "compression" => self.compression = compression(&value)?,
@@ -226,27 +239,34 @@ impl StreamConfig {
             "deny_delete" => self.deny_delete = json::boolean(key, &value)?,
             "deny_purge" => self.deny_purge = json::boolean(key, &value)?,
             "allow_rollup_hdrs" => self.allow_rollup_hdrs = json::boolean(key, &value)?,
-            "consumer_limits" => self.consumer_limits = ConsumerLimits::from_value(key, value)?,
+            "consumer_limits" => {
+                self.consumer_limits = ConsumerLimits::from_value(key, value, strict)?
+            }
             "metadata" => self.metadata = json::map(key, value)?,
-            _ => return self.set_advanced(key, value),
+            _ => return self.set_advanced(key, value, strict),
         }
         Ok(Known::Yes)
     }
 
     /// The fields that few streams use.
-    fn set_advanced(&mut self, key: &str, value: Value) -> Result<Known, ApiError> {
+    fn set_advanced(
+        &mut self,
+        key: &str,
+        value: Value,
+        strict: Strictness,
+    ) -> Result<Known, ApiError> {
         match key {
-            "mirror" => self.mirror = Some(Box::new(StreamSource::from_value(key, value)?)),
+            "mirror" => self.mirror = Some(Box::new(StreamSource::from_value(key, value, strict)?)),
             "sources" => {
                 self.sources = json::array(key, value)?
                     .into_iter()
-                    .map(|source| StreamSource::from_value(key, source))
+                    .map(|source| StreamSource::from_value(key, source, strict))
                     .collect::<Result<_, _>>()?;
             }
             "subject_transform" => {
-                self.subject_transform = Some(SubjectTransform::from_value(key, value)?);
+                self.subject_transform = Some(SubjectTransform::from_value(key, value, strict)?);
             }
-            "republish" => self.republish = Some(Republish::from_value(key, value)?),
+            "republish" => self.republish = Some(Republish::from_value(key, value, strict)?),
             "allow_msg_ttl" => self.allow_msg_ttl = json::boolean(key, &value)?,
             "subject_delete_marker_ttl" => {
                 self.subject_delete_marker_ttl = json::nanos(key, &value)?;
@@ -359,9 +379,9 @@ fn compression(value: &Value) -> Result<Compression, ApiError> {
 }
 
 impl Placement {
-    fn from_value(key: &str, value: Value) -> Result<Placement, ApiError> {
+    fn from_value(key: &str, value: Value, strict: Strictness) -> Result<Placement, ApiError> {
         let mut placement = Placement::default();
-        json::read_value(key, value, Strictness::Strict, &mut |key, value| {
+        json::read_value(key, value, strict, &mut |key, value| {
             match key {
                 "cluster" => placement.cluster = json::string(key, value)?,
                 "tags" => placement.tags = json::strings(key, value)?,
@@ -383,9 +403,9 @@ impl Placement {
 }
 
 impl ConsumerLimits {
-    fn from_value(key: &str, value: Value) -> Result<ConsumerLimits, ApiError> {
+    fn from_value(key: &str, value: Value, strict: Strictness) -> Result<ConsumerLimits, ApiError> {
         let mut limits = ConsumerLimits::default();
-        json::read_value(key, value, Strictness::Strict, &mut |key, value| {
+        json::read_value(key, value, strict, &mut |key, value| {
             match key {
                 "inactive_threshold" => limits.inactive_threshold = json::nanos(key, &value)?,
                 "max_ack_pending" => limits.max_ack_pending = json::int(key, &value)?,

@@ -64,9 +64,13 @@ pub struct StreamSource {
 }
 
 impl SubjectTransform {
-    pub(super) fn from_value(key: &str, value: Value) -> Result<SubjectTransform, ApiError> {
+    pub(super) fn from_value(
+        key: &str,
+        value: Value,
+        strict: Strictness,
+    ) -> Result<SubjectTransform, ApiError> {
         let mut transform = SubjectTransform::default();
-        json::read_value(key, value, Strictness::Strict, &mut |key, value| {
+        json::read_value(key, value, strict, &mut |key, value| {
             match key {
                 "src" => transform.src = json::string(key, value)?,
                 "dest" => transform.dest = json::string(key, value)?,
@@ -86,9 +90,13 @@ impl SubjectTransform {
 }
 
 impl Republish {
-    pub(super) fn from_value(key: &str, value: Value) -> Result<Republish, ApiError> {
+    pub(super) fn from_value(
+        key: &str,
+        value: Value,
+        strict: Strictness,
+    ) -> Result<Republish, ApiError> {
         let mut republish = Republish::default();
-        json::read_value(key, value, Strictness::Strict, &mut |key, value| {
+        json::read_value(key, value, strict, &mut |key, value| {
             match key {
                 "src" => republish.src = json::string(key, value)?,
                 "dest" => republish.dest = json::string(key, value)?,
@@ -110,15 +118,19 @@ impl Republish {
 }
 
 impl StreamSource {
-    pub(super) fn from_value(key: &str, value: Value) -> Result<StreamSource, ApiError> {
+    pub(super) fn from_value(
+        key: &str,
+        value: Value,
+        strict: Strictness,
+    ) -> Result<StreamSource, ApiError> {
         let mut source = StreamSource::default();
-        json::read_value(key, value, Strictness::Strict, &mut |key, value| {
-            source.set(key, value)
+        json::read_value(key, value, strict, &mut |key, value| {
+            source.set(key, value, strict)
         })?;
         Ok(source)
     }
 
-    fn set(&mut self, key: &str, value: Value) -> Result<Known, ApiError> {
+    fn set(&mut self, key: &str, value: Value, strict: Strictness) -> Result<Known, ApiError> {
         match key {
             "name" => self.name = json::string(key, value)?,
             "opt_start_seq" => self.opt_start_seq = json::uint(key, &value)?,
@@ -127,15 +139,16 @@ impl StreamSource {
             "subject_transforms" => {
                 self.subject_transforms = json::array(key, value)?
                     .into_iter()
-                    .map(|transform| SubjectTransform::from_value(key, transform))
+                    .map(|transform| SubjectTransform::from_value(key, transform, strict))
                     .collect::<Result<_, _>>()?;
             }
             "external" => {
-                let (api, deliver) = pair(key, value, "api", "deliver")?;
+                let (api, deliver) = pair(key, value, ["api", "deliver"], strict)?;
                 self.external = Some(ExternalStream { api, deliver });
             }
             "consumer" => {
-                let (name, deliver_subject) = pair(key, value, "name", "deliver_subject")?;
+                let (name, deliver_subject) =
+                    pair(key, value, ["name", "deliver_subject"], strict)?;
                 self.consumer = Some(SourceConsumer {
                     name,
                     deliver_subject,
@@ -181,12 +194,17 @@ impl StreamSource {
 }
 
 /// Reads an object of two strings.
-fn pair(key: &str, value: Value, one: &str, two: &str) -> Result<(String, String), ApiError> {
+fn pair(
+    key: &str,
+    value: Value,
+    names: [&str; 2],
+    strict: Strictness,
+) -> Result<(String, String), ApiError> {
     let mut found = (String::new(), String::new());
-    json::read_value(key, value, Strictness::Strict, &mut |key, value| {
-        if key == one {
+    json::read_value(key, value, strict, &mut |key, value| {
+        if key == names[0] {
             found.0 = json::string(key, value)?;
-        } else if key == two {
+        } else if key == names[1] {
             found.1 = json::string(key, value)?;
         } else {
             return Ok(Known::No);

@@ -1,0 +1,51 @@
+//! Streams: messages that a server keeps, and that are asked for.
+//!
+//! This module owns the client's side of the stream API (`$JS.API`): making
+//! and looking at streams and consumers, publishing with an answer that the
+//! message is stored, taking messages and acknowledging them, and the
+//! key-value buckets that are made of streams. What it says on the wire is
+//! what other NATS clients say, so it works with midge and nats-server alike
+//! and beside those clients.
+//!
+//! Nothing here has a thread: what has to be done while messages come, such as
+//! asking for more, is done by whoever waits for them.
+//!
+//! ```no_run
+//! use midge_client::streams::StreamConfig;
+//! use midge_client::{Client, Options, Publish};
+//!
+//! let client = Client::connect("127.0.0.1:4222", Options::default())?;
+//! let streams = client.streams();
+//! streams.create_stream(&StreamConfig {
+//!     name: "ORDERS".into(),
+//!     subjects: vec!["orders.>".into()],
+//!     ..Default::default()
+//! })?;
+//! let ack = streams.publish(&Publish::new("orders.new", "17 pears"))?;
+//! println!("stored as number {}", ack.seq);
+//! # Ok::<(), midge_client::Error>(())
+//! ```
+
+mod api;
+mod consumers;
+mod info;
+mod management;
+mod pub_ack;
+mod publish;
+mod publisher;
+mod stored;
+mod window;
+
+pub use api::{Streams, StreamsOptions};
+pub use info::{ConsumerInfo, StreamInfo};
+pub use management::Purge;
+pub use midge_proto::api::{
+    AckPolicy, ApiError, Compression, ConsumerConfig, ConsumerLimits, DeliverPolicy, Discard,
+    PersistMode, Placement, ReplayPolicy, Republish, Retention, SequenceInfo, Storage,
+    StreamConfig, StreamSource, StreamState, SubjectTransform,
+};
+pub use midge_proto::{JsonWriter, Nanos, Timestamp};
+pub use pub_ack::PubAck;
+pub use publisher::{Pending, Publisher, PublisherOptions};
+pub use stored::StoredMessage;
+pub use window::Failure;
