@@ -148,7 +148,12 @@ impl Lookahead {
             }
         }
         cursor.freed = freed;
-        let filled = self.fill(cursor, pending, log, filter)?;
+        let mut filled = self.fill(cursor, pending, log, filter);
+        // A block that has to be read may hold something more urgent. Without
+        // priorities what is ready need not wait for it.
+        if self.priority.is_some() {
+            filled = Ok(filled?);
+        }
         while let Some((turn, seq)) = self.ready.first_key_value() {
             let (turn, seq) = (*turn, *seq);
             if cursor.picks.contains(&seq) && log.get(seq)?.is_some() {
@@ -158,7 +163,7 @@ impl Lookahead {
             self.drop_place(seq, cursor);
             self.lost(seq, cursor);
         }
-        Ok(filled)
+        filled
     }
 
     /// A pick is gone, or damaged. If its key has waited for it, that goes on.
