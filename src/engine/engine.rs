@@ -72,6 +72,8 @@ pub(crate) enum Timer {
     Auth(ConnId),
     Stream(StreamId),
     Consumer(StreamId, ConsumerId),
+    #[cfg(feature = "streams")]
+    Backup,
 }
 
 /// The broker. See the module's head.
@@ -278,6 +280,8 @@ impl Engine {
                 Timer::Consumer(stream, id) => self.with_streams(|streams, engine| {
                     streams.consumer_due(engine, stream, id, now, out);
                 }),
+                #[cfg(feature = "streams")]
+                Timer::Backup => self.backup_due(now, out),
             }
         }
         self.with_streams(|streams, engine| streams.work(engine, now, out));

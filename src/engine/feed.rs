@@ -15,7 +15,7 @@ use crate::storage::{Batch, BlockKey};
 use crate::streams::{Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig};
 use crate::{ConnId, Time};
 use bytes::Bytes;
-use midge_proto::api::Timestamp;
+use midge_proto::api::{BackupError, Timestamp};
 use midge_proto::encode::Decimal;
 use midge_proto::{HeaderSize, Publish};
 
@@ -114,6 +114,7 @@ impl Engine {
     /// The batches that were taken could not be written, and nothing can until
     /// [`Engine::recovered`].
     pub fn store_failed<O: Outbox>(&mut self, now: Time, out: &mut O) {
+        self.fail_backup(BackupError::Unavailable, out);
         self.with_streams(|streams, engine| streams.failed(engine, now, out));
         self.feed_internal(now, out);
         self.clean_up(out);

@@ -13,6 +13,8 @@
 
 mod account;
 mod auth;
+#[cfg(feature = "streams")]
+mod backup;
 mod engine;
 #[cfg(feature = "streams")]
 mod feed;

@@ -6,9 +6,12 @@
 //! silence would look like a server that is slow.
 
 use crate::Time;
+use crate::backup::Backup;
 use crate::engine::Engine;
 use crate::ids::StreamId;
 use crate::outbox::Outbox;
+use midge_proto::api::BackupError;
+use std::collections::VecDeque;
 
 /// The subjects of these requests.
 pub(crate) const FILTER: &[u8] = b"$MIDGE.API.>";
@@ -18,7 +21,8 @@ const VERIFY: &[u8] = b"$MIDGE.API.VERIFY";
 const WAITING_MAX: usize = 64;
 
 const UNKNOWN: &[u8] = b"{\"type\":\"io.midge.api.v1.error\",\"error\":{\"code\":404,\
-    \"err_code\":20010,\"description\":\"no such request; there are $MIDGE.API.VERIFY, $MIDGE.API.WHY and \
+    \"err_code\":20010,\"description\":\"no such request; there are $MIDGE.API.VERIFY, $MIDGE.API.WHY, \
+    $MIDGE.API.BACKUP and its NEXT and STOP, and \
     $MIDGE.API.DLQ.LIST, SHOW, REDRIVE, DROP, UNPARK\"}}";
 const TOO_MANY: &[u8] = b"{\"type\":\"io.midge.api.v1.verify_response\",\"error\":{\"code\":429,\
     \"description\":\"too many wait for the answer already\"}}";
@@ -28,30 +32,36 @@ const STOPPING: &[u8] = b"{\"type\":\"io.midge.api.v1.verify_response\",\"error\
 /// Something that whoever holds the store is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Maintenance {
-    /// Look at everything that is stored.
+    /// Look at everything that is stored. To be answered with
+    /// [`Engine::maintained`].
     Verify,
+    /// Begin a backup of this number. To be answered with
+    /// [`Engine::backup_begun`].
+    BeginBackup(u64),
+    /// Read the next bytes of that backup, so many. To be answered with
+    /// [`Engine::backup_chunk`].
+    NextChunk(u64, usize),
+    /// Let go of the backup, if there is one.
+    EndBackup,
 }
 
-/// Who asked for what. One thing is done at a time.
+/// Who asked for what. One look at everything and one backup are done at a
+/// time.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     /// Where the answer goes.
     waiting: Vec<Box<[u8]>>,
-    /// Asked for and not handed out yet.
-    is_wanted: bool,
-    /// Handed out and not answered yet.
+    /// A look at everything is asked for or under way.
     is_under_way: bool,
+    /// Not handed out yet.
+    pub(crate) wishes: VecDeque<Maintenance>,
+    pub(crate) backup: Option<Backup>,
 }
 
 impl Engine {
-    /// What is to be done, if that is something new. To be answered with
-    /// [`Engine::maintained`].
+    /// What is to be done next, if there is something.
     pub fn take_maintenance(&mut self) -> Option<Maintenance> {
-        if !std::mem::take(&mut self.desk.is_wanted) {
-            return None;
-        }
-        self.desk.is_under_way = true;
-        Some(Maintenance::Verify)
+        self.desk.wishes.pop_front()
     }
 
     /// What was asked for is done; this is the answer for all who wait.
@@ -83,7 +93,9 @@ impl Engine {
             TOO_MANY
         } else {
             self.desk.waiting.extend(reply.map(Into::into));
-            self.desk.is_wanted |= !self.desk.is_under_way;
+            if !std::mem::replace(&mut self.desk.is_under_way, true) {
+                self.desk.wishes.push_back(Maintenance::Verify);
+            }
             return;
         };
         if let Some(reply) = reply {
@@ -93,6 +105,7 @@ impl Engine {
 
     /// Nothing that is under way will be finished.
     pub(crate) fn close_desk<O: Outbox>(&mut self, out: &mut O) {
+        self.fail_backup(BackupError::Stopping, out);
         for reply in std::mem::take(&mut self.desk.waiting) {
             self.answer(&reply, STOPPING, out);
         }

@@ -16,7 +16,8 @@ use midge_engine::{
 };
 use midge_proto::api::Timestamp;
 use midge_store::{
-    Damage, DamageKind, Event, Opened, Store, StoreConfig, StoreHandle, StoreStats, VerifyReport,
+    Damage, DamageKind, Event, Opened, Store, StoreConfig, StoreError, StoreHandle, StoreStats,
+    VerifyReport,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
@@ -163,6 +164,11 @@ impl Disk {
                     );
                     engine.load_failed(now, key, connections);
                 }
+                Event::BackupBegun(id) => engine.backup_begun(now, id, connections),
+                Event::Chunk { id, result } => {
+                    let result = result.map_err(|error| error.to_string());
+                    engine.backup_chunk(now, id, result, connections);
+                }
                 Event::Verified(report) => {
                     log_report(engine, &report);
                     let answer = offline::to_json(&report, |id| engine.stream_name(id));
@@ -196,11 +202,8 @@ impl Disk {
                 engine.store_failed(now, connections);
             }
         }
-        if let Some(Maintenance::Verify) = engine.take_maintenance()
-            && !self.handle.verify()
-        {
-            // Somebody asked the handle without asking the engine.
-            engine.maintained(now, BUSY, connections);
+        while let Some(wish) = engine.take_maintenance() {
+            self.maintain(wish, engine, connections);
         }
         self.wanted.extend(engine.take_wanted_blocks());
         while let Some(key) = self.wanted.front() {
@@ -208,6 +211,26 @@ impl Disk {
                 break;
             }
             self.wanted.pop_front();
+        }
+    }
+
+    /// Has the threads look after what is stored.
+    fn maintain(&mut self, wish: Maintenance, engine: &mut Engine, connections: &mut Connections) {
+        let now = connections.now;
+        let unavailable = || Err(StoreError::Unavailable.to_string());
+        match wish {
+            Maintenance::Verify if !self.handle.verify() => {
+                // Somebody asked the handle without asking the engine.
+                engine.maintained(now, BUSY, connections);
+            }
+            Maintenance::BeginBackup(id) if !self.handle.begin_backup(id) => {
+                engine.backup_chunk(now, id, unavailable(), connections);
+            }
+            Maintenance::NextChunk(id, len) if !self.handle.next_chunk(id, len) => {
+                engine.backup_chunk(now, id, unavailable(), connections);
+            }
+            Maintenance::EndBackup => self.handle.end_backup(),
+            _ => {}
         }
     }
 

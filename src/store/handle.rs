@@ -8,11 +8,12 @@
 use crate::commit::Commit;
 use crate::error::StoreError;
 use crate::opening::Opened;
-use crate::reader::{self, ReaderState};
+use crate::reader::{self, BackupState, ReaderState};
 use crate::stats::{Counters, StoreStats};
 use crate::store::{Source, Store};
 use crate::verify::VerifyReport;
 use crate::writer::{self, WriterState};
+use bytes::Bytes;
 use log::error;
 use midge_engine::{Batch, Block, BlockKey, RowSink};
 use std::fmt;
@@ -55,6 +56,17 @@ pub enum Event<S> {
         key: BlockKey,
         /// Why not.
         error: StoreError,
+    },
+    /// A backup has begun: it holds every batch of which
+    /// [`Event::Committed`] was told before, and none of the later ones.
+    BackupBegun(u64),
+    /// The next bytes of a backup, or why there are no more. Fewer than were
+    /// asked for are the last.
+    Chunk {
+        /// The number of the backup.
+        id: u64,
+        /// The bytes.
+        result: Result<Bytes, StoreError>,
     },
     /// A look at everything has ended.
     Verified(VerifyReport),
@@ -243,6 +255,45 @@ impl<S> StoreHandle<S> {
         drop(state);
         self.shared.reader_wakes.notify_one();
         true
+    }
+
+    /// Begins a backup under a number of the caller's choice, in place of one
+    /// that was under way; [`Event::BackupBegun`] tells. False while the store
+    /// has failed; and if it fails before it has begun, there is none.
+    #[must_use]
+    pub fn begin_backup(&self, id: u64) -> bool {
+        let mut state = lock(&self.shared.writer);
+        if state.is_failed {
+            return false;
+        }
+        state.backup = Some(id);
+        lock(&self.shared.reader).backup = BackupState {
+            id: Some(id),
+            ..BackupState::default()
+        };
+        drop(state);
+        self.shared.writer_wakes.notify_one();
+        true
+    }
+
+    /// Asks for the next `len` bytes of a backup that has begun, which come
+    /// as [`Event::Chunk`]. False if it is not the one under way.
+    #[must_use]
+    pub fn next_chunk(&self, id: u64, len: usize) -> bool {
+        let mut state = lock(&self.shared.reader);
+        if state.backup.id != Some(id) {
+            return false;
+        }
+        state.backup.wanted.push_back(len);
+        drop(state);
+        self.shared.reader_wakes.notify_one();
+        true
+    }
+
+    /// Lets go of the backup that is under way, if there is one.
+    pub fn end_backup(&self) {
+        lock(&self.shared.writer).backup = None;
+        lock(&self.shared.reader).backup = BackupState::default();
     }
 
     /// Moves what there is to tell behind what is in `events`.

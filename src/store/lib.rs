@@ -15,6 +15,8 @@
 //!   thread.
 //! - [`StoreHandle`] is what an event loop holds: batches and wishes go in,
 //!   [`Event`]s come out, nothing waits.
+//! - A [`Backup`] is a copy of all that is durable at one moment, and
+//!   [`restore`] makes a store of it.
 //! - [`verify()`], [`compact`] and [`recover`] are for a file that no server
 //!   has open.
 //!
@@ -23,6 +25,8 @@
 // See the feature in the manifest.
 #![cfg(feature = "streams")]
 
+mod backup;
+mod backup_look;
 mod changes;
 mod commit;
 mod config;
@@ -40,12 +44,15 @@ mod reader;
 mod record;
 mod recovery;
 mod replay;
+mod restore;
 mod stats;
 mod store;
 mod tables;
 mod verify;
 mod writer;
 
+pub use backup::Backup;
+pub use backup_look::{BackupError, BackupLook};
 pub use commit::Commit;
 pub use config::{CACHE_BYTES, IDLE_PAUSE, JOURNAL_BYTES, RETRY_FIRST, RETRY_MAX, StoreConfig};
 pub use error::StoreError;
@@ -54,6 +61,7 @@ pub use layout::STORED_BLOCK_LEN_MAX;
 pub use maintenance::{Compacted, Told, compact, verify, verify_into};
 pub use opening::Opened;
 pub use recovery::{Recovered, recover};
+pub use restore::{RestoreError, Restored, restore};
 pub use stats::{Histogram, StoreStats};
 pub use store::{Loaded, Store};
 pub use verify::{DAMAGE_LISTED_MAX, Damage, DamageKind, VerifyReport, damage_in};

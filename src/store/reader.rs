@@ -2,8 +2,9 @@
 //!
 //! It answers from a snapshot taken for each block and let go of at once: a
 //! snapshot that is held keeps the writer from using the pages that it has
-//! given up since.
+//! given up since. Only a backup holds its own until it is done.
 
+use crate::backup::Backup;
 use crate::error::StoreError;
 use crate::handle::{Event, Shared, lock};
 use crate::verify::Walk;
@@ -27,13 +28,27 @@ pub(crate) struct ReaderState {
     pub(crate) out: usize,
     /// How far a look at everything has come, if there is one.
     pub(crate) verify: Option<Box<Walk>>,
+    pub(crate) backup: BackupState,
     pub(crate) stop: bool,
+}
+
+/// The backup that is taken, if there is one.
+#[derive(Debug, Default)]
+pub(crate) struct BackupState {
+    /// Which one, until nobody wants it any more.
+    pub(crate) id: Option<u64>,
+    /// There unless it is being read from.
+    pub(crate) backup: Option<Box<Backup>>,
+    /// Chunks that were asked for, each of so many bytes.
+    pub(crate) wanted: VecDeque<usize>,
 }
 
 enum Work {
     Load(BlockKey),
     /// The walk stays where it is, so that there is never a second one.
     Verify(Box<Walk>),
+    /// The chunk of this backup that is next, of so many bytes.
+    Chunk(u64, Box<Backup>, usize),
     Stop,
 }
 
@@ -49,6 +64,10 @@ pub(crate) fn run<S>(shared: &Shared<S>) {
                 loads = 0;
                 verify(shared, walk);
             }
+            Work::Chunk(id, backup, len) => {
+                loads = 0;
+                chunk(shared, id, backup, len);
+            }
             Work::Stop => return,
         }
     }
@@ -61,6 +80,9 @@ fn next<S>(shared: &Shared<S>, loads: usize) -> Work {
             return Work::Stop;
         }
         let is_turn = loads >= LOADS_BETWEEN_SLICES || state.queue.is_empty();
+        if is_turn && let Some(work) = state.backup.next() {
+            return work;
+        }
         if is_turn && let Some(walk) = &mut state.verify {
             return Work::Verify(std::mem::take(walk));
         }
@@ -72,6 +94,35 @@ fn next<S>(shared: &Shared<S>, loads: usize) -> Work {
             .wait(state)
             .unwrap_or_else(PoisonError::into_inner);
     }
+}
+
+impl BackupState {
+    /// Somebody waits for it, and asks for the next one later: a look at
+    /// everything goes on between the two.
+    fn next(&mut self) -> Option<Work> {
+        let id = self.id?;
+        let len = *self.wanted.front()?;
+        let backup = self.backup.take()?;
+        self.wanted.pop_front();
+        Some(Work::Chunk(id, backup, len))
+    }
+}
+
+fn chunk<S>(shared: &Shared<S>, id: u64, mut backup: Box<Backup>, len: usize) {
+    let result = backup.next(len);
+    match &result {
+        Ok(_) => {
+            let mut state = lock(&shared.reader);
+            if state.backup.id == Some(id) {
+                state.backup.backup = Some(backup);
+            }
+        }
+        Err(error) => {
+            warn!("backup: {error}");
+            suspect(shared, error);
+        }
+    }
+    shared.report(Event::Chunk { id, result });
 }
 
 fn load<S>(shared: &Shared<S>, key: BlockKey) {

@@ -28,7 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Bytes that are copied in one transaction.
-const COPIED_AT_ONCE: usize = 4 << 20;
+pub(crate) const COPIED_AT_ONCE: usize = 4 << 20;
 
 // redb's header, from its description of file format 3.
 const PAGE_LEN: u64 = 4096;
@@ -296,7 +296,7 @@ fn walk<const N: usize>(
     }
 }
 
-fn insert<const N: usize>(
+pub(crate) fn insert<const N: usize>(
     store: &Store,
     definition: TableDefinition<'static, &'static [u8; N], &'static [u8]>,
     entries: Vec<([u8; N], Vec<u8>)>,

@@ -53,6 +53,46 @@ impl VerifyReport {
         self.damaged == 0 && self.pages_are_sound != Some(false) && self.stopped_by.is_none()
     }
 
+    /// Looks at a row; gives its key, if that means something.
+    pub(crate) fn row(&mut self, bytes: &[u8; ROW_KEY_LEN], stored: &[u8]) -> Option<RowKey> {
+        self.rows += 1;
+        let Some(key) = parse_row_key(bytes) else {
+            let stream = StreamId(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+            self.add(stream, (Seq(0), Seq(0)), DamageKind::UnknownRow);
+            return None;
+        };
+        let sequences = match key {
+            RowKey::Deletes(block) | RowKey::Summary(block) => (block.first, block.first),
+            _ => (Seq(0), Seq(0)),
+        };
+        if open_row(bytes, stored).is_none() {
+            self.add(key.stream(), sequences, DamageKind::Row(key));
+        }
+        Some(key)
+    }
+
+    /// Looks at a block; says whether nothing of it is damaged.
+    pub(crate) fn block(&mut self, block: &Block, is_whole: bool) -> bool {
+        self.blocks += 1;
+        self.bytes += block.bytes().len() as u64;
+        let present = block.present();
+        self.records += present as u64;
+        let stream = block.key().stream;
+        let lost = block
+            .written()
+            .map(|written| written.saturating_sub(present) as u64);
+        let sequences = missing(block, lost.unwrap_or(0));
+        if !is_whole {
+            self.add(stream, sequences, DamageKind::MissingBytes);
+        }
+        match lost {
+            None => self.add(stream, sequences, DamageKind::Header),
+            Some(0) => {}
+            Some(count) => self.add(stream, sequences, DamageKind::Records(count)),
+        }
+        is_whole && lost == Some(0)
+    }
+
     fn add(&mut self, stream: StreamId, sequences: (Seq, Seq), kind: DamageKind) {
         self.damaged += 1;
         if self.damage.len() < DAMAGE_LISTED_MAX {
@@ -239,26 +279,15 @@ impl Walk {
         bytes: &[u8; ROW_KEY_LEN],
         stored: &[u8],
     ) -> Result<(), Box<redb::Error>> {
-        self.report.rows += 1;
         self.done += 1;
-        let Some(key) = parse_row_key(bytes) else {
-            let stream = StreamId(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-            self.report
-                .add(stream, (Seq(0), Seq(0)), DamageKind::UnknownRow);
-            return Ok(());
-        };
-        let sequences = match key {
-            RowKey::Deletes(block) | RowKey::Summary(block) => (block.first, block.first),
-            _ => (Seq(0), Seq(0)),
-        };
-        let stream = key.stream();
-        if open_row(bytes, stored).is_none() {
-            self.report.add(stream, sequences, DamageKind::Row(key));
-        }
         // Summaries are compared where the blocks are walked; here are those
         // of streams that have none.
-        if matches!(key, RowKey::Summary(_)) && !self.has_blocks(snapshot, stream)? {
-            self.report.add(stream, sequences, DamageKind::BlockMissing);
+        if let Some(RowKey::Summary(block)) = self.report.row(bytes, stored)
+            && !self.has_blocks(snapshot, block.stream)?
+        {
+            let sequences = (block.first, block.first);
+            self.report
+                .add(block.stream, sequences, DamageKind::BlockMissing);
         }
         Ok(())
     }
@@ -361,28 +390,9 @@ impl Walk {
         let Some((bytes, is_whole)) = read_block(snapshot, key)? else {
             return Ok(());
         };
-        self.report.blocks += 1;
-        self.report.bytes += bytes.len() as u64;
         self.done += parts(bytes.len()) as u64;
         let block = Block::parse(key, bytes);
-        let present = block.present();
-        self.report.records += present as u64;
-        let lost = block
-            .written()
-            .map(|written| written.saturating_sub(present) as u64);
-        let sequences = missing(&block, lost.unwrap_or(0));
-        if !is_whole {
-            self.report
-                .add(key.stream, sequences, DamageKind::MissingBytes);
-        }
-        match lost {
-            None => self.report.add(key.stream, sequences, DamageKind::Header),
-            Some(0) => {}
-            Some(count) => self
-                .report
-                .add(key.stream, sequences, DamageKind::Records(count)),
-        }
-        let is_complete = is_whole && lost == Some(0);
+        let is_complete = self.report.block(&block, is_whole);
         self.summary(snapshot, &block, is_complete)
     }
 
@@ -469,6 +479,6 @@ pub(crate) fn next_block(
 }
 
 /// A damaged page may hold keys that belong elsewhere.
-fn out_of_order() -> Box<redb::Error> {
+pub(crate) fn out_of_order() -> Box<redb::Error> {
     Box::new(redb::Error::Corrupted("its keys are out of order".into()))
 }

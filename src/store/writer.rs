@@ -6,6 +6,7 @@
 
 use crate::error::StoreError;
 use crate::handle::{Event, Shared, lock};
+use crate::reader::BackupState;
 use crate::store::Store;
 use log::{error, info, warn};
 use midge_engine::{Batch, RowSink};
@@ -23,6 +24,8 @@ pub(crate) struct WriterState {
     pub(crate) is_busy: bool,
     /// Batches are refused.
     pub(crate) is_failed: bool,
+    /// A backup is to begin.
+    pub(crate) backup: Option<u64>,
     /// The reader met an error, after which redb may take no more writes.
     pub(crate) is_suspect: bool,
     pub(crate) stop: bool,
@@ -30,6 +33,8 @@ pub(crate) struct WriterState {
 
 enum Work {
     Batch(Batch),
+    /// Between two batches, so that each is in it wholly or not at all.
+    Backup(u64),
     /// Nothing has come for a while, or something may be wrong: a commit that
     /// changes nothing serves both.
     Settle,
@@ -41,6 +46,7 @@ pub(crate) fn run<S: RowSink>(shared: &Shared<S>) {
         let is_settled = with_store(shared, |store| Ok(store.is_settled())).unwrap_or(true);
         let result = match next(shared, is_settled) {
             Work::Batch(batch) => commit(shared, &batch),
+            Work::Backup(id) => begin_backup(shared, id),
             Work::Settle => settle(shared),
             Work::Stop => return close(shared),
         };
@@ -58,6 +64,9 @@ fn next<S>(shared: &Shared<S>, is_settled: bool) -> Work {
     let mut state = lock(&shared.writer);
     state.is_busy = false;
     loop {
+        if let Some(id) = state.backup.take() {
+            return Work::Backup(id);
+        }
         if let Some(batch) = state.queue.pop_front() {
             state.is_busy = true;
             return Work::Batch(batch);
@@ -120,6 +129,18 @@ fn commit<S>(shared: &Shared<S>, batch: &Batch) -> Result<(), StoreError> {
     }
 }
 
+/// Whoever is told of a batch that comes after this is told of this before.
+fn begin_backup<S>(shared: &Shared<S>, id: u64) -> Result<(), StoreError> {
+    let backup = with_store(shared, Store::backup)?;
+    let mut state = lock(&shared.reader);
+    if state.backup.id == Some(id) {
+        state.backup.backup = Some(Box::new(backup));
+    }
+    drop(state);
+    shared.report(Event::BackupBegun(id));
+    Ok(())
+}
+
 fn settle<S>(shared: &Shared<S>) -> Result<(), StoreError> {
     with_store(shared, Store::settle)?;
     shared.counters.settled.fetch_add(1, Ordering::Relaxed);
@@ -149,7 +170,9 @@ fn fail<S>(shared: &Shared<S>, error: StoreError) {
     state.is_failed = true;
     state.is_busy = false;
     state.queue.clear();
+    state.backup = None;
     drop(state);
+    lock(&shared.reader).backup = BackupState::default();
     // What it says while it goes does not matter any more.
     let _ = take_store(shared).map(Store::close);
     shared.report(Event::Failed(error));

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::ids::StreamId;
 use crate::outbox::Outbox;
 use crate::{ConnId, Time};
-use midge_proto::api::{ApiError, DlqKind, PersistMode, PubAck};
+use midge_proto::api::{ApiError, BackupKind, DlqKind, PersistMode, PubAck};
 
 /// About what a waiting PubAck takes beside the subject it goes to.
 const ANSWER_LEN: usize = 64;
@@ -45,7 +45,11 @@ impl Streams {
                 true
             }
             Sink::Maintenance => {
-                engine.ask_for_maintenance(message.subject, reply, out);
+                let body = &message.payload[message.header_len..];
+                match BackupKind::of_subject(message.subject) {
+                    Some(kind) => engine.ask_for_backup(kind, body, reply, now, out),
+                    None => engine.ask_for_maintenance(message.subject, reply, out),
+                }
                 true
             }
             Sink::Pull => {

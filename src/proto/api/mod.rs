@@ -8,6 +8,7 @@
 mod ack;
 mod ack_subject;
 pub mod advisory;
+mod backup;
 mod consumer_check;
 #[cfg(test)]
 mod consumer_check_tests;
@@ -40,6 +41,7 @@ pub use ack::Ack;
 pub use ack_subject::{
     ACK_PREFIX, AckSubject, FLOW_CONTROL_PREFIX, FlowControlSubject, write_ack_prefix,
 };
+pub use backup::{BackupError, BackupKind, BackupRequest, CHUNK as BACKUP_CHUNK};
 pub use consumer_check::CreateForm;
 pub use consumer_config::{
     AckPolicy, ConsumerAction, ConsumerConfig, CreateConsumerRequest, DeliverPolicy,
