@@ -9,6 +9,8 @@ mod commands;
 mod logging;
 #[cfg(feature = "streams")]
 mod progress;
+#[cfg(feature = "streams")]
+mod restore;
 mod serve;
 #[cfg(feature = "streams")]
 mod store;
@@ -46,6 +48,8 @@ enum Command {
     Compact(store::Compact),
     #[cfg(feature = "streams")]
     Recover(store::Recover),
+    #[cfg(feature = "streams")]
+    Restore(restore::Restore),
 }
 
 /// Runs what the arguments ask for; the first of them is the program's name.
@@ -92,6 +96,8 @@ fn run_local(args: &[&str]) -> ExitCode {
             Command::Compact(compact) => compact.run(),
             #[cfg(feature = "streams")]
             Command::Recover(recover) => recover.run(),
+            #[cfg(feature = "streams")]
+            Command::Restore(restore) => restore.run(),
         },
         Err(EarlyExit {
             output,

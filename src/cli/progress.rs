@@ -14,7 +14,6 @@ const DRAW_EVERY: Duration = Duration::from_millis(100);
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Count {
-    #[allow(dead_code)] // For backups, which come next.
     /// Bytes, shown as KB, MB and so on.
     Bytes,
     /// Things, shown as their number.

@@ -69,7 +69,9 @@ pub(crate) struct Recover {
 impl Verify {
     pub(crate) fn run(self) -> ExitCode {
         prepare();
-        let verified = match telling("verify", |told| offline::verify(&self.store, told)) {
+        let verified = match telling("verify", Count::Things, |told| {
+            offline::verify(&self.store, told)
+        }) {
             Ok(verified) => verified,
             Err(error) => return fail(&error),
         };
@@ -92,7 +94,9 @@ impl Verify {
 impl Compact {
     pub(crate) fn run(self) -> ExitCode {
         prepare();
-        match telling("compact", |told| offline::compact(&self.store, told)) {
+        match telling("compact", Count::Things, |told| {
+            offline::compact(&self.store, told)
+        }) {
             Ok(done) => {
                 let store = self.store.display();
                 let _ = writeln!(
@@ -127,14 +131,14 @@ impl Recover {
 /// Errors of the store go to stderr. The storage engine panics over some pages
 /// that contradict each other; the store makes errors of that, which say more
 /// than where in the engine it was.
-fn prepare() {
+pub(crate) fn prepare() {
     logging::start(LevelFilter::Error);
     std::panic::set_hook(Box::new(|_| {}));
 }
 
 /// Does long work with a bar that shows how it goes.
-fn telling<T>(doing: &str, work: impl FnOnce(Told<'_>) -> T) -> T {
-    let mut progress = Progress::new(doing, 0, Count::Things);
+pub(crate) fn telling<T>(doing: &str, count: Count, work: impl FnOnce(Told<'_>) -> T) -> T {
+    let mut progress = Progress::new(doing, 0, count);
     work(&mut |done, of| progress.set(done, of))
 }
 

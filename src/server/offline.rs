@@ -1,13 +1,14 @@
 //! What is done with a store that no server has open, and what is said about
 //! one after a look at everything in it.
 
-use midge_engine::{StoredStreams, StreamId};
-pub use midge_store::{Compacted, StoreError, Told};
-use midge_store::{Damage, VerifyReport};
+use midge_engine::{RowKey, RowSink, StoredStreams, StreamId};
+pub use midge_store::{BackupError, Compacted, RestoreError, StoreError, Told};
+use midge_store::{BackupLook, Damage, VerifyReport};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 /// What a look at everything in a store found.
 #[derive(Debug)]
@@ -22,12 +23,92 @@ pub struct Verified {
 /// [`StoreError`] if there is no store under the path, or it is in use, or
 /// cannot be read. Damage is no error.
 pub fn verify(path: &Path, told: Told<'_>) -> Result<Verified, StoreError> {
-    let mut streams = StoredStreams::default();
-    let report = midge_store::verify_into(path, &mut streams, told)?;
-    let names = streams.names().map(|(id, name)| (id, name.to_owned()));
-    Ok(Verified {
-        report,
-        names: names.collect(),
+    let mut names = Names::default();
+    let report = midge_store::verify_into(path, &mut names, told)?;
+    Ok(names.of(report))
+}
+
+/// Takes in what the streams are called.
+#[derive(Default)]
+struct Names(StoredStreams);
+
+impl RowSink for Names {
+    fn row(&mut self, key: RowKey, value: &[u8]) {
+        if matches!(key, RowKey::Stream(_)) {
+            self.0.row(key, value);
+        }
+    }
+
+    fn damaged(&mut self, _: RowKey) {}
+}
+
+impl Names {
+    fn of(&self, report: VerifyReport) -> Verified {
+        let names = self.0.names().map(|(id, name)| (id, name.to_owned()));
+        Verified {
+            report,
+            names: names.collect(),
+        }
+    }
+}
+
+/// A look at a backup while it comes.
+#[derive(Default)]
+pub struct BackupCheck {
+    look: BackupLook,
+    names: Names,
+}
+
+/// What a backup holds.
+#[derive(Debug)]
+pub struct BackupContent {
+    /// What a look at all of it found.
+    pub verified: Verified,
+    /// When it was made.
+    pub taken: SystemTime,
+}
+
+impl BackupCheck {
+    /// Looks at the next bytes.
+    ///
+    /// # Errors
+    /// [`BackupError`], where they are not what was written.
+    pub fn look(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
+        self.look.look(bytes, &mut self.names)
+    }
+
+    /// What was found, now that there are no more bytes.
+    ///
+    /// # Errors
+    /// [`BackupError`], where the end is missing.
+    pub fn finish(self) -> Result<BackupContent, BackupError> {
+        let taken = since_1970(self.look.taken());
+        let verified = self.names.of(self.look.finish()?);
+        Ok(BackupContent { verified, taken })
+    }
+}
+
+fn since_1970(nanos: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
+}
+
+/// Looks at all of a backup and, if a path is given, makes a store of it
+/// there. Damage that was there when the backup was made is restored with it
+/// and told.
+///
+/// # Errors
+/// [`RestoreError`] if it cannot be read, is not what was written, or the
+/// store cannot be made; and if there is something under the path.
+pub fn restore(
+    from: &Path,
+    to: Option<&Path>,
+    told: Told<'_>,
+) -> Result<BackupContent, RestoreError> {
+    let mut names = Names::default();
+    let restored = midge_store::restore(from, to, &mut names, told)?;
+    Ok(BackupContent {
+        verified: names.of(restored.report),
+        taken: since_1970(restored.taken),
     })
 }
 

@@ -113,11 +113,11 @@ fn partial(to: &Path) -> PathBuf {
     name.into()
 }
 
-/// Reads a file piece by piece: which, and how much of how much that makes.
-fn read(
-    path: &Path,
-    each: &mut dyn FnMut(&[u8], u64, u64) -> Result<(), RestoreError>,
-) -> Result<(), RestoreError> {
+/// Is given a piece of a backup, and how much of how much that makes.
+type Each<'a> = &'a mut dyn FnMut(&[u8], u64, u64) -> Result<(), RestoreError>;
+
+/// Reads a file piece by piece.
+fn read(path: &Path, each: Each<'_>) -> Result<(), RestoreError> {
     let failed = |error| RestoreError::Read(path.to_owned(), error);
     let mut file = File::open(path).map_err(failed)?;
     let of = file.metadata().map_err(failed)?.len();

@@ -7,6 +7,7 @@
 
 mod age;
 mod arguments;
+mod backup;
 mod command;
 #[allow(dead_code)] // For publishers and subscribers, which come next.
 mod connection;
@@ -29,7 +30,7 @@ use spelling::nearest;
 use std::process::ExitCode;
 
 /// All of them, in the order in which they are shown.
-const COMMANDS: [&Command; 2] = [&dlq::COMMAND, &why::COMMAND];
+const COMMANDS: [&Command; 3] = [&dlq::COMMAND, &why::COMMAND, &backup::COMMAND];
 
 /// Runs what the words ask for, unless that is one of the others that there
 /// are, or no command.

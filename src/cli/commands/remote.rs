@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::output;
 use super::show::describe;
 use super::table::cell;
-use midge_client::Client;
+use midge_client::{Client, Error, Message};
 use midge_proto::api::{JsonWriter, json};
 use serde_json::Value;
 use std::time::Duration;
@@ -50,11 +50,36 @@ impl Remote {
         request: JsonWriter,
         timeout: Duration,
     ) -> Result<Answer, Failure> {
-        let timeout = self.timeout.unwrap_or(timeout);
         let message = self
-            .client
+            .fetch(subject, request, timeout)
+            .map_err(|error| self.lost(&error))?;
+        self.read(&message)
+    }
+
+    /// The same, for an answer that may be no JSON.
+    pub(crate) fn fetch(
+        &self,
+        subject: &str,
+        request: JsonWriter,
+        timeout: Duration,
+    ) -> Result<Message, Error> {
+        let timeout = self.timeout.unwrap_or(timeout);
+        self.client
             .request(subject, &request.into_bytes(), Some(timeout))
-            .map_err(|error| Failure::refused(format!("{}: {error}", self.client.address())))?;
+    }
+
+    /// There was no answer.
+    pub(crate) fn lost(&self, error: &Error) -> Failure {
+        Failure::refused(format!("{}: {error}", self.client.address()))
+    }
+
+    /// What the server calls itself.
+    pub(crate) fn server_name(&self) -> String {
+        self.client.info().server_name.clone()
+    }
+
+    /// Reads an answer; one that says no is a failure.
+    pub(crate) fn read(&self, message: &Message) -> Result<Answer, Failure> {
         let text = String::from_utf8_lossy(message.payload()).into_owned();
         let value = json::parse(&text)
             .map_err(|_| Failure::refused("the answer is no JSON; is this a NATS server?"))?;

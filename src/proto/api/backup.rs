@@ -11,7 +11,8 @@
 //! says that there are no more.
 
 use super::error::ApiError;
-use super::json::{self, JsonWriter, Known, Strictness};
+use super::json::{self, Known, Strictness};
+use crate::JsonWriter;
 
 /// The header of a chunk: its number.
 pub const CHUNK: &str = "Midge-Chunk";

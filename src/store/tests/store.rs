@@ -3,6 +3,7 @@
 // A test that meets what it does not expect should say so and stop.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod backup;
 mod damage;
 mod failing;
 mod handle;
