@@ -51,7 +51,7 @@ impl Streams {
         self.set_consumer(stream, config, ConsumerAction::CreateOrUpdate)
     }
 
-    fn set_consumer(
+    pub(super) fn set_consumer(
         &self,
         stream: &str,
         config: &ConsumerConfig,
