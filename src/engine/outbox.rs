@@ -114,10 +114,10 @@ pub enum CloseReason {
     ServerShutdown,
 }
 
-impl fmt::Display for CloseReason {
+impl CloseReason {
     /// The words that nats-server's monitoring uses.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    pub fn as_str(self) -> &'static str {
+        match self {
             CloseReason::ClientClosed => "Client Closed",
             CloseReason::ReadError => "Read Error",
             CloseReason::WriteError => "Write Error",
@@ -133,6 +133,12 @@ impl fmt::Display for CloseReason {
             CloseReason::BadClientProtocolVersion => "Bad Client Protocol Version",
             CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             CloseReason::ServerShutdown => "Server Shutdown",
-        })
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -5,9 +5,9 @@ use crate::http::{Request, Response, Status};
 use crate::monitor::{View, json_page};
 use crate::subsz::{LIMIT_MAX as SUBSCRIPTIONS_MAX, SubscriptionDetail};
 use crate::timestamp::{go_duration, uptime};
-use midge_engine::{CloseReason, Session, Time, Traffic};
+use midge_engine::{Session, Time, Traffic};
 use serde::Serialize;
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::time::Duration;
 
 /// Connections shown when the query names no limit.
@@ -43,7 +43,7 @@ struct ConnectionInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     stop: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    reason: Option<&'static str>,
     rtt: String,
     uptime: String,
     idle: String,
@@ -104,10 +104,17 @@ impl Row<'_> {
         }
     }
 
-    fn stopped(&self) -> Option<(Time, CloseReason)> {
+    fn stopped(&self) -> Option<Time> {
         match self {
             Row::Open(..) => None,
-            Row::Closed(closed) => Some((closed.stopped, closed.reason)),
+            Row::Closed(closed) => Some(closed.stopped),
+        }
+    }
+
+    fn reason(&self) -> Option<&'static str> {
+        match self {
+            Row::Open(..) => None,
+            Row::Closed(closed) => Some(closed.reason.as_str()),
         }
     }
 
@@ -184,7 +191,6 @@ fn try_page(view: &View<'_>, request: &Request) -> Result<Response, Response> {
     sort(
         &mut rows,
         request.get("sort").unwrap_or("cid"),
-        view.now,
         with_open_only,
     )?;
     let total = rows.len();
@@ -213,31 +219,30 @@ fn try_page(view: &View<'_>, request: &Request) -> Result<Response, Response> {
 
 /// Sorts as asked: counts and ages with the largest first, as the one who
 /// looks is after the busiest.
-fn sort(rows: &mut [Row<'_>], by: &str, now: Time, open_only: bool) -> Result<(), Response> {
-    match by {
-        "" | "cid" => rows.sort_by_key(Row::cid),
-        "start" => rows.sort_by_key(Row::started),
-        "subs" => rows.sort_by_key(|row| Reverse(row.subscriptions())),
-        "pending" => rows.sort_by_key(|row| Reverse(row.pending_bytes())),
-        "msgs_to" => rows.sort_by_key(|row| Reverse(row.traffic().out_msgs)),
-        "msgs_from" => rows.sort_by_key(|row| Reverse(row.traffic().in_msgs)),
-        "bytes_to" => rows.sort_by_key(|row| Reverse(row.traffic().out_bytes)),
-        "bytes_from" => rows.sort_by_key(|row| Reverse(row.traffic().in_bytes)),
-        "last" => rows.sort_by_key(|row| Reverse(row.last_activity())),
-        "idle" => rows.sort_by_key(|row| Reverse(now - row.last_activity())),
-        "uptime" => rows.sort_by_key(|row| Reverse(now - row.started())),
-        "rtt" => rows.sort_by_key(|row| Reverse(row.rtt())),
-        "stop" | "reason" if open_only => {
-            return Err(refusal(format!(
-                "sort by {by} only valid on closed connections"
-            )));
-        }
-        "stop" => rows.sort_by_key(|row| Reverse(row.stopped().map(|(at, _)| at))),
-        "reason" => {
-            rows.sort_by_cached_key(|row| row.stopped().map(|(_, reason)| reason.to_string()))
-        }
-        other => return Err(refusal(format!("invalid sorting option: {other}"))),
+fn sort(rows: &mut [Row<'_>], by: &str, open_only: bool) -> Result<(), Response> {
+    if open_only && matches!(by, "stop" | "reason") {
+        return Err(refusal(format!(
+            "sort by {by} only valid on closed connections"
+        )));
     }
+    let order: fn(&Row<'_>, &Row<'_>) -> Ordering = match by {
+        "" | "cid" => |a, b| a.cid().cmp(&b.cid()),
+        "start" | "uptime" => |a, b| a.started().cmp(&b.started()),
+        "subs" => |a, b| b.subscriptions().cmp(&a.subscriptions()),
+        "pending" => |a, b| b.pending_bytes().cmp(&a.pending_bytes()),
+        "msgs_to" => |a, b| b.traffic().out_msgs.cmp(&a.traffic().out_msgs),
+        "msgs_from" => |a, b| b.traffic().in_msgs.cmp(&a.traffic().in_msgs),
+        "bytes_to" => |a, b| b.traffic().out_bytes.cmp(&a.traffic().out_bytes),
+        "bytes_from" => |a, b| b.traffic().in_bytes.cmp(&a.traffic().in_bytes),
+        "last" => |a, b| b.last_activity().cmp(&a.last_activity()),
+        "idle" => |a, b| a.last_activity().cmp(&b.last_activity()),
+        "rtt" => |a, b| b.rtt().cmp(&a.rtt()),
+        "stop" => |a, b| b.stopped().cmp(&a.stopped()),
+        "reason" => |a, b| a.reason().cmp(&b.reason()),
+        other => return Err(refusal(format!("invalid sorting option: {other}"))),
+    };
+    // Through a pointer: the sorting code is large, and this is one of it.
+    rows.sort_by(order);
     Ok(())
 }
 
@@ -266,7 +271,7 @@ fn describe(view: &View<'_>, row: &Row<'_>, detail: &Detail, budget: &mut usize)
             (ip, closed.port, &closed.name, &closed.lang, &closed.version)
         }
     };
-    let end = row.stopped().map_or(view.now, |(at, _)| at);
+    let end = row.stopped().unwrap_or(view.now);
     let traffic = row.traffic();
     let subscriptions = match row {
         Row::Open(session, _) if detail.names || detail.subscriptions => {
@@ -290,8 +295,8 @@ fn describe(view: &View<'_>, row: &Row<'_>, detail: &Detail, budget: &mut usize)
         port,
         start: view.timestamp(row.started()),
         last_activity: view.timestamp(row.last_activity()),
-        stop: row.stopped().map(|(at, _)| view.timestamp(at)),
-        reason: row.stopped().map(|(_, reason)| reason.to_string()),
+        stop: row.stopped().map(|at| view.timestamp(at)),
+        reason: row.reason(),
         rtt: go_duration(row.rtt()),
         uptime: uptime(end - row.started()),
         idle: uptime(end - row.last_activity()),

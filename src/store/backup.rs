@@ -9,11 +9,11 @@
 //! is let go of as soon as all is read, or by whoever holds the backup.
 
 use crate::error::StoreError;
-use crate::layout::{BLOCKS, ROWS};
+use crate::layout::{BLOCKS, Definition, Key, ROWS};
 use crate::store::{Store, boxed, contain};
 use crate::verify::out_of_order;
 use bytes::Bytes;
-use redb::{ReadTransaction, TableDefinition};
+use redb::ReadTransaction;
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -56,8 +56,8 @@ pub(crate) struct Counts {
 
 /// The last that was read.
 enum Place {
-    Rows(Option<[u8; crate::layout::ROW_KEY_LEN]>),
-    Parts(Option<[u8; crate::layout::PART_KEY_LEN]>),
+    Rows(Option<Key>),
+    Parts(Option<Key>),
     End,
 }
 
@@ -119,19 +119,19 @@ impl Backup {
 
     /// Puts what a table holds behind `last`, until there is enough. Gives
     /// the last key that was put, or nothing at the table's end.
-    fn entries<const N: usize>(
+    fn entries(
         &mut self,
         snapshot: &ReadTransaction,
-        table: TableDefinition<'static, &'static [u8; N], &'static [u8]>,
+        table: Definition,
         kind: u8,
-        last: Option<[u8; N]>,
+        last: Option<Key>,
         enough: usize,
-    ) -> Result<Option<[u8; N]>, Box<redb::Error>> {
+    ) -> Result<Option<Key>, Box<redb::Error>> {
         let table = snapshot.open_table(table).map_err(boxed)?;
         let from = last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut before = last;
         for entry in table
-            .range::<&[u8; N]>((from, Bound::Unbounded))
+            .range::<&Key>((from, Bound::Unbounded))
             .map_err(boxed)?
         {
             let (key, value) = entry.map_err(boxed)?;

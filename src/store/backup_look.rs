@@ -7,7 +7,7 @@
 //! backup was made is no reason to refuse it; it is in the report.
 
 use crate::backup::{COUNTS_LEN, Counts, END, MAGIC, PART, ROW, VALUE_LEN_MAX};
-use crate::layout::{PART_KEY_LEN, Parts, ROW_KEY_LEN, open_row, parse_part_key, parse_row_key};
+use crate::layout::{KEY_LEN, Key, Parts, open_row, parse_part_key, parse_row_key};
 use crate::verify::VerifyReport;
 use bytes::Bytes;
 use midge_engine::{Block, BlockKey, RowSink};
@@ -59,8 +59,8 @@ impl std::error::Error for BackupError {}
 /// A row or a part of a block, as it lay in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry<'a> {
-    Row(&'a [u8; ROW_KEY_LEN], &'a [u8]),
-    Part(&'a [u8; PART_KEY_LEN], &'a [u8]),
+    Row(&'a Key, &'a [u8]),
+    Part(&'a Key, &'a [u8]),
 }
 
 /// How far a look at a backup has come.
@@ -75,8 +75,8 @@ pub struct BackupLook {
     held: Vec<u8>,
     crc: u32,
     counts: Counts,
-    last_row: Option<[u8; ROW_KEY_LEN]>,
-    last_part: Option<[u8; PART_KEY_LEN]>,
+    last_row: Option<Key>,
+    last_part: Option<Key>,
     /// The block whose parts come.
     block: Option<(BlockKey, Parts)>,
 }
@@ -191,8 +191,7 @@ impl BackupLook {
             return Ok(None);
         };
         let key_len = match *kind {
-            ROW => ROW_KEY_LEN,
-            PART => PART_KEY_LEN,
+            ROW | PART => KEY_LEN,
             END => 0,
             _ => return Err(BackupError::Damaged(self.at)),
         };
@@ -210,12 +209,10 @@ impl BackupLook {
         };
         self.check(entry, crc)?;
         let (key, value) = (&entry[1..1 + key_len], &entry[begin..]);
-        let is_right = if let Ok(key) = key.try_into() {
-            self.row(key, value, show)
-        } else if let Ok(key) = key.try_into() {
-            self.part(key, value, show)
-        } else {
-            self.end(value)
+        let is_right = match key.try_into() {
+            Ok(key) if *kind == ROW => self.row(key, value, show),
+            Ok(key) => self.part(key, value, show),
+            Err(_) => self.end(value),
         };
         is_right
             .then_some(Some(end))
@@ -232,12 +229,7 @@ impl BackupLook {
     }
 
     /// False where it cannot be: rows come in their order, before the blocks.
-    fn row(
-        &mut self,
-        key: &[u8; ROW_KEY_LEN],
-        stored: &[u8],
-        show: &mut dyn FnMut(Entry<'_>),
-    ) -> bool {
+    fn row(&mut self, key: &Key, stored: &[u8], show: &mut dyn FnMut(Entry<'_>)) -> bool {
         if self.last_row.is_some_and(|last| *key <= last) || self.last_part.is_some() {
             return false;
         }
@@ -250,12 +242,7 @@ impl BackupLook {
     }
 
     /// False where it cannot be: parts come in their order.
-    fn part(
-        &mut self,
-        key: &[u8; PART_KEY_LEN],
-        stored: &[u8],
-        show: &mut dyn FnMut(Entry<'_>),
-    ) -> bool {
+    fn part(&mut self, key: &Key, stored: &[u8], show: &mut dyn FnMut(Entry<'_>)) -> bool {
         if self.last_part.is_some_and(|last| *key <= last) {
             return false;
         }

@@ -159,7 +159,8 @@ impl Store {
             // must not be taken to follow on it without a gap.
             let mut meta = transaction.open_table(META).map_err(boxed)?;
             let round = journal.next_name().round + 1;
-            meta.insert(ROUND_ROW, round).map_err(boxed)?;
+            let stored = round.to_le_bytes();
+            meta.insert(&ROUND_ROW, &stored[..]).map_err(boxed)?;
             drop(meta);
             Tables::open(&transaction)?.apply(&changes).map_err(boxed)?;
             transaction.commit().map_err(boxed)

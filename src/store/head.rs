@@ -8,7 +8,9 @@ use std::time::SystemTime;
 
 /// What a store begins with. The last byte is the version of what this file
 /// and `journal.rs` describe; that of the tables is a row of theirs.
-const MAGIC: [u8; 8] = *b"mdgStor1";
+const MAGIC: [u8; 8] = *b"mdgStor2";
+/// What files began with whose tables were of other types.
+const UNRELEASED: &[u8] = b"mdgStor1";
 /// Magic, id, where redb's part begins, checksum.
 const LEN: usize = 28;
 /// A page for each copy, so that no write of another thing can harm both.
@@ -89,6 +91,9 @@ impl Head {
         if bytes.starts_with(&MAGIC[..7]) && bytes.get(7) > Some(&MAGIC[7]) {
             return Found::Foreign("a later version made it");
         }
+        if bytes.starts_with(UNRELEASED) {
+            return Found::Foreign("a version before the first release made it");
+        }
         match pages().all(is_begun) {
             true => Found::Nothing,
             false => Found::Foreign("it does not begin like one"),
@@ -144,7 +149,12 @@ mod tests {
         torn[9..LEN].fill(0);
         torn[PAGE_LEN..].fill(0);
         assert_eq!(Head::find(&torn), Found::Nothing);
-        for other in [&b"hello"[..], b"redb\x1A\x0A\xA9\x0D\x0A", b"mdgStor2"] {
+        for other in [
+            &b"hello"[..],
+            b"redb\x1A\x0A\xA9\x0D\x0A",
+            b"mdgStor3",
+            b"mdgStor1",
+        ] {
             assert!(matches!(Head::find(other), Found::Foreign(_)), "{other:?}");
         }
     }

@@ -1,9 +1,11 @@
 //! How rows and blocks lie in the file, to the byte. `README.md` has the same
 //! as tables.
 //!
-//! Keys are of one length and in the order of their bytes, so that redb needs
-//! no offsets for them and a stream is a range. A row carries a checksum that
-//! covers its key; a block's records carry their own, which do as well.
+//! All tables are of one type: what redb does with one is compiled for each
+//! type anew, and is a tenth of the program. Keys are of one length and in the
+//! order of their bytes, so that redb needs no offsets for them and a stream is
+//! a range. A row carries a checksum that covers its key; a block's records
+//! carry their own, which do as well.
 
 use midge_engine::{BLOCK_LEN_MAX, BlockKey, ConsumerId, RowKey, Seq, StreamId};
 use redb::TableDefinition;
@@ -11,26 +13,27 @@ use redb::TableDefinition;
 /// The version of what this file describes.
 pub(crate) const FORMAT: u64 = 1;
 
-/// Stream, kind, number.
-pub(crate) const ROW_KEY_LEN: usize = 13;
-/// Stream, first sequence, part.
-pub(crate) const PART_KEY_LEN: usize = 14;
+/// The longest of them is that of a part: stream, first sequence, part.
+pub(crate) const KEY_LEN: usize = 14;
 
-pub(crate) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
-pub(crate) const ROWS: TableDefinition<'static, &[u8; ROW_KEY_LEN], &[u8]> =
-    TableDefinition::new("rows");
+/// A key of any table.
+pub(crate) type Key = [u8; KEY_LEN];
+
+/// Any table, by its name.
+pub(crate) type Definition = TableDefinition<'static, &'static Key, &'static [u8]>;
+
+pub(crate) const META: Definition = TableDefinition::new("meta");
+pub(crate) const ROWS: Definition = TableDefinition::new("rows");
 /// What becomes the rows when they are written anew.
-pub(crate) const NEW_ROWS: TableDefinition<'static, &[u8; ROW_KEY_LEN], &[u8]> =
-    TableDefinition::new("rows being written");
-pub(crate) const BLOCKS: TableDefinition<'static, &[u8; PART_KEY_LEN], &[u8]> =
-    TableDefinition::new("blocks");
+pub(crate) const NEW_ROWS: Definition = TableDefinition::new("rows being written");
+pub(crate) const BLOCKS: Definition = TableDefinition::new("blocks");
 
 /// The row of the meta table that holds [`FORMAT`].
-pub(crate) const FORMAT_ROW: &str = "format";
+pub(crate) const FORMAT_ROW: Key = *b"format\0\0\0\0\0\0\0\0";
 
 /// The row that holds the round of the journal whose records come on top of
 /// what the tables hold.
-pub(crate) const ROUND_ROW: &str = "round";
+pub(crate) const ROUND_ROW: Key = *b"round\0\0\0\0\0\0\0\0\0";
 
 /// What stands before a part's bytes: how many parts the block has.
 pub(crate) const PART_HEAD_LEN: usize = 2;
@@ -57,8 +60,13 @@ const CURSOR: u8 = 2;
 const DELETES: u8 = 3;
 pub(crate) const SUMMARY: u8 = 4;
 
-/// The bytes of a row's key.
-pub(crate) fn row_key(key: RowKey) -> [u8; ROW_KEY_LEN] {
+/// The number that a row of the meta table holds, if it is one.
+pub(crate) fn read_number(stored: &[u8]) -> Option<u64> {
+    stored.try_into().map(u64::from_le_bytes).ok()
+}
+
+/// The bytes of a row's key: stream, kind, number, a zero.
+pub(crate) fn row_key(key: RowKey) -> Key {
     let (kind, number) = match key {
         RowKey::Stream(_) => (STREAM, 0),
         RowKey::Consumer(_, ConsumerId(id)) => (CONSUMER, u64::from(id)),
@@ -69,17 +77,19 @@ pub(crate) fn row_key(key: RowKey) -> [u8; ROW_KEY_LEN] {
     row_key_of(key.stream(), kind, number)
 }
 
-pub(crate) fn row_key_of(StreamId(stream): StreamId, kind: u8, number: u64) -> [u8; ROW_KEY_LEN] {
-    let mut bytes = [0; ROW_KEY_LEN];
+pub(crate) fn row_key_of(StreamId(stream): StreamId, kind: u8, number: u64) -> Key {
+    let mut bytes = [0; KEY_LEN];
     bytes[..4].copy_from_slice(&stream.to_be_bytes());
     bytes[4] = kind;
-    bytes[5..].copy_from_slice(&number.to_be_bytes());
+    bytes[5..13].copy_from_slice(&number.to_be_bytes());
     bytes
 }
 
 /// The key that these bytes are, if they are one.
-pub(crate) fn parse_row_key(bytes: &[u8; ROW_KEY_LEN]) -> Option<RowKey> {
-    let [a, b, c, d, kind, number @ ..] = *bytes;
+pub(crate) fn parse_row_key(bytes: &Key) -> Option<RowKey> {
+    let [a, b, c, d, kind, number @ .., 0] = *bytes else {
+        return None;
+    };
     let stream = StreamId(u32::from_be_bytes([a, b, c, d]));
     let number = u64::from_be_bytes(number);
     let consumer = || u32::try_from(number).ok().map(ConsumerId);
@@ -98,19 +108,19 @@ pub(crate) fn parse_row_key(bytes: &[u8; ROW_KEY_LEN]) -> Option<RowKey> {
 }
 
 /// All that a row's table may hold of a stream, first and last.
-pub(crate) fn rows_of(stream: StreamId) -> ([u8; ROW_KEY_LEN], [u8; ROW_KEY_LEN]) {
+pub(crate) fn rows_of(stream: StreamId) -> (Key, Key) {
     (
         row_key_of(stream, 0, 0),
         row_key_of(stream, u8::MAX, u64::MAX),
     )
 }
 
-fn row_crc(key: &[u8; ROW_KEY_LEN], value: &[u8]) -> [u8; CRC_LEN] {
+fn row_crc(key: &Key, value: &[u8]) -> [u8; CRC_LEN] {
     crc32c::crc32c_append(crc32c::crc32c(key), value).to_le_bytes()
 }
 
 /// What is stored for a row: its value and the checksum over both.
-pub(crate) fn seal_row(key: &[u8; ROW_KEY_LEN], value: &[u8]) -> Vec<u8> {
+pub(crate) fn seal_row(key: &Key, value: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(value.len() + CRC_LEN);
     stored.extend_from_slice(value);
     stored.extend_from_slice(&row_crc(key, value));
@@ -118,7 +128,7 @@ pub(crate) fn seal_row(key: &[u8; ROW_KEY_LEN], value: &[u8]) -> Vec<u8> {
 }
 
 /// A row's value, if it is what was written under this key.
-pub(crate) fn open_row<'a>(key: &[u8; ROW_KEY_LEN], stored: &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn open_row<'a>(key: &Key, stored: &'a [u8]) -> Option<&'a [u8]> {
     let (value, crc) = stored.split_at_checked(stored.len().checked_sub(CRC_LEN)?)?;
     (row_crc(key, value) == crc).then_some(value)
 }
@@ -130,19 +140,16 @@ const MENDED_LEN_MAX: usize = 4096;
 /// A row as it was before a bit of it flipped, in its key, its value or its
 /// checksum, if that is what has happened to it. That another row's damage
 /// passes for it is a chance of one in a hundred thousand.
-pub(crate) fn mend_row(
-    key: &[u8; ROW_KEY_LEN],
-    stored: &[u8],
-) -> Option<([u8; ROW_KEY_LEN], Vec<u8>)> {
+pub(crate) fn mend_row(key: &Key, stored: &[u8]) -> Option<(Key, Vec<u8>)> {
     if stored.len() > MENDED_LEN_MAX {
         return None;
     }
     let (mut key, mut stored) = (*key, stored.to_vec());
-    for bit in 0..8 * (ROW_KEY_LEN + stored.len()) {
+    for bit in 0..8 * (KEY_LEN + stored.len()) {
         let (byte, mask) = (bit / 8, 1 << (bit % 8));
-        let flip = |key: &mut [u8; ROW_KEY_LEN], stored: &mut [u8]| match byte {
-            0..ROW_KEY_LEN => key[byte] ^= mask,
-            _ => stored[byte - ROW_KEY_LEN] ^= mask,
+        let flip = |key: &mut Key, stored: &mut [u8]| match byte {
+            0..KEY_LEN => key[byte] ^= mask,
+            _ => stored[byte - KEY_LEN] ^= mask,
         };
         flip(&mut key, &mut stored);
         if let Some(value) = open_row(&key, &stored) {
@@ -154,8 +161,8 @@ pub(crate) fn mend_row(
 }
 
 /// The key of a part of a block.
-pub(crate) fn part_key(key: BlockKey, part: u16) -> [u8; PART_KEY_LEN] {
-    let mut bytes = [0; PART_KEY_LEN];
+pub(crate) fn part_key(key: BlockKey, part: u16) -> Key {
+    let mut bytes = [0; KEY_LEN];
     bytes[..4].copy_from_slice(&key.stream.0.to_be_bytes());
     bytes[4..12].copy_from_slice(&key.first.0.to_be_bytes());
     bytes[12..].copy_from_slice(&part.to_be_bytes());
@@ -163,7 +170,7 @@ pub(crate) fn part_key(key: BlockKey, part: u16) -> [u8; PART_KEY_LEN] {
 }
 
 /// The block and the part that these bytes name; all bytes name one.
-pub(crate) fn parse_part_key(bytes: &[u8; PART_KEY_LEN]) -> (BlockKey, u16) {
+pub(crate) fn parse_part_key(bytes: &Key) -> (BlockKey, u16) {
     let [a, b, c, d, first @ .., high, low] = *bytes;
     let mut number = [0; 8];
     number.copy_from_slice(&first);
@@ -175,7 +182,7 @@ pub(crate) fn parse_part_key(bytes: &[u8; PART_KEY_LEN]) -> (BlockKey, u16) {
 }
 
 /// All parts that the table may hold of a stream, first and last.
-pub(crate) fn parts_of_stream(stream: StreamId) -> ([u8; PART_KEY_LEN], [u8; PART_KEY_LEN]) {
+pub(crate) fn parts_of_stream(stream: StreamId) -> (Key, Key) {
     let block = |first| BlockKey { stream, first };
     (
         part_key(block(Seq(0)), 0),

@@ -3,8 +3,8 @@
 use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::layout::{
-    BLOCKS, FORMAT, FORMAT_ROW, META, NEW_ROWS, ROW_KEY_LEN, ROWS, mend_row, open_row,
-    parse_row_key, row_key, seal_row,
+    BLOCKS, FORMAT, FORMAT_ROW, Key, META, NEW_ROWS, ROWS, mend_row, open_row, parse_row_key,
+    read_number, row_key, seal_row,
 };
 use crate::medium::{Medium, RedbPart};
 use crate::store::{Source, Store, boxed, contain, parse};
@@ -122,8 +122,9 @@ fn read_format(db: &Database) -> Result<Format, Box<redb::Error>> {
         });
     }
     let meta = snapshot.open_table(META).map_err(boxed)?;
-    let found = meta.get(FORMAT_ROW).map_err(boxed)?;
-    Ok(found.map_or(Format::Foreign, |found| Format::Known(found.value())))
+    let found = meta.get(&FORMAT_ROW).map_err(boxed)?;
+    let found = found.and_then(|found| read_number(found.value()));
+    Ok(found.map_or(Format::Foreign, Format::Known))
 }
 
 /// Brings a file to the present format, in one transaction: all or nothing.
@@ -134,7 +135,8 @@ fn upgrade(db: &Database, _from: u64) -> Result<(), Box<redb::Error>> {
     transaction.open_table(ROWS).map_err(boxed)?;
     transaction.open_table(BLOCKS).map_err(boxed)?;
     let mut meta = transaction.open_table(META).map_err(boxed)?;
-    meta.insert(FORMAT_ROW, FORMAT).map_err(boxed)?;
+    let format = FORMAT.to_le_bytes();
+    meta.insert(&FORMAT_ROW, &format[..]).map_err(boxed)?;
     drop(meta);
     transaction.commit().map_err(boxed)
 }
@@ -216,11 +218,7 @@ impl Rows<'_> {
     }
 
     /// A row as it was written, if that can be told.
-    fn check<'b>(
-        &mut self,
-        key: &[u8; ROW_KEY_LEN],
-        stored: &'b [u8],
-    ) -> Option<([u8; ROW_KEY_LEN], Cow<'b, [u8]>)> {
+    fn check<'b>(&mut self, key: &Key, stored: &'b [u8]) -> Option<(Key, Cow<'b, [u8]>)> {
         if let Some(value) = open_row(key, stored) {
             return Some((*key, Cow::Borrowed(value)));
         }

@@ -8,7 +8,7 @@
 //! behind it, since the engine writes its last block again with each batch.
 
 use crate::changes::Changes;
-use crate::layout::{ROW_KEY_LEN, STORED_BLOCK_LEN_MAX, parse_row_key, row_key};
+use crate::layout::{KEY_LEN, Key, STORED_BLOCK_LEN_MAX, parse_row_key, row_key};
 use bytes::Bytes;
 use midge_engine::{Batch, BlockKey, RowKey, Seq, StreamId, Write};
 
@@ -265,7 +265,7 @@ impl<'a> Rest<'a> {
     }
 
     fn row_key(&mut self) -> Option<RowKey> {
-        let bytes: &[u8; ROW_KEY_LEN] = self.take(ROW_KEY_LEN)?.try_into().ok()?;
+        let bytes: &Key = self.take(KEY_LEN)?.try_into().ok()?;
         parse_row_key(bytes)
     }
 

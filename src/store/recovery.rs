@@ -8,7 +8,9 @@
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::head::JOURNAL_AT;
-use crate::layout::{BLOCKS, ROWS, mend_row, open_row, parse_row_key, row_key, seal_row};
+use crate::layout::{
+    BLOCKS, Definition, Key, ROWS, mend_row, open_row, parse_row_key, row_key, seal_row,
+};
 use crate::maintenance::Nothing;
 use crate::medium::{Medium, NAME, RedbPart, open_file};
 use crate::replay::{gather, read_round};
@@ -19,7 +21,7 @@ use log::warn;
 use midge_engine::{RowKey, summarize};
 use redb::{
     BackendError, Builder, ConcurrencyMode, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase,
-    ReadableTableMetadata, StorageBackend, TableDefinition,
+    ReadableTableMetadata, StorageBackend,
 };
 use std::io;
 use std::ops::Bound;
@@ -97,13 +99,13 @@ fn recover_into(from: &Path, medium: &Arc<Medium>, to: &Path) -> Result<Recovere
     let mut recovered = Recovered::default();
     let mut is_complete = false;
     if let Some(found) = &found {
-        let rows = copy(found, from, &store, ROWS, |key, stored| {
+        let rows = copy(found, from, &store, ROWS, &mut |key, stored| {
             let is_whole = parse_row_key(key).is_none()
                 || open_row(key, stored).is_some()
                 || mend_row(key, stored).is_some();
             recovered.damaged_rows += u64::from(!is_whole);
         });
-        let blocks = copy(found, from, &store, BLOCKS, |_, _| {});
+        let blocks = copy(found, from, &store, BLOCKS, &mut |_, _| {});
         is_complete = is_all(rows)? & is_all(blocks)?;
         store.rewrite_rows()?;
     }
@@ -215,12 +217,12 @@ fn open_commit(
 
 /// Copies what is found in a table from its beginning, and, where that ends
 /// at damage, from its end. Says whether it was all.
-fn copy<const N: usize>(
+fn copy(
     found: &ReadOnlyDatabase,
     path: &Path,
     to: &Store,
-    definition: TableDefinition<'static, &'static [u8; N], &'static [u8]>,
-    mut look: impl FnMut(&[u8; N], &[u8]),
+    definition: Definition,
+    look: &mut dyn FnMut(&Key, &[u8]),
 ) -> Result<bool, StoreError> {
     let table = contain(path, "read", || {
         let snapshot = found.begin_read().map_err(boxed)?;
@@ -228,7 +230,7 @@ fn copy<const N: usize>(
     })?;
     let mut copied = Vec::new();
     let mut len = 0;
-    let mut last: Option<[u8; N]> = None;
+    let mut last: Option<Key> = None;
     for backwards in [false, true] {
         let reached = last;
         let from = reached.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
@@ -236,7 +238,7 @@ fn copy<const N: usize>(
             &table,
             (from, Bound::Unbounded),
             backwards,
-            |key, stored| {
+            &mut |key, stored| {
                 if !backwards {
                     last = Some(*key);
                 }
@@ -268,13 +270,16 @@ enum End {
     AtDamage,
 }
 
-fn walk<const N: usize>(
-    table: &ReadOnlyTable<&'static [u8; N], &'static [u8]>,
-    range: (Bound<&[u8; N]>, Bound<&[u8; N]>),
+/// What is done with each entry.
+type Each<'a> = &'a mut dyn FnMut(&Key, Vec<u8>) -> Result<(), StoreError>;
+
+fn walk(
+    table: &ReadOnlyTable<&'static Key, &'static [u8]>,
+    range: (Bound<&Key>, Bound<&Key>),
     backwards: bool,
-    mut each: impl FnMut(&[u8; N], Vec<u8>) -> Result<(), StoreError>,
+    each: Each<'_>,
 ) -> Result<End, StoreError> {
-    let begin = AssertUnwindSafe(|| table.range::<&[u8; N]>(range));
+    let begin = AssertUnwindSafe(|| table.range::<&Key>(range));
     let Ok(Ok(mut entries)) = catch_unwind(begin) else {
         return Ok(End::AtDamage);
     };
@@ -296,10 +301,10 @@ fn walk<const N: usize>(
     }
 }
 
-pub(crate) fn insert<const N: usize>(
+pub(crate) fn insert(
     store: &Store,
-    definition: TableDefinition<'static, &'static [u8; N], &'static [u8]>,
-    entries: Vec<([u8; N], Vec<u8>)>,
+    definition: Definition,
+    entries: Vec<(Key, Vec<u8>)>,
 ) -> Result<(), StoreError> {
     contain(store.path(), "write to", || {
         let transaction = store.begin_write()?;

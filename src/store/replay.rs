@@ -6,7 +6,7 @@
 use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::journal::{Place, scan};
-use crate::layout::{META, ROUND_ROW};
+use crate::layout::{META, ROUND_ROW, read_number};
 use crate::medium::Medium;
 use crate::record::{BLOCK_HEAD_LEN, Journaled, Record};
 use crate::store::{boxed, contain};
@@ -43,8 +43,9 @@ pub(crate) fn replay(path: &Path, db: &Database, medium: &Medium) -> Result<Repl
 /// The round whose records come on top of what the tables hold.
 pub(crate) fn read_round(snapshot: &ReadTransaction) -> Result<u64, Box<redb::Error>> {
     let meta = snapshot.open_table(META).map_err(boxed)?;
-    let round = meta.get(ROUND_ROW).map_err(boxed)?;
-    Ok(round.map_or(0, |round| round.value()))
+    let round = meta.get(&ROUND_ROW).map_err(boxed)?;
+    let round = round.and_then(|round| read_number(round.value()));
+    Ok(round.unwrap_or(0))
 }
 
 /// What the records from a round on come to. The snapshot has the blocks that

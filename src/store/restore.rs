@@ -7,7 +7,7 @@
 use crate::backup_look::{BackupError, BackupLook, Entry};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
-use crate::layout::{BLOCKS, PART_KEY_LEN, ROW_KEY_LEN, ROWS};
+use crate::layout::{BLOCKS, Key, ROWS};
 use crate::maintenance::{Nothing, Told};
 use crate::recovery::{COPIED_AT_ONCE, insert};
 use crate::store::Store;
@@ -179,8 +179,8 @@ fn name(partial: &Path, to: &Path) -> Result<(), RestoreError> {
 /// What goes into the tables next.
 #[derive(Default)]
 struct Gathered {
-    rows: Vec<([u8; ROW_KEY_LEN], Vec<u8>)>,
-    parts: Vec<([u8; PART_KEY_LEN], Vec<u8>)>,
+    rows: Vec<(Key, Vec<u8>)>,
+    parts: Vec<(Key, Vec<u8>)>,
     len: usize,
 }
 

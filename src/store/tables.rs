@@ -2,21 +2,20 @@
 
 use crate::changes::Changes;
 use crate::layout::{
-    BLOCKS, PART_HEAD_LEN, PART_KEY_LEN, PART_LEN, Parts, ROW_KEY_LEN, ROWS, parse_part_key,
-    part_key, parts, parts_of_stream, read_part, row_key, rows_of, seal_row,
+    BLOCKS, Key, PART_HEAD_LEN, PART_LEN, Parts, ROWS, parse_part_key, part_key, parts,
+    parts_of_stream, read_part, row_key, rows_of, seal_row,
 };
 use crate::store::boxed;
 use bytes::Bytes;
 use midge_engine::{Block, BlockKey, RowKey, StreamId, summarize};
 use redb::{ReadTransaction, StorageError, Table, TableError, WriteTransaction};
 
-type Rows<'a> = Table<'a, &'static [u8; ROW_KEY_LEN], &'static [u8]>;
-type Blocks<'a> = Table<'a, &'static [u8; PART_KEY_LEN], &'static [u8]>;
+type Stored<'a> = Table<'a, &'static Key, &'static [u8]>;
 
 /// Both tables, for one transaction.
 pub(crate) struct Tables<'a> {
-    rows: Rows<'a>,
-    blocks: Blocks<'a>,
+    rows: Stored<'a>,
+    blocks: Stored<'a>,
 }
 
 impl<'a> Tables<'a> {
@@ -57,10 +56,10 @@ impl<'a> Tables<'a> {
     fn remove_stream(&mut self, stream: StreamId) -> Result<(), StorageError> {
         let (first, last) = rows_of(stream);
         self.rows
-            .retain_in::<&[u8; ROW_KEY_LEN], _>(&first..=&last, |_, _| false)?;
+            .retain_in::<&Key, _>(&first..=&last, |_, _| false)?;
         let (first, last) = parts_of_stream(stream);
         self.blocks
-            .retain_in::<&[u8; PART_KEY_LEN], _>(&first..=&last, |_, _| false)
+            .retain_in::<&Key, _>(&first..=&last, |_, _| false)
     }
 }
 
@@ -69,7 +68,7 @@ pub(crate) fn summary_of(key: BlockKey, bytes: &Bytes) -> Option<Vec<u8>> {
     summarize(&Block::parse(key, bytes.clone()))
 }
 
-fn put_block(blocks: &mut Blocks<'_>, key: BlockKey, bytes: &Bytes) -> Result<(), StorageError> {
+fn put_block(blocks: &mut Stored<'_>, key: BlockKey, bytes: &Bytes) -> Result<(), StorageError> {
     let count = parts(bytes.len());
     let mut had = 0;
     for part in 0..count {
@@ -94,7 +93,7 @@ fn parts_said(stored: &[u8]) -> usize {
     read_part(stored).map_or(usize::MAX, |(count, _)| count)
 }
 
-fn remove_block(blocks: &mut Blocks<'_>, key: BlockKey) -> Result<(), StorageError> {
+fn remove_block(blocks: &mut Stored<'_>, key: BlockKey) -> Result<(), StorageError> {
     let had = match blocks.remove(&part_key(key, 0))? {
         Some(before) => parts_said(before.value()),
         // Its first part may have been lost.
@@ -106,9 +105,9 @@ fn remove_block(blocks: &mut Blocks<'_>, key: BlockKey) -> Result<(), StorageErr
     Ok(())
 }
 
-fn remove_parts(blocks: &mut Blocks<'_>, key: BlockKey, from: usize) -> Result<(), StorageError> {
+fn remove_parts(blocks: &mut Stored<'_>, key: BlockKey, from: usize) -> Result<(), StorageError> {
     let (first, last) = (part_key(key, from as u16), part_key(key, u16::MAX));
-    blocks.retain_in::<&[u8; PART_KEY_LEN], _>(&first..=&last, |_, _| false)
+    blocks.retain_in::<&Key, _>(&first..=&last, |_, _| false)
 }
 
 /// A block's bytes and whether all of them are there.
@@ -123,10 +122,7 @@ pub(crate) fn read_block(
     };
     let mut found = Parts::default();
     let (first, last) = (part_key(key, 0), part_key(key, u16::MAX));
-    for entry in blocks
-        .range::<&[u8; PART_KEY_LEN]>(&first..=&last)
-        .map_err(boxed)?
-    {
+    for entry in blocks.range::<&Key>(&first..=&last).map_err(boxed)? {
         let (stored_under, stored) = entry.map_err(boxed)?;
         let (_, part) = parse_part_key(stored_under.value());
         found.push(part, stored.value());

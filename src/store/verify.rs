@@ -6,8 +6,8 @@
 
 use crate::error::StoreError;
 use crate::layout::{
-    BLOCKS, PART_KEY_LEN, ROW_KEY_LEN, ROWS, SUMMARY, open_row, parse_part_key, parse_row_key,
-    part_key, parts, parts_of_stream, row_key, row_key_of,
+    BLOCKS, Key, ROWS, SUMMARY, open_row, parse_part_key, parse_row_key, part_key, parts,
+    parts_of_stream, row_key, row_key_of,
 };
 use crate::store::{Store, boxed, contain};
 use crate::tables::read_block;
@@ -54,7 +54,7 @@ impl VerifyReport {
     }
 
     /// Looks at a row; gives its key, if that means something.
-    pub(crate) fn row(&mut self, bytes: &[u8; ROW_KEY_LEN], stored: &[u8]) -> Option<RowKey> {
+    pub(crate) fn row(&mut self, bytes: &Key, stored: &[u8]) -> Option<RowKey> {
         self.rows += 1;
         let Some(key) = parse_row_key(bytes) else {
             let stream = StreamId(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
@@ -193,7 +193,7 @@ pub(crate) struct Walk {
 enum Place {
     #[default]
     Start,
-    Rows([u8; ROW_KEY_LEN]),
+    Rows(Key),
     /// Rows are done, and so are the blocks up to this.
     Blocks(Option<BlockKey>),
     End,
@@ -251,12 +251,12 @@ impl Walk {
     fn rows(
         &mut self,
         snapshot: &ReadTransaction,
-        from: Bound<[u8; ROW_KEY_LEN]>,
+        from: Bound<Key>,
     ) -> Result<(), Box<redb::Error>> {
         let rows = snapshot.open_table(ROWS).map_err(boxed)?;
         let range = (from.as_ref(), Bound::Unbounded);
         let mut seen = 0;
-        for entry in rows.range::<&[u8; ROW_KEY_LEN]>(range).map_err(boxed)? {
+        for entry in rows.range::<&Key>(range).map_err(boxed)? {
             let (stored_under, stored) = entry.map_err(boxed)?;
             let bytes = *stored_under.value();
             if matches!(&from, Bound::Excluded(last) if bytes <= *last) {
@@ -276,7 +276,7 @@ impl Walk {
     fn row(
         &mut self,
         snapshot: &ReadTransaction,
-        bytes: &[u8; ROW_KEY_LEN],
+        bytes: &Key,
         stored: &[u8],
     ) -> Result<(), Box<redb::Error>> {
         self.done += 1;
@@ -304,9 +304,7 @@ impl Walk {
         }
         let blocks = snapshot.open_table(BLOCKS).map_err(boxed)?;
         let (first, last) = parts_of_stream(stream);
-        let mut range = blocks
-            .range::<&[u8; PART_KEY_LEN]>(&first..=&last)
-            .map_err(boxed)?;
+        let mut range = blocks.range::<&Key>(&first..=&last).map_err(boxed)?;
         let has = range.next().transpose().map_err(boxed)?.is_some();
         self.has_blocks = Some((stream, has));
         Ok(has)
@@ -376,7 +374,7 @@ impl Walk {
             return Ok(());
         }
         let range = (from.as_ref(), to.as_ref());
-        for entry in rows.range::<&[u8; ROW_KEY_LEN]>(range).map_err(boxed)? {
+        for entry in rows.range::<&Key>(range).map_err(boxed)? {
             let (stored_under, _) = entry.map_err(boxed)?;
             if let Some(RowKey::Summary(key)) = parse_row_key(stored_under.value()) {
                 self.report
@@ -468,7 +466,7 @@ pub(crate) fn next_block(
     let from = last.map(|key| part_key(key, u16::MAX));
     let from = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
     let range = (from, Bound::Unbounded);
-    let mut range = blocks.range::<&[u8; PART_KEY_LEN]>(range).map_err(boxed)?;
+    let mut range = blocks.range::<&Key>(range).map_err(boxed)?;
     let next = range.next().transpose().map_err(boxed)?;
     let next = next.map(|(stored_under, _)| parse_part_key(stored_under.value()).0);
     // Or a walk from one to the next might never end.

@@ -6,6 +6,7 @@ use super::removal::{Progress as RemovalProgress, Removal};
 use super::request::{Answered, Held, Outcome, Progress, Request};
 use super::stream::Stream;
 use super::streams::Streams;
+use super::subjects::in_order;
 use crate::Time;
 use crate::account::Sink;
 use crate::engine::{Engine, Timer};
@@ -251,31 +252,21 @@ impl Streams {
         let mut subjects = Vec::new();
         if !asked.subjects_filter.is_empty() {
             let filter = Filter::new([asked.subjects_filter.as_bytes()]);
-            subjects = self.streams[&id]
-                .log
-                .subjects
-                .iter()
-                .filter(|subject| filter.matches(&subject.name))
-                .map(|subject| {
-                    (
-                        String::from_utf8_lossy(&subject.name).into_owned(),
-                        subject.count,
-                    )
-                })
-                .collect();
-            subjects.sort();
-            if !subjects.is_empty() {
+            let all = self.streams[&id].log.subjects.iter();
+            let found: Vec<_> = all.filter(|state| filter.matches(&state.name)).collect();
+            if !found.is_empty() {
                 page = Page {
-                    total: subjects.len(),
+                    total: found.len(),
                     offset: asked.offset,
                     limit: SUBJECTS_LIMIT,
                 };
             }
-            subjects = subjects
-                .into_iter()
-                .skip(page.offset)
-                .take(SUBJECTS_LIMIT)
-                .collect();
+            let order = in_order(found.len(), &|at| &found[at].name);
+            let shown = order.iter().skip(page.offset).take(SUBJECTS_LIMIT);
+            subjects.extend(shown.map(|at| {
+                let name = String::from_utf8_lossy(&found[*at].name);
+                (name.into_owned(), found[*at].count)
+            }));
         }
         let leader = self.config.server_name.clone();
         let mut info = self.info_of(id, Some(&asked), &leader)?;
@@ -330,18 +321,16 @@ impl Streams {
 
     /// The streams whose subjects collide with one, by name.
     fn matching_streams(&self, subject: &str) -> Vec<&Stream> {
-        let mut streams: Vec<&Stream> = self
-            .streams
+        self.by_name
             .values()
+            .map(|id| &self.streams[id])
             .filter(|stream| {
                 subject.is_empty()
                     || stream.config.subjects.iter().any(|own| {
                         midge_proto::subjects_collide(own.as_bytes(), subject.as_bytes())
                     })
             })
-            .collect();
-        streams.sort_by(|a, b| a.name().cmp(b.name()));
-        streams
+            .collect()
     }
 
     pub(super) fn purge<O: Outbox>(

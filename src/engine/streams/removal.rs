@@ -251,7 +251,8 @@ impl Stream {
                 .subjects
                 .iter()
                 .filter(|state| state.count > max as u64);
-            self.overfull = over.map(|state| state.name.clone()).collect();
+            self.overfull.clear();
+            self.overfull.extend(over.map(|state| state.name.clone()));
         }
     }
 

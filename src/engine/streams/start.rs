@@ -69,11 +69,10 @@ fn last_match(log: &mut Log, filter: &Filter) -> Result<Option<Seq>, NeedBlock> 
 }
 
 fn last_per_subject(log: &mut Log, filter: &Filter) -> Result<Start, Held> {
-    let mut picks = Vec::new();
+    let mut picks = BTreeSet::new();
     for subject in subjects(log, filter) {
         picks.extend(log.last_of(&subject)?.map(|entry| entry.seq));
     }
-    picks.sort_unstable();
     let passed = match picks.first() {
         Some(first) => first.prev(),
         None => log.last().prev().max(log.first().prev()),
@@ -81,7 +80,7 @@ fn last_per_subject(log: &mut Log, filter: &Filter) -> Result<Start, Held> {
     Ok(Start {
         passed,
         pending: picks.len() as u64,
-        picks: picks.into_iter().collect(),
+        picks,
     })
 }
 

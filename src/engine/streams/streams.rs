@@ -90,7 +90,7 @@ pub struct StreamsConfig {
 pub(crate) struct Streams {
     pub(super) config: StreamsConfig,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
-    pub(crate) by_name: HashMap<String, StreamId, FixedState>,
+    pub(crate) by_name: BTreeMap<String, StreamId>,
     pub(super) last_stream: StreamId,
     /// The wall clock, as it was last told.
     pub(crate) wall: Timestamp,
@@ -161,7 +161,7 @@ impl Streams {
         Streams {
             config,
             streams: BTreeMap::new(),
-            by_name: HashMap::with_hasher(hasher.clone()),
+            by_name: BTreeMap::new(),
             last_stream: StreamId(0),
             wall: Timestamp(0),
             health: Health::Good,

@@ -16,6 +16,7 @@
 //! place in the list, payload length, 1 if it begins with a header block.
 
 use super::block::{BLOCK_SEQS_MAX, Block, Record};
+use super::subjects::in_order;
 use super::varint::{self, Reader};
 use crate::ids::Seq;
 use crate::storage::BlockKey;
@@ -126,9 +127,9 @@ impl<'a> Subjects<'a> {
                 )),
             }
         }
-        seen.sort_by(|a, b| a.0.cmp(b.0));
         let mut list: Vec<(&[u8], SummarySubject)> = Vec::with_capacity(seen.len());
-        for (subject, entry) in seen {
+        for at in in_order(seen.len(), &|at| seen[at].0) {
+            let (subject, entry) = seen[at];
             match list.last_mut() {
                 Some((last, sum)) if *last == subject => {
                     sum.records += entry.records;

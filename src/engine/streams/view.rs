@@ -94,17 +94,8 @@ impl<'a> StreamsView<'a> {
     /// Those at the places from `offset` to `end` when all are sorted by
     /// name.
     pub fn by_name(self, offset: usize, end: usize) -> Vec<StreamView<'a>> {
-        let mut all: Vec<&Stream> = self.streams.streams.values().collect();
-        let end = end.min(all.len());
-        if end == 0 {
-            return Vec::new();
-        }
-        // There may be very many of which few are shown.
-        all.select_nth_unstable_by(end - 1, |a, b| a.name().cmp(b.name()));
-        all.truncate(end);
-        all.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-        let shown = all.drain(offset.min(end)..);
-        shown.map(|stream| self.view(stream)).collect()
+        let ids = self.streams.by_name.values().take(end).skip(offset);
+        ids.map(|id| self.view(&self.streams.streams[id])).collect()
     }
 
     /// How long the oldest dead letter has been dead, or one a little before

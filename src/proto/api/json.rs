@@ -194,11 +194,13 @@ pub(crate) fn strings(key: &str, value: Value) -> Result<Vec<String>, ApiError> 
 }
 
 pub(crate) fn map(key: &str, value: Value) -> Result<BTreeMap<String, String>, ApiError> {
-    object(key, value)?
-        .into_iter()
-        .map(|(name, value)| match value {
-            Value::Null => Ok((name, String::new())),
-            other => string(key, other).map(|value| (name, value)),
-        })
-        .collect()
+    let mut map = BTreeMap::new();
+    for (name, value) in object(key, value)? {
+        let text = match value {
+            Value::Null => String::new(),
+            other => string(key, other)?,
+        };
+        map.insert(name, text);
+    }
+    Ok(map)
 }

@@ -141,8 +141,7 @@ fn entries(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let mut found = Vec::new();
     while at < bytes.len() {
         let key = match bytes[at] {
-            1 => 13,
-            2 => 14,
+            1 | 2 => 14,
             _ => 0,
         };
         let len = &bytes[at + 1 + key..][..4];

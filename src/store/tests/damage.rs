@@ -264,7 +264,7 @@ fn a_damaged_key_does_not_bring_older_rows_back() {
     drop(store);
     let image = disk.image();
     // Row keys lie behind one another in their page.
-    let keys = [0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4];
+    let keys = [0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4];
     let mut hits = 0;
     for at in tables_at(&image)..image.len() - keys.len() {
         if !image[at..].starts_with(&keys) {

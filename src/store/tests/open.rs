@@ -80,11 +80,11 @@ fn a_file_in_use_and_a_newer_one_are_refused() {
     drop(store);
     let db = tables(&dir.file());
     let write = db.begin_write().unwrap();
-    let meta = TableDefinition::<&str, u64>::new("meta");
+    let meta = TableDefinition::<&[u8; 14], &[u8]>::new("meta");
     write
         .open_table(meta)
         .unwrap()
-        .insert("format", 99)
+        .insert(b"format\0\0\0\0\0\0\0\0", &99u64.to_le_bytes()[..])
         .unwrap();
     write.commit().unwrap();
     drop(db);
@@ -146,8 +146,8 @@ fn a_row_under_an_unknown_key_is_left_alone() {
     drop(open_file(&dir.file()).expect("made"));
     let db = tables(&dir.file());
     let write = db.begin_write().unwrap();
-    let rows = TableDefinition::<&[u8; 13], &[u8]>::new("rows");
-    let unknown = [0, 0, 0, 1, 77, 0, 0, 0, 0, 0, 0, 0, 0];
+    let rows = TableDefinition::<&[u8; 14], &[u8]>::new("rows");
+    let unknown = [0, 0, 0, 1, 77, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     write
         .open_table(rows)
         .unwrap()

@@ -5,15 +5,15 @@ use midge_engine::{Batch, RowKey, Seq, StreamId, Write};
 use midge_store::{Damage, DamageKind, verify};
 use redb::{ReadableTable, TableDefinition};
 
-const ROWS: TableDefinition<'_, &[u8; 13], &[u8]> = TableDefinition::new("rows");
+const ROWS: TableDefinition<'_, &[u8; 14], &[u8]> = TableDefinition::new("rows");
 const BLOCKS: TableDefinition<'_, &[u8; 14], &[u8]> = TableDefinition::new("blocks");
 
 fn part(stream: u8, first: u8, part: u8) -> [u8; 14] {
     [0, 0, 0, stream, 0, 0, 0, 0, 0, 0, 0, first, 0, part]
 }
 
-fn summary(stream: u8, first: u8) -> [u8; 13] {
-    [0, 0, 0, stream, 4, 0, 0, 0, 0, 0, 0, 0, first]
+fn summary(stream: u8, first: u8) -> [u8; 14] {
+    [0, 0, 0, stream, 4, 0, 0, 0, 0, 0, 0, 0, first, 0]
 }
 
 /// Streams 1 to 3 with three blocks each, of which the second is long.
@@ -90,9 +90,9 @@ fn every_kind_of_damage_is_found() {
         let crc = crc32c::crc32c_append(crc32c::crc32c(&summary(3, 20)), &stored);
         stored.extend(crc.to_le_bytes());
         rows.insert(&summary(3, 20), &stored[..]).unwrap();
-        rows.insert(&[0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0], &b"no crc"[..])
+        rows.insert(&[0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &b"no crc"[..])
             .unwrap();
-        rows.insert(&[0, 0, 0, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0], &b""[..])
+        rows.insert(&[0, 0, 0, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0], &b""[..])
             .unwrap();
         // Stream 4 has a summary and no block at all.
         rows.insert(&summary(4, 5), &b""[..]).unwrap();
