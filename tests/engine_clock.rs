@@ -396,3 +396,66 @@ fn who_stores_waits_for_a_slow_disk() {
         assert_eq!(publish(&mut world, JOE, "s"), Flow::Continue);
     }
 }
+
+/// A backup that nobody asks for is let go of, and one that is asked for now
+/// and then is kept.
+#[cfg(feature = "streams")]
+#[test]
+fn a_backup_is_kept_for_who_asks() {
+    use midge_engine::{Maintenance, StoredStreams, StreamsConfig};
+    use midge_proto::api::Timestamp;
+    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    let config = StreamsConfig {
+        hash_seed: 1,
+        server_name: "n".into(),
+        server_id: "N".into(),
+        tuning: Default::default(),
+    };
+    let stored = StoredStreams::new(1);
+    world
+        .engine
+        .enable_streams(config, stored, world.now, Timestamp(1));
+    world.open(JOE);
+    world.say(JOE, "CONNECT {\"verbose\":false}\r\nSUB r 1\r\n");
+    world.say(JOE, "PUB $MIDGE.API.BACKUP r 0\r\n\r\n");
+    let wish = world.engine.take_maintenance();
+    let Some(Maintenance::BeginBackup(id)) = wish else {
+        panic!("{wish:?}");
+    };
+    assert_eq!(world.heard(JOE), "", "the store has not begun it");
+    world.engine.backup_begun(world.now, id, &mut world.told);
+    assert!(world.heard(JOE).contains(&format!("\"id\":{id},")));
+    for chunk in 0..3 {
+        world.pass(seconds(29));
+        world.heard(JOE);
+        let body = format!("{{\"id\":{id},\"chunk\":{chunk}}}");
+        let len = body.len();
+        world.say(
+            JOE,
+            &format!("PUB $MIDGE.API.BACKUP.NEXT r {len}\r\n{body}\r\n"),
+        );
+        let wish = world.engine.take_maintenance();
+        assert!(matches!(wish, Some(Maintenance::NextChunk(..))), "{wish:?}");
+        // A disk that takes long is waited for.
+        world.pass(seconds(40));
+        let read = Ok("abc".into());
+        world
+            .engine
+            .backup_chunk(world.now, id, read, &mut world.told);
+        assert!(world.heard(JOE).ends_with("abc\r\n"));
+        assert_eq!(world.engine.take_maintenance(), None);
+    }
+    world.pass(seconds(31));
+    assert_eq!(
+        world.engine.take_maintenance(),
+        Some(Maintenance::EndBackup)
+    );
+    world.heard(JOE);
+    let body = format!("{{\"id\":{id},\"chunk\":3}}");
+    let len = body.len();
+    world.say(
+        JOE,
+        &format!("PUB $MIDGE.API.BACKUP.NEXT r {len}\r\n{body}\r\n"),
+    );
+    assert!(world.heard(JOE).contains("\"err_code\":20013"));
+}

@@ -193,7 +193,7 @@ fn damage(store: &str, payload: &str) {
 }
 
 /// A stopped server's nine orders, of which the fifth has been hit.
-fn with_a_damaged_order() -> Dir {
+pub(crate) fn with_a_damaged_order() -> Dir {
     let dir = Dir::new();
     let server = dir.serve();
     let mut client = server.client();

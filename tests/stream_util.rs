@@ -170,8 +170,11 @@ impl Client {
         headers: &str,
         body: impl AsRef<[u8]>,
     ) -> Message {
-        self.send("SUB _A ask\r\nUNSUB ask 1\r\n");
-        self.publish(subject, Some("_A"), headers, body);
+        // Nobody else's, so that many can ask at a time.
+        let port = self.stream.local_addr().expect("it is connected").port();
+        let inbox = format!("_A.{port}");
+        self.send(format!("SUB {inbox} ask\r\nUNSUB ask 1\r\n"));
+        self.publish(subject, Some(&inbox), headers, body);
         let answer = self.message();
         assert_eq!(answer.sid, "ask", "not the answer: {answer:?}");
         answer

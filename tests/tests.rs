@@ -6,6 +6,8 @@
 
 mod auth;
 #[cfg(feature = "streams")]
+mod backup;
+#[cfg(feature = "streams")]
 mod cli_dlq;
 #[cfg(feature = "streams")]
 mod crashes;
