@@ -1,11 +1,12 @@
 //! `midge dlq` and `midge why` against a server that says what a test tells
 //! it to: what they ask, what they show, how they end.
 
-use crate::util::{PATIENCE, Server, midge};
+use crate::cli_util::{command, run};
+use crate::util::{PATIENCE, Server};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
 /// What is asked for, with what, and the answer.
@@ -63,25 +64,6 @@ fn line(peer: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();
     peer.read_line(&mut line).unwrap();
     line.trim_end().to_owned()
-}
-
-fn command(url: &str, args: &str) -> Command {
-    let mut command = Command::new(midge());
-    command.args(args.split(' ')).env("MIDGE_URL", url);
-    command
-}
-
-/// How it ended, what it said, what it complained of.
-#[track_caller]
-fn run(url: &str, args: &str) -> (i32, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command(url, args).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let code = status.code().expect("it ends by itself");
-    (code, text(stdout), text(stderr))
 }
 
 fn letter(seq: u64) -> Value {
@@ -169,7 +151,7 @@ fn without_a_server_it_says_which_and_how_to_name_another() {
             "why S 1 --server joe:secret@127.0.0.1:2",
             "127.0.0.1:2: cannot connect: ",
         ),
-        ("dlq show 1 --server http://x", "only nats:// is known"),
+        ("dlq show 1 --server http://x", "tls:// are known"),
     ] {
         let (code, _, said) = run("nats://joe:secret@127.0.0.1:1", args);
         assert_eq!(code, 2, "{args}: {said}");

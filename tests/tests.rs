@@ -10,6 +10,10 @@ mod backup;
 #[cfg(feature = "streams")]
 mod cli_dlq;
 #[cfg(feature = "streams")]
+mod cli_streams;
+#[cfg(feature = "streams")]
+mod cli_util;
+#[cfg(feature = "streams")]
 mod crashes;
 #[cfg(feature = "streams")]
 mod crashes_dead;

@@ -148,7 +148,11 @@ impl Arguments {
             return Err(Failure::usage(format!("{called} says nothing")));
         }
         let number = match kind {
-            Kind::Text | Kind::Flag => Ok(0),
+            Kind::Choice(words) if words.split('|').all(|word| word != text) => Err(format!(
+                "\"{text}\" is not one of {}",
+                words.replace('|', ", ")
+            )),
+            Kind::Text | Kind::Flag | Kind::Choice(_) => Ok(0),
             Kind::Number => text
                 .parse()
                 .map_err(|_| format!("\"{text}\" is not a number")),
@@ -225,7 +229,7 @@ impl Arguments {
                 continue;
             }
             match given.kind {
-                Kind::Text => json.string(&given.text),
+                Kind::Text | Kind::Choice(_) => json.string(&given.text),
                 Kind::Flag => json.boolean(true),
                 Kind::Duration if field.ends_with("_ms") => json.uint(given.number / 1_000_000),
                 Kind::Number | Kind::Size | Kind::Duration => json.uint(given.number),
@@ -252,6 +256,7 @@ mod tests {
                          --not an option
   --older-than DURATION  that long
   --size SIZE            so large
+  --discard old|new      one of these
   --header NAME:VALUE... and
                          again
   --dry-run              only look"],
@@ -343,6 +348,10 @@ mod tests {
             ("S 1 --seq 1", "seq is there twice"),
             ("S 1 --older-than 1", "older-than: \"1\" is not a duration"),
             ("S 1 --size x", "size: \"x\" is not a size"),
+            (
+                "S 1 --discard all",
+                "discard: \"all\" is not one of old, new",
+            ),
             ("S 1 --dry-run=yes", "--dry-run takes no value"),
             ("--stream  --seq 1", "stream says nothing"),
         ] {

@@ -57,6 +57,8 @@ pub(crate) enum Kind {
     Size,
     /// `DURATION`: `500ms`, `2m`.
     Duration,
+    /// `one|another`: one of these.
+    Choice(&'static str),
     /// Any other word.
     Text,
 }
@@ -73,7 +75,7 @@ pub(crate) struct Parameter {
 
 impl Parameter {
     /// One whose value is called so; a flag's is not called anything.
-    fn new(name: &'static str, value: &str) -> Parameter {
+    fn new(name: &'static str, value: &'static str) -> Parameter {
         let is_optional = value.starts_with('[');
         let value = value.trim_matches(['[', ']']);
         let kind = match value.trim_end_matches('.') {
@@ -81,6 +83,7 @@ impl Parameter {
             "N" | "SEQ" => Kind::Number,
             "SIZE" => Kind::Size,
             "DURATION" => Kind::Duration,
+            words if words.contains('|') => Kind::Choice(words),
             _ => Kind::Text,
         };
         Parameter {

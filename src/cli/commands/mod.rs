@@ -8,18 +8,27 @@
 mod age;
 mod arguments;
 mod backup;
+mod block;
 mod command;
+mod confirm;
 #[allow(dead_code)] // For publishers and subscribers, which come next.
 mod connection;
+mod consumer;
 mod dlq;
 mod failure;
 mod help;
+mod message;
+mod next;
 #[allow(dead_code)] // For publishers and subscribers, which come next.
 mod output;
 mod redrive;
 mod remote;
+mod settings;
 mod show;
+mod size;
 mod spelling;
+mod stored;
+mod stream;
 mod table;
 mod why;
 
@@ -30,7 +39,13 @@ use spelling::nearest;
 use std::process::ExitCode;
 
 /// All of them, in the order in which they are shown.
-const COMMANDS: [&Command; 3] = [&dlq::COMMAND, &why::COMMAND, &backup::COMMAND];
+const COMMANDS: [&Command; 5] = [
+    &stream::COMMAND,
+    &consumer::COMMAND,
+    &dlq::COMMAND,
+    &why::COMMAND,
+    &backup::COMMAND,
+];
 
 /// Runs what the words ask for, unless that is one of the others that there
 /// are, or no command.

@@ -23,6 +23,12 @@ pub(crate) const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// million messages take on a slow disk.
 pub(crate) const WORK_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The error of a message that is not there.
+const NO_MESSAGE_FOUND: u64 = 10037;
+
+/// A request that midge answers, if only with an error, and nobody else.
+const ANSWERED_BY_MIDGE: &str = "$MIDGE.API.DLQ.SHOW";
+
 /// A server that answers.
 #[derive(Debug)]
 pub(crate) struct Remote {
@@ -80,17 +86,43 @@ impl Remote {
 
     /// Reads an answer; one that says no is a failure.
     pub(crate) fn read(&self, message: &Message) -> Result<Answer, Failure> {
-        let text = String::from_utf8_lossy(message.payload()).into_owned();
-        let value = json::parse(&text)
-            .map_err(|_| Failure::refused("the answer is no JSON; is this a NATS server?"))?;
-        if let Some(error) = value.get("error") {
-            if self.json {
-                output::print(&text)?;
-            }
-            let (words, code) = (cell(error, "description"), cell(error, "err_code"));
-            return Err(Failure::refused(format!("{words} ({code})")));
+        self.agreed(parse(message)?)
+    }
+
+    /// Asks for a message, which may not be there.
+    pub(crate) fn find(
+        &self,
+        subject: &str,
+        request: JsonWriter,
+    ) -> Result<Option<Answer>, Failure> {
+        let message = self.fetch(subject, request, QUESTION_TIMEOUT);
+        let answer = parse(&message.map_err(|error| self.lost(&error))?)?;
+        if number(&answer.value["error"], "err_code") == NO_MESSAGE_FOUND {
+            return Ok(None);
         }
-        Ok(Answer { text, value })
+        self.agreed(answer).map(Some)
+    }
+
+    /// Passes on what is no error.
+    fn agreed(&self, answer: Answer) -> Result<Answer, Failure> {
+        let Some(error) = answer.value.get("error") else {
+            return Ok(answer);
+        };
+        if self.json {
+            output::print(&answer.text)?;
+        }
+        let (words, code) = (cell(error, "description"), cell(error, "err_code"));
+        Err(Failure::refused(format!("{words} ({code})")))
+    }
+
+    /// The connection.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// How long a short answer may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(midge_client::TIMEOUT_DEFAULT)
     }
 
     /// Shows an answer: as it came, or for people.
@@ -100,6 +132,62 @@ impl Remote {
         } else {
             output::print(&describe(&answer.value))
         }
+    }
+
+    /// Shows an answer: as it came, or in these words for people.
+    pub(crate) fn show_as(&self, answer: &Answer, words: &str) -> Result<(), Failure> {
+        output::print(if self.json { &answer.text } else { words })
+    }
+
+    /// One page of a list, from an offset on. The fields are of the arguments,
+    /// see [`Arguments::write_fields`].
+    pub(crate) fn page(
+        &self,
+        subject: &str,
+        offset: usize,
+        arguments: &Arguments,
+        fields: &str,
+    ) -> Result<Answer, Failure> {
+        let mut json = JsonWriter::new();
+        json.open_object();
+        json.uint_field("offset", offset as u64);
+        arguments.write_fields(&mut json, fields);
+        json.close_object();
+        self.ask(subject, json, QUESTION_TIMEOUT)
+    }
+
+    /// All of a list, which stands under a key of its pages. In JSON the pages
+    /// are shown as they come.
+    pub(crate) fn list(
+        &self,
+        subject: &str,
+        key: &str,
+        arguments: &Arguments,
+        fields: &str,
+    ) -> Result<Vec<Value>, Failure> {
+        let mut all = Vec::new();
+        loop {
+            let mut answer = self.page(subject, all.len(), arguments, fields)?;
+            if self.json {
+                output::print(&answer.text)?;
+            }
+            let total = number(&answer.value, "total");
+            let items = answer.value.get_mut(key).map(Value::take);
+            let before = all.len();
+            if let Some(Value::Array(items)) = items {
+                all.extend(items);
+            }
+            // A server that does not go on would be asked for ever.
+            if all.len() == before || all.len() as u64 >= total {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Whether this server knows what is midge's own.
+    pub(crate) fn is_midge(&self) -> bool {
+        let asked = self.client.request(ANSWERED_BY_MIDGE, "{}", self.timeout);
+        !matches!(asked, Err(Error::NoResponders(_)))
     }
 
     /// Says something to a person. Programs read JSON alone.
@@ -123,6 +211,13 @@ impl Answer {
     pub(crate) fn repeats(&self, other: &Answer) -> bool {
         self.text == other.text
     }
+}
+
+fn parse(message: &Message) -> Result<Answer, Failure> {
+    let text = String::from_utf8_lossy(message.payload()).into_owned();
+    let value = json::parse(&text)
+        .map_err(|_| Failure::refused("the answer is no JSON; is this a NATS server?"))?;
+    Ok(Answer { text, value })
 }
 
 /// The string under a key; empty if there is none.

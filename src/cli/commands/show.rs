@@ -1,5 +1,6 @@
 //! What a server says of messages, in lines and tables.
 
+use super::message::push_payload;
 use super::remote::{array, string};
 use super::table::{cell, push_clean, write_table};
 use midge_proto::from_base64;
@@ -76,15 +77,10 @@ fn write_title(out: &mut String, title: &str) {
 
 /// Appends text that came in base64, or the base64 if it is no text.
 fn write_text(out: &mut String, base64: &str) {
-    match from_base64(base64).and_then(|bytes| String::from_utf8(bytes).ok()) {
-        Some(text) => {
-            for line in text.trim_end().lines() {
-                push_clean(out, line);
-                out.push('\n');
-            }
-        }
+    match from_base64(base64) {
+        Some(bytes) => push_payload(out, &bytes),
         None => {
-            out.push_str("no text, in base64: ");
+            out.push_str("no base64: ");
             push_clean(out, base64);
             out.push('\n');
         }
@@ -101,7 +97,7 @@ mod tests {
         for (data, wanted) in [
             ("G1sybWhpCg==", "\u{fffd}[2mhi\n"),
             ("/w==", "no text, in base64: /w==\n"),
-            ("\u{7}", "no text, in base64: \u{fffd}\n"),
+            ("\u{7}", "no base64: \u{fffd}\n"),
             ("", ""),
         ] {
             assert_eq!(describe(&json!({ "data": data })), wanted);

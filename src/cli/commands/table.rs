@@ -1,23 +1,26 @@
 //! Columns for people, and what stands in them.
 
-use super::age::{push_span, with_age};
+use super::age::{push_exact, push_span, with_age};
+use super::size::push_size;
 use serde_json::Value;
+
+/// Go's way to say that there is no time.
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// Appends a line for each item, below the names of its columns.
 ///
-/// The columns are keys of the items with a blank between them. What a key is
-/// called tells how it is shown: `…_ms` is a span, `time` and `…_at` are times,
-/// and with `client` goes its number.
+/// The columns have a blank between them; each is what [`cell`] takes.
 pub(crate) fn write_table(out: &mut String, items: &[Value], columns: &str) {
     let mut cells: Vec<String> = Vec::new();
     let mut widths: Vec<usize> = Vec::new();
-    for key in columns.split_ascii_whitespace() {
+    for column in columns.split_ascii_whitespace() {
         widths.push(0);
-        cells.push(key.to_ascii_uppercase());
+        let (title, _) = title_and_path(column);
+        cells.push(title.to_ascii_uppercase());
     }
     for item in items {
-        for key in columns.split_ascii_whitespace() {
-            cells.push(cell(item, key));
+        for column in columns.split_ascii_whitespace() {
+            cells.push(cell(item, column));
         }
     }
     for row in cells.chunks(widths.len()) {
@@ -38,29 +41,77 @@ pub(crate) fn write_table(out: &mut String, items: &[Value], columns: &str) {
     }
 }
 
-/// What stands under a key, fit for a terminal.
-pub(crate) fn cell(item: &Value, key: &str) -> String {
+/// `title=path`; a path alone is its own title.
+fn title_and_path(column: &str) -> (&str, &str) {
+    column.split_once('=').unwrap_or((column, column))
+}
+
+/// What stands under a key, fit for a terminal: `key`, or `title=path`, where
+/// a path is keys with dots between them. The title tells how it is shown, see
+/// [`push_value`]; with `client` goes its number.
+pub(crate) fn cell(item: &Value, column: &str) -> String {
+    let (title, path) = title_and_path(column);
     let mut out = String::new();
-    match item.get(key) {
-        Some(Value::String(text)) => push_clean(&mut out, text),
-        Some(Value::Number(number)) => {
-            let number = number.as_u64().unwrap_or_default();
-            if key.ends_with("_ms") {
-                push_span(&mut out, number);
-            } else {
-                out = format!("{number}");
-            }
-        }
-        _ => out.push('-'),
-    }
-    if key == "time" || key.ends_with("_at") {
-        with_age(&mut out);
-    }
-    if key == "client" && item.get("client_id").is_some() {
+    let found = path.split('.').try_fold(item, |value, key| value.get(key));
+    push_value(&mut out, title, found.unwrap_or(&Value::Null));
+    if title == "client" && item.get("client_id").is_some() {
         out.push_str(" #");
         out.push_str(&cell(item, "client_id"));
     }
     out
+}
+
+/// Appends a value, as what it is called tells: some are times, spans or sizes.
+pub(crate) fn push_value(out: &mut String, title: &str, value: &Value) {
+    match value {
+        Value::String(text) if text == NO_TIME => out.push('-'),
+        Value::String(text) => {
+            let mut clean = String::new();
+            push_clean(&mut clean, text);
+            if is_time(title) {
+                with_age(&mut clean);
+            }
+            out.push_str(&clean);
+        }
+        Value::Number(number) => match number.as_u64() {
+            Some(number) => push_number(out, title, number),
+            None => out.push_str(&number.to_string()),
+        },
+        Value::Bool(true) => out.push_str("yes"),
+        Value::Bool(false) => out.push_str("no"),
+        Value::Array(items) if !items.is_empty() => {
+            for (place, item) in items.iter().enumerate() {
+                out.push_str(if place == 0 { "" } else { ", " });
+                push_value(out, title, item);
+            }
+        }
+        Value::Object(entries) if !entries.is_empty() => {
+            for (place, (key, item)) in entries.iter().enumerate() {
+                out.push_str(if place == 0 { "" } else { ", " });
+                push_clean(out, key);
+                out.push_str(": ");
+                push_value(out, key, item);
+            }
+        }
+        _ => out.push('-'),
+    }
+}
+
+fn push_number(out: &mut String, title: &str, number: u64) {
+    match title {
+        "bytes" | "max_bytes" | "max_msg_size" => push_size(out, number),
+        "max_age" | "duplicate_window" | "ack_wait" | "backoff" | "inactive_threshold"
+        | "idle_heartbeat" | "max_expires" => push_exact(out, number),
+        "pause_remaining" => push_span(out, number / 1_000_000),
+        _ if title.ends_with("_ms") => push_span(out, number),
+        _ => out.push_str(&number.to_string()),
+    }
+}
+
+fn is_time(title: &str) -> bool {
+    matches!(title, "time" | "created" | "opt_start_time")
+        || title.ends_with("_at")
+        || title.ends_with("_ts")
 }
 
 /// Appends text that anybody may have sent, without what a terminal would
@@ -100,5 +151,23 @@ mod tests {
         assert_eq!(cell(&item, "after_ms"), "1m");
         assert_eq!(cell(&item, "client"), "w #7");
         assert_eq!(cell(&item, "seen_at"), "x", "no time is shown as it is");
+        let item = json!({
+            "config": {"subjects": ["a.>", "b"], "max_age": 90_000_000_000u64, "max_bytes": -1},
+            "state": {"bytes": 2048, "first_ts": "0001-01-01T00:00:00Z"},
+            "is": true, "metadata": {"a": "b\u{7}", "c": "d"}, "none": [],
+        });
+        for (column, wanted) in [
+            ("subjects=config.subjects", "a.>, b"),
+            ("max_age=config.max_age", "1m30s"),
+            ("max_bytes=config.max_bytes", "-1"),
+            ("bytes=state.bytes", "2 KB"),
+            ("first_ts=state.first_ts", "-"),
+            ("is", "yes"),
+            ("metadata", "a: b\u{fffd}, c: d"),
+            ("none", "-"),
+            ("config.none.none", "-"),
+        ] {
+            assert_eq!(cell(&item, column), wanted, "{column}");
+        }
     }
 }
