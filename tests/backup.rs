@@ -262,6 +262,10 @@ fn a_backup_goes_to_stdout_and_never_over_what_is_there() {
     assert!(output.status.success(), "{output:?}");
     let file = path(&dir, "file");
     std::fs::write(&file, &output.stdout).unwrap();
+    let ended = command(server.address, &["backup", "-"])
+        .stdout(std::fs::File::create("/dev/full").unwrap())
+        .status();
+    assert_eq!(ended.unwrap().code(), Some(1), "no room is told");
     let (code, said, _) = run(server.address, &["restore", &file, "--check", "--json"]);
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &said["found"]["records"]), (0, &3.into()), "{said}");

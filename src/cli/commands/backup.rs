@@ -127,12 +127,17 @@ fn copy_chunks(
             break;
         }
         check.look(&chunk).map_err(broken)?;
-        out.write_all(&chunk)
-            .map_err(|error| Failure::refused(format!("cannot write the backup: {error}")))?;
+        out.write_all(&chunk).map_err(unwritten)?;
         done += chunk.len() as u64;
         progress.set(done, about);
     }
+    // What stdout holds back may still find no room.
+    out.flush().map_err(unwritten)?;
     check.finish().map_err(broken)
+}
+
+fn unwritten(error: io::Error) -> Failure {
+    Failure::refused(format!("cannot write the backup: {error}"))
 }
 
 fn broken(error: BackupError) -> Failure {
