@@ -66,9 +66,12 @@ impl Streams {
             check_consumer_name(name)?;
             operation.push('.');
             operation.push_str(name);
-            // With one filter it is a part of the subject, for permissions.
+            // With one filter it is a part of the subject, for permissions;
+            // with wildcards in it nothing could be published there.
             let filter = config.filter_subject.as_str();
-            if !filter.is_empty() && !midge_proto::has_blank(filter.as_bytes()) {
+            if midge_proto::is_literal(filter.as_bytes())
+                && !midge_proto::has_blank(filter.as_bytes())
+            {
                 operation.push('.');
                 operation.push_str(filter);
             }
