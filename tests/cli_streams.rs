@@ -1,42 +1,9 @@
 //! `midge stream` and `midge consumer` against a real server.
 
-use crate::cli_util::{command, run};
-use crate::stream_util::Dir;
-use crate::util::Server;
+use crate::cli_util::{command, done, done_json, refused, served};
 use serde_json::Value;
 use std::io::Write;
 use std::process::Stdio;
-
-/// A server with a store, and what to reach it by.
-fn served() -> (Dir, Server, String) {
-    let dir = Dir::new();
-    let server = dir.serve();
-    let url = format!("nats://{}", server.address);
-    (dir, server, url)
-}
-
-/// What a command says that does what it should.
-#[track_caller]
-fn done(url: &str, args: &str) -> String {
-    let (code, out, said) = run(url, args);
-    assert_eq!((code, said.as_str()), (0, ""), "{args}: {out}");
-    out
-}
-
-#[track_caller]
-fn done_json(url: &str, args: &str) -> Value {
-    let out = done(url, &format!("{args} --json"));
-    assert_eq!(out.lines().count(), 1, "{args}: {out}");
-    serde_json::from_str(&out).expect("JSON")
-}
-
-/// A command that is refused, with these words.
-#[track_caller]
-fn refused(url: &str, args: &str, code: i32, words: &str) {
-    let (ended, out, said) = run(url, args);
-    assert_eq!((ended, out.as_str()), (code, ""), "{args}: {said}");
-    assert!(said.contains(words), "{args}: {said}");
-}
 
 #[test]
 fn a_stream_is_made_changed_and_removed() {

@@ -10,6 +10,8 @@ mod backup;
 #[cfg(feature = "streams")]
 mod cli_dlq;
 #[cfg(feature = "streams")]
+mod cli_kv;
+#[cfg(feature = "streams")]
 mod cli_streams;
 #[cfg(feature = "streams")]
 mod cli_util;

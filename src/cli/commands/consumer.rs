@@ -151,7 +151,7 @@ fn list(arguments: &Arguments) -> Result<(), Failure> {
     let stream = checked(arguments, "stream")?;
     let remote = Remote::connect(arguments)?;
     let subject = format!("$JS.API.CONSUMER.LIST.{stream}");
-    let consumers = remote.list(&subject, "consumers", arguments, "")?;
+    let consumers = remote.list(&subject, "consumers", None)?;
     if consumers.is_empty() {
         return remote.tell("no consumers; midge consumer add makes one");
     }

@@ -17,6 +17,8 @@ mod consumer;
 mod dlq;
 mod failure;
 mod help;
+mod kv;
+mod kv_watch;
 mod message;
 mod next;
 #[allow(dead_code)] // For publishers and subscribers, which come next.
@@ -39,9 +41,10 @@ use spelling::nearest;
 use std::process::ExitCode;
 
 /// All of them, in the order in which they are shown.
-const COMMANDS: [&Command; 5] = [
+const COMMANDS: [&Command; 6] = [
     &stream::COMMAND,
     &consumer::COMMAND,
+    &kv::COMMAND,
     &dlq::COMMAND,
     &why::COMMAND,
     &backup::COMMAND,

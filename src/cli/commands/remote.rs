@@ -139,35 +139,41 @@ impl Remote {
         output::print(if self.json { &answer.text } else { words })
     }
 
-    /// One page of a list, from an offset on. The fields are of the arguments,
-    /// see [`Arguments::write_fields`].
+    /// Shows an answer as it came, to programs alone.
+    pub(crate) fn show_line(&self, answer: &Answer) -> Result<(), Failure> {
+        match self.json {
+            true => output::print(&answer.text),
+            false => Ok(()),
+        }
+    }
+
+    /// One page of a list, from an offset on; of streams alone that store some
+    /// of a subject.
     pub(crate) fn page(
         &self,
-        subject: &str,
+        operation: &str,
         offset: usize,
-        arguments: &Arguments,
-        fields: &str,
+        filter: Option<&str>,
     ) -> Result<Answer, Failure> {
         let mut json = JsonWriter::new();
         json.open_object();
         json.uint_field("offset", offset as u64);
-        arguments.write_fields(&mut json, fields);
+        json.string_unless_empty("subject", filter.unwrap_or_default());
         json.close_object();
-        self.ask(subject, json, QUESTION_TIMEOUT)
+        self.ask(operation, json, QUESTION_TIMEOUT)
     }
 
     /// All of a list, which stands under a key of its pages. In JSON the pages
     /// are shown as they come.
     pub(crate) fn list(
         &self,
-        subject: &str,
+        operation: &str,
         key: &str,
-        arguments: &Arguments,
-        fields: &str,
+        filter: Option<&str>,
     ) -> Result<Vec<Value>, Failure> {
         let mut all = Vec::new();
         loop {
-            let mut answer = self.page(subject, all.len(), arguments, fields)?;
+            let mut answer = self.page(operation, all.len(), filter)?;
             if self.json {
                 output::print(&answer.text)?;
             }

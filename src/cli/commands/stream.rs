@@ -167,7 +167,7 @@ pub(crate) fn nothing() -> JsonWriter {
 
 fn list(arguments: &Arguments) -> Result<(), Failure> {
     let remote = Remote::connect(arguments)?;
-    let streams = remote.list("$JS.API.STREAM.LIST", "streams", arguments, "subject")?;
+    let streams = remote.list("$JS.API.STREAM.LIST", "streams", arguments.text("subject"))?;
     if streams.is_empty() {
         return remote.tell("no streams; midge stream add makes one");
     }
