@@ -71,7 +71,7 @@ impl MatchCache {
     }
 
     /// The nodes of `trie` that match `subject`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&mut self, trie: &mut Trie, subject: &[u8]) -> &[NodeId] {
         self.lookups += 1;
         if subject.starts_with(ACKS) && self.are_acks_same(trie, subject) {

@@ -346,6 +346,7 @@ impl Trie {
         }
     }
 
+    #[inline]
     fn collect(&self, id: NodeId, found: &mut Vec<NodeId>) {
         if self.nodes[id.index()].has_subscriptions() {
             found.push(id);
@@ -385,6 +386,7 @@ impl Trie {
         filter
     }
 
+    #[inline]
     fn hash(&self, parent: NodeId, token: &[u8]) -> u32 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u32(parent.0);

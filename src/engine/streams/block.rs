@@ -271,26 +271,61 @@ fn seed(key: BlockKey) -> u32 {
     crc32c::crc32c_append(stream, &key.first.0.to_le_bytes())
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+/// What stands before a record's subject.
+struct Head {
+    crc: u32,
+    payload_len: usize,
+    place: u32,
+    subject_len: usize,
+    header_len: usize,
+    time: i64,
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> usize {
-    usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
+impl Head {
+    // Each message is read some times on its way, so the compiler is to see
+    // that no place is outside of the bytes.
+    #[inline]
+    fn read(bytes: &[u8; RECORD_HEADER_LEN]) -> Self {
+        let [
+            c0,
+            c1,
+            c2,
+            c3,
+            p0,
+            p1,
+            p2,
+            p3,
+            n0,
+            n1,
+            n2,
+            n3,
+            s0,
+            s1,
+            h0,
+            h1,
+            time @ ..,
+        ] = *bytes;
+        Head {
+            crc: u32::from_le_bytes([c0, c1, c2, c3]),
+            payload_len: u32::from_le_bytes([p0, p1, p2, p3]) as usize,
+            place: u32::from_le_bytes([n0, n1, n2, n3]),
+            subject_len: u16::from_le_bytes([s0, s1]).into(),
+            header_len: u16::from_le_bytes([h0, h1]).into(),
+            time: i64::from_le_bytes(time),
+        }
+    }
 }
 
 /// The place and length of the record that `bytes` start with, if it is whole.
 fn check_record(bytes: &[u8], seed: u32, search: &mut usize) -> Option<(u32, usize)> {
-    let place = u32_at(bytes, 8);
-    let payload_len = u32_at(bytes, 4) as usize;
-    let header_len = u16_at(bytes, 14);
-    let len = (RECORD_HEADER_LEN + u16_at(bytes, 12)).checked_add(payload_len)?;
-    if header_len > payload_len || u64::from(place) >= BLOCK_SEQS_MAX {
+    let head = Head::read(bytes.first_chunk()?);
+    let len = (RECORD_HEADER_LEN + head.subject_len).checked_add(head.payload_len)?;
+    if head.header_len > head.payload_len || u64::from(head.place) >= BLOCK_SEQS_MAX {
         return None;
     }
     let record = bytes.get(..len)?;
     *search = search.checked_sub(len)?;
-    (crc32c::crc32c_append(seed, &record[4..]) == u32_at(record, 0)).then_some((place, len))
+    (crc32c::crc32c_append(seed, &record[4..]) == head.crc).then_some((head.place, len))
 }
 
 #[inline]
@@ -300,16 +335,15 @@ fn record_at<'a>(bytes: &'a [u8], offsets: &[u32], first: Seq, seq: Seq) -> Opti
     if at == ABSENT {
         return None;
     }
-    let bytes = &bytes[at as usize..];
-    let payload_len = u32_at(bytes, 4) as usize;
-    let subject_end = RECORD_HEADER_LEN + u16_at(bytes, 12);
-    let time = u64::from(u32_at(bytes, 16)) | u64::from(u32_at(bytes, 20)) << 32;
+    let (head, rest) = bytes.get(at as usize..)?.split_first_chunk()?;
+    let head = Head::read(head);
+    let (subject, rest) = rest.split_at_checked(head.subject_len)?;
     Some(Record {
         seq,
-        time: Timestamp(time as i64),
-        subject: &bytes[RECORD_HEADER_LEN..subject_end],
-        payload: &bytes[subject_end..subject_end + payload_len],
-        header_len: u16_at(bytes, 14),
+        time: Timestamp(head.time),
+        subject,
+        payload: rest.get(..head.payload_len)?,
+        header_len: head.header_len,
     })
 }
 
