@@ -12,6 +12,8 @@ mod cli_dlq;
 #[cfg(feature = "streams")]
 mod cli_kv;
 #[cfg(feature = "streams")]
+mod cli_messages;
+#[cfg(feature = "streams")]
 mod cli_streams;
 #[cfg(feature = "streams")]
 mod cli_util;

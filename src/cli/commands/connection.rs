@@ -24,18 +24,22 @@ const URL_DEFAULT: &str = "127.0.0.1:4222";
 
 /// Connects once: a command that asks something ends when its server is gone.
 pub(crate) fn connect(arguments: &Arguments) -> Result<Client, Failure> {
-    open(arguments, false)
+    open(arguments, timeout(arguments), false)
 }
 
-/// Connects for long: a connection that breaks is made again, which is said
-/// on stderr.
+/// Connects for long: a connection that breaks is made again; see
+/// [`tell_events`]. What `--timeout` means there is the command's business.
 pub(crate) fn connect_lasting(arguments: &Arguments) -> Result<Client, Failure> {
-    let client = open(arguments, true)?;
+    open(arguments, TIMEOUT_DEFAULT, true)
+}
+
+/// From now on what happens to the connection is said on stderr.
+pub(crate) fn tell_events(client: &Client) -> Result<(), Failure> {
     let events = client.events();
     // It ends with the client.
     let teller = std::thread::Builder::new().spawn(move || tell(events));
     match teller {
-        Ok(_) => Ok(client),
+        Ok(_) => Ok(()),
         Err(error) => Err(Failure::refused(format!("cannot start a thread: {error}"))),
     }
 }
@@ -57,7 +61,7 @@ pub(crate) fn complaint(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(arguments: &Arguments, reconnects: bool) -> Result<Client, Failure> {
+fn open(arguments: &Arguments, timeout: Duration, reconnects: bool) -> Result<Client, Failure> {
     let variable = std::env::var_os(URL_VARIABLE);
     let variable = variable.map(|url| url.to_string_lossy().into_owned());
     let url = arguments.text("server").map(str::to_owned);
@@ -73,7 +77,7 @@ fn open(arguments: &Arguments, reconnects: bool) -> Result<Client, Failure> {
     }
     let options = Options {
         name: "midge command line".to_owned(),
-        timeout: timeout(arguments),
+        timeout,
         user: text("user"),
         pass: text("password"),
         token: text("token"),

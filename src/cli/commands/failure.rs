@@ -2,6 +2,7 @@
 
 use super::output;
 use crate::EXIT_USAGE;
+use midge_client::Error;
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
@@ -54,9 +55,14 @@ impl Failure {
     }
 }
 
-impl From<midge_client::Error> for Failure {
-    fn from(error: midge_client::Error) -> Self {
-        Failure::refused(error.to_string())
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let words = error.to_string();
+        match error {
+            // That is how somebody wrote it.
+            Error::Subject(_) | Error::Filter(_) | Error::Header(_) => Failure::usage(words),
+            _ => Failure::refused(words),
+        }
     }
 }
 

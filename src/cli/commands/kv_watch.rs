@@ -33,6 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let filter = key_subject(arguments, key)?;
     let client = connection::connect_lasting(arguments)?;
     let messages = read(&client, arguments, filter, start, false)?;
+    connection::tell_events(&client)?;
     let count = arguments.number("count").unwrap_or(u64::MAX);
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let prefix = key_subject(arguments, "")?;

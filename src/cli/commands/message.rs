@@ -9,6 +9,11 @@ use midge_proto::headers::HeaderBlock;
 pub(crate) fn push_message(out: &mut String, head: &str, headers: HeaderBlock<'_>, payload: &[u8]) {
     push_painted(out, head, Paint::Bold, has_colour());
     out.push('\n');
+    push_body(out, headers, payload);
+}
+
+/// Appends what is below that line.
+pub(crate) fn push_body(out: &mut String, headers: HeaderBlock<'_>, payload: &[u8]) {
     let start = out.len();
     for (name, value) in headers {
         for part in [name, b": ", value] {
@@ -27,7 +32,13 @@ pub(crate) fn push_payload(out: &mut String, payload: &[u8]) {
     match std::str::from_utf8(payload) {
         Ok(text) => {
             for line in text.trim_end().lines() {
-                push_clean(out, line);
+                // A tab only moves.
+                for (place, part) in line.split('\t').enumerate() {
+                    if place > 0 {
+                        out.push('\t');
+                    }
+                    push_clean(out, part);
+                }
                 out.push('\n');
             }
         }
@@ -50,8 +61,8 @@ mod tests {
     fn headers_stand_between_head_and_payload() {
         let mut out = String::new();
         let block = HeaderBlock::new(b"NATS/1.0\r\nA: b\x07\r\nC:d\r\n\r\n");
-        push_message(&mut out, "S 1", block, b"two\nlines\n");
-        assert_eq!(out, "S 1\nA: b\u{fffd}\nC: d\n\ntwo\nlines\n");
+        push_message(&mut out, "S 1", block, b"two\nli\tnes\r\n");
+        assert_eq!(out, "S 1\nA: b\u{fffd}\nC: d\n\ntwo\nli\tnes\n");
         out.clear();
         push_message(&mut out, "S 2", HeaderBlock::new(b""), b"\xff");
         assert_eq!(out, "S 2\nno text, in base64: /w==\n");

@@ -5,13 +5,13 @@
 //! what was given, [`connection`] leads to the server, [`remote`] asks it in
 //! JSON, [`output`] is stdout and stderr, [`failure`] makes the exit code.
 
+mod acks;
 mod age;
 mod arguments;
 mod backup;
 mod block;
 mod command;
 mod confirm;
-#[allow(dead_code)] // For publishers and subscribers, which come next.
 mod connection;
 mod consumer;
 mod dlq;
@@ -21,17 +21,26 @@ mod kv;
 mod kv_watch;
 mod message;
 mod next;
-#[allow(dead_code)] // For publishers and subscribers, which come next.
 mod output;
+mod pace;
+mod payload;
+mod printer;
+mod program;
+mod publish;
 mod redrive;
 mod remote;
+mod replay;
+mod request;
+mod respond;
 mod settings;
 mod show;
 mod size;
 mod spelling;
 mod stored;
 mod stream;
+mod subscribe;
 mod table;
+mod template;
 mod why;
 
 use arguments::{Arguments, take_action};
@@ -41,7 +50,11 @@ use spelling::nearest;
 use std::process::ExitCode;
 
 /// All of them, in the order in which they are shown.
-const COMMANDS: [&Command; 6] = [
+const COMMANDS: [&Command; 10] = [
+    &publish::COMMAND,
+    &subscribe::COMMAND,
+    &request::COMMAND,
+    &respond::COMMAND,
     &stream::COMMAND,
     &consumer::COMMAND,
     &kv::COMMAND,

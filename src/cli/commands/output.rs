@@ -3,6 +3,7 @@
 //! Owns the rule for colour: on a terminal, and unless `NO_COLOR` is set.
 
 use super::failure::Failure;
+use midge_proto::api::JsonWriter;
 use std::io::{self, IsTerminal, Write};
 
 /// How a word is shown to a person. Used sparingly: what matters is in the
@@ -28,6 +29,13 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let text = text.trim_end_matches('\n');
     let mut line = Vec::with_capacity(text.len() + 1);
     line.extend_from_slice(text.as_bytes());
+    line.push(b'\n');
+    write(&line)
+}
+
+/// Writes an object of JSON to a line of stdout.
+pub(crate) fn print_json(json: JsonWriter) -> Result<(), Failure> {
+    let mut line = json.into_bytes();
     line.push(b'\n');
     write(&line)
 }
