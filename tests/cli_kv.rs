@@ -124,6 +124,7 @@ fn a_value_comes_from_stdin_as_it_is() {
     done(&url, "kv add files");
     let mut child = command(&url, "kv put files bin")
         .stdin(Stdio::piped())
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     child

@@ -16,6 +16,8 @@ mod cli_messages;
 #[cfg(feature = "streams")]
 mod cli_streams;
 #[cfg(feature = "streams")]
+mod cli_top;
+#[cfg(feature = "streams")]
 mod cli_util;
 #[cfg(feature = "streams")]
 mod crashes;

@@ -7,7 +7,9 @@ use super::confirm::{FORCE, confirm};
 use super::failure::Failure;
 use super::message::push_payload;
 use super::output;
-use super::remote::{Answer, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string};
+use super::remote::{
+    Answer, NO_MESSAGE_FOUND, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string,
+};
 use super::stored::{next, payload};
 use super::stream::nothing;
 use super::table::{cell, write_table};
@@ -281,10 +283,12 @@ fn get(arguments: &Arguments) -> Result<(), Failure> {
     json.close_object();
     let remote = Remote::connect(arguments)?;
     let asked = format!("$JS.API.STREAM.MSG.GET.{}", stream(arguments)?);
-    let found = remote.find(&asked, json)?.filter(|answer| {
-        let message = &answer.value["message"];
-        string(message, "subject") == subject && operation(message) == "put"
-    });
+    let found = remote
+        .find(&asked, json, NO_MESSAGE_FOUND)?
+        .filter(|answer| {
+            let message = &answer.value["message"];
+            string(message, "subject") == subject && operation(message) == "put"
+        });
     let Some(answer) = found else {
         let (bucket, key) = (
             bucket(arguments)?,

@@ -69,7 +69,7 @@ fn show(arguments: &Arguments, key: &str, message: &StreamMessage) -> Result<(),
             }
         }
         json.close_object();
-        return output::print(&String::from_utf8_lossy(&json.into_bytes()));
+        return output::print_json(json);
     }
     let mut out = format!("{} ", told.stream_seq);
     push_clean(&mut out, key);
@@ -105,7 +105,7 @@ pub(super) fn list_keys(arguments: &Arguments) -> Result<(), Failure> {
         json.open_array();
         keys.iter().for_each(|key| json.string(key));
         json.close_array();
-        return output::print(&String::from_utf8_lossy(&json.into_bytes()));
+        return output::print_json(json);
     }
     let mut out = String::new();
     for key in &keys {

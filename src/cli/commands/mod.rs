@@ -32,6 +32,8 @@ mod remote;
 mod replay;
 mod request;
 mod respond;
+mod sampler;
+mod screen;
 mod settings;
 mod show;
 mod size;
@@ -41,6 +43,7 @@ mod stream;
 mod subscribe;
 mod table;
 mod template;
+mod top;
 mod why;
 
 use arguments::{Arguments, take_action};
@@ -50,7 +53,7 @@ use spelling::nearest;
 use std::process::ExitCode;
 
 /// All of them, in the order in which they are shown.
-const COMMANDS: [&Command; 10] = [
+const COMMANDS: [&Command; 11] = [
     &publish::COMMAND,
     &subscribe::COMMAND,
     &request::COMMAND,
@@ -60,6 +63,7 @@ const COMMANDS: [&Command; 10] = [
     &kv::COMMAND,
     &dlq::COMMAND,
     &why::COMMAND,
+    &top::COMMAND,
     &backup::COMMAND,
 ];
 

@@ -6,6 +6,7 @@ use super::consumer::subject;
 use super::failure::Failure;
 use super::message::push_message;
 use super::output;
+use super::printer::push_content;
 use super::remote::{QUESTION_TIMEOUT, Remote};
 use super::stream::nothing;
 use super::table::cell;
@@ -163,7 +164,7 @@ impl Worker<'_> {
             return output::write(&[message.payload(), b"\n"].concat());
         }
         if self.arguments.has("json") {
-            return output::write(&line(message, told));
+            return output::print_json(line(message, told));
         }
         let mut facts = Value::Object(Default::default());
         facts["time"] = told.time.to_string().into();
@@ -194,7 +195,7 @@ impl Worker<'_> {
 }
 
 /// A message for programs.
-fn line(message: &Message, told: &AckSubject<'_>) -> Vec<u8> {
+fn line(message: &Message, told: &AckSubject<'_>) -> JsonWriter {
     let mut json = JsonWriter::new();
     json.open_object();
     json.string_field("subject", message.subject());
@@ -202,15 +203,7 @@ fn line(message: &Message, told: &AckSubject<'_>) -> Vec<u8> {
     json.time_field("time", told.time);
     json.uint_field("delivered", told.delivered);
     json.uint_field("pending", told.pending);
-    let block = message.headers().as_bytes();
-    if !block.is_empty() {
-        json.key("hdrs");
-        json.base64(block);
-    }
-    json.key("data");
-    json.base64(message.payload());
+    push_content(&mut json, message);
     json.close_object();
-    let mut line = json.into_bytes();
-    line.push(b'\n');
-    line
+    json
 }

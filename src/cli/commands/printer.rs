@@ -134,7 +134,15 @@ fn push_json(out: &mut Vec<u8>, message: &Message, origin: Option<Metadata<'_>>,
         json.string_field("reply", message.reply());
     }
     json.string_field("time", time);
-    push_headers(&mut json, message);
+    push_content(&mut json, message);
+    json.close_object();
+    out.extend_from_slice(&json.into_bytes());
+    out.push(b'\n');
+}
+
+/// Appends what a message says to an object that is open.
+pub(crate) fn push_content(json: &mut JsonWriter, message: &Message) {
+    push_headers(json, message);
     match std::str::from_utf8(message.payload()) {
         Ok(text) => json.string_field("payload", text),
         Err(_) => {
@@ -142,9 +150,6 @@ fn push_json(out: &mut Vec<u8>, message: &Message, origin: Option<Metadata<'_>>,
             json.base64(message.payload());
         }
     }
-    json.close_object();
-    out.extend_from_slice(&json.into_bytes());
-    out.push(b'\n');
 }
 
 /// All values of a name stand together, where it comes first.

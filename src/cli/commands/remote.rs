@@ -24,7 +24,7 @@ pub(crate) const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const WORK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The error of a message that is not there.
-const NO_MESSAGE_FOUND: u64 = 10037;
+pub(crate) const NO_MESSAGE_FOUND: u64 = 10037;
 
 /// A request that midge answers, if only with an error, and nobody else.
 const ANSWERED_BY_MIDGE: &str = "$MIDGE.API.DLQ.SHOW";
@@ -41,11 +41,21 @@ pub(crate) struct Remote {
 impl Remote {
     /// Connects to the server that the command line names.
     pub(crate) fn connect(arguments: &Arguments) -> Result<Remote, Failure> {
-        Ok(Remote {
-            client: connection::connect(arguments)?,
+        Ok(Remote::new(arguments, connection::connect(arguments)?))
+    }
+
+    /// The same, over a connection that is made again when it breaks.
+    pub(crate) fn connect_lasting(arguments: &Arguments) -> Result<Remote, Failure> {
+        let client = connection::connect_lasting(arguments)?;
+        Ok(Remote::new(arguments, client))
+    }
+
+    fn new(arguments: &Arguments, client: Client) -> Remote {
+        Remote {
+            client,
             timeout: arguments.duration("timeout"),
             json: arguments.has("json"),
-        })
+        }
     }
 
     /// Asks, and waits for so long unless the command line says how long; what
@@ -89,15 +99,17 @@ impl Remote {
         self.agreed(parse(message)?)
     }
 
-    /// Asks for a message, which may not be there.
+    /// Asks for something that may not be there, which is the error with this
+    /// number.
     pub(crate) fn find(
         &self,
         subject: &str,
         request: JsonWriter,
+        missing: u64,
     ) -> Result<Option<Answer>, Failure> {
         let message = self.fetch(subject, request, QUESTION_TIMEOUT);
         let answer = parse(&message.map_err(|error| self.lost(&error))?)?;
-        if number(&answer.value["error"], "err_code") == NO_MESSAGE_FOUND {
+        if number(&answer.value["error"], "err_code") == missing {
             return Ok(None);
         }
         self.agreed(answer).map(Some)

@@ -6,7 +6,7 @@ use super::arguments::Arguments;
 use super::failure::Failure;
 use super::message::push_message;
 use super::output;
-use super::remote::{Answer, QUESTION_TIMEOUT, Remote, number, string};
+use super::remote::{Answer, NO_MESSAGE_FOUND, QUESTION_TIMEOUT, Remote, number, string};
 use super::stream::{nothing, subject};
 use super::table::cell;
 use midge_proto::api::{JsonWriter, Timestamp};
@@ -96,7 +96,7 @@ pub(crate) fn next(
     json.uint_field("seq", seq);
     json.string_field("next_by_subj", filter);
     json.close_object();
-    remote.find(subject, json)
+    remote.find(subject, json, NO_MESSAGE_FOUND)
 }
 
 /// The sequence of the first message that was stored since then: times grow

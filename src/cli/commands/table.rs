@@ -103,6 +103,7 @@ fn push_number(out: &mut String, title: &str, number: u64) {
         "max_age" | "duplicate_window" | "ack_wait" | "backoff" | "inactive_threshold"
         | "idle_heartbeat" | "max_expires" => push_exact(out, number),
         "pause_remaining" => push_span(out, number / 1_000_000),
+        "oldest" | "idle" => push_span(out, number),
         _ if title.ends_with("_ms") => push_span(out, number),
         _ => out.push_str(&number.to_string()),
     }

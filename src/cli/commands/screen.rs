@@ -1,0 +1,130 @@
+//! A terminal that is drawn on again and again, and what comes from it.
+//!
+//! Owns the ways in which such a thing can end: whatever happens, the terminal
+//! is as it was before.
+
+use super::failure::Failure;
+use super::output;
+use super::sampler::Sample;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+use std::io::{self, IsTerminal, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::Sender;
+
+/// Another screen, and no cursor on it; and back.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+
+/// To the upper left; the rest of a line wiped; the rest of the screen.
+const HOME: &str = "\x1b[H";
+const WIPE_LINE: &str = "\x1b[K";
+const WIPE: &str = "\x1b[J";
+
+/// What a terminal is taken for that does not say.
+const SIZE_DEFAULT: (usize, usize) = (24, 80);
+
+/// Something that changes what is shown.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A key was pressed.
+    Key(u8),
+    /// The terminal has another size.
+    Resized,
+    /// Ctrl-C, or somebody else ends it.
+    End,
+    /// The server was looked at.
+    Sample(Sample),
+    /// It could not be, and why.
+    Trouble(String),
+}
+
+/// A terminal in use. It is given back when this is dropped.
+pub(crate) struct Screen {
+    /// How stdin was; nothing if that is no terminal.
+    before: Option<Termios>,
+}
+
+impl Screen {
+    /// Takes the terminal; what comes from it goes to the sender.
+    pub(crate) fn open(events: Sender<Event>) -> Result<Screen, Failure> {
+        let end = |_: u8| Event::End;
+        pass_on(signals(&[SIGINT, SIGTERM, SIGHUP])?, end, events.clone())?;
+        let resized = |_: u8| Event::Resized;
+        pass_on(signals(&[SIGWINCH])?, resized, events.clone())?;
+        let before = match io::stdin().is_terminal() {
+            true => tcgetattr(io::stdin()).ok(),
+            false => None,
+        };
+        let screen = Screen { before };
+        if let Some(before) = &screen.before {
+            let mut modes = before.clone();
+            // Keys come at once and are not shown. Ctrl-C stays a signal.
+            modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
+            pass_on(io::stdin(), Event::Key, events)?;
+        }
+        output::write(ENTER.as_bytes())?;
+        Ok(screen)
+    }
+
+    /// Lines and columns.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        match tcgetwinsize(io::stdout()) {
+            Ok(size) if size.ws_row > 0 && size.ws_col > 0 => {
+                (size.ws_row.into(), size.ws_col.into())
+            }
+            _ => SIZE_DEFAULT,
+        }
+    }
+
+    /// Draws this over what was there, as much of it as fits.
+    pub(crate) fn draw(&self, text: &str) -> Result<(), Failure> {
+        let (lines, columns) = self.size();
+        let mut out = HOME.to_owned();
+        for (place, line) in text.lines().take(lines).enumerate() {
+            // A line end behind the last one would move all of them.
+            out.push_str(if place > 0 { "\r\n" } else { "" });
+            out.extend(line.chars().take(columns));
+            out.push_str(WIPE_LINE);
+        }
+        out.push_str(WIPE);
+        output::write(out.as_bytes())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = output::write(LEAVE.as_bytes());
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
+/// A socket that has a byte for each of these signals.
+fn signals(signals: &[i32]) -> Result<UnixStream, Failure> {
+    let failed = |error| Failure::refused(format!("cannot wait for signals: {error}"));
+    let (receiver, sender) = UnixStream::pair().map_err(failed)?;
+    for &signal in signals {
+        let sender = sender.try_clone().map_err(failed)?;
+        signal_hook::low_level::pipe::register(signal, sender).map_err(failed)?;
+    }
+    Ok(receiver)
+}
+
+/// Makes events of bytes, on a thread that ends with the program.
+fn pass_on(
+    mut from: impl Read + Send + 'static,
+    event: fn(u8) -> Event,
+    events: Sender<Event>,
+) -> Result<(), Failure> {
+    let thread = std::thread::Builder::new().spawn(move || {
+        let mut byte = [0];
+        while from.read_exact(&mut byte).is_ok() && events.send(event(byte[0])).is_ok() {}
+    });
+    match thread {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::refused(format!("cannot start a thread: {error}"))),
+    }
+}
