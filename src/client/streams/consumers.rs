@@ -4,6 +4,7 @@ use super::api::Streams;
 use super::info::{ConsumerInfo, nanos};
 use super::management::{push_name, stream_operation};
 use crate::Error;
+use crate::outgoing::check_subject;
 use midge_proto::api::{ConsumerAction, ConsumerConfig, check_consumer_name};
 use midge_proto::{JsonWriter, Nanos, Timestamp};
 
@@ -66,12 +67,10 @@ impl Streams {
             check_consumer_name(name)?;
             operation.push('.');
             operation.push_str(name);
-            // With one filter it is a part of the subject, for permissions;
-            // with wildcards in it nothing could be published there.
+            // One filter is a part of the subject, for permissions, if it can
+            // be published to.
             let filter = config.filter_subject.as_str();
-            if midge_proto::is_literal(filter.as_bytes())
-                && !midge_proto::has_blank(filter.as_bytes())
-            {
+            if check_subject(filter).is_ok() {
                 operation.push('.');
                 operation.push_str(filter);
             }

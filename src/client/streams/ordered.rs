@@ -226,7 +226,13 @@ impl Ordered {
         match start {
             Start::First => {}
             Start::Last => config.deliver_policy = DeliverPolicy::Last,
-            Start::LastPerSubject => config.deliver_policy = DeliverPolicy::LastPerSubject,
+            Start::LastPerSubject => {
+                config.deliver_policy = DeliverPolicy::LastPerSubject;
+                if self.options.filters.is_empty() {
+                    // Servers want to be told all.
+                    config.filter_subject = ">".to_owned();
+                }
+            }
             Start::New => config.deliver_policy = DeliverPolicy::New,
             Start::Seq(seq) => {
                 config.deliver_policy = DeliverPolicy::ByStartSequence;

@@ -166,8 +166,8 @@ impl Window {
         }
     }
 
-    /// Messages whose time is over are sent again or settled; when the next
-    /// one's is.
+    /// Messages whose time is over are sent again or settled; when to look
+    /// again, which is at once if one was settled.
     pub(super) fn expire(
         &mut self,
         now: Instant,
@@ -189,12 +189,15 @@ impl Window {
                     slot.retries -= 1;
                     send(&slot.frame)
                 };
+                match sent {
+                    Ok(()) => deadline = now + timeout,
+                    // Somebody may have waited for that.
+                    Err(_) => deadline = now,
+                }
+                slot.deadline = Some(deadline);
                 if let Err(error) = sent {
                     self.settle(number, Err(error));
-                    continue;
                 }
-                deadline = now + timeout;
-                slot.deadline = Some(deadline);
             }
             earliest = Some(earliest.map_or(deadline, |old| old.min(deadline)));
         }
@@ -316,13 +319,15 @@ mod tests {
             sent.set(sent.get() + 1);
             Ok(())
         });
-        assert_eq!((sent.get(), next), (1, Some(now + timeout)));
+        assert_eq!((sent.get(), next), (1, Some(now)), "one is settled");
         assert!(matches!(
             window.take_result(once),
             Some(Err(Error::Timeout))
         ));
-        let next = window.expire(now + timeout, timeout, |_| panic!("once"));
-        assert_eq!(next, None);
+        let due = window.expire(now, timeout, |_| panic!("not yet"));
+        assert_eq!(due, Some(now + timeout));
+        window.expire(now + timeout, timeout, |_| panic!("once"));
+        assert_eq!(window.expire(now, timeout, |_| panic!("once")), None);
         assert!(matches!(
             window.take_result(again),
             Some(Err(Error::Timeout))
