@@ -1,6 +1,7 @@
 //! What a client says of itself in CONNECT.
 
-use serde_json::{Map, Value};
+use crate::api::json;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -61,8 +62,10 @@ impl Default for ConnectOptions {
 /// Why the JSON of a CONNECT was not taken.
 #[derive(Debug)]
 pub enum ConnectError {
-    /// Not JSON, or not an object.
+    /// Not JSON.
     Json(serde_json::Error),
+    /// JSON, but not an object.
+    NoObject,
     /// A known key with a value of the wrong type.
     WrongType {
         /// The key as the client spelled it.
@@ -76,6 +79,7 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConnectError::Json(error) => write!(f, "connect: {error}"),
+            ConnectError::NoObject => f.write_str("connect: not a JSON object"),
             ConnectError::WrongType { key, expected } => {
                 write!(f, "connect: \"{key}\" must be {expected}")
             }
@@ -100,9 +104,12 @@ impl ConnectOptions {
         // Names with stray bytes are shown with replacement characters
         // rather than refused.
         let text: Cow<'_, str> = String::from_utf8_lossy(json);
-        let keys: Option<Map<String, Value>> =
-            serde_json::from_str(&text).map_err(ConnectError::Json)?;
-        for (key, value) in keys.into_iter().flatten() {
+        let keys = match json::parse(&text).map_err(ConnectError::Json)? {
+            Value::Null => return Ok(()),
+            Value::Object(keys) => keys,
+            _ => return Err(ConnectError::NoObject),
+        };
+        for (key, value) in keys {
             if !value.is_null() {
                 self.apply_key(key, value)?;
             }

@@ -2,11 +2,11 @@
 
 use crate::closed_ring::ClosedConnection;
 use crate::http::{Request, Response, Status};
-use crate::monitor::{View, json_page};
-use crate::subsz::{LIMIT_MAX as SUBSCRIPTIONS_MAX, SubscriptionDetail};
+use crate::monitor::{View, begin_page, end_page};
+use crate::subsz::{self, LIMIT_MAX as SUBSCRIPTIONS_MAX, SubscriptionDetail};
 use crate::timestamp::{go_duration, uptime};
 use midge_engine::{Session, Time, Traffic};
-use serde::Serialize;
+use midge_proto::JsonWriter;
 use std::cmp::Ordering;
 use std::time::Duration;
 
@@ -16,58 +16,6 @@ const LIMIT_DEFAULT: usize = 1024;
 /// Connections shown at most, whatever the query says: the page is made on
 /// the event loop.
 const LIMIT_MAX: usize = 10_000;
-
-/// The page.
-#[derive(Serialize)]
-struct Connz<'a> {
-    server_id: &'a str,
-    now: String,
-    num_connections: usize,
-    total: usize,
-    offset: usize,
-    limit: usize,
-    connections: Vec<ConnectionInfo>,
-}
-
-/// One connection in the list.
-#[derive(Debug, Serialize)]
-struct ConnectionInfo {
-    cid: u64,
-    kind: &'static str,
-    #[serde(rename = "type")]
-    kind_of_client: &'static str,
-    ip: String,
-    port: u16,
-    start: String,
-    last_activity: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stop: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    rtt: String,
-    uptime: String,
-    idle: String,
-    pending_bytes: usize,
-    in_msgs: u64,
-    out_msgs: u64,
-    in_bytes: u64,
-    out_bytes: u64,
-    subscriptions: usize,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    name: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    lang: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    version: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authorized_user: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    account: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subscriptions_list: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subscriptions_list_detail: Option<Vec<SubscriptionDetail>>,
-}
 
 /// A connection to be shown, and what it is sorted by.
 enum Row<'a> {
@@ -200,21 +148,27 @@ fn try_page(view: &View<'_>, request: &Request) -> Result<Response, Response> {
         auth: matches!(request.get("auth"), Some("1" | "true")),
     };
     let mut budget = SUBSCRIPTIONS_MAX;
-    let shown: Vec<ConnectionInfo> = rows
-        .iter()
-        .skip(offset)
-        .take(limit)
-        .map(|row| describe(view, row, &detail, &mut budget))
-        .collect();
-    Ok(json_page(&Connz {
-        server_id: &view.engine.info().server_id,
-        now: view.timestamp(view.now),
-        num_connections: shown.len(),
-        total,
-        offset,
-        limit,
-        connections: shown,
-    }))
+    let shown = rows.get(offset..).unwrap_or_default();
+    let shown = &shown[..shown.len().min(limit)];
+    let mut json = begin_page(view);
+    for (key, value) in [
+        ("num_connections", shown.len()),
+        ("total", total),
+        ("offset", offset),
+        ("limit", limit),
+    ] {
+        json.uint_field(key, value as u64);
+    }
+    json.key("connections");
+    json.open_array();
+    for row in shown {
+        json.open_object();
+        describe(&mut json, view, row);
+        write_detail(&mut json, view, row, &detail, &mut budget);
+        json.close_object();
+    }
+    json.close_array();
+    Ok(end_page(json))
 }
 
 /// Sorts as asked: counts and ages with the largest first, as the one who
@@ -253,66 +207,78 @@ struct Detail {
     auth: bool,
 }
 
-fn describe(view: &View<'_>, row: &Row<'_>, detail: &Detail, budget: &mut usize) -> ConnectionInfo {
-    let (ip, port, name, lang, version) = match row {
+fn describe(json: &mut JsonWriter, view: &View<'_>, row: &Row<'_>) {
+    json.uint_field("cid", row.cid());
+    json.string_field("kind", "Client");
+    json.string_field("type", "nats");
+    let (port, names) = match row {
         Row::Open(session, _) => {
             let (peer, options) = (session.peer(), session.options());
-            let ip = peer.ip().to_string();
+            json.string_field("ip", &peer.ip().to_string());
             (
-                ip,
                 peer.port(),
-                &options.name,
-                &options.lang,
-                &options.version,
+                [&options.name, &options.lang, &options.version],
             )
         }
         Row::Closed(closed) => {
-            let ip = closed.ip.clone();
-            (ip, closed.port, &closed.name, &closed.lang, &closed.version)
+            json.string_field("ip", &closed.ip);
+            (closed.port, [&closed.name, &closed.lang, &closed.version])
         }
     };
+    json.uint_field("port", port.into());
+    json.string_field("start", &view.timestamp(row.started()));
+    json.string_field("last_activity", &view.timestamp(row.last_activity()));
+    if let Some(at) = row.stopped() {
+        json.string_field("stop", &view.timestamp(at));
+    }
+    if let Some(reason) = row.reason() {
+        json.string_field("reason", reason);
+    }
     let end = row.stopped().unwrap_or(view.now);
+    json.string_field("rtt", &go_duration(row.rtt()));
+    json.string_field("uptime", &uptime(end - row.started()));
+    json.string_field("idle", &uptime(end - row.last_activity()));
     let traffic = row.traffic();
-    let subscriptions = match row {
-        Row::Open(session, _) if detail.names || detail.subscriptions => {
-            Some(subscriptions_of(view, session, budget))
+    for (key, value) in [
+        ("pending_bytes", row.pending_bytes() as u64),
+        ("in_msgs", traffic.in_msgs),
+        ("out_msgs", traffic.out_msgs),
+        ("in_bytes", traffic.in_bytes),
+        ("out_bytes", traffic.out_bytes),
+        ("subscriptions", row.subscriptions() as u64),
+    ] {
+        json.uint_field(key, value);
+    }
+    for (key, name) in ["name", "lang", "version"].into_iter().zip(names) {
+        json.string_unless_empty(key, name);
+    }
+}
+
+/// What is shown of a connection when it is asked for.
+fn write_detail(
+    json: &mut JsonWriter,
+    view: &View<'_>,
+    row: &Row<'_>,
+    detail: &Detail,
+    budget: &mut usize,
+) {
+    if detail.auth {
+        json.string_unless_empty("authorized_user", row.user());
+        json.string_field("account", view.engine.account_name());
+    }
+    let Row::Open(session, _) = row else {
+        return;
+    };
+    if detail.subscriptions {
+        json.key("subscriptions_list_detail");
+        subsz::write_list(json, &subscriptions_of(view, session, budget));
+    } else if detail.names {
+        json.key("subscriptions_list");
+        json.open_array();
+        for sub in subscriptions_of(view, session, budget) {
+            json.string(&sub.subject);
         }
-        _ => None,
-    };
-    let (list, list_detail) = match subscriptions {
-        Some(list) if detail.subscriptions => (None, Some(list)),
-        Some(list) => (
-            Some(list.into_iter().map(|sub| sub.subject).collect()),
-            None,
-        ),
-        None => (None, None),
-    };
-    ConnectionInfo {
-        cid: row.cid(),
-        kind: "Client",
-        kind_of_client: "nats",
-        ip,
-        port,
-        start: view.timestamp(row.started()),
-        last_activity: view.timestamp(row.last_activity()),
-        stop: row.stopped().map(|at| view.timestamp(at)),
-        reason: row.reason(),
-        rtt: go_duration(row.rtt()),
-        uptime: uptime(end - row.started()),
-        idle: uptime(end - row.last_activity()),
-        pending_bytes: row.pending_bytes(),
-        in_msgs: traffic.in_msgs,
-        out_msgs: traffic.out_msgs,
-        in_bytes: traffic.in_bytes,
-        out_bytes: traffic.out_bytes,
-        subscriptions: row.subscriptions(),
-        name: name.clone(),
-        lang: lang.clone(),
-        version: version.clone(),
-        authorized_user: (detail.auth && !row.user().is_empty()).then(|| row.user().to_owned()),
-        account: detail.auth.then(|| view.engine.account_name()),
-        subscriptions_list: list,
-        subscriptions_list_detail: list_detail,
+        json.close_array();
     }
 }
 

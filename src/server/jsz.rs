@@ -9,10 +9,9 @@
 
 use crate::connz::number;
 use crate::http::{Request, Response};
-use crate::monitor::{View, flag, lay_out};
+use crate::monitor::{View, begin_page, end_page, flag};
 use midge_engine::StreamsTotals;
 use midge_proto::api::{API_LEVEL, JsonWriter};
-use serde_json::{Value, json};
 
 /// Streams shown when the query names no limit.
 const LIMIT_DEFAULT: usize = 1024;
@@ -62,11 +61,9 @@ impl Options {
 pub(crate) fn page(view: &View<'_>, request: &Request) -> Response {
     match Options::read(view, request) {
         Ok(options) => {
-            let mut json = JsonWriter::new();
-            json.open_object();
+            let mut json = begin_page(view);
             write(view, &options, &mut json);
-            json.close_object();
-            Response::json(lay_out(&json.into_bytes()))
+            end_page(json)
         }
         Err(refusal) => refusal,
     }
@@ -75,12 +72,10 @@ pub(crate) fn page(view: &View<'_>, request: &Request) -> Response {
 fn write(view: &View<'_>, options: &Options, json: &mut JsonWriter) {
     let totals = view.engine.streams_totals();
     let sums = totals.unwrap_or_default();
-    write_fields(json, &stats(totals.as_ref()));
-    json.string_field("server_id", &view.engine.info().server_id);
-    json.string_field("now", &view.timestamp(view.now));
+    write_stats(json, totals.as_ref());
     json.flag("disabled", totals.is_none());
     json.key("config");
-    json.raw(config(view).to_string().as_bytes());
+    write_config(json, view);
     json.uint_field("streams", sums.streams);
     json.uint_field("consumers", sums.consumers);
     if options.raft && totals.is_some() {
@@ -96,7 +91,7 @@ fn write(view: &View<'_>, options: &Options, json: &mut JsonWriter) {
         let name = view.engine.account_name();
         json.string_field("name", name);
         json.string_field("id", name);
-        write_fields(json, &stats(totals.as_ref()));
+        write_stats(json, totals.as_ref());
         #[cfg(feature = "streams")]
         if options.streams {
             details::write(view, options, json);
@@ -107,49 +102,52 @@ fn write(view: &View<'_>, options: &Options, json: &mut JsonWriter) {
     json.uint_field("total", u64::from(totals.is_some()));
 }
 
-fn write_fields(json: &mut JsonWriter, fields: &Value) {
-    for (key, value) in fields.as_object().into_iter().flatten() {
-        json.key(key);
-        json.raw(value.to_string().as_bytes());
-    }
-}
-
 /// What `/varz` says of streams.
-pub(crate) fn varz(view: &View<'_>) -> Value {
-    match view.engine.streams_totals() {
-        Some(totals) => json!({ "config": config(view), "stats": stats(Some(&totals)) }),
-        None => json!({}),
+pub(crate) fn write_varz(json: &mut JsonWriter, view: &View<'_>) {
+    json.open_object();
+    if let Some(totals) = view.engine.streams_totals() {
+        json.key("config");
+        write_config(json, view);
+        json.key("stats");
+        json.open_object();
+        write_stats(json, Some(&totals));
+        json.close_object();
     }
+    json.close_object();
 }
 
 /// How streams are set up. There are no limits, which is -1 as in the API.
-fn config(view: &View<'_>) -> Value {
-    match view.disk {
-        Some(disk) => json!({
-            "max_memory": -1,
-            "max_storage": -1,
-            "store_dir": disk.path().to_string_lossy(),
-            "sync_always": true,
-        }),
-        None => json!({ "max_memory": 0, "max_storage": 0 }),
+fn write_config(json: &mut JsonWriter, view: &View<'_>) {
+    json.open_object();
+    let most = if view.disk.is_some() { -1 } else { 0 };
+    json.int_field("max_memory", most);
+    json.int_field("max_storage", most);
+    if let Some(disk) = view.disk {
+        json.string_field("store_dir", &disk.path().to_string_lossy());
+        json.bool_field("sync_always", true);
     }
+    json.close_object();
 }
 
-fn stats(totals: Option<&StreamsTotals>) -> Value {
+fn write_stats(json: &mut JsonWriter, totals: Option<&StreamsTotals>) {
     let sums = totals.copied().unwrap_or_default();
-    json!({
-        "memory": sums.memory,
-        "storage": sums.storage,
-        "reserved_memory": sums.reserved_memory,
-        "reserved_storage": sums.reserved_storage,
-        "accounts": u64::from(totals.is_some()),
-        "ha_assets": 0,
-        "api": {
-            "level": if totals.is_some() { API_LEVEL } else { 0 },
-            "total": sums.api_total,
-            "errors": sums.api_errors,
-        },
-    })
+    for (key, value) in [
+        ("memory", sums.memory),
+        ("storage", sums.storage),
+        ("reserved_memory", sums.reserved_memory),
+        ("reserved_storage", sums.reserved_storage),
+        ("accounts", u64::from(totals.is_some())),
+        ("ha_assets", 0),
+    ] {
+        json.uint_field(key, value);
+    }
+    json.key("api");
+    json.open_object();
+    let level = if totals.is_some() { API_LEVEL } else { 0 };
+    json.uint_field("level", level.into());
+    json.uint_field("total", sums.api_total);
+    json.uint_field("errors", sums.api_errors);
+    json.close_object();
 }
 
 /// The streams one by one.

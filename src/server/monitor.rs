@@ -8,7 +8,7 @@ use crate::process::Usage;
 use crate::timestamp::Clock;
 use crate::{connz, healthz, jsz, metrics, subsz, varz};
 use midge_engine::{Engine, Time};
-use serde::Serialize;
+use midge_proto::JsonWriter;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -198,20 +198,33 @@ const PAGES: [Page; 10] = [
 
 /// A page about a kind of link that this server does not have.
 fn nothing_of(view: &View<'_>, count: &str, list: &str) -> Response {
-    json_page(&serde_json::json!({
-        "server_id": view.engine.info().server_id,
-        "now": view.timestamp(view.now),
-        count: 0,
-        list: [],
-    }))
+    let mut json = begin_page(view);
+    json.uint_field(count, 0);
+    json.key(list);
+    json.open_array();
+    json.close_array();
+    end_page(json)
 }
 
-/// A page of JSON, laid out for people.
-pub(crate) fn json_page(value: &impl Serialize) -> Response {
-    match serde_json::to_vec_pretty(value) {
-        Ok(body) => Response::json(body),
-        Err(error) => Response::text(Status::Unavailable, error.to_string()),
-    }
+/// Begins a page of JSON with what every page has.
+pub(crate) fn begin_page(view: &View<'_>) -> JsonWriter {
+    let mut json = JsonWriter::new();
+    json.open_object();
+    json.string_field("server_id", &view.engine.info().server_id);
+    json.string_field("now", &view.timestamp(view.now));
+    json
+}
+
+/// Ends a page of JSON; it is laid out for people.
+pub(crate) fn end_page(mut json: JsonWriter) -> Response {
+    json.close_object();
+    Response::json(lay_out(&json.into_bytes()))
+}
+
+/// A key with a number that may have a fraction and is finite.
+pub(crate) fn float_field(json: &mut JsonWriter, key: &str, value: f64) {
+    json.key(key);
+    json.raw(value.to_string().as_bytes());
 }
 
 fn refusal(error: &RequestError) -> Response {
@@ -259,7 +272,7 @@ pub(crate) fn flag(request: &Request, name: &str) -> Result<bool, Response> {
 }
 
 /// Compact JSON with lines and indents, for people.
-pub(crate) fn lay_out(json: &[u8]) -> Vec<u8> {
+fn lay_out(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() + json.len() / 2);
     let mut depth = 0;
     let (mut in_string, mut is_escaped) = (false, false);

@@ -2,9 +2,9 @@
 //! one after a look at everything in it.
 
 use midge_engine::{RowKey, RowSink, StoredStreams, StreamId};
+use midge_proto::JsonWriter;
 pub use midge_store::{BackupError, Compacted, RestoreError, StoreError, Told};
 use midge_store::{BackupLook, Damage, VerifyReport};
-use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
@@ -232,59 +232,48 @@ pub(crate) fn describe(damage: &Damage, name: Option<&str>) -> String {
     }
 }
 
-#[derive(Serialize)]
-struct ReportJson<'a> {
-    r#type: &'static str,
-    is_sound: bool,
-    rows: u64,
-    blocks: u64,
-    records: u64,
-    bytes: u64,
-    damaged: u64,
-    damage: Vec<DamageJson<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pages_are_sound: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stopped_by: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct DamageJson<'a> {
-    stream_id: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream: Option<&'a str>,
-    /// Without these it is not about certain messages.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_seq: Option<u64>,
-    what: String,
-}
-
 /// A report as one JSON object.
 pub(crate) fn to_json<'a>(
     report: &'a VerifyReport,
     name: impl Fn(StreamId) -> Option<&'a str>,
 ) -> Vec<u8> {
-    let damage = report.damage.iter().map(|damage| DamageJson {
-        stream_id: damage.stream.0,
-        stream: name(damage.stream),
-        first_seq: (damage.last.0 > 0).then_some(damage.first.0),
-        last_seq: (damage.last.0 > 0).then_some(damage.last.0),
-        what: damage.kind.to_string(),
-    });
-    let json = ReportJson {
-        r#type: "io.midge.api.v1.verify_response",
-        is_sound: report.is_sound(),
-        rows: report.rows,
-        blocks: report.blocks,
-        records: report.records,
-        bytes: report.bytes,
-        damaged: report.damaged,
-        damage: damage.collect(),
-        pages_are_sound: report.pages_are_sound,
-        stopped_by: report.stopped_by.as_deref(),
-    };
-    // Nothing in it can fail to be written.
-    serde_json::to_vec(&json).unwrap_or_default()
+    let mut json = JsonWriter::new();
+    json.open_object();
+    json.string_field("type", "io.midge.api.v1.verify_response");
+    json.bool_field("is_sound", report.is_sound());
+    for (key, value) in [
+        ("rows", report.rows),
+        ("blocks", report.blocks),
+        ("records", report.records),
+        ("bytes", report.bytes),
+        ("damaged", report.damaged),
+    ] {
+        json.uint_field(key, value);
+    }
+    json.key("damage");
+    json.open_array();
+    for damage in &report.damage {
+        json.open_object();
+        json.uint_field("stream_id", damage.stream.0.into());
+        if let Some(name) = name(damage.stream) {
+            json.string_field("stream", name);
+        }
+        // Without these it is not about certain messages.
+        if damage.last.0 > 0 {
+            json.uint_field("first_seq", damage.first.0);
+            json.uint_field("last_seq", damage.last.0);
+        }
+        json.key("what");
+        json.display(&damage.kind);
+        json.close_object();
+    }
+    json.close_array();
+    if let Some(sound) = report.pages_are_sound {
+        json.bool_field("pages_are_sound", sound);
+    }
+    if let Some(why) = &report.stopped_by {
+        json.string_field("stopped_by", why);
+    }
+    json.close_object();
+    json.into_bytes()
 }

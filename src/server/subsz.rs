@@ -2,10 +2,9 @@
 
 use crate::connz::number;
 use crate::http::{Request, Response};
-use crate::monitor::{View, json_page};
+use crate::monitor::{View, begin_page, end_page, float_field};
 use midge_engine::SubscriptionInfo;
-use serde::Serialize;
-use serde_json::json;
+use midge_proto::JsonWriter;
 
 /// Subscriptions shown when the query names no limit.
 const LIMIT_DEFAULT: usize = 1024;
@@ -18,21 +17,15 @@ pub(crate) const LIMIT_MAX: usize = 10_000;
 const TESTED_MAX: usize = 100_000;
 
 /// One subscription in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct SubscriptionDetail {
     pub(crate) account: &'static str,
     pub(crate) subject: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) qgroup: Option<String>,
     pub(crate) sid: String,
     pub(crate) msgs: u64,
-    #[serde(skip_serializing_if = "is_zero")]
     pub(crate) max: u64,
     pub(crate) cid: u64,
-}
-
-fn is_zero(value: &u64) -> bool {
-    *value == 0
 }
 
 impl SubscriptionDetail {
@@ -66,27 +59,53 @@ pub(crate) fn page(view: &View<'_>, request: &Request) -> Response {
             part as f64 / whole as f64
         }
     };
-    let mut page = json!({
-        "server_id": view.engine.info().server_id,
-        "now": view.timestamp(view.now),
-        "num_subscriptions": stats.subscriptions,
-        "num_cache": stats.cached,
-        "num_inserts": stats.inserts,
-        "num_removes": stats.removes,
-        "num_matches": stats.lookups,
-        "cache_hit_rate": ratio(stats.cache_hits, stats.lookups),
-        "max_fanout": stats.max_fanout,
-        "avg_fanout": ratio(stats.deliveries, stats.lookups),
-        "total": 0,
-        "offset": offset,
-        "limit": limit,
-    });
-    if matches!(request.get("subs"), Some("1" | "true" | "detail")) {
-        let (total, list) = list(view, request.get("test"), offset, limit);
-        page["total"] = json!(total);
-        page["subscriptions_list"] = json!(list);
+    let wants_list = matches!(request.get("subs"), Some("1" | "true" | "detail"));
+    let (total, list) = match wants_list {
+        true => list(view, request.get("test"), offset, limit),
+        false => (0, Vec::new()),
+    };
+    let mut json = begin_page(view);
+    for (key, value) in [
+        ("num_subscriptions", stats.subscriptions as u64),
+        ("num_cache", stats.cached as u64),
+        ("num_inserts", stats.inserts),
+        ("num_removes", stats.removes),
+        ("num_matches", stats.lookups),
+        ("max_fanout", stats.max_fanout),
+        ("total", total as u64),
+        ("offset", offset as u64),
+        ("limit", limit as u64),
+    ] {
+        json.uint_field(key, value);
     }
-    json_page(&page)
+    let hit_rate = ratio(stats.cache_hits, stats.lookups);
+    float_field(&mut json, "cache_hit_rate", hit_rate);
+    let fanout = ratio(stats.deliveries, stats.lookups);
+    float_field(&mut json, "avg_fanout", fanout);
+    if wants_list {
+        json.key("subscriptions_list");
+        write_list(&mut json, &list);
+    }
+    end_page(json)
+}
+
+/// An array of subscriptions.
+pub(crate) fn write_list(json: &mut JsonWriter, list: &[SubscriptionDetail]) {
+    json.open_array();
+    for sub in list {
+        json.open_object();
+        json.string_field("account", sub.account);
+        json.string_field("subject", &sub.subject);
+        if let Some(group) = &sub.qgroup {
+            json.string_field("qgroup", group);
+        }
+        json.string_field("sid", &sub.sid);
+        json.uint_field("msgs", sub.msgs);
+        json.uint_unless_zero("max", sub.max);
+        json.uint_field("cid", sub.cid);
+        json.close_object();
+    }
+    json.close_array();
 }
 
 /// The subscriptions from `offset` on that would receive the subject `test`,

@@ -2,146 +2,118 @@
 
 use crate::http::Response;
 use crate::jsz;
-use crate::monitor::{View, json_page};
+use crate::monitor::{View, begin_page, end_page, float_field};
 use crate::timestamp;
-use serde::Serialize;
-use std::collections::BTreeMap;
+use midge_proto::JsonWriter;
+
+/// What tools expect an object for, and what is not here.
+const ABSENT: [&str; 5] = ["cluster", "gateway", "leaf", "mqtt", "websocket"];
 
 /// The page. Durations are in nanoseconds, but for `auth_timeout`, which is
 /// in seconds; monitoring tools read it so.
-#[derive(Serialize)]
-struct Varz<'a> {
-    server_id: &'a str,
-    server_name: &'a str,
-    version: &'a str,
-    midge_version: &'a str,
-    proto: u8,
-    host: &'a str,
-    port: u16,
-    auth_required: bool,
-    max_connections: usize,
-    max_subscriptions: usize,
-    max_payload: usize,
-    max_control_line: usize,
-    max_pending: usize,
-    ping_interval: u64,
-    ping_max: u32,
-    auth_timeout: f64,
-    write_deadline: u64,
-    http_host: String,
-    http_port: u16,
-    https_port: u16,
-    start: String,
-    config_load_time: String,
-    now: String,
-    uptime: String,
-    mem: u64,
-    cores: usize,
-    cpu: f64,
-    connections: usize,
-    total_connections: u64,
-    routes: u64,
-    remotes: u64,
-    leafnodes: u64,
-    in_msgs: u64,
-    in_bytes: u64,
-    out_msgs: u64,
-    out_bytes: u64,
-    slow_consumers: u64,
-    slow_consumer_stats: ByKind,
-    stale_connections: u64,
-    stale_connection_stats: ByKind,
-    stalled_clients: u64,
-    subscriptions: usize,
-    http_req_stats: &'a BTreeMap<&'static str, u64>,
-    jetstream: serde_json::Value,
-    cluster: Absent,
-    gateway: Absent,
-    leaf: Absent,
-    mqtt: Absent,
-    websocket: Absent,
+pub(crate) fn page(view: &View<'_>) -> Response {
+    let mut json = begin_page(view);
+    write_server(&mut json, view);
+    write_limits(&mut json, view);
+    write_addresses(&mut json, view);
+    write_usage(&mut json, view);
+    write_traffic(&mut json, view);
+    json.key("http_req_stats");
+    json.open_object();
+    for (path, count) in view.monitor.requests() {
+        json.uint_field(path, *count);
+    }
+    json.close_object();
+    json.key("jetstream");
+    jsz::write_varz(&mut json, view);
+    for key in ABSENT {
+        json.key(key);
+        json.open_object();
+        json.close_object();
+    }
+    end_page(json)
+}
+
+fn write_server(json: &mut JsonWriter, view: &View<'_>) {
+    let info = view.engine.info();
+    json.string_field("server_name", &info.server_name);
+    json.string_field("version", info.version);
+    json.string_field("midge_version", env!("CARGO_PKG_VERSION"));
+    json.uint_field("proto", info.proto.into());
+    json.string_field("host", &info.host);
+    json.uint_field("port", info.port.into());
+    json.bool_field("auth_required", info.auth_required);
+}
+
+fn write_limits(json: &mut JsonWriter, view: &View<'_>) {
+    let limits = view.engine.limits();
+    let ping_interval = limits.ping_interval.as_nanos() as u64;
+    for (key, value) in [
+        ("max_connections", limits.max_connections as u64),
+        ("max_subscriptions", limits.max_subscriptions as u64),
+        ("max_payload", limits.frame.max_payload as u64),
+        ("max_control_line", limits.frame.max_control_line as u64),
+        ("max_pending", limits.max_pending as u64),
+        ("ping_interval", ping_interval),
+        ("ping_max", limits.ping_max.into()),
+        ("write_deadline", view.monitor.write_deadline_nanos),
+    ] {
+        json.uint_field(key, value);
+    }
+    float_field(json, "auth_timeout", limits.auth_timeout.as_secs_f64());
+}
+
+fn write_addresses(json: &mut JsonWriter, view: &View<'_>) {
+    let http = view.monitor.http_address;
+    let host = http.map_or_else(String::new, |address| address.ip().to_string());
+    json.string_field("http_host", &host);
+    json.uint_field("http_port", http.map_or(0, |address| address.port().into()));
+    json.uint_field("https_port", 0);
+}
+
+fn write_usage(json: &mut JsonWriter, view: &View<'_>) {
+    let monitor = view.monitor;
+    let started = view.timestamp(monitor.started);
+    json.string_field("start", &started);
+    json.string_field("config_load_time", &started);
+    json.string_field("uptime", &timestamp::uptime(view.now - monitor.started));
+    json.uint_field("mem", monitor.usage().resident_bytes);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    json.uint_field("cores", cores as u64);
+    float_field(json, "cpu", (monitor.cpu_percent() * 10.0).round() / 10.0);
+}
+
+fn write_traffic(json: &mut JsonWriter, view: &View<'_>) {
+    let stats = view.engine.stats();
+    let subscriptions = view.engine.router_stats().subscriptions;
+    for (key, value) in [
+        ("connections", view.engine.session_count() as u64),
+        ("total_connections", stats.total_connections),
+        ("routes", 0),
+        ("remotes", 0),
+        ("leafnodes", 0),
+        ("in_msgs", stats.in_msgs),
+        ("in_bytes", stats.in_bytes),
+        ("out_msgs", stats.out_msgs),
+        ("out_bytes", stats.out_bytes),
+        ("slow_consumers", stats.slow_consumers()),
+        ("stale_connections", stats.stale_connections),
+        ("stalled_clients", stats.stalls),
+        ("subscriptions", subscriptions as u64),
+    ] {
+        json.uint_field(key, value);
+    }
+    by_kind(json, "slow_consumer_stats", stats.slow_consumers());
+    by_kind(json, "stale_connection_stats", stats.stale_connections);
 }
 
 /// A count by kind of connection. There are only clients here.
-#[derive(Serialize)]
-struct ByKind {
-    clients: u64,
-    routes: u64,
-    gateways: u64,
-    leafs: u64,
-}
-
-impl ByKind {
-    fn clients(clients: u64) -> Self {
-        ByKind {
-            clients,
-            routes: 0,
-            gateways: 0,
-            leafs: 0,
-        }
+fn by_kind(json: &mut JsonWriter, key: &str, clients: u64) {
+    json.key(key);
+    json.open_object();
+    json.uint_field("clients", clients);
+    for kind in ["routes", "gateways", "leafs"] {
+        json.uint_field(kind, 0);
     }
-}
-
-/// What tools expect an object for, and what is not here.
-#[derive(Serialize)]
-struct Absent {}
-
-pub(crate) fn page(view: &View<'_>) -> Response {
-    let info = view.engine.info();
-    let limits = view.engine.limits();
-    let stats = view.engine.stats();
-    let monitor = view.monitor;
-    let http = monitor.http_address;
-    let started = view.timestamp(monitor.started);
-    json_page(&Varz {
-        server_id: &info.server_id,
-        server_name: &info.server_name,
-        version: info.version,
-        midge_version: env!("CARGO_PKG_VERSION"),
-        proto: info.proto,
-        host: &info.host,
-        port: info.port,
-        auth_required: info.auth_required,
-        max_connections: limits.max_connections,
-        max_subscriptions: limits.max_subscriptions,
-        max_payload: limits.frame.max_payload,
-        max_control_line: limits.frame.max_control_line,
-        max_pending: limits.max_pending,
-        ping_interval: limits.ping_interval.as_nanos() as u64,
-        ping_max: limits.ping_max,
-        auth_timeout: limits.auth_timeout.as_secs_f64(),
-        write_deadline: monitor.write_deadline_nanos,
-        http_host: http.map_or_else(String::new, |address| address.ip().to_string()),
-        http_port: http.map_or(0, |address| address.port()),
-        https_port: 0,
-        config_load_time: started.clone(),
-        start: started,
-        now: view.timestamp(view.now),
-        uptime: timestamp::uptime(view.now - monitor.started),
-        mem: monitor.usage().resident_bytes,
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
-        cpu: (monitor.cpu_percent() * 10.0).round() / 10.0,
-        connections: view.engine.session_count(),
-        total_connections: stats.total_connections,
-        routes: 0,
-        remotes: 0,
-        leafnodes: 0,
-        in_msgs: stats.in_msgs,
-        in_bytes: stats.in_bytes,
-        out_msgs: stats.out_msgs,
-        out_bytes: stats.out_bytes,
-        slow_consumers: stats.slow_consumers(),
-        slow_consumer_stats: ByKind::clients(stats.slow_consumers()),
-        stale_connections: stats.stale_connections,
-        stale_connection_stats: ByKind::clients(stats.stale_connections),
-        stalled_clients: stats.stalls,
-        subscriptions: view.engine.router_stats().subscriptions,
-        http_req_stats: monitor.requests(),
-        jetstream: jsz::varz(view),
-        cluster: Absent {},
-        gateway: Absent {},
-        leaf: Absent {},
-        mqtt: Absent {},
-        websocket: Absent {},
-    })
+    json.close_object();
 }
