@@ -115,6 +115,20 @@ impl Error {
     }
 }
 
+#[cfg(feature = "streams")]
+impl Error {
+    /// Whether an expectation did not hold: somebody else was first. Look
+    /// again, and decide anew.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Error::Api(error) if CONFLICTS.contains(&error.err_code))
+    }
+}
+
+/// The numbers of [`ApiError::stream_wrong_last_msg_id`],
+/// [`ApiError::stream_wrong_last_sequence`] and the same without the sequence.
+#[cfg(feature = "streams")]
+const CONFLICTS: [u16; 3] = [10070, 10071, 10164];
+
 /// A server that is too busy, or not ready, for any request.
 #[cfg(feature = "streams")]
 fn is_busy(error: &ApiError) -> bool {

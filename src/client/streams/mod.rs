@@ -39,6 +39,7 @@ mod consumer;
 mod consumers;
 mod fetch;
 mod info;
+pub mod kv;
 mod management;
 mod messages;
 mod ordered;

@@ -89,6 +89,8 @@ pub struct Ordered {
     /// The number of the consumer's last delivery.
     last_delivery: u64,
     initial: u64,
+    /// Messages that the consumer had still to send when it last said so.
+    pending: u64,
     has_ended: bool,
 }
 
@@ -108,9 +110,11 @@ impl Streams {
             last_seq: None,
             last_delivery: 0,
             initial: 0,
+            pending: 0,
             has_ended: false,
         };
-        ordered.initial = ordered.begin()?;
+        ordered.begin()?;
+        ordered.initial = ordered.pending;
         Ok(ordered)
     }
 }
@@ -120,6 +124,12 @@ impl Ordered {
     /// of which `pending` is zero, what comes is new.
     pub fn initial(&self) -> u64 {
         self.initial
+    }
+
+    /// Messages that are still to come, as far as is known: there were so many
+    /// when the one before was sent. Zero is the end of what there is.
+    pub fn pending(&self) -> u64 {
+        self.pending
     }
 
     /// The next message; waits for it until the time is over.
@@ -153,6 +163,7 @@ impl Ordered {
                     if told.consumer_seq == self.last_delivery + 1 {
                         self.last_delivery = told.consumer_seq;
                         self.last_seq = Some(told.stream_seq);
+                        self.pending = told.pending;
                         return Ok(message);
                     }
                 }
@@ -168,7 +179,7 @@ impl Ordered {
     fn begin_again(&mut self, deadline: &Deadline) -> Result<(), Error> {
         if self.streams.client.is_connected() {
             match self.begin() {
-                Ok(_) => return Ok(()),
+                Ok(()) => return Ok(()),
                 Err(error) if error.is_passing() => {}
                 Err(error) => return Err(error),
             }
@@ -181,8 +192,8 @@ impl Ordered {
         }
     }
 
-    /// Makes a consumer; how many messages it has.
-    fn begin(&mut self) -> Result<u64, Error> {
+    /// Makes a consumer.
+    fn begin(&mut self) -> Result<(), Error> {
         self.leave();
         let inbox = self.streams.client.new_inbox();
         let name = inbox.rsplit('.').next().unwrap_or_default();
@@ -195,11 +206,12 @@ impl Ordered {
         let messages = consumer.messages(self.options.pull)?;
         self.messages = Some(messages.ending_at_breaks());
         self.last_delivery = 0;
+        self.pending = info.num_pending;
         if self.options.start == Start::New {
             // What comes from here on may not be left out.
             self.last_seq.get_or_insert(info.delivered.stream_seq);
         }
-        Ok(info.num_pending)
+        Ok(())
     }
 
     fn config(&self, name: &str) -> ConsumerConfig {
