@@ -8,7 +8,11 @@ mod auth;
 #[cfg(feature = "streams")]
 mod backup;
 #[cfg(feature = "streams")]
+mod cli_bench;
+#[cfg(feature = "streams")]
 mod cli_dlq;
+#[cfg(feature = "streams")]
+mod cli_help;
 #[cfg(feature = "streams")]
 mod cli_kv;
 #[cfg(feature = "streams")]

@@ -85,6 +85,15 @@ fn local_names() -> Vec<&'static str> {
     commands.iter().map(|command| command.name).collect()
 }
 
+/// What such a command says of itself.
+#[cfg(feature = "streams")]
+fn local_help(name: &str) -> String {
+    match Midge::from_args(&["midge"], &[name, "--help"]) {
+        Err(page) => page.output,
+        Ok(_) => String::new(),
+    }
+}
+
 /// Runs a command that needs no server.
 fn run_local(args: &[&str]) -> ExitCode {
     match Midge::from_args(&["midge"], args) {

@@ -111,10 +111,14 @@ impl Action {
         self.options.iter().copied().chain([connection::OPTIONS])
     }
 
+    /// Its options and those of the connection.
+    pub(crate) fn named(&self) -> impl Iterator<Item = Parameter> {
+        self.blocks().flat_map(str::lines).filter_map(option)
+    }
+
     /// What may be given by name: options, then places.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = Parameter> {
-        let options = self.blocks().flat_map(str::lines).filter_map(option);
-        options.chain(self.places())
+        self.named().chain(self.places())
     }
 
     pub(crate) fn places(&self) -> impl Iterator<Item = Parameter> + use<> {

@@ -9,8 +9,10 @@ mod acks;
 mod age;
 mod arguments;
 mod backup;
+mod bench;
 mod block;
 mod command;
+mod completions;
 mod confirm;
 mod connection;
 mod consumer;
@@ -53,7 +55,7 @@ use spelling::nearest;
 use std::process::ExitCode;
 
 /// All of them, in the order in which they are shown.
-const COMMANDS: [&Command; 11] = [
+const COMMANDS: [&Command; 13] = [
     &publish::COMMAND,
     &subscribe::COMMAND,
     &request::COMMAND,
@@ -64,7 +66,9 @@ const COMMANDS: [&Command; 11] = [
     &dlq::COMMAND,
     &why::COMMAND,
     &top::COMMAND,
+    &bench::COMMAND,
     &backup::COMMAND,
+    &completions::COMMAND,
 ];
 
 /// Runs what the words ask for, unless that is one of the others that there
