@@ -10,6 +10,7 @@ mod dead;
 mod disturb;
 mod ordered;
 mod others;
+mod own_client;
 mod publisher;
 mod pull;
 mod push;
@@ -59,6 +60,10 @@ pub(crate) enum Job {
         /// How many messages.
         count: u64,
     },
+    /// Store through the client.
+    ClientStore(Load),
+    /// Pull and acknowledge through the client so many messages.
+    ClientPull(u64),
     /// Pull with a consumer that would give up at some time.
     PullArmed(u64),
     /// Settle many messages while another pulls one at a time.
@@ -96,9 +101,12 @@ impl Job {
     /// Which columns it has.
     pub(crate) fn family(self) -> Family {
         match self {
-            Job::Store(_) | Job::StoreBeside { .. } | Job::Subjects(_) => Family::Storing,
+            Job::Store(_) | Job::StoreBeside { .. } | Job::Subjects(_) | Job::ClientStore(_) => {
+                Family::Storing
+            }
             Job::Pull { .. }
             | Job::PullArmed(_)
+            | Job::ClientPull(_)
             | Job::Push { .. }
             | Job::Queue { .. }
             | Job::Order(_) => Family::Taking,
@@ -161,6 +169,8 @@ impl Job {
             Job::Pull { answered, count } => {
                 take::pull(&server, take::EXPLICIT, answered, count, duration)
             }
+            Job::ClientStore(load) => own_client::store(&server, load, duration),
+            Job::ClientPull(count) => own_client::pull(&server, count, duration),
             Job::PullArmed(count) => take::pull(&server, dead::ARMED, false, count, duration),
             Job::Settle(mass) => dead::run(&server, mass, duration),
             Job::Order(order) => ordered::run(&server, order, duration),
@@ -251,6 +261,11 @@ fn storing() -> Vec<Case> {
         store("store-1000-16", 1000, 16),
         store("store-1000-128", 1000, 128),
         store("store-1000-1k", 1000, 1024),
+        Case::new(
+            "client-store-1000",
+            "stored by midge-client, 128 B, 1000 in flight",
+            Work::Streams(Job::ClientStore(load(1000, SIZE, 1))),
+        ),
         spread("subjects-1", 1),
         spread("subjects-100", 100),
         spread("subjects-100k", 100_000),
@@ -268,6 +283,11 @@ fn taking(count: u64) -> Vec<Case> {
             "pull",
             "pulled by 1000 and acknowledged, 128 B",
             pull(false),
+        ),
+        case(
+            "client-pull",
+            "pulled by 1000 and acknowledged by midge-client, 128 B",
+            Job::ClientPull(count),
         ),
         case(
             "pull-answered",
