@@ -37,6 +37,8 @@
 mod api;
 mod consumer;
 mod consumers;
+#[cfg(test)]
+mod fake_server_tests;
 mod fetch;
 mod info;
 pub mod kv;
