@@ -168,7 +168,7 @@ fn statuses_that_pass_are_lived_through() {
 #[test]
 fn more_is_asked_for_at_the_threshold() {
     let (client, thread) = client(|peer| {
-        let first = peer.asked_for(NEXT);
+        assert_eq!(batch(&peer.asked_for(NEXT)), 10);
         for seq in 1..=5 {
             peer.deliver(SID, (seq, seq), 9);
         }
@@ -242,7 +242,7 @@ fn ordered(client: &Client) -> Ordered {
 #[test]
 fn a_gap_makes_an_ordered_reader_begin_behind_the_last_message() {
     let (client, thread) = client(|peer| {
-        let (create, request) = begun(peer, 9);
+        let (create, _) = begun(peer, 9);
         assert!(
             create.body.contains(r#""deliver_policy":"all""#),
             "{}",
@@ -268,7 +268,7 @@ fn a_gap_makes_an_ordered_reader_begin_behind_the_last_message() {
         let beat = "100 Idle Heartbeat\r\nNats-Last-Consumer: 2\r\nNats-Last-Stream: 6";
         peer.status(&request.reply, SID + 1, beat);
         peer.heard();
-        let (create, request) = begun(peer, 7);
+        let (create, _) = begun(peer, 7);
         assert!(
             create.body.contains(r#""opt_start_seq":6"#),
             "{}",
