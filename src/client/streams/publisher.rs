@@ -25,7 +25,7 @@ const WINDOW_MAX: usize = 1 << 20;
 
 /// How long answers to messages of an earlier connection are waited for. It
 /// is sent again at once what was not sent whole, so they come soon or never.
-const LOST_AFTER: Duration = Duration::from_secs(1);
+const LOST_AFTER: Duration = Duration::from_secs(2);
 
 /// How long to wait before a message for which nobody was there is sent again:
 /// as long as a server takes to open a stream.
