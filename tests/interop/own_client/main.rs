@@ -15,3 +15,4 @@ mod ordered;
 mod publisher;
 mod pull;
 mod reconnect;
+mod tls;
