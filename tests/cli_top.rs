@@ -1,4 +1,5 @@
-//! `midge top`: what it measures, and what it does to a terminal.
+//! `midge top`: what it measures, and what it does to a terminal; and what
+//! others ask on one.
 
 use crate::cli_util::{done, done_json, lasting_port, refused, run, serve_at, served};
 use crate::stream_util::{Dir, End};
@@ -12,7 +13,7 @@ use std::time::Instant;
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
-/// `midge top` on a terminal of a given size.
+/// `midge` on a terminal of a given size.
 struct Terminal {
     child: Child,
     keys: ChildStdin,
@@ -21,7 +22,7 @@ struct Terminal {
 
 impl Terminal {
     fn start(url: &str, lines: u16, args: &str) -> Terminal {
-        let line = format!("stty rows {lines} cols 200; exec {} top {args}", midge());
+        let line = format!("stty rows {lines} cols 200; exec {} {args}", midge());
         let mut child = Command::new("script")
             .args(["-qec", &line, "/dev/null"])
             .env("MIDGE_URL", url)
@@ -73,19 +74,25 @@ impl Terminal {
         }
     }
 
+    /// Waits for words.
+    #[track_caller]
+    fn wait_for(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.shown().contains(words) {
+            assert!(Instant::now() < deadline, "{words}: {:?}", self.shown());
+            std::thread::yield_now();
+        }
+    }
+
     fn press(&mut self, keys: &[u8]) {
         self.keys.write_all(keys).unwrap();
         self.keys.flush().unwrap();
     }
 
-    /// How it ended, and all that was written to the terminal.
-    fn end(mut self) -> (i32, String) {
+    /// How it ended.
+    fn end(&mut self) -> i32 {
         let status = self.child.wait().unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        while !self.shown().ends_with(LEAVE) && Instant::now() < deadline {
-            std::thread::yield_now();
-        }
-        (status.code().expect("it ends by itself"), self.shown())
+        status.code().expect("it ends by itself")
     }
 }
 
@@ -167,7 +174,7 @@ fn a_terminal_is_redrawn_and_given_back() {
     done(&url, "stream add ORDERS --subjects orders.>");
     done(&url, "stream add ZEBRAS");
     server.client().store("orders.new", "a box");
-    let mut top = Terminal::start(&url, 24, "--interval 100ms");
+    let mut top = Terminal::start(&url, 24, "top --interval 100ms");
     top.wait("a message", |drawing| {
         drawing.contains("\nORDERS  0     0      1  ")
     });
@@ -188,12 +195,9 @@ fn a_terminal_is_redrawn_and_given_back() {
         drawing.contains("\n\nSTREAM") && drawing.contains("\nORDERS") && drawing.contains("  3  ")
     });
     top.press(b"q");
-    let (code, shown) = top.end();
-    assert_eq!(code, 0, "{shown}");
-    assert!(
-        shown.starts_with(ENTER) && shown.ends_with(LEAVE),
-        "{shown:?}"
-    );
+    assert_eq!(top.end(), 0, "{}", top.shown());
+    top.wait_for(LEAVE);
+    assert!(top.shown().starts_with(ENTER) && top.shown().ends_with(LEAVE));
 }
 
 #[test]
@@ -204,7 +208,7 @@ fn what_fits_is_drawn_and_ctrl_c_ends_it() {
         client.make_stream(&format!("S{number}"), &format!("s.{number}"), "");
         client.make_durable("S0", &format!("c{number}"), "");
     }
-    let mut top = Terminal::start(&url, 14, "--interval 100ms");
+    let mut top = Terminal::start(&url, 14, "top --interval 100ms");
     let drawing = top.wait("all of them", |drawing| {
         drawing.contains("streams 40, consumers 40")
     });
@@ -215,7 +219,19 @@ fn what_fits_is_drawn_and_ctrl_c_ends_it() {
     assert_eq!(drawing.lines().count(), 14, "{drawing}");
     assert_eq!(drawing.matches(" more").count(), 2, "{drawing}");
     top.press(b"\x03");
-    let (code, shown) = top.end();
-    assert_eq!(code, 0, "{shown}");
-    assert!(shown.ends_with(LEAVE), "{shown:?}");
+    assert_eq!(top.end(), 0, "{}", top.shown());
+    top.wait_for(LEAVE);
+}
+
+#[test]
+fn a_person_is_asked_before_something_is_gone() {
+    let (_dir, _server, url) = served();
+    done(&url, "stream add ORDERS");
+    for (answer, code, left) in [(&b"no\r"[..], 1, 1), (b"yes\r", 0, 0)] {
+        let mut asked = Terminal::start(&url, 24, "stream rm ORDERS");
+        asked.wait_for("delete ORDERS with 0 messages? yes or no: ");
+        asked.press(answer);
+        assert_eq!(asked.end(), code, "{}", asked.shown());
+        assert_eq!(done_json(&url, "stream ls")["total"], left);
+    }
 }
