@@ -8,20 +8,20 @@ use super::age;
 use super::arguments::Arguments;
 use super::failure::Failure;
 use super::remote::{QUESTION_TIMEOUT, Remote, number, string};
+use super::settings::Settings;
 use midge_proto::api::{JsonWriter, Timestamp};
-use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use serde_json::Value;
 use std::time::{Duration, Instant};
-
-/// What a server tells on a page of a list.
-const PAGE: usize = 256;
 
 /// Pages of one list that are asked for: four thousand streams, and as many
 /// consumers of a stream, are more than anybody looks at.
 const PAGES_MAX: usize = 16;
 
-/// Pages of consumers that one sample asks for. What is left comes next time.
-const CONSUMER_PAGES_MAX: usize = 16;
+/// Streams whose consumers one sample asks for, and consumers after which it
+/// asks no more: some milliseconds of the server's time. What is left comes
+/// next time.
+const ASKED_MAX: usize = 256;
+const CONSUMERS_MAX: usize = 4096;
 
 /// The error of a stream that is gone.
 const STREAM_NOT_FOUND: u64 = 10059;
@@ -37,7 +37,23 @@ const DLQ_SUBJECTS_MAX: u64 = 10_000;
 /// How often they are looked at, if they change.
 const DLQ_EVERY: Duration = Duration::from_secs(3);
 
-/// What was measured. The rows are objects of what the tables show.
+/// What of a stream's state, and what of a consumer, is in a row: what it is
+/// called there, and here.
+const OF_STREAM: [(&str, &str); 4] = [
+    ("messages", "messages"),
+    ("bytes", "bytes"),
+    ("last_seq", "last_seq"),
+    ("consumer_count", "consumers"),
+];
+const OF_CONSUMER: [(&str, &str); 4] = [
+    ("num_pending", "pending"),
+    ("num_ack_pending", "ack_pending"),
+    ("num_redelivered", "redelivered"),
+    ("num_waiting", "waiting"),
+];
+
+/// What was measured. The rows are objects of what the tables show, in the
+/// order of their names.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) server: String,
@@ -49,18 +65,11 @@ pub(crate) struct Sample {
     pub(crate) dead: Option<u64>,
 }
 
-/// What a count was, and when.
-#[derive(Debug, Clone, Copy)]
-struct Counted {
-    at: Instant,
-    count: u64,
-}
-
-/// The consumers of a stream, when they were last asked for.
+/// Rows by name, and when they were asked for.
 #[derive(Debug, Default)]
-struct Consumers {
-    rows: Vec<Map<String, Value>>,
-    delivered: HashMap<String, Counted>,
+struct Rows {
+    at_us: u64,
+    by_name: Settings,
 }
 
 /// Asks a server again and again.
@@ -68,21 +77,21 @@ struct Consumers {
 pub(crate) struct Sampler {
     remote: Remote,
     is_midge: bool,
-    stored: HashMap<String, Counted>,
-    consumers: BTreeMap<String, Consumers>,
+    begin: Instant,
+    streams: Rows,
+    /// Of each stream, when its consumers were asked for and what they are.
+    consumers: Vec<(String, Rows)>,
     /// The stream whose consumers were asked for last.
     asked_last: String,
     dead: Dead,
 }
 
-/// Of each stream, of each of its consumers.
-type DeadCounts = HashMap<String, HashMap<String, u64>>;
-
-/// Dead letters of each stream and consumer.
+/// Dead letters.
 #[derive(Debug, Default)]
 struct Dead {
-    /// Nothing if they have too many subjects.
-    counts: Option<DeadCounts>,
+    /// Of each stream, of each of its consumers; nothing if they have too many
+    /// subjects.
+    counts: Option<Settings>,
     /// What `DLQ` was when they were counted.
     seen: Option<(u64, u64)>,
     at: Option<Instant>,
@@ -94,8 +103,9 @@ impl Sampler {
         Ok(Sampler {
             is_midge: remote.is_midge(),
             remote,
-            stored: HashMap::new(),
-            consumers: BTreeMap::new(),
+            begin: Instant::now(),
+            streams: Rows::default(),
+            consumers: Vec::new(),
             asked_last: String::new(),
             dead: Dead::default(),
         })
@@ -104,33 +114,31 @@ impl Sampler {
     /// Measures once. While there is no connection it does not wait for one.
     pub(crate) fn sample(&mut self) -> Result<Sample, Failure> {
         let client = self.remote.client();
+        let server = client.address().to_string();
         if !client.is_connected() {
-            let words = format!("{}: there is no connection", client.address());
+            let words = format!("{server}: there is no connection");
             return Err(Failure::refused(words));
         }
         let (streams, streams_total) = self.pages("$JS.API.STREAM.LIST", "streams")?;
-        let at = Instant::now();
-        let name = |stream: &Value| string(&stream["config"], "name").to_owned();
-        let names: Vec<String> = streams.iter().map(name).collect();
-        self.stored.retain(|name, _| names.contains(name));
-        self.consumers.retain(|name, _| names.contains(name));
-        self.ask_consumers(&streams)?;
+        self.take_streams(&streams);
+        self.ask_consumers()?;
+        let dlq = streams.iter().find(|stream| name_of(stream) == DLQ);
+        let dlq = dlq.map_or(&Value::Null, |dlq| &dlq["state"]);
         if self.is_midge {
-            self.count_dead(streams.iter().find(|stream| name(stream) == DLQ))?;
+            self.count_dead(dlq)?;
         }
-        let rows = streams.iter().map(|stream| self.stream_row(stream, at));
-        let rows = rows.collect();
-        let count = |stream: &Value| number(&stream["state"], "consumer_count");
-        let dead = streams.iter().find(|stream| name(stream) == DLQ);
-        let dead = dead.map_or(0, |stream| number(&stream["state"], "messages"));
-        Ok(Sample {
-            server: self.remote.client().address().to_string(),
-            streams: rows,
-            consumers: self.consumer_rows(),
+        let mut sample = Sample {
+            server,
             streams_total,
-            consumers_total: streams.iter().map(count).sum(),
-            dead: self.is_midge.then_some(dead),
-        })
+            dead: self.is_midge.then(|| number(dlq, "messages")),
+            ..Sample::default()
+        };
+        for (stream, row) in &self.streams.by_name {
+            sample.consumers_total += number(row, "consumers");
+            let row = self.show_stream(stream, row, &mut sample.consumers);
+            sample.streams.push(row);
+        }
+        Ok(sample)
     }
 
     /// A list, up to a number of pages, and how long all of it is. One of a
@@ -158,178 +166,200 @@ impl Sampler {
         Ok((all, total))
     }
 
+    fn now_us(&self) -> u64 {
+        self.begin.elapsed().as_micros() as u64
+    }
+
+    fn take_streams(&mut self, streams: &[Value]) {
+        let mut rows = Rows {
+            at_us: self.now_us(),
+            ..Rows::default()
+        };
+        for stream in streams {
+            let (name, state) = (name_of(stream), &stream["state"]);
+            let mut row = Settings::new();
+            row.insert("stream".to_owned(), name.into());
+            for (of, key) in OF_STREAM {
+                set(&mut row, key, Some(number(state, of)));
+            }
+            let oldest = age_ms(string(state, "first_ts"));
+            let oldest = oldest.filter(|_| number(state, "messages") > 0);
+            set(&mut row, "oldest_ms", oldest);
+            let rate = rows.rate(&self.streams, name, "last_seq", number(state, "last_seq"));
+            set(&mut row, "in_per_s", rate);
+            rows.by_name.insert(name.to_owned(), Value::Object(row));
+        }
+        self.streams = rows;
+    }
+
     /// Asks for the consumers of some streams, beginning behind those of the
     /// last time.
-    fn ask_consumers(&mut self, streams: &[Value]) -> Result<(), Failure> {
-        let with_consumers = |stream: &&Value| number(&stream["state"], "consumer_count") > 0;
-        let mut names: Vec<&str> = streams
-            .iter()
-            .filter(with_consumers)
-            .map(|stream| string(&stream["config"], "name"))
-            .collect();
-        names.sort_unstable();
+    fn ask_consumers(&mut self) -> Result<(), Failure> {
+        let streams = &self.streams.by_name;
+        let has_some = |row: Option<&Value>| row.is_some_and(|row| number(row, "consumers") > 0);
         self.consumers
-            .retain(|name, _| names.binary_search(&name.as_str()).is_ok());
-        let first = names.partition_point(|name| *name <= self.asked_last.as_str());
-        names.rotate_left(first);
-        let mut pages = 0;
-        for name in names {
-            if pages >= CONSUMER_PAGES_MAX {
-                return Ok(());
+            .retain(|(name, _)| has_some(streams.get(name)));
+        let mut names = Vec::new();
+        for is_behind in [true, false] {
+            for (name, row) in streams {
+                if has_some(Some(row)) && (*name > self.asked_last) == is_behind {
+                    names.push(name.clone());
+                }
             }
+        }
+        let mut count = 0;
+        for name in names.into_iter().take(ASKED_MAX) {
             let operation = format!("$JS.API.CONSUMER.LIST.{name}");
             let (items, _) = self.pages(&operation, "consumers")?;
-            pages += 1 + items.len() / PAGE;
-            let consumers = self.consumers.entry(name.to_owned()).or_default();
-            consumers.take(name, &items);
-            name.clone_into(&mut self.asked_last);
+            self.take_consumers(&name, &items);
+            self.asked_last = name;
+            count += items.len();
+            if count >= CONSUMERS_MAX {
+                break;
+            }
         }
         Ok(())
     }
 
+    fn take_consumers(&mut self, stream: &str, items: &[Value]) {
+        let mut rows = Rows {
+            at_us: self.now_us(),
+            ..Rows::default()
+        };
+        let known = self.consumers.iter().position(|(name, _)| name == stream);
+        let none = Rows::default();
+        let before = known.map_or(&none, |place| &self.consumers[place].1);
+        for item in items {
+            let name = string(item, "name");
+            let delivered = &item["delivered"];
+            let count = number(delivered, "consumer_seq");
+            let mut row = Settings::new();
+            row.insert("stream".to_owned(), stream.into());
+            row.insert("consumer".to_owned(), name.into());
+            for (of, key) in OF_CONSUMER {
+                set(&mut row, key, Some(number(item, of)));
+            }
+            set(&mut row, "delivered", Some(count));
+            set(
+                &mut row,
+                "idle_ms",
+                age_ms(string(delivered, "last_active")),
+            );
+            set(
+                &mut row,
+                "out_per_s",
+                rows.rate(before, name, "delivered", count),
+            );
+            rows.by_name.insert(name.to_owned(), Value::Object(row));
+        }
+        match known {
+            Some(place) => self.consumers[place].1 = rows,
+            None => self.consumers.push((stream.to_owned(), rows)),
+        }
+    }
+
     /// Counts the dead letters of each consumer, if there are others than
     /// before and that was not just now.
-    fn count_dead(&mut self, dlq: Option<&Value>) -> Result<(), Failure> {
-        let state = dlq.map_or(&Value::Null, |dlq| &dlq["state"]);
-        let seen = (number(state, "messages"), number(state, "last_seq"));
+    fn count_dead(&mut self, dlq: &Value) -> Result<(), Failure> {
+        let seen = Some((number(dlq, "messages"), number(dlq, "last_seq")));
         let is_recent = |at: Instant| at.elapsed() < DLQ_EVERY;
-        if self.dead.seen == Some(seen) || self.dead.at.is_some_and(is_recent) {
+        if self.dead.seen == seen || self.dead.at.is_some_and(is_recent) {
             return Ok(());
         }
-        let mut counts = Some(HashMap::new());
-        if number(state, "num_subjects") > DLQ_SUBJECTS_MAX {
-            counts = None;
-        } else if dlq.is_some() {
-            let mut json = JsonWriter::new();
-            json.open_object();
-            json.string_field("subjects_filter", DLQ_SUBJECTS);
-            json.close_object();
-            let info = self
-                .remote
-                .ask("$JS.API.STREAM.INFO.DLQ", json, QUESTION_TIMEOUT)?;
-            counts = Some(by_consumer(&info.value["state"]["subjects"]));
-        }
+        let counts = match number(dlq, "num_subjects") {
+            0 => Some(Settings::new()),
+            1..=DLQ_SUBJECTS_MAX => {
+                let mut json = JsonWriter::new();
+                json.open_object();
+                json.string_field("subjects_filter", DLQ_SUBJECTS);
+                json.close_object();
+                let subject = "$JS.API.STREAM.INFO.DLQ";
+                let info = self.remote.ask(subject, json, QUESTION_TIMEOUT)?;
+                Some(by_consumer(&info.value["state"]["subjects"]))
+            }
+            _ => None,
+        };
         self.dead = Dead {
             counts,
-            seen: Some(seen),
+            seen,
             at: Some(Instant::now()),
         };
         Ok(())
     }
 
-    /// Dead letters of a consumer; of a stream if none is named.
-    fn dead_of(&self, stream: &str, consumer: Option<&str>) -> Option<u64> {
-        let counts = self.dead.counts.as_ref().filter(|_| self.is_midge)?;
-        let Some(counts) = counts.get(stream) else {
-            return Some(0);
-        };
-        Some(match consumer {
-            Some(consumer) => counts.get(consumer).copied().unwrap_or_default(),
-            None => counts.values().sum(),
-        })
-    }
-
-    fn consumer_rows(&self) -> Vec<Value> {
-        let mut rows = Vec::new();
-        for (stream, consumers) in &self.consumers {
-            for row in &consumers.rows {
-                let mut row = row.clone();
-                let name = row.get("consumer").and_then(Value::as_str);
-                if let Some(dead) = self.dead_of(stream, name) {
-                    row.insert("dead".into(), dead.into());
-                }
-                rows.push(Value::Object(row));
+    /// The row of a stream with what its consumers add to it. Their rows are
+    /// appended.
+    fn show_stream(&self, stream: &str, row: &Value, out: &mut Vec<Value>) -> Value {
+        let mut row = row.as_object().cloned().unwrap_or_default();
+        let counts = self.dead.counts.as_ref().filter(|_| self.is_midge);
+        let counts = counts.map(|counts| counts.get(stream).and_then(Value::as_object));
+        let known = self.consumers.iter().find(|(name, _)| name == stream);
+        let consumers = known.map(|(_, rows)| &rows.by_name);
+        let mut sums = [0; 3];
+        const SUMMED: [&str; 3] = ["out_per_s", "ack_pending", "redelivered"];
+        for (name, consumer) in consumers.into_iter().flatten() {
+            for (sum, key) in sums.iter_mut().zip(SUMMED) {
+                *sum += number(consumer, key);
             }
+            let mut consumer = consumer.as_object().cloned().unwrap_or_default();
+            let dead = counts.map(|counts| counts.and_then(|counts| counts.get(name)?.as_u64()));
+            set(&mut consumer, "dead", dead.map(Option::unwrap_or_default));
+            out.push(Value::Object(consumer));
         }
-        rows
-    }
-
-    fn stream_row(&mut self, stream: &Value, at: Instant) -> Value {
-        let state = &stream["state"];
-        let name = string(&stream["config"], "name");
-        let consumers = self.consumers.get(name);
-        let sum = |key: &str| -> u64 {
-            let rows = consumers.into_iter().flat_map(|consumers| &consumers.rows);
-            rows.filter_map(|row| row.get(key)?.as_u64()).sum()
-        };
-        let mut row = Map::new();
-        row.insert("stream".into(), name.into());
-        let count = number(state, "last_seq");
-        if let Some(rate) = rate(&mut self.stored, name, Counted { at, count }) {
-            row.insert("in_per_s".into(), rate.into());
-            row.insert("out_per_s".into(), sum("out_per_s").into());
+        for (sum, key) in sums.into_iter().zip(SUMMED) {
+            set(&mut row, key, Some(sum));
         }
-        for key in ["messages", "bytes"] {
-            row.insert(key.into(), number(state, key).into());
-        }
-        if number(state, "messages") > 0
-            && let Some(age) = age_ms(string(state, "first_ts"))
-        {
-            row.insert("oldest_ms".into(), age.into());
-        }
-        row.insert("consumers".into(), number(state, "consumer_count").into());
-        for key in ["ack_pending", "redelivered"] {
-            row.insert(key.into(), sum(key).into());
-        }
-        if let Some(dead) = self.dead_of(name, None) {
-            row.insert("dead".into(), dead.into());
-        }
+        let dead = counts.map(|counts| {
+            let all = counts.into_iter().flat_map(Settings::values);
+            all.filter_map(Value::as_u64).sum()
+        });
+        set(&mut row, "dead", dead);
         Value::Object(row)
     }
 }
 
-impl Consumers {
-    /// Takes what the server says now.
-    fn take(&mut self, stream: &str, items: &[Value]) {
-        let at = Instant::now();
-        let mut before = std::mem::take(&mut self.delivered);
-        self.rows.clear();
-        for item in items {
-            let name = string(item, "name");
-            let count = number(&item["delivered"], "consumer_seq");
-            let rate = rate(&mut before, name, Counted { at, count });
-            if let Some(counted) = before.get(name) {
-                self.delivered.insert(name.to_owned(), *counted);
-            }
-            let mut row = Map::new();
-            row.insert("stream".into(), stream.into());
-            row.insert("consumer".into(), name.into());
-            if let Some(rate) = rate {
-                row.insert("out_per_s".into(), rate.into());
-            }
-            for (key, of) in [
-                ("pending", "num_pending"),
-                ("ack_pending", "num_ack_pending"),
-                ("redelivered", "num_redelivered"),
-                ("waiting", "num_waiting"),
-            ] {
-                row.insert(key.into(), number(item, of).into());
-            }
-            if let Some(age) = age_ms(string(&item["delivered"], "last_active")) {
-                row.insert("idle_ms".into(), age.into());
-            }
-            self.rows.push(row);
-        }
+impl Rows {
+    /// How fast a count has grown since these were other ones, in ones a
+    /// second. What is seen for the first time has no rate yet.
+    fn rate(&self, before: &Rows, name: &str, key: &str, count: u64) -> Option<u64> {
+        let known = before.by_name.get(name)?;
+        let micros = u128::from(self.at_us.saturating_sub(before.at_us).max(1));
+        let grown = u128::from(count.saturating_sub(number(known, key)));
+        u64::try_from((grown * 1_000_000 + micros / 2) / micros).ok()
     }
 }
 
-/// How fast a count grows, in ones a second; remembers it for the next time.
-/// What is seen for the first time has no rate yet.
-fn rate(known: &mut HashMap<String, Counted>, name: &str, now: Counted) -> Option<u64> {
-    let before = known.insert(name.to_owned(), now)?;
-    let micros = now.at.duration_since(before.at).as_micros().max(1);
-    let grown = u128::from(now.count.saturating_sub(before.count));
-    u64::try_from((grown * 1_000_000 + micros / 2) / micros).ok()
+fn name_of(stream: &Value) -> &str {
+    string(&stream["config"], "name")
+}
+
+/// Sets a number, if there is one.
+#[inline(never)]
+fn set(row: &mut Settings, key: &str, value: Option<u64>) {
+    if let Some(value) = value {
+        row.insert(key.to_owned(), value.into());
+    }
 }
 
 /// Adds up `$DLQ.<stream>.<consumer>.<subject>`.
-fn by_consumer(subjects: &Value) -> DeadCounts {
-    let mut counts = DeadCounts::new();
+fn by_consumer(subjects: &Value) -> Settings {
+    let mut counts = Settings::new();
     for (subject, count) in subjects.as_object().into_iter().flatten() {
         let mut tokens = subject.split('.').skip(1);
-        let mut token = || tokens.next().unwrap_or_default().to_owned();
-        let of_stream = counts.entry(token()).or_default();
-        *of_stream.entry(token()).or_default() += count.as_u64().unwrap_or_default();
+        let mut token = || tokens.next().unwrap_or_default();
+        let of_stream = counts
+            .entry(token())
+            .or_insert_with(|| Settings::new().into());
+        if let Value::Object(of_stream) = of_stream {
+            let consumer = token();
+            let before = of_stream.get(consumer).and_then(Value::as_u64);
+            let count = count.as_u64().unwrap_or_default();
+            set(
+                of_stream,
+                consumer,
+                Some(before.unwrap_or_default() + count),
+            );
+        }
     }
     counts
 }

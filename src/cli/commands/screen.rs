@@ -8,9 +8,10 @@ use super::output;
 use super::sampler::Sample;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Another screen, and no cursor on it; and back.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
@@ -39,6 +40,37 @@ pub(crate) enum Event {
     Trouble(String),
 }
 
+/// What has happened and was not looked at yet. The library's channels do more
+/// and are ten times as large.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    events: Mutex<VecDeque<Event>>,
+    arrived: Condvar,
+}
+
+impl Inbox {
+    pub(crate) fn push(&self, event: Event) {
+        let events = self.events.lock();
+        events
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(event);
+        self.arrived.notify_one();
+    }
+
+    /// The next one; waits for it.
+    pub(crate) fn take(&self) -> Event {
+        let events = self.events.lock();
+        let mut events = events.unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(event) = events.pop_front() {
+                return event;
+            }
+            let waited = self.arrived.wait(events);
+            events = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
 /// A terminal in use. It is given back when this is dropped.
 pub(crate) struct Screen {
     /// How stdin was; nothing if that is no terminal.
@@ -46,12 +78,11 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal; what comes from it goes to the sender.
-    pub(crate) fn open(events: Sender<Event>) -> Result<Screen, Failure> {
-        let end = |_: u8| Event::End;
-        pass_on(signals(&[SIGINT, SIGTERM, SIGHUP])?, end, events.clone())?;
-        let resized = |_: u8| Event::Resized;
-        pass_on(signals(&[SIGWINCH])?, resized, events.clone())?;
+    /// Takes the terminal; what comes from it goes to the inbox.
+    pub(crate) fn open(events: &Arc<Inbox>) -> Result<Screen, Failure> {
+        let ends = signals(&[SIGINT, SIGTERM, SIGHUP])?;
+        pass_on(ends, |_| Event::End, events)?;
+        pass_on(signals(&[SIGWINCH])?, |_| Event::Resized, events)?;
         let before = match io::stdin().is_terminal() {
             true => tcgetattr(io::stdin()).ok(),
             false => None,
@@ -62,7 +93,7 @@ impl Screen {
             // Keys come at once and are not shown. Ctrl-C stays a signal.
             modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
-            pass_on(io::stdin(), Event::Key, events)?;
+            pass_on(Box::new(io::stdin()), Event::Key, events)?;
         }
         output::write(ENTER.as_bytes())?;
         Ok(screen)
@@ -103,25 +134,28 @@ impl Drop for Screen {
 }
 
 /// A socket that has a byte for each of these signals.
-fn signals(signals: &[i32]) -> Result<UnixStream, Failure> {
+fn signals(signals: &[i32]) -> Result<Box<UnixStream>, Failure> {
     let failed = |error| Failure::refused(format!("cannot wait for signals: {error}"));
     let (receiver, sender) = UnixStream::pair().map_err(failed)?;
     for &signal in signals {
         let sender = sender.try_clone().map_err(failed)?;
         signal_hook::low_level::pipe::register(signal, sender).map_err(failed)?;
     }
-    Ok(receiver)
+    Ok(Box::new(receiver))
 }
 
 /// Makes events of bytes, on a thread that ends with the program.
 fn pass_on(
-    mut from: impl Read + Send + 'static,
+    mut from: Box<dyn Read + Send>,
     event: fn(u8) -> Event,
-    events: Sender<Event>,
+    events: &Arc<Inbox>,
 ) -> Result<(), Failure> {
+    let events = events.clone();
     let thread = std::thread::Builder::new().spawn(move || {
         let mut byte = [0];
-        while from.read_exact(&mut byte).is_ok() && events.send(event(byte[0])).is_ok() {}
+        while from.read_exact(&mut byte).is_ok() {
+            events.push(event(byte[0]));
+        }
     });
     match thread {
         Ok(_) => Ok(()),

@@ -7,14 +7,15 @@ use super::arguments::Arguments;
 use super::command::{Action, Command};
 use super::failure::Failure;
 use super::output;
+use super::remote::string;
 use super::sampler::{Sample, Sampler};
-use super::screen::{Event, Screen};
-use super::settings;
+use super::screen::{Event, Inbox, Screen};
+use super::settings::{self, Settings};
 use super::table::write_table;
 use midge_client::streams::JsonWriter;
 use serde_json::Value;
 use std::io::{self, IsTerminal};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often it is asked and drawn, unless something else is said.
@@ -78,35 +79,29 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         let sample = sampler.sample()?;
         return print(arguments, sample, sort);
     }
-    let (sender, events) = channel();
-    let samples = sender.clone();
-    let thread = std::thread::Builder::new();
+    let events = Arc::new(Inbox::default());
+    let samples = events.clone();
     // It ends with the program.
-    let thread = thread.spawn(move || keep_sampling(sampler, interval, &samples));
-    thread.map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
-    show(Screen::open(sender)?, &events, sort)
-}
-
-fn keep_sampling(mut sampler: Sampler, interval: Duration, events: &Sender<Event>) {
-    loop {
-        let event = match sampler.sample() {
-            Ok(sample) => Event::Sample(sample),
-            Err(failure) => Event::Trouble(failure.to_string()),
-        };
-        if events.send(event).is_err() {
-            return;
+    let thread = std::thread::Builder::new().spawn(move || {
+        loop {
+            samples.push(match sampler.sample() {
+                Ok(sample) => Event::Sample(sample),
+                Err(failure) => Event::Trouble(failure.to_string()),
+            });
+            std::thread::sleep(interval);
         }
-        std::thread::sleep(interval);
-    }
+    });
+    thread.map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
+    show(&Screen::open(&events)?, &events, sort)
 }
 
 /// Draws what comes until somebody ends it.
-fn show(screen: Screen, events: &Receiver<Event>, mut sort: usize) -> Result<(), Failure> {
+fn show(screen: &Screen, events: &Inbox, mut sort: usize) -> Result<(), Failure> {
     let mut last = Sample::default();
     let mut trouble = String::from("looking");
-    while let Ok(event) = events.recv() {
-        match event {
-            Event::End | Event::Key(b'q' | b'Q') => break,
+    loop {
+        match events.take() {
+            Event::End | Event::Key(b'q' | b'Q') => return Ok(()),
             Event::Key(b's') => sort = (sort + 1) % SORTS.len(),
             Event::Key(_) | Event::Resized => {}
             Event::Trouble(words) => trouble = format!("{words}; looking again"),
@@ -124,7 +119,6 @@ fn show(screen: Screen, events: &Receiver<Event>, mut sort: usize) -> Result<(),
         push_tables(&mut out, &last, lines.saturating_sub(2));
         screen.draw(&out)?;
     }
-    Ok(())
 }
 
 fn headline(sample: &Sample, sort: &str) -> String {
@@ -173,6 +167,8 @@ fn print(arguments: &Arguments, mut sample: Sample, sort: usize) -> Result<(), F
         let mut json = JsonWriter::new();
         json.open_object();
         json.string_field("server", &sample.server);
+        json.uint_field("streams_total", sample.streams_total);
+        json.uint_field("consumers_total", sample.consumers_total);
         for (key, rows) in [
             ("streams", &sample.streams),
             ("consumers", &sample.consumers),
@@ -191,7 +187,7 @@ fn print(arguments: &Arguments, mut sample: Sample, sort: usize) -> Result<(), F
 }
 
 impl Sample {
-    /// Sorts by name, or by a number with the largest first.
+    /// Sorts by a number, the largest first, and what has the same by name.
     fn sort(&mut self, sort: &str) {
         let key = match sort {
             "in" => "in_per_s",
@@ -201,19 +197,17 @@ impl Sample {
             sort => sort,
         };
         for rows in [&mut self.streams, &mut self.consumers] {
-            rows.sort_by(|a, b| {
-                let number = |row: &Value| row.get(key).and_then(Value::as_u64);
-                number(b)
-                    .cmp(&number(a))
-                    .then_with(|| name(a).cmp(&name(b)))
-            });
+            let mut sorted = Settings::new();
+            for row in std::mem::take(rows) {
+                let number = row.get(key).and_then(Value::as_u64);
+                let number = number.map_or(u64::MAX, |number| u64::MAX - 1 - number);
+                let (stream, consumer) = (string(&row, "stream"), string(&row, "consumer"));
+                // Of a fixed width, so that text is in the order of numbers.
+                sorted.insert(format!("{number:020} {stream} {consumer}"), row);
+            }
+            rows.extend(sorted.into_iter().map(|(_, row)| row));
         }
     }
-}
-
-fn name(row: &Value) -> (&str, &str) {
-    let text = |key| row.get(key).and_then(Value::as_str).unwrap_or_default();
-    (text("stream"), text("consumer"))
 }
 
 #[cfg(test)]
@@ -238,7 +232,7 @@ mod tests {
         let mut sample = sample(3, 3);
         let names = |rows: &[Value]| -> Vec<String> {
             rows.iter()
-                .map(|row| name(row).0.to_owned() + name(row).1)
+                .map(|row| string(row, "stream").to_owned() + string(row, "consumer"))
                 .collect()
         };
         sample.sort("in");
