@@ -43,7 +43,7 @@ fn a_stream_is_made_changed_and_removed() {
     let edited = done_json(&url, "stream edit ORDERS --no-allow-direct --max-bytes 0");
     assert_eq!(edited["config"]["allow_direct"], false);
     assert_eq!(edited["config"]["max_bytes"], -1);
-    assert!(done(&url, "stream edit ORDERS").starts_with("nothing changes\nORDERS"));
+    assert!(done(&url, "stream edit ORDERS").starts_with("ORDERS, made"));
     let listed = done(&url, "stream ls");
     assert!(listed.starts_with("NAME    SUBJECTS"), "{listed}");
     assert!(

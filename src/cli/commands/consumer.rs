@@ -169,11 +169,11 @@ fn list(arguments: &Arguments) -> Result<(), Failure> {
 
 fn add(arguments: &Arguments) -> Result<(), Failure> {
     subject(arguments, "CREATE")?;
-    let mut settings = settings::from_file(arguments)?;
-    settings
-        .entry("ack_policy")
-        .or_insert_with(|| "explicit".into());
-    settings.insert("durable_name".into(), arguments.text("name").into());
+    let mut settings = Settings::new();
+    settings::set(&mut settings, "ack_policy", "explicit".into());
+    settings::overlay(&mut settings, settings::from_file(arguments)?);
+    let name = arguments.text("name");
+    settings::set(&mut settings, "durable_name", name.into());
     let remote = Remote::connect(arguments)?;
     change(&mut settings, arguments, &remote)?;
     show(&remote, &send(&remote, arguments, &settings, "create")?)
@@ -186,11 +186,7 @@ fn edit(arguments: &Arguments) -> Result<(), Failure> {
     if settings.is_empty() {
         settings = settings::of(ask_info(arguments, &remote)?.value);
     }
-    let before = settings.clone();
     change(&mut settings, arguments, &remote)?;
-    if settings == before {
-        remote.tell("nothing changes\n")?;
-    }
     show(&remote, &send(&remote, arguments, &settings, "update")?)
 }
 
@@ -202,27 +198,28 @@ fn change(settings: &mut Settings, arguments: &Arguments, remote: &Remote) -> Re
     settings::change(settings, arguments, FIELDS);
     settings::change(settings, arguments, "name");
     if let Some(since) = arguments.duration("since") {
-        settings.insert("opt_start_time".into(), age::ago(since).to_string().into());
+        let time = age::ago(since).to_string();
+        settings::set(settings, "opt_start_time", time.into());
     }
     for (name, policy) in [
         ("from-seq", "by_start_sequence"),
         ("since", "by_start_time"),
     ] {
         if arguments.has(name) {
-            settings.insert("deliver_policy".into(), policy.into());
+            settings::set(settings, "deliver_policy", policy.into());
         }
     }
     let mut filters = settings::list(arguments, "filter");
     if !filters.is_empty() {
-        settings.remove("filter_subject");
-        settings.remove("filter_subjects");
-        match filters.len() {
-            1 => settings.insert("filter_subject".into(), filters.remove(0)),
-            _ => settings.insert("filter_subjects".into(), filters.into()),
+        let one = match filters.len() {
+            1 => filters.swap_remove(0),
+            _ => Value::Null,
         };
+        settings::set(settings, "filter_subject", one);
+        settings::set(settings, "filter_subjects", filters.into());
     }
     if arguments.has("backoff") {
-        settings.insert("backoff".into(), backoff(arguments)?);
+        settings::set(settings, "backoff", backoff(arguments)?);
     }
     settings::change_metadata(settings, arguments, remote, OURS)
 }

@@ -5,20 +5,21 @@ use super::arguments::Arguments;
 use super::command::{Action, Command};
 use super::confirm::{FORCE, confirm};
 use super::failure::Failure;
+use super::kv_watch;
 use super::message::push_payload;
 use super::output;
 use super::remote::{
     Answer, NO_MESSAGE_FOUND, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string,
 };
+use super::settings::{self, Settings};
 use super::stored::{next, payload};
 use super::stream::nothing;
 use super::table::{cell, write_table};
-use super::{kv_watch, settings};
 use midge_client::{Error, Headers, Publish};
-use midge_proto::api::{JsonWriter, is_valid_name};
+use midge_proto::api::{JsonWriter, is_valid_name, json};
 use midge_proto::from_base64;
 use midge_proto::headers::HeaderBlock;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io::{self, IsTerminal, Read};
 
 /// What a bucket's stream is called, before the bucket's name.
@@ -46,11 +47,15 @@ const SETTINGS: &str =
 const FIELDS: &str = "history=max_msgs_per_subject ttl=max_age max-value-size=max_msg_size \
                       max-bytes storage";
 
+/// What makes a bucket of a stream, where nothing else is said.
+const DEFAULTS: &str = r#"{"discard":"new","allow_rollup_hdrs":true,"deny_delete":true,
+    "allow_direct":true,"max_msgs_per_subject":1,"num_replicas":1}"#;
+
 /// What is shown of many buckets, and of a key's past.
-const COLUMNS: &str = "bucket values=state.messages bytes=state.bytes \
-                       history=config.max_msgs_per_subject max_age=config.max_age \
-                       last_at=state.last_ts";
-const PAST: &str = "revision time operation value";
+const COLUMNS: &str = "bucket values=of.state.messages bytes=of.state.bytes \
+                       history=of.config.max_msgs_per_subject max_age=of.config.max_age \
+                       last_at=of.state.last_ts";
+const PAST: &str = "revision=message.seq time=message.time operation value";
 
 pub(crate) const COMMAND: Command = Command {
     name: "kv",
@@ -176,12 +181,13 @@ fn list(arguments: &Arguments) -> Result<(), Failure> {
     let remote = Remote::connect(arguments)?;
     let streams = remote.list("$JS.API.STREAM.LIST", "streams", Some("$KV.>"))?;
     let mut buckets = Vec::new();
-    for mut stream in streams {
+    for stream in streams {
         let name = string(&stream["config"], "name");
         if let Some(bucket) = name.strip_prefix(STREAM) {
-            let bucket = bucket.into();
-            stream["bucket"] = bucket;
-            buckets.push(stream);
+            let mut row = Settings::new();
+            settings::set(&mut row, "bucket", bucket.into());
+            settings::set(&mut row, "of", stream);
+            buckets.push(Value::Object(row));
         }
     }
     if buckets.is_empty() {
@@ -195,24 +201,19 @@ fn list(arguments: &Arguments) -> Result<(), Failure> {
 fn add(arguments: &Arguments) -> Result<(), Failure> {
     let stream = stream(arguments)?;
     let remote = Remote::connect(arguments)?;
-    let mut settings = settings::from_file(arguments)?;
-    for (field, value) in [
-        ("discard", json!("new")),
-        ("allow_rollup_hdrs", json!(true)),
-        ("deny_delete", json!(true)),
-        ("allow_direct", json!(true)),
-        ("max_msgs_per_subject", json!(1)),
-        ("num_replicas", json!(1)),
-    ] {
-        settings.entry(field).or_insert(value);
-    }
-    settings.insert("name".into(), stream.as_str().into());
-    settings.insert("subjects".into(), vec![key_subject(arguments, ">")?].into());
+    let mut settings = match json::parse(DEFAULTS) {
+        Ok(defaults) => settings::of(defaults),
+        Err(_) => Settings::new(),
+    };
+    settings::overlay(&mut settings, settings::from_file(arguments)?);
+    let subjects = vec![Value::from(key_subject(arguments, ">")?)];
+    settings::set(&mut settings, "name", stream.as_str().into());
+    settings::set(&mut settings, "subjects", subjects.into());
     settings::change(&mut settings, arguments, FIELDS);
     settings::change_metadata(&mut settings, arguments, &remote, "")?;
     if let Some(ttl) = arguments.number("ttl").filter(|ttl| *ttl > 0) {
         let window = ttl.min(DUPLICATE_WINDOW_MAX);
-        settings.insert("duplicate_window".into(), window.into());
+        settings::set(&mut settings, "duplicate_window", window.into());
     }
     let mut json = JsonWriter::new();
     settings::write_object(&mut json, &settings);
@@ -339,12 +340,11 @@ fn history(arguments: &Arguments) -> Result<(), Failure> {
         push_payload(&mut value, &payload(&answer.value));
         seq = number(message, "seq") + 1;
         remote.show_line(&answer)?;
-        values.push(json!({
-            "revision": message["seq"],
-            "time": message["time"],
-            "operation": operation(message),
-            "value": value.trim_end(),
-        }));
+        let mut row = Settings::new();
+        settings::set(&mut row, "operation", operation(message).into());
+        settings::set(&mut row, "value", value.trim_end().into());
+        settings::set(&mut row, "message", message.clone());
+        values.push(Value::Object(row));
     }
     if values.is_empty() {
         return Err(Failure::refused("nothing is known of that key"));

@@ -1,6 +1,7 @@
 //! `midge consumer next`: taking messages as a worker does, and saying what
 //! became of them.
 
+use super::age::with_age;
 use super::arguments::Arguments;
 use super::consumer::subject;
 use super::failure::Failure;
@@ -9,7 +10,7 @@ use super::output;
 use super::printer::push_content;
 use super::remote::{QUESTION_TIMEOUT, Remote};
 use super::stream::nothing;
-use super::table::cell;
+use super::table::push_clean;
 use midge_client::{Message, Publish};
 use midge_proto::api::{AckSubject, JsonWriter};
 use serde_json::Value;
@@ -166,16 +167,15 @@ impl Worker<'_> {
         if self.arguments.has("json") {
             return output::print_json(line(message, told));
         }
-        let mut facts = Value::Object(Default::default());
-        facts["time"] = told.time.to_string().into();
-        let mut head = format!(
-            "{}{}, {}, {}, delivery {}",
-            if first { "" } else { "\n" },
-            told.stream_seq,
-            message.subject(),
-            cell(&facts, "time"),
-            told.delivered,
-        );
+        let mut head = String::new();
+        if !first {
+            head.push('\n');
+        }
+        let mut time = told.time.to_string();
+        with_age(&mut time);
+        head += &format!("{}, ", told.stream_seq);
+        push_clean(&mut head, message.subject());
+        head += &format!(", {time}, delivery {}", told.delivered);
         if let Some(most) = self.consumer["config"]["max_deliver"].as_u64() {
             head += &format!(" of {most}");
         }

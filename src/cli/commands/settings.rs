@@ -54,7 +54,7 @@ pub(crate) fn change(settings: &mut Settings, arguments: &Arguments, fields: &st
     json.close_object();
     let text = String::from_utf8(json.into_bytes()).unwrap_or_default();
     if let Ok(Value::Object(given)) = json::parse(&text) {
-        settings.extend(given);
+        overlay(settings, given);
     }
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn change_metadata(
     remote: &Remote,
     ours: &str,
 ) -> Result<(), Failure> {
-    let mut metadata = match settings.remove("metadata") {
+    let mut metadata = match settings.get_mut("metadata").map(Value::take) {
         Some(Value::Object(metadata)) => metadata,
         _ => Settings::new(),
     };
@@ -79,11 +79,11 @@ pub(crate) fn change_metadata(
             )));
         };
         has_ours |= key.starts_with(OURS);
-        if value.is_empty() {
-            metadata.remove(key);
-        } else {
-            metadata.insert(key.to_owned(), value.into());
-        }
+        let value = match value {
+            "" => Value::Null,
+            value => value.into(),
+        };
+        set(&mut metadata, key, value);
     }
     for field in ours.split_ascii_whitespace() {
         let (name, key) = field.split_once('=').unwrap_or((field, field));
@@ -92,7 +92,8 @@ pub(crate) fn change_metadata(
         };
         has_ours = true;
         let value = if value.is_empty() { "true" } else { value };
-        metadata.insert(OURS.to_owned() + &key.replace('-', "_"), value.into());
+        let key = OURS.to_owned() + &key.replace('-', "_");
+        set(&mut metadata, &key, value.into());
     }
     if has_ours && !remote.is_midge() {
         return Err(Failure::refused(
@@ -100,9 +101,23 @@ pub(crate) fn change_metadata(
         ));
     }
     if !metadata.is_empty() {
-        settings.insert("metadata".to_owned(), Value::Object(metadata));
+        set(settings, "metadata", Value::Object(metadata));
     }
     Ok(())
+}
+
+/// Sets all of these.
+pub(crate) fn overlay(settings: &mut Settings, others: Settings) {
+    for (key, value) in others {
+        set(settings, &key, value);
+    }
+}
+
+/// Sets a value; null is none.
+// Inlined it would be most of what makes a configuration.
+#[inline(never)]
+pub(crate) fn set(settings: &mut Settings, key: &str, value: Value) {
+    settings.insert(key.to_owned(), value);
 }
 
 /// What was given again and again, or with commas.
@@ -128,12 +143,14 @@ pub(crate) fn write(json: &mut JsonWriter, value: &Value) {
     }
 }
 
-/// Appends an object as JSON.
+/// Appends an object as JSON, without what is null.
 pub(crate) fn write_object(json: &mut JsonWriter, settings: &Settings) {
     json.open_object();
     for (key, value) in settings {
-        json.key(key);
-        write(json, value);
+        if !value.is_null() {
+            json.key(key);
+            write(json, value);
+        }
     }
     json.close_object();
 }

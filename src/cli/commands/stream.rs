@@ -198,11 +198,7 @@ fn edit(arguments: &Arguments) -> Result<(), Failure> {
     if settings.is_empty() {
         settings = settings::of(ask_info(arguments, &remote)?.value);
     }
-    let before = settings.clone();
     change(&mut settings, arguments, &remote)?;
-    if settings == before {
-        remote.tell("nothing changes\n")?;
-    }
     show(&remote, &send(&remote, &subject, &settings)?)
 }
 
@@ -213,14 +209,14 @@ fn change(settings: &mut Settings, arguments: &Arguments, remote: &Remote) -> Re
     settings::change_metadata(settings, arguments, remote, OURS)?;
     let subjects = settings::list(arguments, "subjects");
     if !subjects.is_empty() {
-        settings.insert("subjects".to_owned(), subjects.into());
+        settings::set(settings, "subjects", subjects.into());
     }
     for (name, field) in [
         ("no-allow-direct", "allow_direct"),
         ("no-allow-rollup", "allow_rollup_hdrs"),
     ] {
         if arguments.has(name) {
-            settings.insert(field.to_owned(), false.into());
+            settings::set(settings, field, false.into());
         }
     }
     Ok(())
