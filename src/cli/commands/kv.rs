@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::kv_watch;
 use super::message::push_payload;
 use super::output;
+use super::payload::Payload;
 use super::remote::{
     Answer, NO_MESSAGE_FOUND, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string,
 };
@@ -20,7 +21,7 @@ use midge_proto::api::{JsonWriter, is_valid_name, json};
 use midge_proto::from_base64;
 use midge_proto::headers::HeaderBlock;
 use serde_json::Value;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 
 /// What a bucket's stream is called, before the bucket's name.
 const STREAM: &str = "KV_";
@@ -33,9 +34,6 @@ const PURGE: &str = "PURGE";
 /// The longest time in which a repeated put is known for one: what all
 /// clients set.
 const DUPLICATE_WINDOW_MAX: u64 = 120_000_000_000;
-
-/// A value from stdin is a message, and no server takes longer ones.
-const VALUE_LEN_MAX: u64 = 64 << 20;
 
 /// How a bucket is set up.
 const SETTINGS: &str =
@@ -224,19 +222,24 @@ fn add(arguments: &Arguments) -> Result<(), Failure> {
 
 fn put(arguments: &Arguments) -> Result<(), Failure> {
     let subject = subject(arguments)?;
-    let value = match arguments.text("value") {
-        Some(text) => text.as_bytes().to_vec(),
-        None if io::stdin().is_terminal() => {
-            return Err(Failure::usage("a value is missing"));
-        }
-        None => read_value()?,
-    };
+    let text = arguments.text("value");
+    if text.is_none() && io::stdin().is_terminal() {
+        return Err(Failure::usage("a value is missing"));
+    }
     let mut headers = Headers::new();
     if let Some(revision) = arguments.number("revision") {
         headers.add("Nats-Expected-Last-Subject-Sequence", &revision.to_string());
     }
     let remote = Remote::connect(arguments)?;
-    let answer = publish(&remote, arguments, &subject, &headers, &value)?;
+    let read = match text {
+        Some(text) => Payload::Bytes(text.into()),
+        None => Payload::Stdin.read(remote.client().info().payload_max_bytes)?,
+    };
+    let value = match &read {
+        Payload::Bytes(value) => value.as_slice(),
+        _ => b"",
+    };
+    let answer = publish(&remote, arguments, &subject, &headers, value)?;
     let revision = number(&answer.value, "seq");
     remote.show_as(&answer, &format!("revision {revision}"))
 }
@@ -257,19 +260,6 @@ fn publish(
             bucket(arguments)?
         ))),
         Err(error) => Err(remote.lost(&error)),
-    }
-}
-
-fn read_value() -> Result<Vec<u8>, Failure> {
-    let mut value = Vec::new();
-    let read = io::stdin()
-        .lock()
-        .take(VALUE_LEN_MAX + 1)
-        .read_to_end(&mut value);
-    read.map_err(|error| Failure::refused(format!("cannot read stdin: {error}")))?;
-    match value.len() as u64 > VALUE_LEN_MAX {
-        true => Err(Failure::refused("a value is not longer than 64 MB")),
-        false => Ok(value),
     }
 }
 

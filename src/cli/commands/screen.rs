@@ -8,7 +8,6 @@ use super::output;
 use super::sampler::Sample;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
-use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -44,16 +43,14 @@ pub(crate) enum Event {
 /// and are ten times as large.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    events: Mutex<VecDeque<Event>>,
+    events: Mutex<Vec<Event>>,
     arrived: Condvar,
 }
 
 impl Inbox {
     pub(crate) fn push(&self, event: Event) {
         let events = self.events.lock();
-        events
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(event);
+        events.unwrap_or_else(PoisonError::into_inner).push(event);
         self.arrived.notify_one();
     }
 
@@ -62,8 +59,9 @@ impl Inbox {
         let events = self.events.lock();
         let mut events = events.unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(event) = events.pop_front() {
-                return event;
+            // There are few.
+            if !events.is_empty() {
+                return events.remove(0);
             }
             let waited = self.arrived.wait(events);
             events = waited.unwrap_or_else(PoisonError::into_inner);

@@ -23,11 +23,9 @@ pub(crate) fn from_file(arguments: &Arguments) -> Result<Settings, Failure> {
     let Some(path) = arguments.text("config") else {
         return Ok(Settings::new());
     };
-    let bytes = match path {
-        "-" => std::io::read_to_string(std::io::stdin()),
-        path => std::fs::read_to_string(path),
-    };
-    let text = bytes.map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
+    let file = if path == "-" { "/dev/stdin" } else { path };
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
     match json::parse(&text) {
         Ok(value @ Value::Object(_)) => Ok(of(value)),
         Ok(_) => Err(Failure::usage(format!("{path} holds no JSON object"))),
