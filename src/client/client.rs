@@ -2,6 +2,7 @@
 
 use crate::deadline::Deadline;
 use crate::events::Events;
+use crate::outbox::FRAME_EXTRA;
 use crate::outgoing::check_subject;
 use crate::queue::Queue;
 use crate::shared::{Route, Shared, write_sub, write_unsub};
@@ -12,9 +13,6 @@ use crate::{handshake, reader, writer};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-
-/// What a SUB or UNSUB has beside its subject and group, at most.
-const FRAME_EXTRA: usize = 64;
 
 /// Room for the threads' own needs, which are few. The pages that are never
 /// touched cost nothing.
@@ -53,7 +51,8 @@ impl Client {
     /// Those of the last server, if all fail: [`Error::Url`],
     /// [`Error::Connect`], [`Error::Refused`], [`Error::Protocol`],
     /// [`Error::Hangup`], [`Error::Timeout`], [`Error::Tls`]. With
-    /// [`Options::connects_later`] only the first. [`Error::Option`].
+    /// [`Options::connects_later`] only the first. [`Error::Option`],
+    /// [`Error::Thread`].
     pub fn connect(urls: &str, options: Options) -> Result<Client, Error> {
         let urls = parse_urls(urls)?;
         options.check()?;
@@ -394,5 +393,5 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         .name(name.to_owned())
         .stack_size(STACK_SIZE)
         .spawn(run);
-    thread.map(drop).map_err(Error::Connect)
+    thread.map(drop).map_err(Error::Thread)
 }

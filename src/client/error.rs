@@ -18,6 +18,8 @@ pub enum Error {
     Option(&'static str),
     /// No connection came about. Try again, or look whether a server is there.
     Connect(io::Error),
+    /// The client needs two threads, and the system gives none.
+    Thread(io::Error),
     /// No connection came about because of TLS: what is wrong with it.
     Tls(String),
     /// Nothing can be sent to this subject. Choose another one.
@@ -86,6 +88,7 @@ impl Error {
     pub fn is_passing(&self) -> bool {
         match self {
             Error::Connect(_)
+            | Error::Thread(_)
             | Error::Io(_)
             | Error::Lost
             | Error::Full
@@ -153,6 +156,7 @@ impl fmt::Display for Error {
             Error::Url(why) => ("not a server's address: ", why, "; write nats://host:4222"),
             Error::Option(why) => ("cannot connect so: ", why, ""),
             Error::Connect(error) => ("cannot connect: ", error, "; is a server there?"),
+            Error::Thread(error) => ("cannot start a thread: ", error, ""),
             Error::Tls(why) => ("no safe connection: ", why, ""),
             Error::Subject(subject) => (
                 "cannot publish to \"",
@@ -241,7 +245,7 @@ impl From<ApiError> for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Connect(error) | Error::Io(error) => Some(error),
+            Error::Connect(error) | Error::Thread(error) | Error::Io(error) => Some(error),
             #[cfg(feature = "streams")]
             Error::Api(error) => Some(error),
             _ => None,

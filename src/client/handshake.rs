@@ -2,10 +2,11 @@
 
 use crate::deadline::Deadline;
 use crate::frame::{self, Frame};
-use crate::info::{ServerInfo, push_string};
+use crate::info::ServerInfo;
 use crate::transport::{Transport, is_passing};
 use crate::url::{Credentials, Url};
 use crate::{Error, Options};
+use midge_proto::JsonWriter;
 use midge_proto::encode::{CRLF, PING, PONG};
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -26,9 +27,10 @@ pub(crate) struct Established {
 
 /// Connects to a server and waits until it has agreed.
 pub(crate) fn establish(url: &Url, options: &Options) -> Result<Established, Error> {
+    let deadline = Deadline::after(options.timeout);
     let mut talk = Talk {
-        transport: Transport::open(&url.host, url.port, options.timeout)?,
-        deadline: Deadline::after(options.timeout),
+        transport: Transport::open(url, options.timeout, &deadline)?,
+        deadline,
         input: Vec::new(),
         used: 0,
     };
@@ -89,7 +91,7 @@ fn greet(talk: &mut Talk, url: &Url, options: &Options) -> Result<ServerInfo, Er
 
 #[cfg(feature = "tls")]
 fn secure(talk: &mut Talk, url: &Url, options: &Options) -> Result<(), Error> {
-    talk.transport.secure(&url.host, options)
+    talk.transport.secure(&url.host, options, &talk.deadline)
 }
 
 #[cfg(not(feature = "tls"))]
@@ -200,31 +202,33 @@ fn credentials(url: &Url, options: &Options) -> Credentials {
 
 /// Appends the CONNECT line.
 fn write_connect(out: &mut Vec<u8>, options: &Options, credentials: &Credentials) {
-    let echo = if options.has_echo { "true" } else { "false" };
-    out.extend_from_slice(
-        b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\
-        \"no_responders\":true,\"protocol\":1,\"echo\":",
-    );
-    out.extend_from_slice(echo.as_bytes());
-    let mut field = |key: &str, value: &str| {
-        out.push(b',');
-        push_string(out, key);
-        out.push(b':');
-        push_string(out, value);
-    };
-    field("name", &options.name);
-    field("lang", "rust");
-    field("version", env!("CARGO_PKG_VERSION"));
+    let mut json = JsonWriter::new();
+    json.open_object();
+    for (key, value) in [
+        ("verbose", false),
+        ("pedantic", false),
+        ("headers", true),
+        ("no_responders", true),
+        ("echo", options.has_echo),
+    ] {
+        json.bool_field(key, value);
+    }
+    json.uint_field("protocol", 1);
+    json.string_field("name", &options.name);
+    json.string_field("lang", "rust");
+    json.string_field("version", env!("CARGO_PKG_VERSION"));
     match (&credentials.user, &credentials.pass) {
         (Some(user), Some(pass)) => {
-            field("user", user);
-            field("pass", pass);
+            json.string_field("user", user);
+            json.string_field("pass", pass);
         }
-        (Some(token), None) => field("auth_token", token),
+        (Some(token), None) => json.string_field("auth_token", token),
         (None, _) => {}
     }
-    out.push(b'}');
-    out.extend_from_slice(CRLF);
+    json.close_object();
+    for part in [b"CONNECT ", &json.into_bytes()[..], CRLF] {
+        out.extend_from_slice(part);
+    }
 }
 
 /// How long to wait before the first attempt: up to the first pause, by

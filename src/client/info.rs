@@ -127,26 +127,6 @@ fn string(rest: &str) -> Option<(String, &str)> {
     }
 }
 
-/// Appends a string as JSON writes it.
-pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0..0x20 => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                let (high, low) = (
-                    DIGITS[usize::from(byte >> 4)],
-                    DIGITS[usize::from(byte & 15)],
-                );
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-            }
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,16 +169,6 @@ mod tests {
                 ServerInfo::default(),
                 "{text}"
             );
-        }
-    }
-
-    #[test]
-    fn strings_are_written_as_they_are_read() {
-        for text in ["", "a\"b\\c", "\n\u{1}ä", "x"] {
-            let mut out = Vec::new();
-            push_string(&mut out, text);
-            let out = String::from_utf8(out).unwrap();
-            assert_eq!(string(&out), Some((text.to_owned(), "")));
         }
     }
 }

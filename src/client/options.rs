@@ -24,8 +24,8 @@ pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 pub struct Options {
     /// What the server's monitoring calls this client.
     pub name: String,
-    /// How long connecting to one server may take, and an answer for which
-    /// nothing else is said. A server that takes nothing for so long is
+    /// How long connecting to one server may take, beside the look-up of its
+    /// name, and an answer for which nothing else is said. A server that takes nothing for so long is
     /// given up.
     pub timeout: Duration,
     /// Who asks, if the URL does not say.

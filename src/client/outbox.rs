@@ -23,9 +23,9 @@ const WRITE_AT: usize = 32 * 1024;
 /// Bytes that may wait while others are being written; who brings more waits.
 const WAITING_MAX: usize = 1 << 20;
 
-/// What the frame of a message has beside subject and message, reply subject
-/// apart, at most.
-const FRAME_EXTRA: usize = 64;
+/// What a frame has beside its subjects, its queue group and its message, at
+/// most.
+pub(crate) const FRAME_EXTRA: usize = 64;
 
 /// Buffers of this size are kept for the next round; larger ones are rare.
 const KEPT_MAX: usize = 256 * 1024;
@@ -195,6 +195,17 @@ impl Outbox {
         }
     }
 
+    /// Appends a few bytes that keep the connection alive, without ever
+    /// waiting. Where there is none, or more waits already than should, it has
+    /// other troubles.
+    pub(crate) fn nudge(&self, line: &[u8]) {
+        let mut state = lock(&self.state);
+        if state.socket.is_some() && state.waiting.len() <= WAITING_MAX {
+            state.waiting.extend_from_slice(line);
+            self.wake(&mut state);
+        }
+    }
+
     /// One round: writes everything that waits at its beginning.
     fn write_once<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let Some(socket) = state.socket.clone().filter(|_| !state.waiting.is_empty()) else {
@@ -244,7 +255,10 @@ impl Outbox {
     pub(crate) fn serve(&self, sleep: Duration) -> bool {
         let mut state = lock(&self.state);
         let deadline = Deadline::after(sleep);
-        while !state.is_closed && (state.waiting.is_empty() || state.socket.is_none()) {
+        // Whoever writes wakes us if it leaves something.
+        while !state.is_closed
+            && (state.waiting.is_empty() || state.socket.is_none() || state.is_writing)
+        {
             state.is_asleep = true;
             match wait(&self.work, state, &deadline) {
                 Some(woken) => state = woken,

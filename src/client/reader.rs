@@ -23,8 +23,8 @@ const READ_SIZE_MAX: usize = 128 * 1024;
 /// Runs until the client is closed.
 pub(crate) fn run(shared: &Shared, first: Option<Established>) {
     let mut next = first.or_else(|| connect(shared));
-    while let Some(established) = next {
-        let rest = established.rest.clone();
+    while let Some(mut established) = next {
+        let rest = std::mem::take(&mut established.rest);
         let Some(transport) = shared.connected(established) else {
             return;
         };
@@ -140,10 +140,7 @@ fn dispatch(shared: &Shared, input: &[u8]) -> Result<usize, String> {
         shared.ponged();
     }
     for _ in 0..aside.pings {
-        // If there is no room for it the connection has other troubles.
-        let _ = shared
-            .outbox
-            .push(PONG.len(), |out| out.extend_from_slice(PONG));
+        shared.outbox.nudge(PONG);
     }
     used
 }

@@ -6,7 +6,7 @@
 
 use crate::deadline::Deadline;
 use crate::frame::Delivery;
-use crate::outbox::Outbox;
+use crate::outbox::{FRAME_EXTRA, Outbox};
 use crate::shared::write_sub;
 use crate::sync::{lock, wait};
 use crate::{Error, Message};
@@ -16,9 +16,6 @@ use std::sync::{Arc, Condvar, Mutex};
 
 /// The subscription that answers come to.
 pub(crate) const MUX_SID: u64 = 1;
-
-/// Longer than a SUB of an inbox is.
-const SUB_LEN: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Requests {
@@ -86,7 +83,7 @@ impl Requests {
             slot,
         };
         if is_first {
-            outbox.tell(SUB_LEN, |out| self.write_sub(out))?;
+            outbox.tell(FRAME_EXTRA, |out| self.write_sub(out))?;
         }
         Ok(ticket)
     }

@@ -251,8 +251,7 @@ impl Shared {
             self.outbox.disconnect();
             return;
         }
-        // An outbox that takes nothing says more than an answer would.
-        let _ = self.question(&mut status);
+        self.question(&mut status);
     }
 
     /// Waits until the server has read everything so far.
@@ -261,7 +260,10 @@ impl Shared {
         while status.phase == Phase::Connecting {
             status = wait(&self.changed, status, deadline).ok_or(Error::Timeout)?;
         }
-        let number = self.question(&mut status)?;
+        if status.phase == Phase::Closed {
+            return Err(Error::Closed);
+        }
+        let number = self.question(&mut status);
         let epoch = status.epoch;
         drop(status);
         self.outbox.flush();
@@ -280,14 +282,10 @@ impl Shared {
     }
 
     /// Sends a PING; which one it is.
-    fn question(&self, status: &mut MutexGuard<'_, Status>) -> Result<u64, Error> {
-        if status.phase == Phase::Closed {
-            return Err(Error::Closed);
-        }
-        self.outbox
-            .push(PING.len(), |out| out.extend_from_slice(PING))?;
+    fn question(&self, status: &mut MutexGuard<'_, Status>) -> u64 {
+        self.outbox.nudge(PING);
         status.pings += 1;
-        Ok(status.pings)
+        status.pings
     }
 }
 

@@ -3,14 +3,12 @@
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::message::read_record;
+use crate::outbox::FRAME_EXTRA;
 use crate::shared::{Route, write_unsub};
 use crate::sync::lock;
 use crate::{Error, Message};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Longer than an UNSUB is.
-const UNSUB_LEN: usize = 64;
 
 /// Messages for one subject, or for all that match a wildcard.
 ///
@@ -131,7 +129,7 @@ impl Subscription {
                 .client
                 .shared()
                 .outbox
-                .tell(UNSUB_LEN, |out| write_unsub(out, self.sid, Some(left))),
+                .tell(FRAME_EXTRA, |out| write_unsub(out, self.sid, Some(left))),
         }
     }
 
@@ -145,7 +143,7 @@ impl Subscription {
         let shared = self.client.shared();
         shared
             .outbox
-            .tell(UNSUB_LEN, |out| write_unsub(out, self.sid, None))?;
+            .tell(FRAME_EXTRA, |out| write_unsub(out, self.sid, None))?;
         let done = shared.flush(&Deadline::after(timeout));
         lock(&shared.routes).remove(&self.sid);
         self.route.queue.end();
@@ -166,7 +164,7 @@ impl Subscription {
         self.route.queue.end();
         shared
             .outbox
-            .tell(UNSUB_LEN, |out| write_unsub(out, self.sid, None))
+            .tell(FRAME_EXTRA, |out| write_unsub(out, self.sid, None))
     }
 }
 

@@ -4,7 +4,9 @@
 //! over the socket goes over it outside the lock of the session: nobody who
 //! waits for the network keeps the other one from working.
 
+use crate::deadline::Deadline;
 use crate::sync::lock;
+use crate::transport::is_passing;
 use crate::{Error, Options};
 use rustls::client::ClientConnection;
 use rustls::pki_types::pem::PemObject;
@@ -47,20 +49,36 @@ impl Session {
         stream: &mut TcpStream,
         host: &str,
         options: &Options,
+        deadline: &Deadline,
     ) -> Result<Session, Error> {
         let config = config(&options.tls.clone().unwrap_or_default())?;
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Error::Tls(format!("\"{host}\" is no name for a certificate")))?;
         let mut connection = ClientConnection::new(Arc::new(config), name).map_err(wrong)?;
         while connection.is_handshaking() {
-            connection
-                .complete_io(stream)
-                .map_err(|error| match error.get_ref() {
-                    Some(_) if error.kind() == ErrorKind::InvalidData => {
-                        Error::Tls(error.to_string())
-                    }
-                    _ => Error::Io(error),
-                })?;
+            if connection.wants_write() {
+                connection.write_tls(stream).map_err(Error::Io)?;
+                continue;
+            }
+            let left = deadline.left().ok_or(Error::Timeout)?;
+            let read = stream
+                .set_read_timeout(Some(left))
+                .and_then(|()| connection.read_tls(stream));
+            match read {
+                Ok(0) => return Err(Error::Hangup),
+                Ok(_) => {}
+                // The deadline decides whether it is too late.
+                Err(error) if is_passing(&error) => continue,
+                Err(error) => return Err(Error::Io(error)),
+            }
+            if let Err(error) = connection.process_new_packets() {
+                // It is told why, if it still listens.
+                let _ = connection.write_tls(stream);
+                return Err(wrong(error));
+            }
+        }
+        while connection.wants_write() {
+            connection.write_tls(stream).map_err(Error::Io)?;
         }
         Ok(Session {
             connection: Mutex::new(connection),

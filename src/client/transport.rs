@@ -3,6 +3,8 @@
 //! One thread reads while any one writes: a socket lets both go on at once.
 
 use crate::Error;
+use crate::deadline::Deadline;
+use crate::url::Url;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -28,19 +30,15 @@ pub(crate) struct Broken {
 }
 
 impl Transport {
-    /// Connects to the first address of a host that answers.
-    pub(crate) fn open(host: &str, port: u16, timeout: Duration) -> Result<Transport, Error> {
-        let stream = connect(host, port, timeout).map_err(Error::Connect)?;
+    /// Connects to the first address of a host that answers. A server that
+    /// takes nothing for so long is given up later on.
+    pub(crate) fn open(url: &Url, timeout: Duration, deadline: &Deadline) -> Result<Self, Error> {
+        let stream = connect(&url.host, url.port, deadline)?;
         let set = |stream: &TcpStream| {
             stream.set_nodelay(true)?;
-            // A server that takes nothing is not waited for for ever.
             stream.set_write_timeout(Some(timeout))
         };
         set(&stream).map_err(Error::Connect)?;
-        // For a handshake; who reads says how long from then on.
-        stream
-            .set_read_timeout(Some(timeout))
-            .map_err(Error::Connect)?;
         Ok(Transport {
             stream,
             #[cfg(feature = "tls")]
@@ -50,8 +48,13 @@ impl Transport {
 
     /// From here on with TLS.
     #[cfg(feature = "tls")]
-    pub(crate) fn secure(&mut self, host: &str, options: &crate::Options) -> Result<(), Error> {
-        let session = crate::tls::Session::start(&mut self.stream, host, options)?;
+    pub(crate) fn secure(
+        &mut self,
+        host: &str,
+        options: &crate::Options,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
+        let session = crate::tls::Session::start(&mut self.stream, host, options, deadline)?;
         self.session = Some(session);
         Ok(())
     }
@@ -123,15 +126,17 @@ impl Transport {
     }
 }
 
-fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+fn connect(host: &str, port: u16, deadline: &Deadline) -> Result<TcpStream, Error> {
     let mut last = io::Error::from(ErrorKind::NotFound);
-    for address in (host, port).to_socket_addrs()?.take(ADDRESSES_MAX) {
-        match TcpStream::connect_timeout(&address, timeout) {
+    let addresses = (host, port).to_socket_addrs().map_err(Error::Connect)?;
+    for address in addresses.take(ADDRESSES_MAX) {
+        let left = deadline.left().ok_or(Error::Timeout)?;
+        match TcpStream::connect_timeout(&address, left) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
-    Err(last)
+    Err(Error::Connect(last))
 }
 
 /// Whether this means no more than that the time is over, or that the call
