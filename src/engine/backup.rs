@@ -170,7 +170,7 @@ impl Engine {
             .filter(|backup| backup.opener.is_none());
         let backup = backup.ok_or(BackupError::NoSuchBackup)?;
         let first = backup.first_waiting();
-        if asked.chunk + 1 == first {
+        if asked.chunk.checked_add(1) == Some(first) {
             // The answer may have been lost.
             let last = backup.last.clone();
             self.send_chunk(reply, asked.chunk, &last, out);
