@@ -219,18 +219,23 @@ impl Disk {
         let now = connections.now;
         let unavailable = || Err(StoreError::Unavailable.to_string());
         match wish {
-            Maintenance::Verify if !self.handle.verify() => {
-                // Somebody asked the handle without asking the engine.
-                engine.maintained(now, BUSY, connections);
+            Maintenance::Verify => {
+                if !self.handle.verify() {
+                    // Somebody asked the handle without asking the engine.
+                    engine.maintained(now, BUSY, connections);
+                }
             }
-            Maintenance::BeginBackup(id) if !self.handle.begin_backup(id) => {
-                engine.backup_chunk(now, id, unavailable(), connections);
+            Maintenance::BeginBackup(id) => {
+                if !self.handle.begin_backup(id) {
+                    engine.backup_chunk(now, id, unavailable(), connections);
+                }
             }
-            Maintenance::NextChunk(id, len) if !self.handle.next_chunk(id, len) => {
-                engine.backup_chunk(now, id, unavailable(), connections);
+            Maintenance::NextChunk(id, len) => {
+                if !self.handle.next_chunk(id, len) {
+                    engine.backup_chunk(now, id, unavailable(), connections);
+                }
             }
             Maintenance::EndBackup => self.handle.end_backup(),
-            _ => {}
         }
     }
 
