@@ -12,7 +12,7 @@ pub(super) const PREFIX_DEFAULT: &str = "$JS.API";
 
 /// Pages of one list, at most: more than a server has names, and an end to one
 /// that repeats itself.
-const PAGES_MAX: usize = 10_000;
+pub(super) const PAGES_MAX: usize = 10_000;
 
 /// How to reach the stream API.
 #[derive(Debug, Clone)]
@@ -72,12 +72,6 @@ impl Client {
 }
 
 impl Streams {
-    /// The streams of the server that this client is connected to; the same as
-    /// [`Client::streams`].
-    pub fn new(client: &Client) -> Streams {
-        client.streams()
-    }
-
     /// The client that asks.
     pub fn client(&self) -> &Client {
         &self.client

@@ -1,6 +1,6 @@
 //! Making, changing and looking at streams.
 
-use super::api::{Streams, uint};
+use super::api::{PAGES_MAX, Streams, uint};
 use super::info::StreamInfo;
 use crate::Error;
 use midge_proto::JsonWriter;
@@ -91,6 +91,7 @@ impl Streams {
     ) -> Result<StreamInfo, Error> {
         let operation = stream_operation("STREAM.INFO.", stream)?;
         let mut subjects = Vec::new();
+        let mut pages = 0;
         loop {
             let mut request = JsonWriter::new();
             request.open_object();
@@ -102,7 +103,8 @@ impl Streams {
             let mut info = StreamInfo::read(answer)?;
             let is_last = info.state.subjects.is_empty();
             subjects.append(&mut info.state.subjects);
-            if is_last || subjects.len() as u64 >= total {
+            pages += 1;
+            if is_last || subjects.len() as u64 >= total || pages == PAGES_MAX {
                 info.state.subjects = subjects;
                 return Ok(info);
             }

@@ -87,11 +87,6 @@ impl StreamMessage {
         }
     }
 
-    /// The message alone.
-    pub fn into_message(self) -> Message {
-        self.message
-    }
-
     /// It is done.
     ///
     /// # Errors

@@ -179,27 +179,24 @@ impl Window {
             let Some(slot) = self.slot(number).filter(|slot| slot.is_open) else {
                 continue;
             };
-            let Some(mut deadline) = slot.deadline else {
-                continue;
-            };
-            if deadline <= now {
+            let mut due = slot.deadline;
+            if due.is_some_and(|due| due <= now) {
                 let sent = if slot.retries == 0 {
                     Err(Error::Timeout)
                 } else {
                     slot.retries -= 1;
                     send(&slot.frame)
                 };
-                match sent {
-                    Ok(()) => deadline = now + timeout,
-                    // Somebody may have waited for that.
-                    Err(_) => deadline = now,
-                }
-                slot.deadline = Some(deadline);
+                // Too far off for the clock is never.
+                slot.deadline = now.checked_add(timeout);
+                due = slot.deadline;
                 if let Err(error) = sent {
                     self.settle(number, Err(error));
+                    // Somebody may have waited for that.
+                    due = Some(now);
                 }
             }
-            earliest = Some(earliest.map_or(deadline, |old| old.min(deadline)));
+            earliest = earliest.into_iter().chain(due).min();
         }
         earliest
     }
@@ -332,5 +329,16 @@ mod tests {
             window.take_result(again),
             Some(Err(Error::Timeout))
         ));
+    }
+
+    #[test]
+    fn a_timeout_too_long_for_the_clock_is_none() {
+        let mut window = Window::new(1);
+        open(&mut window, 1);
+        let now = Instant::now();
+        window.hurry(now);
+        let due = window.expire(now, Duration::MAX, |_| Ok(()));
+        assert_eq!(due, None);
+        assert!(!window.is_settled());
     }
 }

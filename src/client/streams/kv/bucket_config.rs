@@ -67,16 +67,17 @@ impl BucketConfig {
             Duration::ZERO => DUPLICATE_WINDOW_MAX,
             ttl => ttl.min(DUPLICATE_WINDOW_MAX),
         };
-        let bytes_max = self.bytes_max.map(i64::try_from);
-        let value_bytes_max = self.value_bytes_max.map(i32::try_from);
+        // What is more than can be said is as much as can be said.
+        let bytes_max = |max| i64::try_from(max).unwrap_or(i64::MAX);
+        let value_bytes_max = |max| i32::try_from(max).unwrap_or(i32::MAX);
         Ok(StreamConfig {
             name: format!("{STREAM_PREFIX}{}", self.name),
             description: self.description.clone(),
             subjects: vec![format!("$KV.{}.>", self.name)],
             max_msgs_per_subject: i64::from(self.history),
             max_age: Nanos::from(ttl),
-            max_bytes: bytes_max.map_or(-1, |max| max.unwrap_or(-1)),
-            max_msg_size: value_bytes_max.map_or(-1, |max| max.unwrap_or(-1)),
+            max_bytes: self.bytes_max.map_or(-1, bytes_max),
+            max_msg_size: self.value_bytes_max.map_or(-1, value_bytes_max),
             max_msgs: -1,
             max_consumers: -1,
             discard: Discard::New,
@@ -133,6 +134,20 @@ mod tests {
             let stream = config.to_stream().expect("it can be made");
             assert_eq!(BucketConfig::from_stream(&stream), config);
         }
+    }
+
+    #[test]
+    fn a_limit_too_large_to_be_said_is_still_one() {
+        let config = BucketConfig {
+            bytes_max: Some(u64::MAX),
+            value_bytes_max: Some(u32::MAX),
+            ..BucketConfig::new("lamps")
+        };
+        let stream = config.to_stream().expect("it can be made");
+        assert_eq!(
+            (stream.max_bytes, stream.max_msg_size),
+            (i64::MAX, i32::MAX)
+        );
     }
 
     #[test]
