@@ -1,6 +1,7 @@
 //! `midge stream` and `midge consumer` against a real server.
 
 use crate::cli_util::{command, done, done_json, refused, served};
+use crate::util::Server;
 use serde_json::Value;
 use std::io::Write;
 use std::process::Stdio;
@@ -124,6 +125,37 @@ fn a_configuration_comes_from_a_file_and_from_stdin() {
         2,
         "cannot read /none/such",
     );
+}
+
+#[test]
+fn an_edit_from_a_file_replaces_what_the_server_has() {
+    let (dir, _server, url) = served();
+    done(&url, "stream add A --subjects a --max-msgs 7");
+    done(&url, "consumer add A c --max-deliver 3");
+    let stream = dir.path().join("stream.json");
+    let consumer = dir.path().join("consumer.json");
+    std::fs::write(&stream, done(&url, "stream info A --json")).unwrap();
+    std::fs::write(&consumer, done(&url, "consumer info A c --json")).unwrap();
+    let edit_stream = format!("stream edit A --config {}", stream.display());
+    let edit_consumer = format!("consumer edit A c --config {}", consumer.display());
+    done(&url, "stream edit A --max-msgs 8");
+    done(&url, "consumer edit A c --max-deliver 4");
+    let edited = done_json(&url, &edit_stream);
+    assert_eq!(edited["config"]["max_msgs"], 7);
+    let edited = done_json(&url, &edit_consumer);
+    assert_eq!(edited["config"]["max_deliver"], 3);
+}
+
+#[test]
+fn a_question_without_an_answer_makes_no_midge() {
+    let server = Server::start();
+    let url = server.address.to_string();
+    let args = "stream add S --overflow dead_letter --timeout 300ms";
+    refused(&url, args, 1, "this server is no midge");
+    let mut silent = server.client();
+    silent.send("SUB $MIDGE.API.DLQ.SHOW 1\r\n");
+    silent.sync();
+    refused(&url, args, 1, "no answer");
 }
 
 #[test]

@@ -202,10 +202,14 @@ impl Remote {
         }
     }
 
-    /// Whether this server knows what is midge's own.
-    pub(crate) fn is_midge(&self) -> bool {
-        let asked = self.client.request(ANSWERED_BY_MIDGE, "{}", self.timeout);
-        !matches!(asked, Err(Error::NoResponders(_)))
+    /// Whether this server knows what is midge's own. Only an answer says so:
+    /// a question that is lost says nothing.
+    pub(crate) fn is_midge(&self) -> Result<bool, Failure> {
+        match self.client.request(ANSWERED_BY_MIDGE, "{}", self.timeout) {
+            Ok(_) => Ok(true),
+            Err(Error::NoResponders(_)) => Ok(false),
+            Err(error) => Err(self.lost(&error)),
+        }
     }
 
     /// Says something to a person. Programs read JSON alone.

@@ -101,7 +101,7 @@ impl Sampler {
     pub(crate) fn connect(arguments: &Arguments) -> Result<Sampler, Failure> {
         let remote = Remote::connect_lasting(arguments)?;
         Ok(Sampler {
-            is_midge: remote.is_midge(),
+            is_midge: remote.is_midge()?,
             remote,
             begin: Instant::now(),
             streams: Rows::default(),

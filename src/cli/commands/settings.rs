@@ -93,7 +93,7 @@ pub(crate) fn change_metadata(
         let key = OURS.to_owned() + &key.replace('-', "_");
         set(&mut metadata, &key, value.into());
     }
-    if has_ours && !remote.is_midge() {
+    if has_ours && !remote.is_midge()? {
         return Err(Failure::refused(
             "this server is no midge and would not do what the midge.… options say",
         ));
