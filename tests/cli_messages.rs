@@ -2,6 +2,7 @@
 //! and how they end.
 
 use crate::cli_util::{command, done, done_json, refused, run, served};
+use crate::stream_util::Dir;
 use crate::util::{PATIENCE, Server};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -336,6 +337,20 @@ fn programs_answer() {
     bad.wait_said("request 1: the program failed");
     let _slow = reply("slow --command 'exec sleep 60' --timeout 50ms");
     refused_by_service(url, "req slow x", "the program took longer than 50ms");
+    // What it has started ends with it, and its pipes keep nobody waiting.
+    let dir = Dir::new();
+    let file = dir.path().join("pid");
+    let held = format!("'sleep 60 & echo $! > {}'", file.display());
+    let _held = reply(&format!("held --command {held} --timeout 300ms"));
+    refused_by_service(url, "req held x", "the program took longer than 300ms");
+    let pid = std::fs::read_to_string(&file).unwrap();
+    let stat = format!("/proc/{}/stat", pid.trim());
+    let is_gone = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+    let deadline = Instant::now() + PATIENCE;
+    while !is_gone() {
+        assert!(Instant::now() < deadline, "it lives on");
+        std::thread::yield_now();
+    }
     let _flood = reply("flood --command yes");
     refused_by_service(
         url,
