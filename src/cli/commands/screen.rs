@@ -24,6 +24,10 @@ const WIPE: &str = "\x1b[J";
 /// What a terminal is taken for that does not say.
 const SIZE_DEFAULT: (usize, usize) = (24, 80);
 
+/// Events that wait while one is drawn: a terminal that stands still holds up
+/// the samples, which are large.
+const WAITING_MAX: usize = 4;
+
 /// Something that changes what is shown.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -44,14 +48,20 @@ pub(crate) enum Event {
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     events: Mutex<Vec<Event>>,
-    arrived: Condvar,
+    changed: Condvar,
 }
 
 impl Inbox {
+    /// Adds one; waits while it is full.
     pub(crate) fn push(&self, event: Event) {
         let events = self.events.lock();
-        events.unwrap_or_else(PoisonError::into_inner).push(event);
-        self.arrived.notify_one();
+        let mut events = events.unwrap_or_else(PoisonError::into_inner);
+        while events.len() >= WAITING_MAX {
+            let waited = self.changed.wait(events);
+            events = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        events.push(event);
+        self.changed.notify_all();
     }
 
     /// The next one; waits for it.
@@ -61,9 +71,10 @@ impl Inbox {
         loop {
             // There are few.
             if !events.is_empty() {
+                self.changed.notify_all();
                 return events.remove(0);
             }
-            let waited = self.arrived.wait(events);
+            let waited = self.changed.wait(events);
             events = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -157,6 +168,6 @@ fn pass_on(
     });
     match thread {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::refused(format!("cannot start a thread: {error}"))),
+        Err(error) => Err(Failure::thread(&error)),
     }
 }
