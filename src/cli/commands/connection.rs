@@ -40,7 +40,7 @@ pub(crate) fn tell_events(client: &Client) -> Result<(), Failure> {
     let teller = std::thread::Builder::new().spawn(move || tell(events));
     match teller {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::refused(format!("cannot start a thread: {error}"))),
+        Err(error) => Err(Failure::thread(&error)),
     }
 }
 

@@ -47,6 +47,11 @@ impl Failure {
         Failure::refused(format!("cannot write: {error}"))
     }
 
+    /// The system has no thread for it.
+    pub(crate) fn thread(error: &io::Error) -> Self {
+        Failure::refused(format!("cannot start a thread: {error}"))
+    }
+
     /// The same, with something that has to be known as well.
     pub(crate) fn but(mut self, words: &str) -> Self {
         self.words.push('\n');

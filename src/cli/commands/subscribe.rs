@@ -150,6 +150,6 @@ fn hand_on(subscription: Subscription, sender: SyncSender<Message>) -> Result<()
     };
     match std::thread::Builder::new().spawn(run) {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::refused(format!("cannot start a thread: {error}"))),
+        Err(error) => Err(Failure::thread(&error)),
     }
 }

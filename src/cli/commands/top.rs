@@ -91,7 +91,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             std::thread::sleep(interval);
         }
     });
-    thread.map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
+    thread.map_err(|error| Failure::thread(&error))?;
     show(&Screen::open(&events)?, &events, sort)
 }
 

@@ -233,7 +233,7 @@ fn measure(plan: &Plan, parts: Vec<Part>) -> Result<Measured, Failure> {
                 Ok(worker) => workers.push(worker),
                 Err(error) => {
                     plan.stop();
-                    return Err(Failure::refused(format!("cannot start a thread: {error}")));
+                    return Err(Failure::thread(&error));
                 }
             }
         }

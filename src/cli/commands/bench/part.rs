@@ -45,7 +45,7 @@ pub(super) fn answer(client: &Client, subject: &str, timeout: Duration) -> Resul
     };
     match thread::Builder::new().spawn(run) {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::refused(format!("cannot start a thread: {error}"))),
+        Err(error) => Err(Failure::thread(&error)),
     }
 }
 
