@@ -47,6 +47,21 @@ fn a_message_is_pulled_and_acknowledged() {
     assert_eq!(client.next_now("S", "d"), None);
 }
 
+/// As a server in a domain would have it.
+#[test]
+fn an_ack_in_its_long_form_is_taken() {
+    let dir = Dir::new();
+    let (_server, mut client) = with_messages(&dir, 1);
+    client.make_durable("S", "d", "");
+    let ack = client.next("S", "d").ack().to_owned();
+    for more in ["", ".token"] {
+        let long = ack.replace("$JS.ACK.", "$JS.ACK.hub.hash.") + more;
+        client.confirm(&long, "+ACK");
+    }
+    let info = client.api("CONSUMER.INFO.S.d", "");
+    assert_eq!(info["ack_floor"]["stream_seq"], 1);
+}
+
 #[test]
 fn what_is_not_acknowledged_in_time_comes_again() {
     let dir = Dir::new();

@@ -206,8 +206,9 @@ mod tests {
     }
 
     fn subject() -> impl Strategy<Value = String> {
-        // Acks are looked up in a way of their own.
-        let prefix = prop_oneof![Just(""), Just("$JS.ACK."), Just("$JS.")];
+        // Acks and inboxes are looked up in ways of their own.
+        let prefixes = ["", "$JS.", "$JS.ACK.", "$JS.ACK.a.b.c.*.", "_INBOX."];
+        let prefix = prop::sample::select(prefixes.to_vec());
         (prefix, prop::collection::vec(token(), 1..5))
             .prop_map(|(prefix, tokens)| prefix.to_owned() + &tokens.join("."))
     }

@@ -5,8 +5,9 @@
 //! nothing here. Only when a filter appears or disappears are matches stale:
 //! a literal one spoils its own subject, a wildcard spoils all.
 
-use crate::trie::{NodeId, Trie, has_empty_token};
+use crate::trie::{NodeId, Trie};
 use foldhash::fast::FixedState;
+use memchr::{memchr_iter, memrchr};
 use std::hash::BuildHasher;
 
 /// Subjects remembered. Enough for the subjects that are busy at one time;
@@ -28,17 +29,60 @@ struct Slot {
     nodes: Vec<NodeId>,
 }
 
-/// Below this no subject comes twice: each is a message's own address for its
-/// ack. As long as nobody tells them apart, all match the same.
-const ACKS: &[u8] = b"$JS.ACK";
+impl Slot {
+    #[inline]
+    fn holds(&self, generation: u64, subject: &[u8]) -> bool {
+        self.generation == generation && self.subject == subject
+    }
+}
 
-/// What all subjects below [`ACKS`] match.
+/// Below this a subject's last token is one request's own.
+const INBOXES: &[u8] = b"_INBOX.";
+
+/// Below this, behind stream and consumer, all tokens are one message's own.
+const ACKS: &[u8] = b"$JS.ACK.";
+const ACK_TOKENS: usize = 9;
+const ACK_NAME_TOKENS: usize = 4;
+
+/// Families remembered: those of clients that ask or acknowledge at one time.
+const FAMILY_SLOTS: usize = 256;
+
+/// Subjects of which none comes twice, so that remembering one is of no use.
+/// They have a name, what they begin with, in common, and as long as the rest
+/// makes no difference they match the same.
 #[derive(Debug, Default)]
-struct Acks {
-    /// The generation that this is of.
-    generation: u64,
+struct Family {
+    slot: Slot,
     is_same_for_all: bool,
-    nodes: Vec<NodeId>,
+}
+
+/// The name of the family that a subject is of.
+fn family_name(subject: &[u8]) -> Option<&[u8]> {
+    let name = if subject.starts_with(INBOXES) {
+        let dot = memrchr(b'.', subject)?;
+        (dot + 1 < subject.len()).then_some(dot)?
+    } else if subject.starts_with(ACKS) {
+        ack_name(subject)?
+    } else {
+        return None;
+    };
+    (name <= SUBJECT_LEN_MAX).then(|| &subject[..name])
+}
+
+/// Where the name ends in the subject of an ack, if it has all its tokens.
+fn ack_name(subject: &[u8]) -> Option<usize> {
+    let (mut tokens, mut start, mut name) = (0, 0, 0);
+    for end in memchr_iter(b'.', subject).chain([subject.len()]) {
+        tokens += 1;
+        if tokens == ACK_NAME_TOKENS {
+            name = end;
+        }
+        if start == end {
+            return None;
+        }
+        start = end + 1;
+    }
+    (tokens == ACK_TOKENS).then_some(name)
 }
 
 #[derive(Debug)]
@@ -49,7 +93,8 @@ pub(crate) struct MatchCache {
     hasher: FixedState,
     /// The slot of the last match, which is likely the next one's too.
     last: usize,
-    acks: Acks,
+    families: Vec<Family>,
+    last_family: usize,
     /// The last match that was not worth a slot.
     unslotted: Vec<NodeId>,
     pub(crate) lookups: u64,
@@ -63,7 +108,8 @@ impl MatchCache {
             generation: 1,
             hasher: FixedState::with_seed(seed),
             last: 0,
-            acks: Acks::default(),
+            families: Vec::new(),
+            last_family: 0,
             unslotted: Vec::new(),
             lookups: 0,
             hits: 0,
@@ -74,9 +120,12 @@ impl MatchCache {
     #[inline(always)]
     pub(crate) fn find(&mut self, trie: &mut Trie, subject: &[u8]) -> &[NodeId] {
         self.lookups += 1;
-        if subject.starts_with(ACKS) && self.are_acks_same(trie, subject) {
+        if matches!(subject.first(), Some(b'_' | b'$'))
+            && let Some(name) = family_name(subject)
+            && let Some(index) = self.family(trie, subject, name)
+        {
             self.hits += 1;
-            return &self.acks.nodes;
+            return &self.families[index].slot.nodes;
         }
         if !self.holds(self.last, subject) {
             let index = self.slot_index(subject);
@@ -89,23 +138,45 @@ impl MatchCache {
         &self.slots[self.last].nodes
     }
 
-    /// Whether this is one of those of which one is as good as the other.
-    fn are_acks_same(&mut self, trie: &Trie, subject: &[u8]) -> bool {
-        let acks = &mut self.acks;
-        if acks.generation != self.generation {
-            acks.generation = self.generation;
-            acks.nodes.clear();
-            acks.is_same_for_all = trie.find_below(ACKS, &mut acks.nodes);
+    /// Where it stands what all of a family match, if they do.
+    fn family(&mut self, trie: &mut Trie, subject: &[u8], name: &[u8]) -> Option<usize> {
+        if !self.holds_family(self.last_family, name) {
+            self.last_family = self.hash(name) % FAMILY_SLOTS;
+            if !self.holds_family(self.last_family, name) {
+                self.learn_family(trie, subject, name);
+            }
         }
-        let is_below = subject.get(ACKS.len()) == Some(&b'.');
-        acks.is_same_for_all && is_below && !has_empty_token(subject)
+        let family = &self.families[self.last_family];
+        family.is_same_for_all.then_some(self.last_family)
+    }
+
+    #[cold]
+    fn learn_family(&mut self, trie: &mut Trie, subject: &[u8], name: &[u8]) {
+        if self.families.is_empty() {
+            self.families.resize_with(FAMILY_SLOTS, Family::default);
+        }
+        let family = &mut self.families[self.last_family];
+        let slot = &mut family.slot;
+        slot.generation = self.generation;
+        slot.subject.clear();
+        slot.subject.extend_from_slice(name);
+        slot.nodes.clear();
+        let is_same_for_all = trie.find_all(subject, name.len(), &mut slot.nodes);
+        family.is_same_for_all = is_same_for_all && slot.nodes.len() <= NODES_MAX;
+        if !family.is_same_for_all {
+            slot.nodes = Vec::new();
+        }
+    }
+
+    fn holds_family(&self, index: usize, name: &[u8]) -> bool {
+        let family = self.families.get(index);
+        family.is_some_and(|family| family.slot.holds(self.generation, name))
     }
 
     #[inline]
     fn holds(&self, index: usize, subject: &[u8]) -> bool {
-        self.slots
-            .get(index)
-            .is_some_and(|slot| slot.generation == self.generation && slot.subject == subject)
+        let slot = self.slots.get(index);
+        slot.is_some_and(|slot| slot.holds(self.generation, subject))
     }
 
     #[cold]
@@ -136,8 +207,11 @@ impl MatchCache {
             self.generation += 1;
             return;
         }
-        if filter.starts_with(ACKS) {
-            self.acks.generation = 0;
+        if let Some(name) = family_name(filter) {
+            let index = self.hash(name) % FAMILY_SLOTS;
+            if let Some(family) = self.families.get_mut(index) {
+                family.slot.generation = 0;
+            }
         }
         let index = self.slot_index(filter);
         if let Some(slot) = self.slots.get_mut(index)
@@ -155,6 +229,11 @@ impl MatchCache {
 
     #[inline]
     fn slot_index(&self, subject: &[u8]) -> usize {
-        self.hasher.hash_one(subject) as usize % SLOTS
+        self.hash(subject) % SLOTS
+    }
+
+    #[inline]
+    fn hash(&self, subject: &[u8]) -> usize {
+        self.hasher.hash_one(subject) as usize
     }
 }

@@ -284,9 +284,21 @@ impl Trie {
     /// Appends the nodes whose filters match a published subject and that
     /// have subscriptions. A subject with an empty token matches nothing.
     pub(crate) fn find(&mut self, subject: &[u8], found: &mut Vec<NodeId>) {
+        self.find_all(subject, subject.len(), found);
+    }
+
+    /// The same. Says whether it is sure that a subject would match the same
+    /// that had other tokens, as many, behind the first so many bytes.
+    pub(crate) fn find_all(
+        &mut self,
+        subject: &[u8],
+        name_len: usize,
+        found: &mut Vec<NodeId>,
+    ) -> bool {
         if has_empty_token(subject) {
-            return;
+            return false;
         }
+        let mut is_same_for_all = true;
         let mut branches = std::mem::take(&mut self.branches);
         branches.push((ROOT, 0));
         while let Some((start, offset)) = branches.pop() {
@@ -300,6 +312,7 @@ impl Trie {
                 let token_len = memchr(b'.', rest_of_subject).unwrap_or(rest_of_subject.len());
                 let token = &rest_of_subject[..token_len];
                 let is_last = token_len == rest_of_subject.len();
+                is_same_for_all &= rest <= name_len || node.literal_children == 0;
                 if let Some(star) = node.star {
                     let star = NodeId(star.get());
                     if is_last {
@@ -320,30 +333,7 @@ impl Trie {
             }
         }
         self.branches = branches;
-    }
-
-    /// Appends the nodes that match every subject below a literal prefix, if
-    /// they are the same for all of them; false if that depends on what
-    /// follows.
-    pub(crate) fn find_below(&self, prefix: &[u8], found: &mut Vec<NodeId>) -> bool {
-        let mut at = ROOT;
-        let mut tokens = midge_proto::tokens(prefix);
-        loop {
-            let node = &self.nodes[at.index()];
-            if node.star.is_some() {
-                return false;
-            }
-            if let Some(full_wildcard) = node.full_wildcard {
-                self.collect(NodeId(full_wildcard.get()), found);
-            }
-            let Some(token) = tokens.next() else {
-                return node.literal_children == 0;
-            };
-            match self.literal_child(at, token) {
-                Some(child) => at = child,
-                None => return true,
-            }
-        }
+        is_same_for_all
     }
 
     #[inline]
@@ -482,7 +472,7 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 
-pub(crate) fn has_empty_token(subject: &[u8]) -> bool {
+fn has_empty_token(subject: &[u8]) -> bool {
     let mut after_dot = true;
     for &byte in subject {
         if byte == b'.' {

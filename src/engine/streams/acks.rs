@@ -165,6 +165,9 @@ impl Streams {
         let Some(consumer) = stream.consumers.get_mut(&id) else {
             return false;
         };
+        if !consumer.wants_acks() {
+            return false;
+        }
         if consumer.may_have_had(Seq(ack.stream_seq)) {
             self.take_late_ack(engine, (stream_id, id), message, &ack, reply, now, out);
             return true;

@@ -125,7 +125,6 @@ impl Streams {
         let mut filters = Vec::new();
         if consumer.wants_acks() {
             filters.push((Sink::Ack, format!("$JS.ACK.{names}.*.*.*.*.*")));
-            filters.push((Sink::Ack, format!("$JS.ACK.*.*.{names}.*.*.*.*.>")));
         }
         if consumer.is_push() {
             consumer.is_bound = is_bound(engine, consumer);

@@ -20,7 +20,10 @@ impl Streams {
     pub(crate) fn enable(&mut self, engine: &mut Engine, recovery: StoredStreams, now: Time) {
         let api = engine.listen(Sink::Api, b"$JS.API.>");
         let maintenance = engine.listen(Sink::Maintenance, maintenance::FILTER);
-        self.api_subscriptions.extend([api, maintenance]);
+        // The long form, which names domain and account first. One for all
+        // consumers: tokens that it told apart would be compared in each ack.
+        let acks = engine.listen(Sink::Ack, b"$JS.ACK.*.*.*.*.*.*.*.*.>");
+        self.api_subscriptions.extend([api, maintenance, acks]);
         self.adopt(engine, recovery, now);
     }
 
