@@ -1,10 +1,12 @@
 //! `midge bench`: that it measures, and leaves nothing behind.
 
-use crate::cli_util::{command, done, done_json, refused, served};
+use crate::cli_util::{command, done, done_json, refused, run, served};
 use crate::util::Server;
 use serde_json::json;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn what_is_sent_is_counted() {
@@ -38,6 +40,68 @@ fn what_is_sent_is_counted() {
         " p99.9 ",
     ] {
         assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+#[test]
+fn what_is_dropped_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        // Those who take come before those who publish.
+        let taker: Arc<Mutex<Option<Taker>>> = Arc::default();
+        for stream in listener.incoming() {
+            let taker = taker.clone();
+            std::thread::spawn(move || drop_the_first(stream.unwrap(), &taker));
+        }
+    });
+    for window in [1, 1000] {
+        let args = format!("bench pubsub --messages 10 --size 8 --window {window} --json");
+        let (code, out, said) = run(&url, &args);
+        assert_eq!((code, said.as_str()), (1, "9 of 10 came\n"));
+        let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(told["published"], 10, "{told}");
+    }
+}
+
+/// Where messages go, and the number of the subscription.
+type Taker = (TcpStream, String);
+
+/// Serves a connection as far as the measuring needs it: it hands on all but
+/// the first message.
+fn drop_the_first(stream: TcpStream, taker: &Mutex<Option<Taker>>) {
+    let mut writer = stream.try_clone().unwrap();
+    let mut lines = BufReader::new(stream);
+    writer
+        .write_all(b"INFO {\"max_payload\":1000,\"headers\":true}\r\n")
+        .unwrap();
+    let (mut line, mut count) = (Vec::new(), 0);
+    loop {
+        line.clear();
+        if lines.read_until(b'\n', &mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        if line.starts_with(b"PING") {
+            // It may be gone already.
+            let _ = writer.write_all(b"PONG\r\n");
+        } else if line.starts_with(b"SUB ") {
+            let line = String::from_utf8_lossy(&line);
+            let number = line.trim().rsplit(' ').next().unwrap().to_owned();
+            *taker.lock().unwrap() = Some((writer.try_clone().unwrap(), number));
+        } else if line.starts_with(b"PUB ") {
+            let subject = String::from_utf8_lossy(&line);
+            let subject = subject.split(' ').nth(1).unwrap().to_owned();
+            let mut payload = [0; 10];
+            lines.read_exact(&mut payload).unwrap();
+            count += 1;
+            if count > 1 {
+                let mut taker = taker.lock().unwrap();
+                let (to, number) = taker.as_mut().unwrap();
+                let mut message = format!("MSG {subject} {number} 8\r\n").into_bytes();
+                message.extend_from_slice(&payload);
+                to.write_all(&message).unwrap();
+            }
+        }
     }
 }
 

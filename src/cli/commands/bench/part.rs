@@ -76,14 +76,23 @@ fn publish(plan: &Plan, client: &Client) -> Result<Histogram, Failure> {
     }
     client.flush(plan.timeout)?;
     complaint(client)?;
+    plan.end_publisher();
     Ok(Histogram::new())
 }
 
-/// Those who take must not fall behind without end.
+/// Those who take must not fall behind without end. What was dropped on the
+/// way is not waited for.
 fn wait_for_takers(plan: &Plan) {
-    let behind = || plan.sent().saturating_sub(plan.received() / plan.clients);
-    while behind() > plan.window && plan.has_time() {
+    let mut received = plan.received();
+    let mut quiet_since = Instant::now();
+    while plan.behind() > plan.window && plan.has_time() {
         thread::sleep(REST);
+        if plan.received() != received {
+            received = plan.received();
+            quiet_since = Instant::now();
+        } else if quiet_since.elapsed() > QUIET {
+            plan.miss();
+        }
     }
 }
 
@@ -110,7 +119,7 @@ fn take(plan: &Plan, mut subscription: Subscription) -> Result<Histogram, Failur
             }
             Err(Error::Timeout) if plan.is_stopped() => break,
             // Those who publish have ended; of what is under way all comes.
-            Err(Error::Timeout) if !plan.has_time() && quiet_since.elapsed() > QUIET => break,
+            Err(Error::Timeout) if plan.is_sent() && quiet_since.elapsed() > QUIET => break,
             Err(Error::Timeout) => {}
             Err(error) => return Err(error.into()),
         }

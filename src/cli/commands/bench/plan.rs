@@ -44,6 +44,10 @@ pub(super) struct Plan {
     start: OnceLock<Instant>,
     sent: AtomicU64,
     received: AtomicU64,
+    /// Messages that were not taken by all and will not be.
+    missed: AtomicU64,
+    /// Publishers that have nothing more to send.
+    publishers_done: AtomicU64,
     /// When the last message came, in nanoseconds since the start.
     last: AtomicU64,
 }
@@ -93,6 +97,8 @@ impl Plan {
             start: OnceLock::new(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+            publishers_done: AtomicU64::new(0),
             last: AtomicU64::new(0),
         })
     }
@@ -158,10 +164,37 @@ impl Plan {
         self.received.load(Ordering::Relaxed)
     }
 
+    /// A publisher has ended, and the server has all that it sent.
+    pub(super) fn end_publisher(&self) {
+        self.publishers_done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether nothing more is sent to those who take.
+    pub(super) fn is_sent(&self) -> bool {
+        match self.mode {
+            Mode::Both => self.publishers_done.load(Ordering::Relaxed) >= self.clients,
+            _ => !self.has_time(),
+        }
+    }
+
+    /// Messages that those who take have still to take.
+    pub(super) fn behind(&self) -> u64 {
+        let taken = self.received() / self.clients + self.missed.load(Ordering::Relaxed);
+        self.sent().saturating_sub(taken)
+    }
+
+    /// Nobody waits any more for what is under way.
+    pub(super) fn miss(&self) {
+        let missed = self.sent().saturating_sub(self.received() / self.clients);
+        self.missed.store(missed, Ordering::Relaxed);
+    }
+
     /// Messages that are to come, over all who take them.
     pub(super) fn expected(&self) -> Option<u64> {
         match self.mode {
-            Mode::Subscribe | Mode::Both => self.messages.map(|messages| messages * self.clients),
+            Mode::Subscribe | Mode::Both => self
+                .messages
+                .map(|messages| messages.saturating_mul(self.clients)),
             _ => self.messages,
         }
     }
