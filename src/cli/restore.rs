@@ -6,7 +6,7 @@ use crate::{EXIT_DAMAGE, EXIT_USAGE};
 use argh::FromArgs;
 use midge_proto::api::JsonWriter;
 use midge_server::STORE_DEFAULT;
-use midge_server::offline::{self, BackupContent, RestoreError};
+use midge_server::offline::{self, BackupContent, RestoreError, StoreError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -73,7 +73,7 @@ fn fail(error: &RestoreError) -> ExitCode {
     eprintln!("{error}");
     match error {
         RestoreError::Read(..) => ExitCode::from(EXIT_USAGE),
-        RestoreError::Exists(_) => {
+        RestoreError::Store(StoreError::Exists(_)) => {
             eprintln!("--store names another file to make");
             ExitCode::from(EXIT_REFUSED)
         }

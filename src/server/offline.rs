@@ -3,7 +3,7 @@
 
 use midge_engine::{RowKey, RowSink, StoredStreams, StreamId};
 use midge_proto::JsonWriter;
-pub use midge_store::{BackupError, Compacted, RestoreError, StoreError, Told};
+pub use midge_store::{BackupError, Compacted, Partial, RestoreError, StoreError, Told};
 use midge_store::{BackupLook, Damage, VerifyReport};
 use std::collections::HashMap;
 use std::fmt;

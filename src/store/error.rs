@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 pub enum StoreError {
     /// Another process has the file open.
     InUse(PathBuf),
+    /// There is something where the file is to be.
+    Exists(PathBuf),
     /// The file holds something else. It was left as it is.
     NotAStore {
         /// The file.
@@ -117,6 +119,7 @@ impl fmt::Display for StoreError {
             StoreError::InUse(path) => {
                 write!(f, "{} is in use by another process", path.display())
             }
+            StoreError::Exists(path) => write!(f, "{} is there already", path.display()),
             StoreError::NotAStore { path, why } => {
                 write!(f, "{} is not a midge store: {why}", path.display())
             }

@@ -40,6 +40,7 @@ mod layout;
 mod maintenance;
 mod medium;
 mod opening;
+mod partial;
 mod reader;
 mod record;
 mod recovery;
@@ -60,6 +61,7 @@ pub use handle::{BATCHES_MAX, Event, LOADS_MAX, Refused, StoreHandle, WhyRefused
 pub use layout::STORED_BLOCK_LEN_MAX;
 pub use maintenance::{Compacted, Told, compact, verify, verify_into};
 pub use opening::Opened;
+pub use partial::Partial;
 pub use recovery::{Recovered, recover};
 pub use restore::{RestoreError, Restored, restore};
 pub use stats::{Histogram, StoreStats};

@@ -5,10 +5,10 @@
 //! its name when it is complete: what has that name can be served.
 
 use crate::backup_look::{BackupError, BackupLook, Entry};
-use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::layout::{BLOCKS, Key, ROWS};
-use crate::maintenance::{Nothing, Told};
+use crate::maintenance::Told;
+use crate::partial::Partial;
 use crate::recovery::{COPIED_AT_ONCE, insert};
 use crate::store::Store;
 use crate::verify::VerifyReport;
@@ -28,8 +28,6 @@ pub enum RestoreError {
     Read(PathBuf, io::Error),
     /// It is none that could be restored.
     Backup(PathBuf, BackupError),
-    /// There is something where the store is to be.
-    Exists(PathBuf),
     /// The store could not be made.
     Store(StoreError),
 }
@@ -41,9 +39,6 @@ impl fmt::Display for RestoreError {
                 write!(f, "cannot read {}: {error}", path.display())
             }
             RestoreError::Backup(path, error) => write!(f, "{}: {error}", path.display()),
-            RestoreError::Exists(path) => {
-                write!(f, "{} is there already", path.display())
-            }
             RestoreError::Store(error) => error.fmt(f),
         }
     }
@@ -78,10 +73,7 @@ pub fn restore(
     sink: &mut dyn RowSink,
     told: Told<'_>,
 ) -> Result<Restored, RestoreError> {
-    let exists = |path: &Path| path.symlink_metadata().is_ok();
-    if let Some(to) = to.filter(|to| exists(to)) {
-        return Err(RestoreError::Exists(to.to_owned()));
-    }
+    to.map_or(Ok(()), Partial::refuse_if_there)?;
     // Half of the work, if there are two.
     let halves = 1 + u64::from(to.is_some());
     let mut look = BackupLook::default();
@@ -95,22 +87,11 @@ pub fn restore(
         .finish()
         .map_err(|error| RestoreError::Backup(from.to_owned(), error))?;
     if let Some(to) = to {
-        let partial = partial(to);
-        let made = make(from, &partial, told).and_then(|()| name(&partial, to));
-        if let Err(error) = made {
-            // It is of no use to anybody.
-            let _ = std::fs::remove_file(&partial);
-            return Err(error);
-        }
+        let partial = Partial::make(to)?;
+        make(from, &partial, told)?;
+        partial.finish()?;
     }
     Ok(Restored { report, taken })
-}
-
-/// Where a store is while it is made.
-fn partial(to: &Path) -> PathBuf {
-    let mut name = to.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
 }
 
 /// Is given a piece of a backup, and how much of how much that makes.
@@ -136,15 +117,8 @@ fn read(path: &Path, each: Each<'_>) -> Result<(), RestoreError> {
     }
 }
 
-fn make(from: &Path, partial: &Path, told: Told<'_>) -> Result<(), RestoreError> {
-    // Of a restore that was ended: what it is in the middle of nobody knows.
-    match std::fs::remove_file(partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(StoreError::io(partial, "make", error).into());
-        }
-        _ => {}
-    }
-    let store = Store::open(&StoreConfig::new(partial), &mut Nothing)?;
+fn make(from: &Path, partial: &Partial, told: Told<'_>) -> Result<(), RestoreError> {
+    let store = Store::open_partial(partial)?;
     let damaged = |error| RestoreError::Backup(from.to_owned(), error);
     let mut look = BackupLook::default();
     let mut gathered = Gathered::default();
@@ -160,19 +134,6 @@ fn make(from: &Path, partial: &Path, told: Told<'_>) -> Result<(), RestoreError>
     gathered.write(&store)?;
     look.finish().map_err(damaged)?;
     store.close()?;
-    Ok(())
-}
-
-/// Gives the store its name, for good.
-fn name(partial: &Path, to: &Path) -> Result<(), RestoreError> {
-    if to.symlink_metadata().is_ok() {
-        return Err(RestoreError::Exists(to.to_owned()));
-    }
-    let failed = |error| StoreError::io(to, "make", error);
-    std::fs::rename(partial, to).map_err(failed)?;
-    let directory = to.parent().filter(|path| !path.as_os_str().is_empty());
-    let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(failed)?;
-    directory.sync_all().map_err(failed)?;
     Ok(())
 }
 

@@ -4,8 +4,10 @@ use crate::changes::Changes;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::journal::Journal;
+use crate::maintenance::Nothing;
 use crate::medium::{Medium, Meter, Opener, check_path, open_file};
 use crate::opening::{self, Opened};
+use crate::partial::Partial;
 use crate::replay;
 use crate::stats::{Counters, StoreStats};
 use crate::tables::read_block;
@@ -72,6 +74,16 @@ impl Store {
             meter: Arc::default(),
         };
         source.open(sink)
+    }
+
+    /// Makes a store in a file that has not got its name yet.
+    pub(crate) fn open_partial(partial: &Partial) -> Result<Store, StoreError> {
+        let source = Source {
+            config: StoreConfig::new(partial.path()),
+            opener: partial.opener()?,
+            meter: Arc::default(),
+        };
+        source.open(&mut Nothing)
     }
 
     /// Opens a store on a test's disk.

@@ -12,10 +12,8 @@ use crate::progress::{Count, Progress};
 use crate::restore::describe;
 use midge_client::Error;
 use midge_proto::api::{BACKUP_CHUNK, JsonWriter};
-use midge_server::offline::{BackupCheck, BackupContent, BackupError};
-use std::fs::{File, OpenOptions};
+use midge_server::offline::{BackupCheck, BackupContent, BackupError, Partial, StoreError};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -56,7 +54,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::usage("a backup is nothing for a terminal"));
     }
     if let Some(file) = given.filter(|file| *file != STDOUT) {
-        refuse_if_there(Path::new(file))?;
+        Partial::refuse_if_there(Path::new(file)).map_err(unmade)?;
     }
     let remote = Remote::connect(arguments)?;
     let is_json = arguments.has("json");
@@ -67,12 +65,16 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         return judge(&content);
     }
     let file = given.map_or_else(|| name(&remote.server_name()), PathBuf::from);
-    let partial = Partial::make(&file)?;
-    let content = copy(&remote, &mut &partial.file)?;
-    partial.finish(&file)?;
+    let partial = Partial::make(&file).map_err(unmade)?;
+    let content = copy(&remote, &mut partial.file())?;
+    partial.finish().map_err(unmade)?;
     let text = describe(&file, &content, is_json);
     output::print(&String::from_utf8_lossy(&text))?;
     judge(&content)
+}
+
+fn unmade(error: StoreError) -> Failure {
+    Failure::refused(error.to_string())
 }
 
 /// A copy of something damaged is a copy, and no reason to be content.
@@ -175,71 +177,4 @@ fn request(id: u64, chunk: Option<u64>) -> JsonWriter {
     }
     json.close_object();
     json
-}
-
-/// The file while it is written. Dropped before its end it is removed: it is
-/// of no use.
-struct Partial {
-    file: File,
-    path: PathBuf,
-    is_done: bool,
-}
-
-impl Partial {
-    fn make(file: &Path) -> Result<Partial, Failure> {
-        refuse_if_there(file)?;
-        let mut path = file.as_os_str().to_owned();
-        path.push(".partial");
-        let path = PathBuf::from(path);
-        let failed = |error| cannot("make", &path, &error);
-        // Readable for its owner alone, as the store is.
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let opened = options.open(&path).map_err(failed)?;
-        // What another backup is writing is left alone; what one that was
-        // ended has left is not.
-        if let Err(error) = opened.try_lock() {
-            return Err(failed(error.into()));
-        }
-        opened.set_len(0).map_err(failed)?;
-        Ok(Partial {
-            file: opened,
-            path,
-            is_done: false,
-        })
-    }
-
-    /// Gives it its name, for good.
-    fn finish(mut self, file: &Path) -> Result<(), Failure> {
-        let failed = |error| cannot("make", file, &error);
-        self.file.sync_all().map_err(failed)?;
-        refuse_if_there(file)?;
-        std::fs::rename(&self.path, file).map_err(failed)?;
-        self.is_done = true;
-        let directory = file.parent().filter(|path| !path.as_os_str().is_empty());
-        let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(failed)?;
-        directory.sync_all().map_err(failed)
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.is_done {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn refuse_if_there(file: &Path) -> Result<(), Failure> {
-    match file.symlink_metadata() {
-        Ok(_) => Err(Failure::refused(format!(
-            "{} is there already",
-            file.display()
-        ))),
-        Err(_) => Ok(()),
-    }
-}
-
-fn cannot(doing: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::refused(format!("cannot {doing} {}: {error}", path.display()))
 }

@@ -7,8 +7,10 @@ use crate::util::{
 use midge_engine::{Batch, RowKey, StreamId, Write};
 use midge_store::fault::FaultDisk;
 use midge_store::{
-    BackupError, BackupLook, Event, RestoreError, Store, StoreConfig, StoreHandle, restore, verify,
+    BackupError, BackupLook, Event, Partial, RestoreError, Store, StoreConfig, StoreError,
+    StoreHandle, restore, verify,
 };
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -211,12 +213,33 @@ fn what_is_refused_leaves_nothing_and_what_is_there_stays() {
     run(None).expect("whole");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     std::fs::write(&to, "mine").unwrap();
-    assert!(matches!(run(Some(&to)), Err(RestoreError::Exists(_))));
+    assert!(matches!(
+        run(Some(&to)),
+        Err(RestoreError::Store(StoreError::Exists(_)))
+    ));
     assert_eq!(std::fs::read(&to).unwrap(), b"mine");
     // What an ended one has left behind is in nobody's way.
     std::fs::remove_file(&to).unwrap();
     std::fs::write(dir.path().join("restored.partial"), "half").unwrap();
     run(Some(&to)).expect("restores");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn of_two_files_with_one_name_the_second_is_refused() {
+    let dir = TempDir::new();
+    let (from, to) = (dir.path().join("backup"), dir.path().join("restored"));
+    std::fs::write(&from, small()).unwrap();
+    let one = Partial::make(&to).expect("made");
+    one.file().write_all(b"half").unwrap();
+    let other = restore(&from, Some(&to), &mut Model::default(), &mut |_, _| {});
+    let is_in_use = matches!(other, Err(RestoreError::Store(StoreError::InUse(_))));
+    assert!(is_in_use, "{other:?}");
+    one.file().write_all(b" and half").unwrap();
+    one.finish().expect("named");
+    assert_eq!(std::fs::read(&to).unwrap(), b"half and half");
+    let late = Partial::make(&to);
+    assert!(matches!(late, Err(StoreError::Exists(_))), "{late:?}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
 }
 
