@@ -1,10 +1,12 @@
 //! Streams of a server that says what a test tells it to: what real ones say
 //! too seldom to be waited for.
 
+use super::kv::{Update, WatchOptions};
 use super::{End, Failure, FetchOptions, Ordered, OrderedOptions, PublisherOptions, PullOptions};
 use crate::fake_server::{PATIENCE, Peer, client};
 use crate::{Client, Error, Headers, Publish};
 use std::io::Read;
+use std::thread;
 use std::time::Duration;
 
 const NEXT: &str = "$JS.API.CONSUMER.MSG.NEXT.S.c";
@@ -283,6 +285,46 @@ fn a_gap_makes_an_ordered_reader_begin_behind_the_last_message() {
         assert_eq!(message.metadata().stream_seq, seq);
     }
     assert_eq!(ordered.pending(), 0);
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_watch_of_a_client_that_was_closed_says_so_and_ends() {
+    let (client, thread) = client(|peer| {
+        let info = peer.asked_for("$JS.API.STREAM.INFO.KV_lamps");
+        peer.answer(&info.reply, r#"{"config":{"name":"KV_lamps"},"state":{}}"#);
+        let create = peer.heard();
+        peer.answer(&create.reply, r#"{"name":"x","config":{},"num_pending":0}"#);
+    });
+    let lamps = client.streams().bucket("lamps").unwrap();
+    let mut watch = lamps.watch(">", WatchOptions::default()).unwrap();
+    assert!(matches!(watch.next(), Some(Ok(Update::Current))));
+    client.close();
+    assert!(matches!(watch.next(), Some(Err(Error::Closed))));
+    assert!(watch.next().is_none());
+    thread.join().unwrap();
+}
+
+#[test]
+fn who_only_looks_is_told_of_the_end_as_well() {
+    let (client, thread) = client(|peer| {
+        let request = peer.asked_for(NEXT);
+        peer.deliver(SID, (1, 1), 0);
+        peer.status(&request.reply, SID, "409 Consumer Deleted");
+    });
+    let consumer = client.streams().consumer("S", "c").unwrap();
+    let mut messages = consumer.messages(patient()).unwrap();
+    let mut came = 0;
+    let error = loop {
+        match messages.try_next() {
+            Ok(message) => came += usize::from(message.is_some()),
+            Err(error) => break error,
+        }
+        thread::yield_now();
+    };
+    assert_eq!(came, 1);
+    assert!(!matches!(error, Error::Closed), "{error}");
+    assert!(messages.next().is_none());
     thread.join().unwrap();
 }
 

@@ -109,7 +109,10 @@ impl Messages {
         self
     }
 
-    /// The next message; waits for it until the time is over.
+    /// The next message; waits for it until the time is over. When nobody
+    /// takes the requests the server is asked whether the consumer is still
+    /// there, and that may take as long as an answer may take on top
+    /// ([`StreamsOptions::timeout`](super::StreamsOptions::timeout)).
     ///
     /// # Errors
     /// [`Error::Timeout`]: it goes on, and can be asked again. Any other error
@@ -121,8 +124,14 @@ impl Messages {
     }
 
     /// The next message, if it is here already.
-    pub fn try_next(&mut self) -> Option<StreamMessage> {
-        self.next_timeout(Duration::ZERO).ok()
+    ///
+    /// # Errors
+    /// Those that end it, as of [`next_timeout`](Messages::next_timeout).
+    pub fn try_next(&mut self) -> Result<Option<StreamMessage>, Error> {
+        match self.next_timeout(Duration::ZERO) {
+            Err(Error::Timeout) => Ok(None),
+            next => next.map(Some),
+        }
     }
 
     /// Messages that are here and were not taken yet.

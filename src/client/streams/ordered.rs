@@ -132,7 +132,9 @@ impl Ordered {
         self.pending
     }
 
-    /// The next message; waits for it until the time is over.
+    /// The next message; waits for it until the time is over. After a break
+    /// another consumer is made, and that may take as long as an answer may
+    /// take on top ([`StreamsOptions::timeout`](super::StreamsOptions::timeout)).
     ///
     /// # Errors
     /// [`Error::Timeout`]: it goes on, and can be asked again. Any other error
@@ -140,6 +142,11 @@ impl Ordered {
     /// [`Error::Closed`] if the client was closed, or it has ended before.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<StreamMessage, Error> {
         self.next_before(&Deadline::after(timeout))
+    }
+
+    /// Whether it was told why nothing can come any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     pub(super) fn next_before(&mut self, deadline: &Deadline) -> Result<StreamMessage, Error> {

@@ -190,10 +190,9 @@ impl Iterator for Watch {
     type Item = Result<Update, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.next_before(&Deadline::never()) {
-            // It was told why before.
-            Err(Error::Closed) => None,
-            update => Some(update),
+        if self.ordered.has_ended() {
+            return None;
         }
+        Some(self.next_before(&Deadline::never()))
     }
 }
