@@ -2,9 +2,11 @@
 
 use crate::cli_util::{command, done, done_json, lasting_port, refused, run, serve_at, served};
 use crate::stream_util::{Dir, End};
+use crate::util::Server;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_key_is_set_shown_and_deleted() {
@@ -150,6 +152,19 @@ fn a_value_comes_from_stdin_as_it_is() {
         (&values[1]["key"], &values[1]["value"]),
         (&json!("empty"), &json!(""))
     );
+}
+
+#[test]
+fn a_watch_waits_as_long_as_it_is_told() {
+    let server = Server::start();
+    let mut silent = server.client();
+    silent.send("SUB $JS.API.> 1\r\n");
+    silent.sync();
+    let url = server.address.to_string();
+    let start = Instant::now();
+    refused(&url, "kv watch lamps --timeout 200ms", 1, "no answer");
+    // Where nothing is said it is five.
+    assert!(start.elapsed() < Duration::from_secs(4));
 }
 
 #[test]

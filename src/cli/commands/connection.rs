@@ -14,7 +14,8 @@ pub(crate) const OPTIONS: &str =
   --user NAME            who asks, if the URL does not say
   --password TEXT        with which password
   --token TEXT           in place of user and password
-  --timeout DURATION     how long to wait for the server (default: 5s)
+  --timeout DURATION     how long to wait for the server (default: 5s; longer
+                         where it has work to do)
   --json                 print JSON, for programs
   --help                 show this";
 
@@ -28,9 +29,10 @@ pub(crate) fn connect(arguments: &Arguments) -> Result<Client, Failure> {
 }
 
 /// Connects for long: a connection that breaks is made again; see
-/// [`tell_events`]. What `--timeout` means there is the command's business.
-pub(crate) fn connect_lasting(arguments: &Arguments) -> Result<Client, Failure> {
-    open(arguments, TIMEOUT_DEFAULT, true)
+/// [`tell_events`]. Where `--timeout` means something else the command says how
+/// long to wait.
+pub(crate) fn connect_lasting(arguments: &Arguments, timeout: Duration) -> Result<Client, Failure> {
+    open(arguments, timeout, true)
 }
 
 /// From now on what happens to the connection is said on stderr.

@@ -5,7 +5,7 @@ use super::arguments::Arguments;
 use super::command::{Action, Command};
 use super::failure::Failure;
 use super::redrive;
-use super::remote::{QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, array, number};
+use super::remote::{QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, array, ask, number};
 use midge_proto::api::JsonWriter;
 
 /// Dead letters that are asked for at a time, the most that the server gives.
@@ -106,17 +106,6 @@ pub(crate) fn request(arguments: &Arguments) -> JsonWriter {
     json.open_object();
     arguments.write_fields(&mut json, FILTER_FIELDS);
     json
-}
-
-/// Asks a question, closing it, and shows the answer.
-pub(crate) fn ask(
-    arguments: &Arguments,
-    subject: &str,
-    mut json: JsonWriter,
-) -> Result<(), Failure> {
-    json.close_object();
-    let remote = Remote::connect(arguments)?;
-    remote.show(&remote.ask(subject, json, QUESTION_TIMEOUT)?)
 }
 
 fn show(arguments: &Arguments) -> Result<(), Failure> {

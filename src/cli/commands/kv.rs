@@ -10,11 +10,10 @@ use super::message::push_payload;
 use super::output;
 use super::payload::Payload;
 use super::remote::{
-    Answer, NO_MESSAGE_FOUND, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string,
+    Answer, NO_MESSAGE_FOUND, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, nothing, number, string,
 };
 use super::settings::{self, Settings};
 use super::stored::{next, payload};
-use super::stream::nothing;
 use super::table::{cell, write_table};
 use midge_client::{Error, Headers, Publish};
 use midge_proto::api::{JsonWriter, is_valid_name, json};

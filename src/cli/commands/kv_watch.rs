@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         (true, true) => return Err(Failure::usage("--new goes without --history")),
     };
     let filter = key_subject(arguments, key)?;
-    let client = connection::connect_lasting(arguments)?;
+    let client = connection::connect_lasting(arguments, connection::timeout(arguments))?;
     let messages = read(&client, arguments, filter, start, false)?;
     connection::tell_events(&client)?;
     let count = arguments.number("count").unwrap_or(u64::MAX);

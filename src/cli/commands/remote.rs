@@ -46,7 +46,7 @@ impl Remote {
 
     /// The same, over a connection that is made again when it breaks.
     pub(crate) fn connect_lasting(arguments: &Arguments) -> Result<Remote, Failure> {
-        let client = connection::connect_lasting(arguments)?;
+        let client = connection::connect_lasting(arguments, connection::timeout(arguments))?;
         Ok(Remote::new(arguments, client))
     }
 
@@ -219,6 +219,25 @@ impl Remote {
         }
         output::print(words)
     }
+}
+
+/// An empty request.
+pub(crate) fn nothing() -> JsonWriter {
+    let mut json = JsonWriter::new();
+    json.open_object();
+    json.close_object();
+    json
+}
+
+/// Asks a question, closing it, and shows the answer.
+pub(crate) fn ask(
+    arguments: &Arguments,
+    subject: &str,
+    mut json: JsonWriter,
+) -> Result<(), Failure> {
+    json.close_object();
+    let remote = Remote::connect(arguments)?;
+    remote.show(&remote.ask(subject, json, QUESTION_TIMEOUT)?)
 }
 
 /// What a server answered.

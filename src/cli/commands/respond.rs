@@ -71,7 +71,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let answer = answer(arguments)?;
     let headers = headers(arguments)?;
     let subject = arguments.text("subject").unwrap_or_default();
-    let client = connect_lasting(arguments)?;
+    let client = connect_lasting(arguments, TIMEOUT_DEFAULT)?;
     let subscription = match arguments.text("queue") {
         Some(group) => client.queue_subscribe(subject, group)?,
         None => client.subscribe(subject)?,

@@ -5,7 +5,7 @@ use super::block::{write_facts, write_settings};
 use super::command::{Action, Command};
 use super::confirm::{FORCE, confirm};
 use super::failure::Failure;
-use super::remote::{Answer, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string};
+use super::remote::{Answer, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, nothing, number, string};
 use super::settings::{self, Settings};
 use super::stored;
 use super::table::{cell, write_table};
@@ -155,14 +155,6 @@ pub(crate) fn checked<'a>(arguments: &'a Arguments, place: &str) -> Result<&'a s
     Err(Failure::usage(format!(
         "\"{name}\" is not a name; leave out blanks, dots, slashes, * and >"
     )))
-}
-
-/// An empty request.
-pub(crate) fn nothing() -> JsonWriter {
-    let mut json = JsonWriter::new();
-    json.open_object();
-    json.close_object();
-    json
 }
 
 fn list(arguments: &Arguments) -> Result<(), Failure> {

@@ -58,7 +58,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if is_replay && arguments.has("queue") {
         return Err(Failure::usage("--queue goes without --stream"));
     }
-    let client = connect_lasting(arguments)?;
+    let client = connect_lasting(arguments, TIMEOUT_DEFAULT)?;
     let mut source = if is_replay {
         Source::Stream(Box::new(Replay::open(&client, arguments)?))
     } else {

@@ -2,8 +2,8 @@
 
 use super::arguments::Arguments;
 use super::command::{Action, Command};
-use super::dlq::ask;
 use super::failure::Failure;
+use super::remote::ask;
 use midge_proto::api::JsonWriter;
 
 pub(crate) const COMMAND: Command = Command {
