@@ -100,6 +100,8 @@ fn a_key_is_set_shown_and_deleted() {
         ("kv get settings a..b", 2, "\"a..b\" is no key"),
         ("kv put settings lamp.* on", 2, "\"lamp.*\" is no key"),
         ("kv get a.b colour", 2, "\"a.b\" is no bucket"),
+        ("kv get ä colour", 2, "\"ä\" is no bucket"),
+        ("kv watch settings a..b", 2, "a..b"),
         ("kv ls other", 1, "stream not found (10059)"),
         (
             "kv watch settings --new --history",

@@ -65,7 +65,9 @@ impl From<Error> for Failure {
         let words = error.to_string();
         match error {
             // That is how somebody wrote it.
-            Error::Subject(_) | Error::Filter(_) | Error::Header(_) => Failure::usage(words),
+            Error::Subject(_) | Error::Filter(_) | Error::Header(_) | Error::Key(_) => {
+                Failure::usage(words)
+            }
             _ => Failure::refused(words),
         }
     }

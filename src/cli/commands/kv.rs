@@ -15,8 +15,9 @@ use super::remote::{
 use super::settings::{self, Settings};
 use super::stored::{next, payload};
 use super::table::{cell, write_table};
+use midge_client::streams::kv::{check_bucket, check_key};
 use midge_client::{Error, Headers, Publish};
-use midge_proto::api::{JsonWriter, is_valid_name, json};
+use midge_proto::api::{JsonWriter, json};
 use midge_proto::from_base64;
 use midge_proto::headers::HeaderBlock;
 use serde_json::Value;
@@ -137,33 +138,30 @@ midge kv put settings logo < logo.png",
 };
 
 /// The name of the bucket that was given; it can be a part of a subject.
-fn bucket(arguments: &Arguments) -> Result<&str, Failure> {
+pub(super) fn bucket(arguments: &Arguments) -> Result<&str, Failure> {
     let name = arguments.text("bucket").unwrap_or_default();
-    if is_valid_name(name) {
-        return Ok(name);
+    match check_bucket(name) {
+        Ok(()) => Ok(name),
+        Err(_) => Err(Failure::usage(format!(
+            "\"{name}\" is no bucket; write letters, digits, - and _"
+        ))),
     }
-    Err(Failure::usage(format!(
-        "\"{name}\" is no bucket; leave out blanks, dots, slashes, * and >"
-    )))
 }
 
 /// The stream of the bucket that was given.
-pub(super) fn stream(arguments: &Arguments) -> Result<String, Failure> {
+fn stream(arguments: &Arguments) -> Result<String, Failure> {
     Ok(format!("{STREAM}{}", bucket(arguments)?))
 }
 
 /// The subject of keys of the bucket that was given.
-pub(super) fn key_subject(arguments: &Arguments, key: &str) -> Result<String, Failure> {
+fn key_subject(arguments: &Arguments, key: &str) -> Result<String, Failure> {
     Ok(format!("$KV.{}.{key}", bucket(arguments)?))
 }
 
 /// The subject of the key that was given.
 fn subject(arguments: &Arguments) -> Result<String, Failure> {
     let key = arguments.text("key").unwrap_or_default();
-    let is_key = key
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-/_=.".contains(&byte));
-    if !is_key || key.split('.').any(str::is_empty) {
+    if check_key(key).is_err() {
         return Err(Failure::usage(format!(
             "\"{key}\" is no key; write letters, digits, - / _ = and single dots"
         )));
@@ -303,17 +301,17 @@ fn get(arguments: &Arguments) -> Result<(), Failure> {
 /// What a stored message does to its key.
 fn operation(message: &Value) -> &'static str {
     let block = from_base64(string(message, "hdrs")).unwrap_or_default();
-    operation_of(HeaderBlock::new(&block))
-}
-
-/// What a message with these headers does to its key.
-pub(super) fn operation_of(headers: HeaderBlock<'_>) -> &'static str {
+    let headers = HeaderBlock::new(&block);
     match headers.get(OPERATION.as_bytes()) {
-        Some(b"DEL") => "del",
-        Some(b"PURGE") => "purge",
-        // The server's own, when a value has become too old.
-        _ if headers.get(b"Nats-Marker-Reason").is_some() => "del",
-        _ => "put",
+        Some(b"DEL") => return "del",
+        Some(b"PURGE") => return "purge",
+        _ => {}
+    }
+    // What the server leaves itself.
+    match headers.get(b"Nats-Marker-Reason") {
+        None => "put",
+        Some(b"Purge") => "purge",
+        Some(_) => "del",
     }
 }
 

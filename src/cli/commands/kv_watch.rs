@@ -3,13 +3,12 @@
 use super::arguments::Arguments;
 use super::connection;
 use super::failure::Failure;
-use super::kv::{key_subject, operation_of, stream};
+use super::kv::bucket;
 use super::message::push_payload;
 use super::output;
 use super::table::push_clean;
-use midge_client::Client;
-use midge_client::streams::{JsonWriter, Ordered, OrderedOptions, Start, StreamMessage};
-use std::time::Duration;
+use midge_client::streams::JsonWriter;
+use midge_client::streams::kv::{Entry, Operation, Update, WatchOptions, WatchStart};
 
 pub(crate) const OPTIONS: &str = "  --new                  only what changes from now on
   --history              all that is kept, from the first value on
@@ -19,87 +18,90 @@ pub(crate) const OPTIONS: &str = "  --new                  only what changes fro
 /// Everything in a bucket.
 const ALL: &str = ">";
 
-/// How long a server may take to send the next key: longer than any disk.
-const KEY_TIMEOUT: Duration = Duration::from_secs(30);
-
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let key = arguments.text("key").unwrap_or(ALL);
     let start = match (arguments.has("new"), arguments.has("history")) {
-        (false, false) => Start::LastPerSubject,
-        (true, false) => Start::New,
-        (false, true) => Start::First,
+        (false, false) => WatchStart::Values,
+        (true, false) => WatchStart::New,
+        (false, true) => WatchStart::History,
         (true, true) => return Err(Failure::usage("--new goes without --history")),
     };
-    let filter = key_subject(arguments, key)?;
+    let name = bucket(arguments)?;
     let client = connection::connect_lasting(arguments, connection::timeout(arguments))?;
-    let messages = read(&client, arguments, filter, start, false)?;
+    let options = WatchOptions {
+        start,
+        ..WatchOptions::default()
+    };
+    let key = arguments.text("key").unwrap_or(ALL);
+    let watch = client.streams().bucket(name)?.watch(key, options)?;
     connection::tell_events(&client)?;
-    let count = arguments.number("count").unwrap_or(u64::MAX);
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let prefix = key_subject(arguments, "")?;
-    for message in messages.take(count) {
-        let message = message?;
-        let key = message.subject().strip_prefix(&prefix).unwrap_or_default();
-        show(arguments, key, &message)?;
+    let mut left = arguments.number("count").unwrap_or(u64::MAX);
+    if left == 0 {
+        return Ok(());
+    }
+    for update in watch {
+        let Update::Entry(entry) = update? else {
+            continue;
+        };
+        show(arguments, &entry)?;
+        left -= 1;
+        if left == 0 {
+            break;
+        }
     }
     Ok(())
 }
 
-fn show(arguments: &Arguments, key: &str, message: &StreamMessage) -> Result<(), Failure> {
-    let operation = operation_of(message.headers());
+fn show(arguments: &Arguments, entry: &Entry) -> Result<(), Failure> {
     if arguments.has("raw") {
-        return match operation {
-            "put" => output::write(&[message.payload(), b"\n"].concat()),
-            _ => Ok(()),
+        return match entry.is_value() {
+            true => output::write(&[entry.value.as_slice(), b"\n"].concat()),
+            false => Ok(()),
         };
     }
-    let told = message.metadata();
     if arguments.has("json") {
-        let mut json = JsonWriter::new();
-        json.open_object();
-        json.string_field("key", key);
-        json.uint_field("revision", told.stream_seq);
-        json.time_field("time", told.time);
-        json.string_field("operation", operation);
-        match std::str::from_utf8(message.payload()) {
-            Ok(text) => json.string_field("value", text),
-            Err(_) => {
-                json.key("value_base64");
-                json.base64(message.payload());
-            }
-        }
-        json.close_object();
-        return output::print_json(json);
+        return output::print_json(line(entry));
     }
-    let mut out = format!("{} ", told.stream_seq);
-    push_clean(&mut out, key);
-    match operation {
-        "put" => {
+    let mut out = format!("{} ", entry.revision);
+    push_clean(&mut out, &entry.key);
+    match entry.is_value() {
+        true => {
             out.push_str(" = ");
-            push_payload(&mut out, message.payload());
+            push_payload(&mut out, &entry.value);
         }
-        _ => out.push_str(" is deleted"),
+        false => out.push_str(" is deleted"),
     }
     output::print(&out)
 }
 
+/// A change for programs.
+fn line(entry: &Entry) -> JsonWriter {
+    let operation = match entry.operation {
+        Operation::Put => "put",
+        Operation::Delete => "del",
+        Operation::Purge => "purge",
+    };
+    let mut json = JsonWriter::new();
+    json.open_object();
+    json.string_field("key", &entry.key);
+    json.uint_field("revision", entry.revision);
+    json.time_field("time", entry.created);
+    json.string_field("operation", operation);
+    match std::str::from_utf8(&entry.value) {
+        Ok(text) => json.string_field("value", text),
+        Err(_) => {
+            json.key("value_base64");
+            json.base64(&entry.value);
+        }
+    }
+    json.close_object();
+    json
+}
+
 /// Lists the keys of a bucket that have a value.
 pub(super) fn list_keys(arguments: &Arguments) -> Result<(), Failure> {
-    let prefix = key_subject(arguments, "")?;
-    let filter = key_subject(arguments, ALL)?;
+    let name = bucket(arguments)?;
     let client = connection::connect(arguments)?;
-    let mut messages = read(&client, arguments, filter, Start::LastPerSubject, true)?;
-    let mut keys = Vec::new();
-    let mut left = messages.initial();
-    while left > 0 {
-        let message = messages.next_timeout(KEY_TIMEOUT)?;
-        let key = message.subject().strip_prefix(&prefix).unwrap_or_default();
-        if operation_of(message.headers()) == "put" {
-            keys.push(key.to_owned());
-        }
-        left = message.metadata().pending;
-    }
-    keys.sort_unstable();
+    let keys = client.streams().bucket(name)?.keys(ALL)?;
     if arguments.has("json") {
         let mut json = JsonWriter::new();
         json.open_array();
@@ -116,20 +118,4 @@ pub(super) fn list_keys(arguments: &Arguments) -> Result<(), Failure> {
         true => output::print("no keys; midge kv put sets one"),
         false => output::print(&out),
     }
-}
-
-fn read(
-    client: &Client,
-    arguments: &Arguments,
-    filter: String,
-    start: Start,
-    headers_only: bool,
-) -> Result<Ordered, Failure> {
-    let options = OrderedOptions {
-        start,
-        filters: vec![filter],
-        headers_only,
-        ..OrderedOptions::default()
-    };
-    Ok(client.streams().ordered(&stream(arguments)?, options)?)
 }

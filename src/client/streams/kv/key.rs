@@ -2,9 +2,12 @@
 
 use crate::Error;
 
-/// The name of a bucket is one token of a subject, and a part of a stream's
-/// name.
-pub(super) fn check_bucket(name: &str) -> Result<(), Error> {
+/// Checks the name of a bucket: one token of a subject, and a part of a
+/// stream's name.
+///
+/// # Errors
+/// [`Error::Key`] if it has anything but letters, digits, `_` and `-`.
+pub fn check_bucket(name: &str) -> Result<(), Error> {
     let is_name = name
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
@@ -19,8 +22,12 @@ fn is_key_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-/_=".contains(&byte)
 }
 
-/// A key is the end of a subject, without wildcards.
-pub(super) fn check_key(key: &str) -> Result<(), Error> {
+/// Checks a key: the end of a subject, without wildcards.
+///
+/// # Errors
+/// [`Error::Key`] if a token is empty or has anything but letters, digits and
+/// `-/_=`.
+pub fn check_key(key: &str) -> Result<(), Error> {
     let is_token = |token: &str| !token.is_empty() && token.bytes().all(is_key_byte);
     if key.split('.').all(is_token) {
         Ok(())

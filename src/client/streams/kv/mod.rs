@@ -30,4 +30,5 @@ mod watch;
 pub use bucket::{Bucket, Status};
 pub use bucket_config::BucketConfig;
 pub use entry::{Entry, Operation};
+pub use key::{check_bucket, check_key};
 pub use watch::{Update, Watch, WatchOptions, WatchStart};
