@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 #[test]
-fn a_key_is_set_shown_and_deleted() {
+fn a_bucket_is_made() {
     let (_dir, _server, url) = served();
     refused(
         &url,
@@ -42,6 +42,12 @@ fn a_key_is_set_shown_and_deleted() {
     ] {
         assert_eq!(made["config"][key], wanted, "{key}");
     }
+}
+
+#[test]
+fn a_key_has_its_last_value() {
+    let (_dir, _server, url) = served();
+    done(&url, "kv add settings --history 3");
     assert!(done(&url, "kv ls settings").starts_with("no keys"));
     assert_eq!(done(&url, "kv put settings colour blue"), "revision 1\n");
     assert_eq!(
@@ -74,6 +80,15 @@ fn a_key_is_set_shown_and_deleted() {
     let buckets = done(&url, "kv ls");
     assert!(buckets.starts_with("BUCKET    VALUES  BYTES"), "{buckets}");
     assert!(buckets.contains("\nsettings  3  "), "{buckets}");
+}
+
+#[test]
+fn a_key_and_its_bucket_are_deleted() {
+    let (_dir, _server, url) = served();
+    done(&url, "kv add settings --history 3");
+    done(&url, "kv put settings colour blue");
+    done(&url, "kv put settings colour 'light blue'");
+    done(&url, "kv put settings lamp.hall on");
     assert_eq!(done(&url, "kv del settings colour"), "colour is deleted\n");
     refused(&url, "kv get settings colour", 1, "settings has no colour");
     assert_eq!(done_json(&url, "kv ls settings"), json!(["lamp.hall"]));
@@ -85,6 +100,18 @@ fn a_key_is_set_shown_and_deleted() {
     );
     done(&url, "kv purge settings colour");
     assert_eq!(done(&url, "kv history settings colour").lines().count(), 2);
+    assert_eq!(
+        done(&url, "kv rm settings --force"),
+        "settings is deleted\n"
+    );
+}
+
+#[test]
+fn what_is_no_key_or_bucket_is_refused() {
+    let (_dir, _server, url) = served();
+    done(&url, "kv add settings");
+    done(&url, "kv put settings colour blue");
+    done(&url, "kv put settings lamp.hall on");
     for (args, code, words) in [
         ("kv get settings other", 1, "settings has no other"),
         (
@@ -116,10 +143,6 @@ fn a_key_is_set_shown_and_deleted() {
     ] {
         refused(&url, args, code, words);
     }
-    assert_eq!(
-        done(&url, "kv rm settings --force"),
-        "settings is deleted\n"
-    );
 }
 
 #[test]

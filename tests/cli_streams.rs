@@ -204,6 +204,13 @@ fn what_is_stored_is_shown() {
     );
     assert_eq!(done(&url, "stream view ORDERS --since 0s"), "no messages\n");
     assert_eq!(done(&url, "stream view ORDERS --json").lines().count(), 10);
+}
+
+#[test]
+fn what_is_not_stored_is_not_shown() {
+    let (_dir, server, url) = served();
+    done(&url, "stream add ORDERS --subjects orders.>");
+    server.client().store("orders.new", "number 1");
     refused(&url, "stream get ORDERS 77", 1, "no message found (10037)");
     refused(
         &url,
@@ -229,6 +236,17 @@ fn what_is_stored_is_shown() {
         2,
         "goes without --since",
     );
+}
+
+#[test]
+fn what_is_stored_is_purged() {
+    let (_dir, server, url) = served();
+    done(&url, "stream add ORDERS --subjects orders.>");
+    let mut client = server.client();
+    for number in 1..=13 {
+        let subject = ["orders.new", "orders.old"][number % 2];
+        client.store(subject, format!("number {number}"));
+    }
     refused(
         &url,
         "stream purge ORDERS",
@@ -381,6 +399,14 @@ fn a_consumer_is_made_paused_changed_and_removed() {
     assert_eq!(until["pause_until"], "2100-01-01T00:00:00Z");
     assert_eq!(done(&url, "consumer ls S --names"), "c\nd\ne\n");
     assert_eq!(done(&url, "consumer rm S e --force"), "e is deleted\n");
+}
+
+#[test]
+fn what_can_be_no_stream_or_consumer_is_refused() {
+    let (_dir, _server, url) = served();
+    done(&url, "stream add S --subjects s.>");
+    done(&url, "consumer add S c --filter s.a");
+    done(&url, "consumer add S d");
     for (args, code, words) in [
         ("consumer add S c", 1, "consumer already exists (10148)"),
         ("consumer add S f --order-key x", 1, "midge.order_key"),
