@@ -3,7 +3,7 @@
 use crate::deadline::Deadline;
 use crate::events::Events;
 use crate::outbox::FRAME_EXTRA;
-use crate::outgoing::check_subject;
+use crate::outgoing::{SUBJECT_MAX, check_subject};
 use crate::queue::Queue;
 use crate::shared::{Route, Shared, write_sub, write_unsub};
 use crate::sync::lock;
@@ -11,6 +11,7 @@ use crate::url::Url;
 use crate::{Error, Message, Options, Publish, ServerInfo, Stats, Subscription};
 use crate::{handshake, reader, writer};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -236,7 +237,7 @@ impl Client {
     /// [`Error::Filter`], [`Error::Closed`]; [`Error::Timeout`] if the server
     /// takes nothing for too long.
     pub fn subscribe(&self, subject: &str) -> Result<Subscription, Error> {
-        self.add(subject, None)
+        self.add(subject, None, self.shared().options.queue_bytes_max)
     }
 
     /// Subscribes as a member of a queue group, of which one gets each
@@ -245,10 +246,22 @@ impl Client {
     /// # Errors
     /// As [`subscribe`](Client::subscribe).
     pub fn queue_subscribe(&self, subject: &str, group: &str) -> Result<Subscription, Error> {
-        self.add(subject, Some(group))
+        self.add(subject, Some(group), self.shared().options.queue_bytes_max)
     }
 
-    fn add(&self, subject: &str, group: Option<&str>) -> Result<Subscription, Error> {
+    /// Subscribes to answers of which no more can come than were asked for, so
+    /// that none of them need be dropped.
+    #[cfg(feature = "streams")]
+    pub(crate) fn subscribe_bounded(&self, subject: &str) -> Result<Subscription, Error> {
+        self.add(subject, None, usize::MAX)
+    }
+
+    fn add(
+        &self,
+        subject: &str,
+        group: Option<&str>,
+        queue_bytes_max: usize,
+    ) -> Result<Subscription, Error> {
         check_filter(subject)?;
         if let Some(group) = group
             && (group.is_empty() || midge_proto::has_blank(group.as_bytes()))
@@ -262,7 +275,8 @@ impl Client {
         let route = Arc::new(Route {
             subject: subject.to_owned(),
             group: group.map(str::to_owned),
-            queue: Queue::new(shared.options.queue_bytes_max),
+            queue: Queue::new(queue_bytes_max),
+            is_leaving: AtomicBool::new(false),
         });
         let sid = shared.next_sid();
         lock(&shared.routes).insert(sid, route.clone());
@@ -370,7 +384,8 @@ fn check_length(bytes: usize, bytes_max: usize) -> Result<(), Error> {
 
 fn check_filter(subject: &str) -> Result<(), Error> {
     let bytes = subject.as_bytes();
-    if midge_proto::is_valid_filter(bytes) && !midge_proto::has_blank(bytes) {
+    let is_short = bytes.len() <= SUBJECT_MAX;
+    if is_short && midge_proto::is_valid_filter(bytes) && !midge_proto::has_blank(bytes) {
         Ok(())
     } else {
         Err(Error::Filter(subject.to_owned()))

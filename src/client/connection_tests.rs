@@ -406,6 +406,95 @@ fn what_the_server_would_refuse_is_not_sent() {
 }
 
 #[test]
+fn what_waited_and_is_too_long_for_the_server_is_left_out() {
+    let (listener, url) = Listener::new();
+    let client = Client::connect(
+        &url,
+        Options {
+            connects_later: true,
+            ..quick()
+        },
+    )
+    .expect("it tries");
+    client.publish("a", &[b'x'; 2001]).expect("it waits");
+    client.publish("a", "short").expect("it waits");
+    let server = thread::spawn(move || {
+        let mut peer = listener.accept();
+        peer.say("INFO {\"server_id\":\"fake\",\"max_payload\":2000}\r\n");
+        peer.hear();
+        peer.hear();
+        peer.say("PONG\r\n");
+        assert_eq!(peer.hear(), "PUB a 5");
+    });
+    server.join().expect("no complaint");
+    await_event(&client, |event| *event == Event::TooLong(1));
+}
+
+#[test]
+fn a_subscription_that_is_drained_is_not_made_again() {
+    let (listener, url) = Listener::new();
+    let (gone, is_gone) = std::sync::mpsc::channel();
+    let server = thread::spawn(move || {
+        let mut peer = listener.accept();
+        peer.greet();
+        assert_eq!(peer.hear(), "SUB a g 2");
+        drop(peer);
+        // Until it is drained, as far as that goes without a connection.
+        is_gone.recv().expect("a word");
+        let mut peer = listener.accept();
+        peer.greet();
+        assert_eq!(peer.hear(), "PING");
+        peer.say("PONG\r\n");
+        let (_, reply, _) = peer.asked();
+        peer.answer(&reply, "");
+    });
+    let client = Client::connect(&url, quick()).expect("connected");
+    let messages = client.queue_subscribe("a", "g").expect("subscribed");
+    await_event(&client, |event| matches!(event, Event::Disconnected(_)));
+    thread::scope(|scope| {
+        scope.spawn(|| messages.drain(PATIENCE).expect("drained"));
+        while !messages.is_leaving() {
+            thread::yield_now();
+        }
+        gone.send(()).expect("it waits");
+    });
+    client.request("b", "", None).expect("answered");
+    server.join().expect("no complaint");
+}
+
+#[test]
+fn who_flushes_a_lot_keeps_the_connection() {
+    let (client, server) = {
+        let (listener, url) = Listener::new();
+        let server = thread::spawn(move || {
+            let mut peer = listener.accept();
+            peer.greet();
+            // Slow enough for several to be asked at a time.
+            while peer.hear() == "PING" {
+                thread::sleep(Duration::from_millis(1));
+                peer.say("PONG\r\n");
+            }
+        });
+        let options = Options {
+            ping_interval: Duration::from_millis(200),
+            ..quick()
+        };
+        (Client::connect(&url, options).expect("connected"), server)
+    };
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    client.flush(PATIENCE).expect("flushed");
+                }
+            });
+        }
+    });
+    drop(client);
+    server.join().expect("no complaint");
+}
+
+#[test]
 fn a_crowd_of_threads_publishes_and_nothing_is_lost() {
     const EACH: usize = 5000;
     let (client, server) = client(|peer| {

@@ -28,6 +28,9 @@ pub enum Event {
     /// Messages for this subject are dropped, because nobody takes them from
     /// their subscription in time. Told once, until somebody does.
     Slow(String),
+    /// So many messages that waited for a connection were longer than this
+    /// server takes, and are gone.
+    TooLong(u64),
     /// The server is about to leave.
     LameDuck,
     /// The client was closed, and for what reason, if not by its owner.

@@ -99,8 +99,8 @@ impl Options {
         if self.ping_interval.is_zero() {
             return Err(Error::Option("its ping_interval is zero"));
         }
-        if self.reconnect_wait.is_zero() {
-            return Err(Error::Option("its reconnect_wait is zero"));
+        if self.reconnect_wait.is_zero() || self.reconnect_wait_max.is_zero() {
+            return Err(Error::Option("a wait between its attempts is zero"));
         }
         Ok(())
     }

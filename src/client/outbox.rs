@@ -195,12 +195,22 @@ impl Outbox {
         }
     }
 
-    /// Appends a few bytes that keep the connection alive, without ever
-    /// waiting. Where there is none, or more waits already than should, it has
-    /// other troubles.
-    pub(crate) fn nudge(&self, line: &[u8]) {
+    /// Appends a question to the server, without ever waiting: who asks waits
+    /// for the answer, so there are no more of them than threads. Without a
+    /// connection there is nobody to be asked.
+    pub(crate) fn ask(&self, line: &[u8]) {
+        self.append(line, usize::MAX);
+    }
+
+    /// Appends an answer to the server, without ever waiting. If more waits
+    /// already than should, the connection has other troubles.
+    pub(crate) fn answer(&self, line: &[u8]) {
+        self.append(line, WAITING_MAX);
+    }
+
+    fn append(&self, line: &[u8], waiting_max: usize) {
         let mut state = lock(&self.state);
-        if state.socket.is_some() && state.waiting.len() <= WAITING_MAX {
+        if state.socket.is_some() && state.waiting.len() <= waiting_max {
             state.waiting.extend_from_slice(line);
             self.wake(&mut state);
         }
@@ -225,7 +235,7 @@ impl Outbox {
                 socket.shut();
                 keep_unsent(&mut bytes, written);
                 let mut kept = Vec::new();
-                keep_messages(&mut kept, &bytes);
+                keep_messages(&mut kept, &bytes, usize::MAX);
                 kept.append(&mut state.waiting);
                 state.waiting = kept;
                 bytes.clear();
@@ -279,15 +289,23 @@ impl Outbox {
 
     /// From now on everything goes to this connection: first what `prepare`
     /// makes, then the messages that have waited.
-    pub(crate) fn connect(&self, socket: Arc<Transport>, prepare: impl FnOnce(&mut Vec<u8>)) {
+    /// What this server would not take is left out: it would end the
+    /// connection, and the next one. Returns how many messages that are.
+    pub(crate) fn connect(
+        &self,
+        socket: Arc<Transport>,
+        payload_max: usize,
+        prepare: impl FnOnce(&mut Vec<u8>),
+    ) -> u64 {
         let mut state = lock(&self.state);
         let mut bytes = Vec::new();
         prepare(&mut bytes);
-        keep_messages(&mut bytes, &state.waiting);
+        let left_out = keep_messages(&mut bytes, &state.waiting, payload_max);
         state.waiting = bytes;
         state.socket = Some(socket);
         state.is_asleep = false;
         self.work.notify_one();
+        left_out
     }
 
     /// There is no connection any more.
@@ -313,37 +331,57 @@ impl Outbox {
 /// Leaves the frames that were not written whole.
 fn keep_unsent(bytes: &mut Vec<u8>, written: usize) {
     let mut start = 0;
-    while let Some(len) = frame_len(bytes.get(start..).unwrap_or_default()) {
-        if start + len > written {
+    while let Some(frame) = frame(bytes.get(start..).unwrap_or_default()) {
+        if start + frame.len > written {
             break;
         }
-        start += len;
+        start += frame.len;
     }
     bytes.drain(..start);
 }
 
-/// Appends the messages among the frames. The rest belonged to the connection
-/// before: subscriptions are made anew, and pings were for that server.
-fn keep_messages(out: &mut Vec<u8>, frames: &[u8]) {
+/// Appends the messages among the frames that are no longer than that; how
+/// many are. The rest belonged to the connection before: subscriptions are made
+/// anew, and pings were for that server.
+fn keep_messages(out: &mut Vec<u8>, frames: &[u8], payload_max: usize) -> u64 {
     let mut rest = frames;
-    while let Some((frame, after)) = frame_len(rest).and_then(|len| rest.split_at_checked(len)) {
-        if frame.starts_with(b"PUB ") || frame.starts_with(b"HPUB ") {
-            out.extend_from_slice(frame);
+    let mut left_out = 0;
+    while let Some(frame) = frame(rest) {
+        let Some((bytes, after)) = rest.split_at_checked(frame.len) else {
+            break;
+        };
+        match frame.payload {
+            Some(payload) if payload > payload_max => left_out += 1,
+            Some(_) => out.extend_from_slice(bytes),
+            None => {}
         }
         rest = after;
     }
+    left_out
 }
 
-/// How long the first of some frames is. They are ours, and so well-formed.
-fn frame_len(frames: &[u8]) -> Option<usize> {
+/// How long a frame is, and the message in it, if it has one.
+struct Frame {
+    len: usize,
+    payload: Option<usize>,
+}
+
+/// The first of some frames. They are ours, and so well-formed.
+fn frame(frames: &[u8]) -> Option<Frame> {
     let end = memchr::memchr(b'\n', frames)? + 1;
     let line = frames.get(..end)?;
     if !line.starts_with(b"PUB ") && !line.starts_with(b"HPUB ") {
-        return Some(end);
+        return Some(Frame {
+            len: end,
+            payload: None,
+        });
     }
     let size = line.trim_ascii_end().rsplit(|&byte| byte == b' ').next()?;
     let size: usize = std::str::from_utf8(size).ok()?.parse().ok()?;
-    Some(end + size + CRLF.len())
+    Some(Frame {
+        len: end + size + CRLF.len(),
+        payload: Some(size),
+    })
 }
 
 #[cfg(test)]
@@ -355,9 +393,12 @@ mod tests {
     #[test]
     fn only_messages_outlive_a_connection() {
         let mut kept = b"CONNECT\r\n".to_vec();
-        keep_messages(&mut kept, FRAMES);
+        assert_eq!(keep_messages(&mut kept, FRAMES, 14), 0);
         let wanted = b"CONNECT\r\nPUB a 4\r\n1\r\n2\r\nHPUB b r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n";
         assert_eq!(kept, wanted);
+        let mut short = Vec::new();
+        assert_eq!(keep_messages(&mut short, FRAMES, 13), 1);
+        assert_eq!(short, b"PUB a 4\r\n1\r\n2\r\n");
     }
 
     #[test]

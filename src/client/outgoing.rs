@@ -171,10 +171,15 @@ impl<'a> Publish<'a> {
     }
 }
 
+/// The longest subject, in bytes. Servers take lines of 4096 with all that is
+/// in them, and end the connection at a longer one.
+pub(crate) const SUBJECT_MAX: usize = 3800;
+
 /// What is no subject could end the line and begin another one.
 pub(crate) fn check_subject(subject: &str) -> Result<(), Error> {
     let bytes = subject.as_bytes();
-    if midge_proto::is_literal(bytes) && !midge_proto::has_blank(bytes) {
+    let is_short = bytes.len() <= SUBJECT_MAX;
+    if is_short && midge_proto::is_literal(bytes) && !midge_proto::has_blank(bytes) {
         Ok(())
     } else {
         Err(Error::Subject(subject.to_owned()))
@@ -210,7 +215,8 @@ mod tests {
 
     #[test]
     fn what_would_break_the_frame_is_refused() {
-        for subject in ["", "a b", "a.*", ">", "a..b", "a\r\nPUB b 0", "a\tb"] {
+        let long = "a".repeat(SUBJECT_MAX + 1);
+        for subject in ["", "a b", "a.*", ">", "a..b", "a\r\nPUB b 0", "a\tb", &long] {
             assert!(Publish::new(subject, "").check().is_err(), "{subject:?}");
             let message = Publish::new("a", "").reply(subject);
             assert!(message.check().is_err(), "{subject:?}");

@@ -91,12 +91,14 @@ fn read(shared: &Shared, transport: &Transport, rest: Vec<u8>) -> String {
         };
         input.copy_within(used..end, 0);
         end -= used;
+        if end == 0 && input.len() > READ_SIZE_MAX {
+            // A long message is gone, and its room with it.
+            input = vec![0; READ_SIZE_MAX];
+        }
         let size = input.len();
         if end == size {
             // A message longer than all that came before.
             input.resize(size * 2, 0);
-        } else if used == 0 && end == 0 && size > READ_SIZE_MAX {
-            input = vec![0; READ_SIZE_MAX];
         }
         let room = input.get_mut(end..).unwrap_or_default();
         let size = room.len();
@@ -140,7 +142,7 @@ fn dispatch(shared: &Shared, input: &[u8]) -> Result<usize, String> {
         shared.ponged();
     }
     for _ in 0..aside.pings {
-        shared.outbox.nudge(PONG);
+        shared.outbox.answer(PONG);
     }
     used
 }

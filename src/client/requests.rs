@@ -26,6 +26,9 @@ pub(crate) struct Requests {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Every connection begins with the subscription.
+    is_wanted: bool,
+    /// It was sent.
     is_subscribed: bool,
     is_closed: bool,
     /// Requests so far.
@@ -71,7 +74,8 @@ impl Requests {
         if state.is_closed {
             return Err(Error::Closed);
         }
-        let is_first = !mem::replace(&mut state.is_subscribed, true);
+        state.is_wanted = true;
+        let is_subscribed = state.is_subscribed;
         state.count += 1;
         let number = state.count;
         state.waiting.insert(number, slot.clone());
@@ -82,15 +86,18 @@ impl Requests {
             reply: format!("{}{number}", self.prefix),
             slot,
         };
-        if is_first {
+        if !is_subscribed {
+            // Others may send it as well, each before its request; a server
+            // passes over what it knows.
             outbox.tell(FRAME_EXTRA, |out| self.write_sub(out))?;
+            lock(&self.state).is_subscribed = true;
         }
         Ok(ticket)
     }
 
     /// Appends the subscription, if there is one.
     pub(crate) fn write_subscription(&self, out: &mut Vec<u8>) {
-        if lock(&self.state).is_subscribed {
+        if lock(&self.state).is_wanted {
             self.write_sub(out);
         }
     }

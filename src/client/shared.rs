@@ -23,13 +23,13 @@ use midge_proto::encode::{CRLF, Decimal, PING};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Questions to the server that may be without an answer. One more, and the
 /// connection counts as broken.
-const PINGS_MAX: u64 = 2;
+const PINGS_MAX: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -60,6 +60,8 @@ pub(crate) struct Route {
     pub(crate) subject: String,
     pub(crate) group: Option<String>,
     pub(crate) queue: Queue,
+    /// It was taken back, and waits for what is under way.
+    pub(crate) is_leaving: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,9 @@ struct Status {
     /// On this connection: questions to the server, and answers.
     pings: u64,
     pongs: u64,
+    /// Times that the server was asked whether it is there, since it last
+    /// answered anything.
+    unanswered: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +99,7 @@ impl Shared {
                 address: address.into(),
                 pings: 0,
                 pongs: 0,
+                unanswered: 0,
             }),
             changed: Condvar::new(),
             outbox: Outbox::new(options.timeout, options.buffer_bytes_max),
@@ -146,22 +152,33 @@ impl Shared {
         }
         status.phase = Phase::Connected;
         status.epoch += 1;
-        (status.pings, status.pongs) = (0, 0);
+        (status.pings, status.pongs, status.unanswered) = (0, 0, 0);
         status.info = Arc::new(established.info);
         status.address = established.address.as_str().into();
         count(&self.counters.connections, 1);
-        self.outbox.connect(transport.clone(), |out| {
+        // A server that does not say takes everything, for all we know.
+        let payload_max = match status.info.payload_max_bytes {
+            0 => usize::MAX,
+            max => max,
+        };
+        let left_out = self.outbox.connect(transport.clone(), payload_max, |out| {
             self.requests.write_subscription(out);
             self.write_subscriptions(out);
         });
         drop(status);
         self.changed.notify_all();
         self.events.push(Event::Connected(established.address));
+        if left_out > 0 {
+            self.events.push(Event::TooLong(left_out));
+        }
         Some(transport)
     }
 
     fn write_subscriptions(&self, out: &mut Vec<u8>) {
         for (&sid, route) in lock(&self.routes).iter() {
+            if route.is_leaving.load(Ordering::Acquire) {
+                continue;
+            }
             write_sub(out, &route.subject, route.group.as_deref(), sid);
             if let Some(left) = route.queue.begin() {
                 write_unsub(out, sid, Some(left));
@@ -236,6 +253,7 @@ impl Shared {
     pub(crate) fn ponged(&self) {
         let mut status = lock(&self.status);
         status.pongs = status.pings.min(status.pongs + 1);
+        status.unanswered = 0;
         drop(status);
         self.changed.notify_all();
     }
@@ -247,10 +265,11 @@ impl Shared {
         if status.phase != Phase::Connected {
             return;
         }
-        if status.pings - status.pongs >= PINGS_MAX {
+        if status.unanswered >= PINGS_MAX {
             self.outbox.disconnect();
             return;
         }
+        status.unanswered += 1;
         self.question(&mut status);
     }
 
@@ -283,7 +302,7 @@ impl Shared {
 
     /// Sends a PING; which one it is.
     fn question(&self, status: &mut MutexGuard<'_, Status>) -> u64 {
-        self.outbox.nudge(PING);
+        self.outbox.ask(PING);
         status.pings += 1;
         status.pings
     }

@@ -8,6 +8,7 @@ use crate::shared::{Route, write_unsub};
 use crate::sync::lock;
 use crate::{Error, Message};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Messages for one subject, or for all that match a wildcard.
@@ -141,6 +142,8 @@ impl Subscription {
     /// [`Client::flush`] has.
     pub fn drain(&self, timeout: Duration) -> Result<(), Error> {
         let shared = self.client.shared();
+        // A connection that begins meanwhile is not to make it again.
+        self.route.is_leaving.store(true, Ordering::Release);
         shared
             .outbox
             .tell(FRAME_EXTRA, |out| write_unsub(out, self.sid, None))?;
@@ -148,6 +151,12 @@ impl Subscription {
         lock(&shared.routes).remove(&self.sid);
         self.route.queue.end();
         done
+    }
+
+    /// Whether it was taken back and waits for what is under way.
+    #[cfg(test)]
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.route.is_leaving.load(Ordering::Acquire)
     }
 
     /// Ends it; messages that were not taken are gone with it. The same as

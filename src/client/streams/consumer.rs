@@ -67,7 +67,9 @@ impl Consumer {
     /// A place for messages to come to.
     pub(super) fn inbox(&self) -> Result<Subscription, Error> {
         let client = &self.streams.client;
-        Ok(client.subscribe(&client.new_inbox())?.telling_breaks())
+        Ok(client
+            .subscribe_bounded(&client.new_inbox())?
+            .telling_breaks())
     }
 
     /// Asks for messages.

@@ -11,6 +11,10 @@ use crate::deadline::Deadline;
 use crate::{Error, Message, Subscription};
 use std::time::{Duration, Instant};
 
+/// Nobody is asked for signs of life more often than that: a pause of the
+/// network is none of the server.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(50);
+
 /// How long to wait before a server that was not ready is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -177,7 +181,8 @@ impl Messages {
     }
 
     fn heartbeat(&self) -> Duration {
-        self.options.heartbeat.min(self.options.expires / 2)
+        let heartbeat = self.options.heartbeat.min(self.options.expires / 2);
+        heartbeat.max(HEARTBEAT_MIN)
     }
 
     fn ask_for_more(&mut self) -> Result<(), Error> {

@@ -118,7 +118,7 @@ impl Streams {
     /// As [`Client::subscribe`].
     pub fn publisher(&self, options: PublisherOptions) -> Result<Publisher, Error> {
         let inbox = self.client.new_inbox();
-        let answers = self.client.subscribe(&format!("{inbox}.*"))?;
+        let answers = self.client.subscribe_bounded(&format!("{inbox}.*"))?;
         let window_max = options.window_max.clamp(1, WINDOW_MAX);
         Ok(Publisher {
             inner: Arc::new(Inner {
