@@ -19,7 +19,11 @@ mod units;
 #[cfg(feature = "streams")]
 use argh::SubCommands;
 use argh::{EarlyExit, FromArgs};
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+/// Exit code when the answer could not be written.
+const EXIT_UNSAID: u8 = 1;
 
 /// Exit code for a command line that cannot be understood, or that leads to no
 /// server.
@@ -57,8 +61,10 @@ pub fn run(args: Vec<String>) -> ExitCode {
     let mut args: Vec<&str> = args.iter().map(String::as_str).skip(1).collect();
     match args.first() {
         Some(&("--version" | "-V" | "-v")) => {
-            println!("midge {}", env!("CARGO_PKG_VERSION"));
-            return ExitCode::SUCCESS;
+            return say(
+                concat!("midge ", env!("CARGO_PKG_VERSION")),
+                ExitCode::SUCCESS,
+            );
         }
         // The plain command starts a server, with or without options.
         None => args.insert(0, "serve"),
@@ -112,16 +118,39 @@ fn run_local(args: &[&str]) -> ExitCode {
             output,
             status: Ok(()),
         }) => {
-            println!("{}", output.trim_end());
+            let page = output.trim_end();
             #[cfg(feature = "streams")]
             if matches!(args, ["--help" | "-h"]) {
-                println!("{}", commands::list());
+                let page = format!("{page}\n{}", commands::list());
+                return say(&page, ExitCode::SUCCESS);
             }
-            ExitCode::SUCCESS
+            say(page, ExitCode::SUCCESS)
         }
         Err(EarlyExit { output, .. }) => {
-            eprintln!("{}\nrun midge --help for what there is", output.trim_end());
+            complain(&format!(
+                "{}\nrun midge --help for what there is",
+                output.trim_end()
+            ));
             ExitCode::from(EXIT_USAGE)
         }
     }
+}
+
+/// Writes a line to stdout and ends with this code. Whoever hangs up has seen
+/// enough; what cannot be written for another reason was not said.
+fn say(words: &str, code: ExitCode) -> ExitCode {
+    let line = format!("{words}\n");
+    let mut out = io::stdout().lock();
+    match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("cannot write: {error}"));
+            ExitCode::from(EXIT_UNSAID)
+        }
+        _ => code,
+    }
+}
+
+/// Says something on stderr. If nobody reads that, nobody needs it.
+fn complain(words: &str) {
+    let _ = writeln!(io::stderr(), "{words}");
 }

@@ -1,13 +1,12 @@
 //! `midge restore`: looking at a backup, and making a store of it.
 
 use crate::progress::Count;
-use crate::store::{prepare, telling};
-use crate::{EXIT_DAMAGE, EXIT_USAGE};
+use crate::store::{code, prepare, telling};
+use crate::{EXIT_USAGE, say};
 use argh::FromArgs;
 use midge_proto::api::JsonWriter;
 use midge_server::STORE_DEFAULT;
 use midge_server::offline::{self, BackupContent, RestoreError, StoreError};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -54,15 +53,9 @@ impl Restore {
         });
         match content {
             Ok(content) => {
-                let mut text = describe(to.unwrap_or(&self.file), &content, self.json);
-                text.push(b'\n');
-                // Whoever hangs up has seen enough.
-                let _ = io::stdout().write_all(&text);
-                if content.verified.is_sound() {
-                    ExitCode::SUCCESS
-                } else {
-                    ExitCode::from(EXIT_DAMAGE)
-                }
+                let text = describe(to.unwrap_or(&self.file), &content, self.json);
+                let text = String::from_utf8_lossy(&text);
+                say(&text, code(content.verified.is_sound()))
             }
             Err(error) => fail(&error),
         }

@@ -2,12 +2,11 @@
 //! that no server has open.
 
 use crate::progress::{Count, Progress};
-use crate::{EXIT_DAMAGE, EXIT_USAGE, logging};
+use crate::{EXIT_DAMAGE, EXIT_USAGE, logging, say};
 use argh::FromArgs;
 use log::LevelFilter;
 use midge_server::STORE_DEFAULT;
 use midge_server::offline::{self, StoreError, Told};
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -75,19 +74,12 @@ impl Verify {
             Ok(verified) => verified,
             Err(error) => return fail(&error),
         };
-        let mut text = if self.json {
-            verified.to_json()
+        let text = if self.json {
+            String::from_utf8_lossy(&verified.to_json()).into_owned()
         } else {
-            format!("{}: {verified}", self.store.display()).into_bytes()
+            format!("{}: {verified}", self.store.display())
         };
-        text.push(b'\n');
-        // Whoever hangs up has seen enough.
-        let _ = io::stdout().write_all(&text);
-        if verified.is_sound() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(EXIT_DAMAGE)
-        }
+        say(&text, code(verified.is_sound()))
     }
 }
 
@@ -99,13 +91,9 @@ impl Compact {
         }) {
             Ok(done) => {
                 let store = self.store.display();
-                let _ = writeln!(
-                    io::stdout(),
-                    "{store}: {} bytes before, {} bytes now",
-                    done.before,
-                    done.after
-                );
-                ExitCode::SUCCESS
+                let (before, after) = (done.before, done.after);
+                let words = format!("{store}: {before} bytes before, {after} bytes now");
+                say(&words, ExitCode::SUCCESS)
             }
             Err(error) => fail(&error),
         }
@@ -119,12 +107,17 @@ impl Recover {
             Ok(recovered) => recovered,
             Err(error) => return fail(&error),
         };
-        let _ = writeln!(io::stdout(), "{}: {recovered}", self.to.display());
-        if recovered.is_whole() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(EXIT_DAMAGE)
-        }
+        let words = format!("{}: {recovered}", self.to.display());
+        say(&words, code(recovered.is_whole()))
+    }
+}
+
+/// Damage is no error, and no success.
+pub(crate) fn code(is_sound: bool) -> ExitCode {
+    if is_sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_DAMAGE)
     }
 }
 

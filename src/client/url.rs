@@ -39,8 +39,11 @@ impl Url {
             Some((who, place)) => (Some(who), place),
             None => (None, rest),
         };
-        if rest.contains('/') {
+        if rest.contains("://") {
             return Err(Error::Url("only nats:// and tls:// are known"));
+        }
+        if rest.contains('/') {
+            return Err(Error::Url("nothing can follow its port"));
         }
         // Only brackets tell the colons of an IPv6 address from the port's.
         let inside = place.strip_prefix('[');
@@ -166,6 +169,7 @@ mod tests {
             ("[::1]4222x", "its port is no port"),
             ("http://h", "only nats:// and tls://"),
             ("ws://h", "only nats:// and tls://"),
+            ("nats://h:1/path", "nothing can follow its port"),
         ] {
             let said = Url::parse(text).expect_err(text).to_string();
             assert!(said.contains(why), "{text}: {said}");

@@ -91,7 +91,12 @@ impl Arguments {
                         .next()
                         .or(last.filter(|last: &Parameter| last.is_repeated));
                     let Some(place) = last else {
-                        return Err(Failure::usage(format!("\"{word}\" is too much")));
+                        // It may be a URL whose option was forgotten.
+                        let shown = match word.rsplit_once('@') {
+                            Some((_, place)) => format!("…@{place}"),
+                            None => word.clone(),
+                        };
+                        return Err(Failure::usage(format!("\"{shown}\" is too much")));
                     };
                     arguments.add(place, word)?;
                 }

@@ -115,11 +115,18 @@ fn is_time(title: &str) -> bool {
         || title.ends_with("_ts")
 }
 
+/// Characters that turn the direction of a line, so that it reads as another.
+const TURNS: [char; 9] = [
+    '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}',
+    '\u{2069}',
+];
+
 /// Appends text that anybody may have sent, without what a terminal would
 /// obey.
 pub(crate) fn push_clean(out: &mut String, text: &str) {
     for char in text.chars() {
-        out.push(if char.is_control() { '\u{fffd}' } else { char });
+        let is_obeyed = char.is_control() || TURNS.contains(&char);
+        out.push(if is_obeyed { '\u{fffd}' } else { char });
     }
 }
 
