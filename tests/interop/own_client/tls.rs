@@ -8,7 +8,7 @@ use midge_client::{Client, Error, Options, Tls};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, KeyPair};
 use tempfile::TempDir;
 
-use crate::harness::{Kind, PATIENCE, Server, options};
+use crate::harness::{Kind, PATIENCE, Server, eventually, options};
 
 /// Certificates of a server and a client, and what they come from, as files.
 struct Keys {
@@ -122,6 +122,8 @@ fn a_broken_connection_is_as_safe_as_the_first() {
     let mut messages = client.subscribe("a").expect("subscribed");
     client.flush(PATIENCE).expect("flushed");
     server.kill();
+    // What is written before that is noticed goes nowhere.
+    eventually("the break is seen", || !client.is_connected());
     client.publish("a", "in between").expect("it waits");
     server.start_again();
     let message = messages.next_timeout(PATIENCE).expect("it comes");
