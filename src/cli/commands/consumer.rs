@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::remote::{Answer, QUESTION_TIMEOUT, Remote, nothing};
 use super::settings::{self, Settings};
 use super::stream::checked;
-use super::table::{cell, write_table};
+use super::table::{cell, list_of};
 use super::{age, next};
 use crate::units::Period;
 use midge_proto::api::{JsonWriter, Timestamp};
@@ -155,16 +155,12 @@ fn list(arguments: &Arguments) -> Result<(), Failure> {
     if consumers.is_empty() {
         return remote.tell("no consumers; midge consumer add makes one");
     }
-    let mut out = String::new();
-    if arguments.has("names") {
-        for consumer in &consumers {
-            out.push_str(&cell(consumer, "name"));
-            out.push('\n');
-        }
+    let columns = if arguments.has("names") {
+        None
     } else {
-        write_table(&mut out, &consumers, COLUMNS);
-    }
-    remote.tell(&out)
+        Some(COLUMNS)
+    };
+    remote.tell(&list_of(&consumers, "name", columns))
 }
 
 fn add(arguments: &Arguments) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::remote::{Answer, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, nothing, number, string};
 use super::settings::{self, Settings};
 use super::stored;
-use super::table::{cell, write_table};
+use super::table::{cell, list_of};
 use midge_proto::api::{JsonWriter, is_valid_name};
 use serde_json::Value;
 
@@ -163,16 +163,12 @@ fn list(arguments: &Arguments) -> Result<(), Failure> {
     if streams.is_empty() {
         return remote.tell("no streams; midge stream add makes one");
     }
-    let mut out = String::new();
-    if arguments.has("names") {
-        for stream in &streams {
-            out.push_str(&cell(stream, "config.name"));
-            out.push('\n');
-        }
+    let columns = if arguments.has("names") {
+        None
     } else {
-        write_table(&mut out, &streams, COLUMNS);
-    }
-    remote.tell(&out)
+        Some(COLUMNS)
+    };
+    remote.tell(&list_of(&streams, "config.name", columns))
 }
 
 fn add(arguments: &Arguments) -> Result<(), Failure> {

@@ -7,6 +7,21 @@ use serde_json::Value;
 /// Go's way to say that there is no time.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
+/// A list for people: a table, or the names alone, a line each.
+pub(crate) fn list_of(items: &[Value], name: &str, columns: Option<&str>) -> String {
+    let mut out = String::new();
+    match columns {
+        Some(columns) => write_table(&mut out, items, columns),
+        None => {
+            for item in items {
+                out.push_str(&cell(item, name));
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
 /// Appends a line for each item, below the names of its columns.
 ///
 /// The columns have a blank between them; each is what [`cell`] takes.

@@ -12,7 +12,6 @@
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
-use crate::JsonWriter;
 
 /// The header of a chunk: its number.
 pub const CHUNK: &str = "Midge-Chunk";
@@ -50,13 +49,7 @@ impl BackupKind {
 
     /// An answer that says no.
     pub fn refusal(self, error: &ApiError) -> Vec<u8> {
-        let mut json = JsonWriter::new();
-        json.open_object();
-        json.string_field("type", self.response_type());
-        json.key("error");
-        error.write_json(&mut json);
-        json.close_object();
-        json.into_bytes()
+        error.refusal(self.response_type())
     }
 }
 

@@ -15,7 +15,6 @@
 use super::dead_letter::DeadLetter;
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
-use crate::JsonWriter;
 use crate::subject::{is_valid_filter, matches};
 use crate::timestamp::{Nanos, Timestamp};
 
@@ -79,13 +78,7 @@ impl DlqKind {
 
     /// An answer that says no.
     pub fn refusal(self, error: &ApiError) -> Vec<u8> {
-        let mut json = JsonWriter::new();
-        json.open_object();
-        json.string_field("type", self.response_type());
-        json.key("error");
-        error.write_json(&mut json);
-        json.close_object();
-        json.into_bytes()
+        error.refusal(self.response_type())
     }
 }
 

@@ -19,6 +19,17 @@ pub struct ApiError {
 }
 
 impl ApiError {
+    /// A whole answer of this type that says no.
+    pub fn refusal(&self, response_type: &str) -> Vec<u8> {
+        let mut json = JsonWriter::new();
+        json.open_object();
+        json.string_field("type", response_type);
+        json.key("error");
+        self.write_json(&mut json);
+        json.close_object();
+        json.into_bytes()
+    }
+
     /// Appends `{"code":…,"err_code":…,"description":"…"}`.
     pub fn write_json(&self, json: &mut JsonWriter) {
         json.open_object();
