@@ -217,8 +217,7 @@ impl Streams {
                 let pull = PullRequest { request, reply };
                 self.pull(engine, stream_id, id, pull, now, out);
             }
-            (None, Some(reply)) if is_safe => engine.answer(reply, b"", out),
-            (None, Some(reply)) => self.answer(reply, OnFailure::Silence, |_| {}),
+            (None, Some(reply)) => self.confirm_ack(engine, reply, is_safe, out),
         }
         if !effects.is_empty() {
             self.carry_out(engine, stream_id, id, effects, now, out);
@@ -228,6 +227,21 @@ impl Streams {
         }
         self.arm(engine, stream_id, id);
         true
+    }
+
+    /// Answers an ack: now, or once the disk has it.
+    fn confirm_ack<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        reply: &[u8],
+        is_safe: bool,
+        out: &mut O,
+    ) {
+        if is_safe {
+            engine.answer(reply, b"", out);
+        } else {
+            self.answer(reply, OnFailure::Silence, |_| {});
+        }
     }
 
     /// A receiver of a push consumer has come as far as it was asked about.
