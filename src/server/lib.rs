@@ -28,6 +28,7 @@
 mod accept;
 mod buffer_pool;
 mod closed_ring;
+mod conf;
 mod config;
 mod connection;
 mod connections;

@@ -1,0 +1,80 @@
+//! A configuration file taken apart: keys, values, and where they stand.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Where something stands in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: Arc<str>,
+    pub(crate) line: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// What is wrong with a file, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConfError {
+    pub(crate) place: Place,
+    pub(crate) what: String,
+}
+
+impl ConfError {
+    pub(crate) fn new(place: &Place, what: impl Into<String>) -> Self {
+        ConfError {
+            place: place.clone(),
+            what: what.into(),
+        }
+    }
+}
+
+impl fmt::Display for ConfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+impl std::error::Error for ConfError {}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) value: Value,
+    pub(crate) place: Place,
+}
+
+/// A value as it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    /// A word, or something in quotes.
+    Text(String),
+    /// A whole number; `64KB` is one.
+    Number(i64),
+    /// A number with a point.
+    Fraction(f64),
+    /// `true`, `yes`, `on` and their opposites.
+    Flag(bool),
+    /// `[…]`
+    List(Vec<(Value, Place)>),
+    /// `{…}`
+    Block(Vec<Entry>),
+}
+
+impl Value {
+    /// What this is called in an error.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Value::Text(_) => "a word",
+            Value::Number(_) => "a number",
+            Value::Fraction(_) => "a number with a point",
+            Value::Flag(_) => "true or false",
+            Value::List(_) => "a list",
+            Value::Block(_) => "a block",
+        }
+    }
+}
