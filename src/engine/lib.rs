@@ -25,6 +25,7 @@ mod limits;
 mod maintenance;
 mod match_cache;
 mod outbox;
+mod permissions;
 mod person;
 mod publish;
 mod rng;
