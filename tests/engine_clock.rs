@@ -123,7 +123,7 @@ fn seconds(count: u64) -> Duration {
 
 #[test]
 fn the_first_ping_comes_soon_and_then_every_two_minutes() {
-    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    let mut world = World::new(Limits::default(), Auth::default(), 1);
     world.open(JOE);
     world.say(JOE, "CONNECT {\"verbose\":false}\r\n");
     world.pass(Duration::from_millis(1999));
@@ -151,7 +151,7 @@ fn the_first_ping_comes_soon_and_then_every_two_minutes() {
 
 #[test]
 fn who_talks_is_not_pinged_but_for_the_round_trip_once_an_hour() {
-    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    let mut world = World::new(Limits::default(), Auth::default(), 1);
     world.open(JOE);
     world.say(JOE, "CONNECT {\"verbose\":false}\r\n");
     world.pass(seconds(3));
@@ -178,7 +178,7 @@ fn talking_does_not_replace_answering() {
         ping_interval: seconds(1),
         ..Limits::default()
     };
-    let mut world = World::new(limits, Auth::Open, 1);
+    let mut world = World::new(limits, Auth::default(), 1);
     world.open(JOE);
     world.say(JOE, "CONNECT {\"verbose\":false}\r\n");
     for _ in 0..10 {
@@ -193,7 +193,7 @@ fn talking_does_not_replace_answering() {
 
 #[test]
 fn a_client_without_connect_is_pinged_after_a_whole_interval() {
-    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    let mut world = World::new(Limits::default(), Auth::default(), 1);
     world.open(JOE);
     world.pass(seconds(119));
     assert_eq!(world.heard(JOE), "");
@@ -205,7 +205,7 @@ fn a_client_without_connect_is_pinged_after_a_whole_interval() {
 
 #[test]
 fn a_person_may_think_for_an_hour() {
-    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    let mut world = World::new(Limits::default(), Auth::default(), 1);
     world.open(JOE);
     world.say(JOE, "HELP\r\n");
     world.pass(seconds(3600));
@@ -214,7 +214,7 @@ fn a_person_may_think_for_an_hour() {
 
 #[test]
 fn credentials_have_two_seconds() {
-    let auth = Auth::Token("t".into());
+    let auth = Auth::token("t".into());
     let mut world = World::new(Limits::default(), auth, 1);
     world.open(JOE);
     world.open(ANN);
@@ -230,7 +230,7 @@ fn credentials_have_two_seconds() {
 
 #[test]
 fn an_id_of_the_past_reaches_nobody() {
-    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    let mut world = World::new(Limits::default(), Auth::default(), 1);
     world.open(JOE);
     world
         .engine
@@ -255,7 +255,7 @@ fn a_reader_past_its_limit_is_cut_in_the_middle_of_a_fan_out() {
         max_pending: 2000,
         ..Limits::default()
     };
-    let mut world = World::new(limits, Auth::Open, 1);
+    let mut world = World::new(limits, Auth::default(), 1);
     world.open(JOE);
     world.open(ANN);
     for conn in [JOE, ANN] {
@@ -288,7 +288,7 @@ fn a_reader_that_reads_is_not_cut_for_one_wide_message() {
         max_pending: 2000,
         ..Limits::default()
     };
-    let mut world = World::new(limits, Auth::Open, 1);
+    let mut world = World::new(limits, Auth::default(), 1);
     world.open(JOE);
     world.say(JOE, "CONNECT {\"verbose\":false}\r\n");
     for sid in 0..100 {
@@ -308,7 +308,7 @@ fn a_reader_that_reads_is_not_cut_for_one_wide_message() {
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     let run = |seed| {
-        let mut world = World::new(Limits::default(), Auth::Open, seed);
+        let mut world = World::new(Limits::default(), Auth::default(), seed);
         world.open(JOE);
         world.say(JOE, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
         for sid in 0..10 {
@@ -327,7 +327,7 @@ fn the_same_seed_gives_the_same_bytes() {
 
 #[test]
 fn a_year_of_clients_leaves_no_timer_behind() {
-    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    let mut world = World::new(Limits::default(), Auth::default(), 1);
     for generation in 0..10_000 {
         let conn = ConnId {
             index: generation % 7,
@@ -350,7 +350,7 @@ fn who_stores_waits_for_a_slow_disk() {
     use midge_engine::{StoredStreams, StreamsConfig};
     use midge_proto::api::Timestamp;
     for size in [0, 100, 100_000] {
-        let mut world = World::new(Limits::default(), Auth::Open, 1);
+        let mut world = World::new(Limits::default(), Auth::default(), 1);
         let config = StreamsConfig {
             hash_seed: 1,
             server_name: "n".into(),

@@ -148,9 +148,9 @@ impl Serve {
 
     fn into_config(self) -> Result<Config, String> {
         let auth = match (self.auth, self.user, self.pass) {
-            (None, None, None) => Auth::Open,
-            (Some(token), None, None) => Auth::Token(token),
-            (None, Some(user), Some(pass)) => Auth::User { user, pass },
+            (None, None, None) => Auth::default(),
+            (Some(token), None, None) => Auth::token(token),
+            (None, Some(user), Some(pass)) => Auth::user(user, pass),
             (Some(_), ..) => return Err("--auth goes without --user and --pass".into()),
             (None, ..) => return Err("--user and --pass go together".into()),
         };

@@ -49,6 +49,8 @@ pub(crate) struct Subscription {
     /// It ends when this many were delivered; 0 for never.
     pub(crate) max: u64,
     pub(crate) sid: Sid,
+    /// Its client may not see all that it matches.
+    pub(crate) is_filtered: bool,
     pub(crate) queue: Option<Arc<[u8]>>,
 }
 
@@ -99,6 +101,7 @@ impl Account {
             delivered: 0,
             max: 0,
             sid: Sid::new(sid),
+            is_filtered: false,
             queue: inserted.queue,
         });
         self.inserts += 1;

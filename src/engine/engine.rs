@@ -5,14 +5,14 @@
 //! half-done; what it has to say is in the [`Outbox`] when it returns.
 
 use crate::account::{Account, GLOBAL, Sink, Subscription};
-use crate::auth::Auth;
+use crate::auth::{Admitted, Auth};
 use crate::ids::{ConsumerId, StreamId, SubId};
 use crate::limits::Limits;
 #[cfg(feature = "streams")]
 use crate::maintenance::Desk;
 use crate::outbox::{CloseReason, Outbox};
 use crate::rng::Rng;
-use crate::session::Session;
+use crate::session::{Bounds, Session};
 use crate::sessions::Sessions;
 use crate::stats::{EngineStats, RouterStats};
 use crate::streams::{Internal, Streams};
@@ -91,6 +91,8 @@ pub struct Engine {
     pub(crate) fed: u64,
     pub(crate) timers: Timers<Timer>,
     last_client_id: u64,
+    /// When something was last to be done.
+    pub(crate) latest: Time,
     /// Subscriptions that have had their last message.
     pub(crate) spent: Vec<SubId>,
     /// Sessions to end as soon as nobody is looking at the tables.
@@ -130,6 +132,7 @@ impl Engine {
             fed: 0,
             timers: Timers::default(),
             last_client_id: 0,
+            latest: Time::default(),
             spent: Vec::new(),
             doomed: Vec::new(),
             respelled: Vec::new(),
@@ -162,6 +165,9 @@ impl Engine {
                 .arm(&mut session.auth_due, due, Timer::Auth(conn));
         } else {
             session.authorized = true;
+            if let Admitted::User(user) = self.config.auth.anonymous() {
+                session.bounds = Bounds::of(user, &self.sid_hasher);
+            }
         }
         let due = now + self.config.limits.ping_interval;
         self.timers
@@ -196,6 +202,7 @@ impl Engine {
         if !matches!(command, Command::Pong) {
             session.last_in = now;
         }
+        self.latest = now;
         match *command {
             Command::Publish(ref publish) => self.publish(now, conn, publish, owner, out),
             Command::Subscribe {
@@ -230,8 +237,16 @@ impl Engine {
         // by the first.
         let shows_none =
             options.pass.is_empty() && options.auth_token.is_empty() && options.user == user_before;
-        let admitted = !options.asks_for_account
-            && (self.config.auth.admits(options) || (session.connected && shows_none));
+        let is_again = session.connected && shows_none;
+        let admitted = match self.config.auth.admits(options) {
+            _ if options.asks_for_account => false,
+            Admitted::Nobody => is_again,
+            Admitted::Anybody => true,
+            Admitted::User(user) => {
+                session.bounds = Bounds::of(user, &self.sid_hasher);
+                true
+            }
+        };
         options.pass = String::new();
         options.auth_token = String::new();
         if applied.is_err() {
@@ -265,6 +280,7 @@ impl Engine {
     /// Does what has become due. Call it no later than
     /// [`Engine::next_deadline`].
     pub fn tick<O: Outbox>(&mut self, now: Time, out: &mut O) {
+        self.latest = now;
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Ping(conn) => self.ping_due(now, conn, out),

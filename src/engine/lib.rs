@@ -28,6 +28,7 @@ mod outbox;
 mod permissions;
 mod person;
 mod publish;
+mod replies;
 mod rng;
 mod session;
 mod sessions;
@@ -45,13 +46,14 @@ mod time;
 mod timers;
 mod trie;
 
-pub use auth::Auth;
+pub use auth::{Auth, Secret, User};
 pub use engine::{Engine, EngineConfig, Flow, Recovery, SubscriptionInfo};
 pub use ids::{ConnId, ConsumerId, DeliverySeq, Seq, StreamId};
 pub use limits::Limits;
 #[cfg(feature = "streams")]
 pub use maintenance::Maintenance;
 pub use outbox::{CloseReason, Delivery, Outbox, Tail};
+pub use permissions::{Permissions, Responses, Rule, Rules};
 pub use session::{Session, Traffic};
 pub use stats::{EngineStats, RouterStats, StreamsTotals};
 #[cfg(feature = "streams")]

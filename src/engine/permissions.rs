@@ -83,12 +83,6 @@ pub(crate) enum Verdict {
 }
 
 impl Permissions {
-    /// Whether there is anything to be judged.
-    pub(crate) fn is_open(&self) -> bool {
-        let is_open = |rules: &Rules| rules.allow.is_none() && rules.deny.is_empty();
-        is_open(&self.publish) && is_open(&self.subscribe)
-    }
-
     /// Whether a message may be published to this subject.
     pub(crate) fn can_publish(&self, subject: &[u8]) -> bool {
         let fits = |rule: &Rule| rule.queue.is_none() && matches(&rule.filter, subject);

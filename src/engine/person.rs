@@ -55,6 +55,9 @@ impl Engine {
         if let Some(hint) = self.hint_at_text(subject, text) {
             return self.refuse(conn, WireError::Hint(hint), out);
         }
+        if !self.may_publish(now, conn, subject) {
+            return self.refuse(conn, WireError::PublishViolation(subject), out);
+        }
         self.confirm(conn, out);
         self.publish_text(now, conn, subject, None, text, out).1
     }
@@ -70,6 +73,9 @@ impl Engine {
         self.mark_person(conn);
         if let Some(hint) = self.hint_at_text(subject, text) {
             return self.refuse(conn, WireError::Hint(hint), out);
+        }
+        if !self.may_publish(now, conn, subject) {
+            return self.refuse(conn, WireError::PublishViolation(subject), out);
         }
         let Some(session) = self.sessions.get_mut(conn) else {
             return Flow::Closed;

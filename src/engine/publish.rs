@@ -51,6 +51,7 @@ impl Engine {
             return self.refuse_entry(conn, WireError::AuthorizationViolation, out);
         }
         session.last_in = now;
+        self.latest = now;
         let options = &session.options;
         if publish.header.is_some() && !options.headers {
             return self.close(conn, CloseReason::ProtocolViolation, out);
@@ -60,12 +61,13 @@ impl Engine {
         let is_checked = options.verbose
             || options.pedantic
             || publish.reply.is_some()
+            || session.bounds.is_some()
             || matches!(publish.subject.first(), Some(b'_' | b'$'));
         session.traffic.in_msgs += 1;
         session.traffic.in_bytes += publish.payload.len() as u64;
         self.stats.in_msgs += 1;
         self.stats.in_bytes += publish.payload.len() as u64;
-        if is_checked && let Err(refused) = self.check_publish(conn, publish, out) {
+        if is_checked && let Err(refused) = self.check_publish(now, conn, publish, out) {
             return refused;
         }
 
@@ -106,6 +108,7 @@ impl Engine {
     /// that the message goes no further.
     fn check_publish<O: Outbox>(
         &mut self,
+        now: Time,
         conn: ConnId,
         publish: &Publish<'_>,
         out: &mut O,
@@ -124,6 +127,10 @@ impl Engine {
             let error = WireError::PublishViolation(publish.subject);
             return Err(self.refuse(conn, error, out));
         }
+        if !self.may_publish(now, conn, publish.subject) {
+            let error = WireError::PublishViolation(publish.subject);
+            return Err(self.refuse(conn, error, out));
+        }
         let Some(session) = self.sessions.get(conn) else {
             return Err(Flow::Closed);
         };
@@ -135,6 +142,13 @@ impl Engine {
             self.tell(conn, encode::OK, out);
         }
         Ok(())
+    }
+
+    /// Whether this client may publish there.
+    pub(crate) fn may_publish(&mut self, now: Time, conn: ConnId, subject: &[u8]) -> bool {
+        let session = self.sessions.get_mut(conn);
+        let bounds = session.and_then(|session| session.bounds.as_mut());
+        bounds.is_none_or(|bounds| bounds.can_publish(subject, now))
     }
 
     /// Delivers to every plain subscription and one member of each queue
@@ -162,6 +176,7 @@ impl Engine {
         };
         let Matched { nodes, trie, subs } = self.account.find(address);
         let mut sender = Sender {
+            now: self.latest,
             sessions: &mut self.sessions,
             spent: &mut self.spent,
             doomed: &mut self.doomed,
@@ -275,6 +290,7 @@ impl Engine {
 
 /// Delivers one message, keeping the books.
 struct Sender<'a> {
+    now: Time,
     sessions: &'a mut Sessions,
     spent: &'a mut Vec<SubId>,
     doomed: &'a mut Vec<(ConnId, CloseReason)>,
@@ -311,6 +327,14 @@ impl Sender<'_> {
         };
         if session.closing || self.muted == Some(session.conn) {
             return false;
+        }
+        if let Some(bounds) = &mut session.bounds {
+            if sub.is_filtered && !bounds.permissions.can_see(self.publish.subject) {
+                return false;
+            }
+            if let Some(reply) = self.publish.reply {
+                bounds.note_reply(reply, self.now);
+            }
         }
         if sub.max != 0 {
             if sub.delivered >= sub.max {

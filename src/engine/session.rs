@@ -1,13 +1,17 @@
 //! One client's side of the conversation.
 
 use crate::account::Account;
+use crate::auth::User;
 use crate::ids::SubId;
+use crate::permissions::Permissions;
+use crate::replies::Replies;
 use crate::{ConnId, Time};
 use core::net::SocketAddr;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use midge_proto::ConnectOptions;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Messages and payload bytes of one session, seen from the server.
@@ -59,7 +63,39 @@ pub struct Session {
     pub(crate) auth_due: Option<Time>,
     /// Counts the questions asked with ASK, to name their answers.
     pub(crate) asked: u64,
+    /// What its user may do, unless that is everything.
+    pub(crate) bounds: Option<Box<Bounds>>,
     subs: HashTable<SubId>,
+}
+
+/// A session that may not do everything.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    pub(crate) permissions: Arc<Permissions>,
+    replies: Replies,
+}
+
+impl Bounds {
+    /// Those of a user, if there are any.
+    pub(crate) fn of(user: &User, hasher: &FixedState) -> Option<Box<Bounds>> {
+        let permissions = user.permissions.as_ref()?;
+        Some(Box::new(Bounds {
+            permissions: permissions.clone(),
+            replies: Replies::new(hasher),
+        }))
+    }
+
+    /// A message came that asks for an answer.
+    pub(crate) fn note_reply(&mut self, reply: &[u8], now: Time) {
+        if let Some(rules) = self.permissions.responses {
+            self.replies.note(reply, rules, now);
+        }
+    }
+
+    /// Whether a message may be published there now.
+    pub(crate) fn can_publish(&mut self, subject: &[u8], now: Time) -> bool {
+        self.permissions.can_publish(subject) || self.replies.take(subject, now)
+    }
 }
 
 impl Session {
@@ -85,6 +121,7 @@ impl Session {
             ping_due: None,
             auth_due: None,
             asked: 0,
+            bounds: None,
             subs: HashTable::new(),
         }
     }

@@ -3,6 +3,7 @@
 use crate::account::Sink;
 use crate::engine::{Engine, Flow};
 use crate::ids::SubId;
+use crate::permissions::Verdict;
 use crate::{ConnId, Outbox, Session};
 use midge_proto::WireError;
 
@@ -16,7 +17,10 @@ impl Engine {
         out: &mut O,
     ) -> Flow {
         let tokens_max = self.config.limits.max_subject_tokens;
-        let refusal = if tokens_max > 0 && midge_proto::tokens(subject).count() > tokens_max {
+        let verdict = self.judge(conn, subject, queue);
+        let refusal = if verdict == Verdict::Denied {
+            Some(WireError::SubscriptionViolation(subject, queue))
+        } else if tokens_max > 0 && midge_proto::tokens(subject).count() > tokens_max {
             Some(WireError::TooManyTokens(subject))
         } else if self.is_at_subscription_limit(conn) {
             Some(WireError::MaximumSubscriptions)
@@ -26,12 +30,22 @@ impl Engine {
         } else if !midge_proto::is_valid_filter(subject) {
             Some(WireError::InvalidSubject)
         } else {
-            self.add_subscription(conn, subject, queue, sid);
+            if let Some(id) = self.add_subscription(conn, subject, queue, sid) {
+                self.account.subs[id.index()].is_filtered = verdict == Verdict::Filtered;
+            }
             None
         };
         match refusal {
             Some(error) => self.refuse(conn, error, out),
             None => self.confirm(conn, out),
+        }
+    }
+
+    fn judge(&self, conn: ConnId, subject: &[u8], queue: Option<&[u8]>) -> Verdict {
+        let session = self.sessions.get(conn);
+        match session.and_then(|session| session.bounds.as_ref()) {
+            Some(bounds) => bounds.permissions.judge(subject, queue),
+            None => Verdict::Allowed,
         }
     }
 

@@ -38,6 +38,9 @@ pub enum WireError<'a> {
     ReplyViolation(&'a [u8]),
     /// A publish to a subject that is the server's own.
     PublishViolation(&'a [u8]),
+    /// A subscription that the client may not make: its subject, and its queue
+    /// group.
+    SubscriptionViolation(&'a [u8], Option<&'a [u8]>),
     /// Words for a person who typed the line.
     Hint(&'a str),
 }
@@ -53,6 +56,7 @@ impl WireError<'_> {
                 | WireError::TooManyTokens(_)
                 | WireError::ReplyViolation(_)
                 | WireError::PublishViolation(_)
+                | WireError::SubscriptionViolation(..)
                 | WireError::Hint(_)
         )
     }
@@ -91,6 +95,16 @@ impl fmt::Display for WireError<'_> {
             WireError::PublishViolation(subject) => {
                 let subject = String::from_utf8_lossy(subject);
                 return write!(f, "Permissions Violation for Publish to \"{subject}\"");
+            }
+            WireError::SubscriptionViolation(subject, queue) => {
+                let subject = String::from_utf8_lossy(subject);
+                write!(f, "Permissions Violation for Subscription to \"{subject}\"")?;
+                return match queue {
+                    Some(queue) => {
+                        write!(f, " using queue \"{}\"", String::from_utf8_lossy(queue))
+                    }
+                    None => Ok(()),
+                };
             }
             WireError::Hint(text) => text,
         };
