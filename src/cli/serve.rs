@@ -4,8 +4,7 @@ use crate::units::{Period, Size};
 use crate::{EXIT_USAGE, logging};
 use argh::FromArgs;
 use log::LevelFilter;
-use midge_server::{Auth, Config, HttpConfig, Server};
-#[cfg(feature = "streams")]
+use midge_server::{Auth, Config, HttpConfig, LogDetail, Server, Settings, read_config};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,13 +19,21 @@ use std::process::ExitCode;
 midge serve --host 0.0.0.0 --user joe --pass secret"
 )]
 pub(crate) struct Serve {
+    /// file to configure it by; options go before what is in it
+    #[argh(option, short = 'c')]
+    config: Option<PathBuf>,
+
+    /// only look whether the configuration is in order
+    #[argh(switch)]
+    check: bool,
+
     /// address to listen on (default: 127.0.0.1)
-    #[argh(option, short = 'a', default = "Config::default().host")]
-    host: String,
+    #[argh(option, short = 'a')]
+    host: Option<String>,
 
     /// port to listen on, 0 for any free one (default: 4222)
-    #[argh(option, short = 'p', default = "Config::default().port")]
-    port: u16,
+    #[argh(option, short = 'p')]
+    port: Option<u16>,
 
     /// serve monitoring pages on this port, 0 for any free one (default: off)
     #[argh(option, short = 'm')]
@@ -47,8 +54,8 @@ pub(crate) struct Serve {
     no_store: bool,
 
     /// name that clients see (default: a random id)
-    #[argh(option, short = 'n', default = "String::new()")]
-    name: String,
+    #[argh(option, short = 'n')]
+    name: Option<String>,
 
     /// user that clients must give, with --pass
     #[argh(option)]
@@ -118,19 +125,28 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> ExitCode {
-        logging::start(if self.debug {
-            LevelFilter::Debug
-        } else {
-            LevelFilter::Info
-        });
-        let config = match self.into_config() {
-            Ok(config) => config,
+        let is_check = self.check;
+        let is_debug = self.debug;
+        let settings = match self.into_settings() {
+            Ok(settings) => settings,
             Err(error) => {
                 eprintln!("{error}\nrun midge serve --help for what there is");
                 return ExitCode::from(EXIT_USAGE);
             }
         };
-        let served = Server::bind(config)
+        logging::start(match settings.log {
+            LogDetail::Trace => LevelFilter::Trace,
+            LogDetail::Debug => LevelFilter::Debug,
+            LogDetail::Plain if is_debug => LevelFilter::Debug,
+            LogDetail::Plain => LevelFilter::Info,
+        });
+        for warning in &settings.warnings {
+            log::warn!("{warning}");
+        }
+        if is_check {
+            return ExitCode::SUCCESS;
+        }
+        let served = Server::bind(settings.config)
             .map_err(|error| error.to_string())
             .and_then(|server| {
                 server
@@ -146,26 +162,28 @@ impl Serve {
         }
     }
 
-    fn into_config(self) -> Result<Config, String> {
-        let auth = match (self.auth, self.user, self.pass) {
-            (None, None, None) => Auth::default(),
-            (Some(token), None, None) => Auth::token(token),
-            (None, Some(user), Some(pass)) => Auth::user(user, pass),
+    /// The file's settings, where there is one, and the options over them.
+    fn into_settings(self) -> Result<Settings, String> {
+        let mut settings = match &self.config {
+            Some(path) => read_config(path, Config::default())?,
+            None => Settings::from(Config::default()),
+        };
+        let config = &mut settings.config;
+        config.handle_signals = true;
+        match (self.auth, self.user, self.pass) {
+            (None, None, None) => {}
+            (Some(token), None, None) => config.auth = Auth::token(token),
+            (None, Some(user), Some(pass)) => config.auth = Auth::user(user, pass),
             (Some(_), ..) => return Err("--auth goes without --user and --pass".into()),
             (None, ..) => return Err("--user and --pass go together".into()),
-        };
-        let mut config = Config {
-            http: self.http_port.map(|port| HttpConfig {
-                host: self.http_host.unwrap_or_else(|| self.host.clone()),
-                port,
-            }),
-            host: self.host,
-            port: self.port,
-            name: self.name,
-            auth,
-            handle_signals: true,
-            ..Config::default()
-        };
+        }
+        set(&mut config.host, self.host);
+        set(&mut config.port, self.port);
+        set(&mut config.name, self.name);
+        if let Some(port) = self.http_port {
+            let host = self.http_host.unwrap_or_else(|| config.host.clone());
+            config.http = Some(HttpConfig { host, port });
+        }
         #[cfg(feature = "streams")]
         match (self.store, self.no_store) {
             (Some(_), true) => return Err("--store goes without --no-store".into()),
@@ -190,7 +208,7 @@ impl Serve {
         config
             .check()
             .map_err(|error| format!("--{}", error.to_string().replace('_', "-")))?;
-        Ok(config)
+        Ok(settings)
     }
 }
 

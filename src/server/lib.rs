@@ -61,6 +61,7 @@ mod subsz;
 mod timestamp;
 mod varz;
 
+pub use conf::{LogDetail, Settings, read_config};
 #[cfg(feature = "streams")]
 pub use config::STORE_DEFAULT;
 pub use config::{

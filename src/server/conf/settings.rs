@@ -1,0 +1,262 @@
+//! From a configuration file to a [`Config`].
+//!
+//! The keys are nats-server's where it has them. One that is not known is a
+//! warning, so that a file written for nats-server serves here as well; one
+//! that would make of this server something it is not, such as a part of a
+//! cluster, is an error.
+
+use super::read::Item;
+use super::syntax::{self, World};
+use super::tree::{ConfError, Entry, Place};
+use super::users;
+use crate::{Config, HttpConfig};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Files larger than this are no configuration.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// What a file has set.
+#[derive(Clone)]
+pub struct Settings {
+    /// The configuration.
+    pub config: Config,
+    /// What there is to be logged: `debug`, `trace`.
+    pub log: LogDetail,
+    /// What was passed over: keys that are not known, each with its place.
+    pub warnings: Vec<String>,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum LogDetail {
+    /// What an operator wants to know.
+    #[default]
+    Plain,
+    /// What happens to each connection.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Reads a configuration file over a configuration.
+///
+/// # Errors
+/// What is wrong, with file and line.
+pub fn read_config(path: &Path, config: Config) -> Result<Settings, String> {
+    let text = read_file(path).map_err(|why| format!("{}: {why}", path.display()))?;
+    let file: Arc<str> = path.display().to_string().into();
+    let whole = Place {
+        file: file.clone(),
+        line: 0,
+    };
+    let settings = syntax::parse(&text, file, &Machine)
+        .and_then(|entries| read_entries(&entries, config))
+        .map_err(|error| error.to_string())?;
+    let checked = users::check(&settings.config.auth)
+        .and_then(|()| settings.config.check().map_err(|error| error.to_string()));
+    match checked {
+        Ok(()) => Ok(settings),
+        Err(why) => Err(format!("{}: {why}", whole.file)),
+    }
+}
+
+/// This machine's files and environment.
+struct Machine;
+
+impl World for Machine {
+    fn read(&self, path: &str, from: &str) -> Result<(String, Arc<str>), String> {
+        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+        let path = folder.join(path);
+        Ok((read_file(&path)?, path.display().to_string().into()))
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let length = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if length.len() > FILE_BYTES_MAX {
+        return Err("it is too large for a configuration".to_owned());
+    }
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())
+}
+
+fn read_entries(entries: &[Entry], config: Config) -> Result<Settings, ConfError> {
+    let mut settings = Settings::from(config);
+    for entry in entries {
+        settings.take(Item::from(entry))?;
+    }
+    Ok(settings)
+}
+
+impl From<Config> for Settings {
+    fn from(config: Config) -> Self {
+        Settings {
+            config,
+            log: LogDetail::Plain,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// A key that means nothing here.
+    pub(crate) fn unknown(&mut self, item: Item<'_>) {
+        let words = format!(
+            "{}: \"{}\" is not known and does nothing",
+            item.place, item.name
+        );
+        self.warnings.push(words);
+    }
+
+    fn take(&mut self, item: Item<'_>) -> Result<(), ConfError> {
+        match item.name.to_ascii_lowercase().as_str() {
+            "listen" => (self.config.host, self.config.port) = self.listen(item)?,
+            "host" | "net" => self.config.host = item.text()?,
+            "port" => self.config.port = port(item)?,
+            "http" => {
+                let (host, port) = self.listen(item)?;
+                self.config.http = Some(HttpConfig { host, port });
+            }
+            "http_port" | "monitor_port" => {
+                let host = self.config.host.clone();
+                let port = port(item)?;
+                self.config.http = Some(HttpConfig { host, port });
+            }
+            "server_name" => self.config.name = item.text()?,
+            "debug" if item.flag()? => self.log = self.log.max(LogDetail::Debug),
+            "trace" if item.flag()? => self.log = LogDetail::Trace,
+            "debug" | "trace" => {}
+            "authorization" => users::authorization(self, item)?,
+            "no_auth_user" => self.config.auth.no_auth_user = Some(item.text()?),
+            "store" => self.store(Some(item.text()?.into()), item)?,
+            "jetstream" => self.jetstream(item)?,
+            "cluster" | "gateway" | "leafnodes" | "routes" => {
+                let what = format!(
+                    "{}: midge is one server and no part of a cluster; leave it out",
+                    item.name
+                );
+                return Err(ConfError::new(item.place, what));
+            }
+            "accounts" | "operator" | "resolver" | "resolver_preload" | "tls" | "websocket"
+            | "mqtt" => {
+                // Passed over, they would leave a door open, or shut.
+                let what = format!("{} is not known yet", item.name);
+                return Err(ConfError::new(item.place, what));
+            }
+            _ => self.limit(item)?,
+        }
+        Ok(())
+    }
+
+    fn limit(&mut self, item: Item<'_>) -> Result<(), ConfError> {
+        let config = &mut self.config;
+        let limits = &mut config.limits;
+        let bytes = || item.limit().map(|limit| limit.unwrap_or(usize::MAX));
+        let none_is_zero = || item.limit().map(Option::unwrap_or_default);
+        match item.name.to_ascii_lowercase().as_str() {
+            "max_payload" => limits.frame.max_payload = bytes()?,
+            "max_control_line" => limits.frame.max_control_line = bytes()?,
+            "max_pending" => limits.max_pending = bytes()?,
+            "max_connections" | "max_conn" => limits.max_connections = bytes()?,
+            "max_subscriptions" | "max_subs" => limits.max_subscriptions = none_is_zero()?,
+            "max_sub_tokens" | "max_subscription_tokens" => {
+                limits.max_subject_tokens = none_is_zero()?;
+            }
+            "ping_interval" => limits.ping_interval = item.duration()?,
+            "ping_max" => {
+                let max = item.number(0, i64::from(u32::MAX))?;
+                limits.ping_max = u32::try_from(max).unwrap_or_default();
+            }
+            "write_deadline" => config.write_deadline = item.duration()?,
+            "lame_duck_duration" => config.lame_duck_duration = item.duration()?,
+            "lame_duck_grace_period" => config.lame_duck_grace = item.duration()?,
+            _ => self.unknown(item),
+        }
+        Ok(())
+    }
+
+    /// An address, a port, or both.
+    fn listen(&self, item: Item<'_>) -> Result<(String, u16), ConfError> {
+        let expected = "a port, or an address and a port such as 127.0.0.1:4222";
+        let here = || self.config.host.clone();
+        if let Ok(port) = port(item) {
+            return Ok((here(), port));
+        }
+        let text = item.text()?;
+        let (host, digits) = match text.rsplit_once(':') {
+            Some((host, digits)) => (host, digits),
+            None => return Err(item.wrong(expected)),
+        };
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        let port = match digits {
+            "-1" => 0,
+            _ => digits.parse().map_err(|_| item.wrong(expected))?,
+        };
+        let host = if host.is_empty() {
+            here()
+        } else {
+            host.to_owned()
+        };
+        Ok((host, port))
+    }
+
+    /// Whether there are streams, and where.
+    fn jetstream(&mut self, item: Item<'_>) -> Result<(), ConfError> {
+        let word = item.text().unwrap_or_default();
+        match word.to_ascii_lowercase().as_str() {
+            "enabled" | "enable" | "true" => return Ok(()),
+            "disabled" | "disable" | "false" => return self.store(None, item),
+            _ => {}
+        }
+        for entry in item.block()? {
+            let item = Item::from(entry);
+            match entry.key.to_ascii_lowercase().as_str() {
+                "store_dir" | "storedir" | "store" => {
+                    let folder = PathBuf::from(item.text()?);
+                    self.store(Some(folder.join(STORE_NAME)), item)?;
+                }
+                "enabled" | "enable" => {
+                    if !item.flag()? {
+                        self.store(None, item)?;
+                    }
+                }
+                _ => self.unknown(item),
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "streams")]
+    fn store(&mut self, path: Option<PathBuf>, _: Item<'_>) -> Result<(), ConfError> {
+        self.config.store = path;
+        Ok(())
+    }
+
+    #[cfg(not(feature = "streams"))]
+    fn store(&mut self, path: Option<PathBuf>, item: Item<'_>) -> Result<(), ConfError> {
+        match path {
+            None => Ok(()),
+            Some(_) => Err(ConfError::new(
+                item.place,
+                "this program was built without streams",
+            )),
+        }
+    }
+}
+
+/// The file with the streams in the folder that `store_dir` names.
+const STORE_NAME: &str = "midge.redb";
+
+/// A port; -1 is any that is free.
+fn port(item: Item<'_>) -> Result<u16, ConfError> {
+    let port = item.number(-1, i64::from(u16::MAX))?;
+    Ok(u16::try_from(port).unwrap_or(0))
+}
