@@ -404,7 +404,7 @@ fn who_stores_waits_for_a_slow_disk() {
 fn a_backup_is_kept_for_who_asks() {
     use midge_engine::{Maintenance, StoredStreams, StreamsConfig};
     use midge_proto::api::Timestamp;
-    let mut world = World::new(Limits::default(), Auth::Open, 1);
+    let mut world = World::new(Limits::default(), Auth::default(), 1);
     let config = StreamsConfig {
         hash_seed: 1,
         server_name: "n".into(),

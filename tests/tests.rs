@@ -44,6 +44,7 @@ mod monitoring;
 mod monitoring_streams;
 mod parser_properties;
 mod people;
+mod permissions;
 mod routing;
 mod server_life;
 #[cfg(feature = "streams")]

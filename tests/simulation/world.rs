@@ -431,7 +431,7 @@ fn engine(seed: u64) -> Engine {
     };
     Engine::new(EngineConfig {
         limits,
-        auth: Auth::Open,
+        auth: Auth::default(),
         info: ServerInfo::new("N".into(), "2.0.0", "h".into(), 1),
         seed,
         hash_seed: seed,
