@@ -7,11 +7,13 @@
 #[cfg(feature = "streams")]
 mod commands;
 mod logging;
+mod nats_server;
 #[cfg(feature = "streams")]
 mod progress;
 #[cfg(feature = "streams")]
 mod restore;
 mod serve;
+mod signs;
 #[cfg(feature = "streams")]
 mod store;
 mod units;
@@ -58,7 +60,11 @@ enum Command {
 
 /// Runs what the arguments ask for; the first of them is the program's name.
 pub fn run(args: Vec<String>) -> ExitCode {
+    let program = args.first().cloned().unwrap_or_default();
     let mut args: Vec<&str> = args.iter().map(String::as_str).skip(1).collect();
+    if nats_server::is_meant(&program) {
+        return nats_server::run(&args);
+    }
     match args.first() {
         Some(&("--version" | "-V" | "-v")) => {
             return say(

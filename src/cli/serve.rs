@@ -1,5 +1,6 @@
 //! `midge serve`: run a server.
 
+use crate::signs::{Signs, Wanted};
 use crate::units::{Period, Size};
 use crate::{EXIT_USAGE, logging};
 use argh::FromArgs;
@@ -126,7 +127,6 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> ExitCode {
         let is_check = self.check;
-        let is_debug = self.debug;
         let settings = match self.into_settings() {
             Ok(settings) => settings,
             Err(error) => {
@@ -134,32 +134,13 @@ impl Serve {
                 return ExitCode::from(EXIT_USAGE);
             }
         };
-        logging::start(match settings.log {
-            LogDetail::Trace => LevelFilter::Trace,
-            LogDetail::Debug => LevelFilter::Debug,
-            LogDetail::Plain if is_debug => LevelFilter::Debug,
-            LogDetail::Plain => LevelFilter::Info,
-        });
-        for warning in &settings.warnings {
-            log::warn!("{warning}");
-        }
         if is_check {
+            for warning in &settings.warnings {
+                eprintln!("{warning}");
+            }
             return ExitCode::SUCCESS;
         }
-        let served = Server::bind(settings.config)
-            .map_err(|error| error.to_string())
-            .and_then(|server| {
-                server
-                    .run()
-                    .map_err(|error| format!("cannot poll: {error}"))
-            });
-        match served {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                log::error!("{error}");
-                ExitCode::FAILURE
-            }
-        }
+        serve(settings)
     }
 
     /// The file's settings, where there is one, and the options over them.
@@ -168,8 +149,10 @@ impl Serve {
             Some(path) => read_config(path, Config::default())?,
             None => Settings::from(Config::default()),
         };
+        if self.debug {
+            settings.log = settings.log.max(LogDetail::Debug);
+        }
         let config = &mut settings.config;
-        config.handle_signals = true;
         match (self.auth, self.user, self.pass) {
             (None, None, None) => {}
             (Some(token), None, None) => config.auth = Auth::token(token),
@@ -204,12 +187,50 @@ impl Serve {
         set(&mut config.write_deadline, self.write_deadline);
         set(&mut config.lame_duck_duration, self.lame_duck_duration);
         set(&mut config.lame_duck_grace, self.lame_duck_grace);
-        // The settings go by the names of their flags, but for the dashes.
-        config
-            .check()
-            .map_err(|error| format!("--{}", error.to_string().replace('_', "-")))?;
+        finish_config(config)?;
         Ok(settings)
     }
+}
+
+/// What every way to start a server ends with.
+pub(crate) fn finish_config(config: &mut Config) -> Result<(), String> {
+    config.handle_signals = true;
+    // The settings go by the names of their flags, but for the dashes.
+    config
+        .check()
+        .map_err(|error| format!("--{}", error.to_string().replace('_', "-")))
+}
+
+/// Serves until the end.
+pub(crate) fn serve(mut settings: Settings) -> ExitCode {
+    let level = match settings.log {
+        LogDetail::Trace => LevelFilter::Trace,
+        LogDetail::Debug => LevelFilter::Debug,
+        LogDetail::Plain => LevelFilter::Info,
+    };
+    if let Err(why) = logging::start(level, settings.log_file.take()) {
+        eprintln!("{why}");
+        return ExitCode::FAILURE;
+    }
+    for warning in &settings.warnings {
+        log::warn!("{warning}");
+    }
+    match run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            log::error!(target: logging::FATAL, "{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut settings: Settings) -> Result<(), String> {
+    settings.make_folder()?;
+    let wanted = Wanted::take(&mut settings);
+    let server = Server::bind(settings.config).map_err(|error| error.to_string())?;
+    let _signs = Signs::leave(&wanted, &server)?;
+    let served = server.run();
+    served.map_err(|error| format!("cannot poll: {error}"))
 }
 
 fn set<T>(target: &mut T, value: Option<impl Into<T>>) {

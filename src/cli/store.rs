@@ -125,7 +125,8 @@ pub(crate) fn code(is_sound: bool) -> ExitCode {
 /// that contradict each other; the store makes errors of that, which say more
 /// than where in the engine it was.
 pub(crate) fn prepare() {
-    logging::start(LevelFilter::Error);
+    // To stderr it always can.
+    let _ = logging::start(LevelFilter::Error, None);
     std::panic::set_hook(Box::new(|_| {}));
 }
 

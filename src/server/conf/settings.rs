@@ -23,6 +23,14 @@ pub struct Settings {
     pub config: Config,
     /// What there is to be logged: `debug`, `trace`.
     pub log: LogDetail,
+    /// The file that is logged to, in place of stderr.
+    pub log_file: Option<PathBuf>,
+    /// The file that has the process id while the server runs.
+    pub pid_file: Option<PathBuf>,
+    /// The folder of the file that has the addresses while the server runs.
+    pub ports_file_dir: Option<PathBuf>,
+    /// The folder that streams are kept in, which is made if it is not there.
+    store_dir: Option<PathBuf>,
     /// What was passed over: keys that are not known, each with its place.
     pub warnings: Vec<String>,
 }
@@ -98,6 +106,10 @@ impl From<Config> for Settings {
         Settings {
             config,
             log: LogDetail::Plain,
+            log_file: None,
+            pid_file: None,
+            ports_file_dir: None,
+            store_dir: None,
             warnings: Vec::new(),
         }
     }
@@ -131,9 +143,12 @@ impl Settings {
             "debug" if item.flag()? => self.log = self.log.max(LogDetail::Debug),
             "trace" if item.flag()? => self.log = LogDetail::Trace,
             "debug" | "trace" => {}
+            "log_file" | "logfile" => self.log_file = Some(item.text()?.into()),
+            "pid_file" | "pidfile" => self.pid_file = Some(item.text()?.into()),
+            "ports_file_dir" => self.ports_file_dir = Some(item.text()?.into()),
             "authorization" => users::authorization(self, item)?,
             "no_auth_user" => self.config.auth.no_auth_user = Some(item.text()?),
-            "store" => self.store(Some(item.text()?.into()), item)?,
+            "store" => self.keep_in(item)?,
             "jetstream" => self.jetstream(item)?,
             "cluster" | "gateway" | "leafnodes" | "routes" => {
                 let what = format!(
@@ -210,50 +225,106 @@ impl Settings {
 
     /// Whether there are streams, and where.
     fn jetstream(&mut self, item: Item<'_>) -> Result<(), ConfError> {
+        let wrong = |why: String| ConfError::new(item.place, why);
         let word = item.text().unwrap_or_default();
         match word.to_ascii_lowercase().as_str() {
-            "enabled" | "enable" | "true" => return Ok(()),
-            "disabled" | "disable" | "false" => return self.store(None, item),
+            "enabled" | "enable" | "true" => return self.keep_streams(true, None).map_err(wrong),
+            "disabled" | "disable" | "false" => {
+                self.keep_none();
+                return Ok(());
+            }
             _ => {}
         }
+        let (mut is_on, mut folder) = (true, None);
         for entry in item.block()? {
             let item = Item::from(entry);
             match entry.key.to_ascii_lowercase().as_str() {
-                "store_dir" | "storedir" | "store" => {
-                    let folder = PathBuf::from(item.text()?);
-                    self.store(Some(folder.join(STORE_NAME)), item)?;
-                }
-                "enabled" | "enable" => {
-                    if !item.flag()? {
-                        self.store(None, item)?;
-                    }
-                }
+                "store_dir" | "storedir" | "store" => folder = Some(item.text()?.into()),
+                "enabled" | "enable" => is_on = item.flag()?,
                 _ => self.unknown(item),
             }
+        }
+        if !is_on {
+            self.keep_none();
+        }
+        self.keep_streams(is_on, folder).map_err(wrong)
+    }
+
+    /// Keeps streams, in `jetstream` in this folder, if that is wanted.
+    ///
+    /// # Errors
+    /// Where the program was built without them.
+    #[cfg(feature = "streams")]
+    pub fn keep_streams(&mut self, is_on: bool, folder: Option<PathBuf>) -> Result<(), String> {
+        if let Some(folder) = folder {
+            self.store_dir = Some(folder.join("jetstream"));
+        }
+        let folder = match &self.store_dir {
+            Some(folder) => folder.clone(),
+            None if self.config.store.is_some() => return Ok(()),
+            None => std::env::temp_dir().join("nats").join("jetstream"),
+        };
+        if is_on {
+            self.config.store = Some(folder.join(crate::STORE_DEFAULT));
+            self.store_dir = Some(folder);
         }
         Ok(())
     }
 
     #[cfg(feature = "streams")]
-    fn store(&mut self, path: Option<PathBuf>, _: Item<'_>) -> Result<(), ConfError> {
-        self.config.store = path;
+    fn keep_none(&mut self) {
+        self.config.store = None;
+    }
+
+    #[cfg(feature = "streams")]
+    fn keep_in(&mut self, item: Item<'_>) -> Result<(), ConfError> {
+        self.config.store = Some(item.text()?.into());
         Ok(())
     }
 
+    /// Makes the folder that streams are kept in.
+    ///
+    /// # Errors
+    /// Why it cannot be made.
+    #[cfg(feature = "streams")]
+    pub fn make_folder(&self) -> Result<(), String> {
+        let Some(folder) = self.store_dir.as_ref().filter(|_| self.config.store.is_some()) else {
+            return Ok(());
+        };
+        std::fs::create_dir_all(folder)
+            .map_err(|error| format!("cannot make {}: {error}", folder.display()))
+    }
+
+    /// There are none in this program.
+    ///
+    /// # Errors
+    /// If they are wanted.
     #[cfg(not(feature = "streams"))]
-    fn store(&mut self, path: Option<PathBuf>, item: Item<'_>) -> Result<(), ConfError> {
-        match path {
-            None => Ok(()),
-            Some(_) => Err(ConfError::new(
-                item.place,
-                "this program was built without streams",
-            )),
+    pub fn keep_streams(&mut self, is_on: bool, _: Option<PathBuf>) -> Result<(), String> {
+        match is_on {
+            true => Err("this program was built without streams".to_owned()),
+            false => Ok(()),
         }
     }
-}
 
-/// The file with the streams in the folder that `store_dir` names.
-const STORE_NAME: &str = "midge.redb";
+    #[cfg(not(feature = "streams"))]
+    fn keep_none(&mut self) {}
+
+    #[cfg(not(feature = "streams"))]
+    fn keep_in(&mut self, item: Item<'_>) -> Result<(), ConfError> {
+        self.keep_streams(true, None)
+            .map_err(|why| ConfError::new(item.place, why))
+    }
+
+    /// There is nothing to be kept.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(feature = "streams"))]
+    pub fn make_folder(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
 
 /// A port; -1 is any that is free.
 fn port(item: Item<'_>) -> Result<u16, ConfError> {

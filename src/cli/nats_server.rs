@@ -1,0 +1,349 @@
+//! midge under the name `nats-server`.
+//!
+//! What starts nats-server, a test harness, a script, a container, looks for
+//! its command line and its signs of life. Started under that name midge has
+//! them: flags with one dash or two, their values behind a blank or `=`, all
+//! addresses instead of this machine's alone, and streams only where they are
+//! asked for.
+
+use crate::EXIT_USAGE;
+use crate::serve::{finish_config, serve};
+use midge_server::{Auth, Config, HttpConfig, LogDetail, Settings, read_config};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// The name that makes the difference.
+const NAME: &str = "nats-server";
+
+/// The address that is listened on if nothing else is said.
+const HOST_DEFAULT: &str = "0.0.0.0";
+
+/// What a flag is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    Port,
+    Address,
+    HttpPort,
+    Config,
+    Check,
+    Streams,
+    StoreDir,
+    User,
+    Pass,
+    Token,
+    Name,
+    LogFile,
+    PidFile,
+    PortsDir,
+    Signal,
+    Debug,
+    Trace,
+    DebugTrace,
+    Version,
+    Help,
+    Cluster,
+    Unready,
+    /// Means nothing here, and takes a value.
+    Ignored,
+    /// Means nothing here.
+    IgnoredSwitch,
+}
+
+/// The names of each flag, without dashes.
+const FLAGS: [(Flag, &str); 24] = [
+    (Flag::Port, "p port"),
+    (Flag::Address, "a addr net"),
+    (Flag::HttpPort, "m http_port"),
+    (Flag::Config, "c config"),
+    (Flag::Check, "t"),
+    (Flag::Streams, "js jetstream"),
+    (Flag::StoreDir, "sd store_dir"),
+    (Flag::User, "user"),
+    (Flag::Pass, "pass"),
+    (Flag::Token, "auth"),
+    (Flag::Name, "n name server_name"),
+    (Flag::LogFile, "l log"),
+    (Flag::PidFile, "P pid"),
+    (Flag::PortsDir, "ports_file_dir"),
+    (Flag::Signal, "sl signal"),
+    (Flag::Debug, "D debug"),
+    (Flag::Trace, "V trace"),
+    (Flag::DebugTrace, "DV DVV VV"),
+    (Flag::Version, "v version"),
+    (Flag::Help, "h help"),
+    (Flag::Cluster, "cluster cluster_listen cluster_name routes cluster_advertise connect_retries no_advertise"),
+    (Flag::Unready, "tls tlscert tlskey tlsverify tlscacert https_port ms"),
+    (Flag::Ignored, "profile client_advertise log_size_limit"),
+    (Flag::IgnoredSwitch, "T logtime s syslog"),
+];
+
+impl Flag {
+    fn takes_value(self) -> bool {
+        !matches!(
+            self,
+            Flag::Check
+                | Flag::Streams
+                | Flag::Debug
+                | Flag::Trace
+                | Flag::DebugTrace
+                | Flag::Version
+                | Flag::Help
+                | Flag::Cluster
+                | Flag::Unready
+                | Flag::IgnoredSwitch
+        )
+    }
+}
+
+/// A flag as it was given.
+struct Given<'a> {
+    flag: Flag,
+    name: &'a str,
+    value: &'a str,
+}
+
+/// Whether the program was started under that name.
+pub(crate) fn is_meant(program: &str) -> bool {
+    Path::new(program)
+        .file_stem()
+        .is_some_and(|name| name == NAME)
+}
+
+/// Does what nats-server would do with these arguments.
+pub(crate) fn run(args: &[&str]) -> ExitCode {
+    let done = parse(args).and_then(|given| act(&given));
+    done.unwrap_or_else(|why| {
+        eprintln!("{NAME}: {why}");
+        ExitCode::from(EXIT_USAGE)
+    })
+}
+
+fn parse<'a>(args: &[&'a str]) -> Result<Vec<Given<'a>>, String> {
+    let mut given = Vec::new();
+    let mut rest = args.iter();
+    while let Some(&arg) = rest.next() {
+        let word = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-'));
+        let Some(word) = word.filter(|word| !word.is_empty()) else {
+            return Err(format!("unrecognized command: {arg:?}"));
+        };
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (word, None),
+        };
+        let is_named = |names: &str| names.split(' ').any(|known| known == name);
+        let found = FLAGS.iter().find(|(_, names)| is_named(names));
+        let Some(&(flag, _)) = found else {
+            return Err(format!("flag provided but not defined: -{name}"));
+        };
+        let value = match value {
+            Some(value) => value,
+            None if flag.takes_value() => rest
+                .next()
+                .ok_or_else(|| format!("flag needs an argument: -{name}"))?,
+            None => "",
+        };
+        given.push(Given { flag, name, value });
+    }
+    Ok(given)
+}
+
+fn act(given: &[Given<'_>]) -> Result<ExitCode, String> {
+    let of = |flag: Flag| given.iter().rev().find(|given| given.flag == flag);
+    if of(Flag::Version).is_some() {
+        println!("{NAME}: v{}", midge_server::NATS_VERSION);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if of(Flag::Help).is_some() {
+        println!("{}", help());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(signal) = of(Flag::Signal) {
+        return send_signal(signal.value);
+    }
+    if let Some(Given { name, .. }) = of(Flag::Cluster) {
+        return Err(format!(
+            "--{name}: midge is one server and no part of a cluster; leave it out"
+        ));
+    }
+    if let Some(Given { name, .. }) = of(Flag::Unready) {
+        return Err(format!("--{name} is not known yet"));
+    }
+    let settings = settings(given)?;
+    if of(Flag::Check).is_some() {
+        eprintln!("{NAME}: configuration file is valid");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(serve(settings))
+}
+
+fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
+    let config = Config {
+        host: HOST_DEFAULT.to_owned(),
+        #[cfg(feature = "streams")]
+        store: None,
+        ..Config::default()
+    };
+    let file = given.iter().rev().find(|given| given.flag == Flag::Config);
+    let mut settings = match file {
+        Some(file) => read_config(Path::new(file.value), config)?,
+        None => Settings::from(config),
+    };
+    let (mut user, mut pass) = (None, None);
+    let (mut has_streams, mut folder) = (false, None);
+    let mut http_port = None;
+    for Given { flag, name, value } in given {
+        let config = &mut settings.config;
+        let path = || PathBuf::from(value);
+        match flag {
+            Flag::Port => config.port = port(name, value)?,
+            Flag::Address => config.host = (*value).to_owned(),
+            Flag::HttpPort => http_port = Some(port(name, value)?),
+            Flag::Streams => has_streams = true,
+            Flag::StoreDir => folder = Some(path()),
+            Flag::User => user = Some((*value).to_owned()),
+            Flag::Pass => pass = Some((*value).to_owned()),
+            Flag::Token => config.auth = Auth::token((*value).to_owned()),
+            Flag::Name => config.name = (*value).to_owned(),
+            Flag::LogFile => settings.log_file = Some(path()),
+            Flag::PidFile => settings.pid_file = Some(path()),
+            Flag::PortsDir => settings.ports_file_dir = Some(path()),
+            Flag::Debug => settings.log = settings.log.max(LogDetail::Debug),
+            Flag::Trace | Flag::DebugTrace => settings.log = LogDetail::Trace,
+            _ => {}
+        }
+    }
+    match (user, pass) {
+        (Some(user), Some(pass)) => settings.config.auth = Auth::user(user, pass),
+        // As there: a user without a password is a token.
+        (Some(token), None) => settings.config.auth = Auth::token(token),
+        (None, _) => {}
+    }
+    if let Some(port) = http_port {
+        let host = settings.config.host.clone();
+        settings.config.http = Some(HttpConfig { host, port });
+    }
+    settings.keep_streams(has_streams, folder)?;
+    finish_config(&mut settings.config)?;
+    Ok(settings)
+}
+
+/// A port; -1 is any that is free.
+fn port(name: &str, value: &str) -> Result<u16, String> {
+    match value {
+        "-1" => Ok(0),
+        _ => value
+            .parse()
+            .map_err(|_| format!("invalid value {value:?} for flag -{name}")),
+    }
+}
+
+/// Tells a running server something: `COMMAND=PID` or `COMMAND=PIDFILE`, where
+/// the flag's own `=` was taken already.
+fn send_signal(words: &str) -> Result<ExitCode, String> {
+    let Some((command, target)) = words.split_once('=') else {
+        return Err("--signal takes COMMAND=PID".to_owned());
+    };
+    let signal = match command {
+        "stop" | "term" => "TERM",
+        "quit" => "INT",
+        "ldm" => "USR2",
+        "reload" => "HUP",
+        "reopen" => "USR1",
+        _ => return Err(format!("unknown signal \"{command}\"")),
+    };
+    let pid = match target.parse::<u32>() {
+        Ok(pid) => pid.to_string(),
+        Err(_) => std::fs::read_to_string(target)
+            .map(|text| text.trim().to_owned())
+            .map_err(|error| format!("{target}: {error}"))?,
+    };
+    // What sends signals is unsafe to call; this program is not.
+    let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+    match sent {
+        Ok(status) if status.success() => Ok(ExitCode::SUCCESS),
+        Ok(_) => Err(format!("no server took the signal at process {pid}")),
+        Err(error) => Err(format!("cannot run kill: {error}")),
+    }
+}
+
+fn help() -> String {
+    let mut text = String::from("midge, started as nats-server. The flags it takes:\n");
+    for (flag, names) in FLAGS {
+        if matches!(flag, Flag::Cluster | Flag::Unready | Flag::Ignored | Flag::IgnoredSwitch) {
+            continue;
+        }
+        let dash = |name: &str| match name.len() {
+            1 => format!("-{name}"),
+            _ => format!("--{name}"),
+        };
+        let names: Vec<String> = names.split(' ').map(dash).collect();
+        text.push_str("    ");
+        text.push_str(&names.join(", "));
+        text.push_str(if flag.takes_value() { " VALUE\n" } else { "\n" });
+    }
+    text.push_str("midge --help, under its own name, has the rest.");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<Settings, String> {
+        parse(args).and_then(|given| settings(&given))
+    }
+
+    #[test]
+    fn flags_are_written_in_many_ways() {
+        for args in [
+            &["-p", "5", "-a", "127.0.0.1", "-m", "-1", "-D"][..],
+            &["--port", "5", "--addr", "127.0.0.1", "--http_port", "-1", "--debug"],
+            &["-port=5", "--net=127.0.0.1", "-http_port=-1", "--debug"],
+        ] {
+            let settings = read(args).expect("known");
+            let Config { host, port, http, .. } = settings.config;
+            assert_eq!((host.as_str(), port), ("127.0.0.1", 5));
+            assert_eq!(http.map(|http| (http.host, http.port)), Some(("127.0.0.1".into(), 0)));
+            assert_eq!(settings.log, LogDetail::Debug);
+        }
+        let settings = read(&["-DV"]).expect("known");
+        assert_eq!(settings.config.host, HOST_DEFAULT);
+        assert_eq!(settings.log, LogDetail::Trace);
+    }
+
+    #[test]
+    fn what_is_no_flag_is_said() {
+        for (args, wanted) in [
+            (&["-x"][..], "flag provided but not defined: -x"),
+            (&["-p"], "flag needs an argument: -p"),
+            (&["-p", "x"], "invalid value \"x\" for flag -p"),
+            (&["start"], "unrecognized command"),
+        ] {
+            let said = read(args).err().unwrap_or_default();
+            assert!(said.contains(wanted), "{args:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn the_name_decides() {
+        for (program, wanted) in [
+            ("nats-server", true),
+            ("/usr/bin/nats-server", true),
+            ("nats-server.exe", true),
+            ("midge", false),
+            ("/opt/nats-server/midge", false),
+        ] {
+            assert_eq!(is_meant(program), wanted, "{program}");
+        }
+    }
+
+    #[cfg(feature = "streams")]
+    #[test]
+    fn streams_are_kept_where_they_are_asked_for() {
+        assert_eq!(read(&[]).expect("known").config.store, None);
+        assert_eq!(read(&["-sd", "/d"]).expect("known").config.store, None);
+        let store = read(&["-js", "-sd", "/d"]).expect("known").config.store;
+        assert_eq!(store, Some("/d/jetstream/midge.redb".into()));
+        assert!(read(&["-js"]).expect("known").config.store.is_some());
+    }
+}
