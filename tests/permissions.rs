@@ -280,6 +280,15 @@ fn a_file_is_checked_line_by_line() {
     }
 }
 
+#[cfg(feature = "streams")]
+#[test]
+fn the_manual_is_in_order() {
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/etc/midge.conf");
+    let text = fs::read_to_string(manual).expect("it is there");
+    let (said, is_good) = check(&text);
+    assert!(is_good && said.is_empty(), "{said}");
+}
+
 #[test]
 fn options_go_before_the_file() {
     let file = File::new(

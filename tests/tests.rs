@@ -42,6 +42,7 @@ mod limits;
 mod monitoring;
 #[cfg(feature = "streams")]
 mod monitoring_streams;
+mod nats_server;
 mod parser_properties;
 mod people;
 mod permissions;

@@ -28,6 +28,8 @@ pub(crate) fn start(level: LevelFilter, file: Option<PathBuf>) -> Result<(), Str
     };
     env_logger::Builder::new()
         .filter_level(level)
+        // What it says at each event is for its own makers.
+        .filter_module("mio", LevelFilter::Info)
         .parse_default_env()
         .target(target)
         .format(move |out, record| {

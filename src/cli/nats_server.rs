@@ -71,8 +71,14 @@ const FLAGS: [(Flag, &str); 24] = [
     (Flag::DebugTrace, "DV DVV VV"),
     (Flag::Version, "v version"),
     (Flag::Help, "h help"),
-    (Flag::Cluster, "cluster cluster_listen cluster_name routes cluster_advertise connect_retries no_advertise"),
-    (Flag::Unready, "tls tlscert tlskey tlsverify tlscacert https_port ms"),
+    (
+        Flag::Cluster,
+        "cluster cluster_listen cluster_name routes cluster_advertise connect_retries no_advertise",
+    ),
+    (
+        Flag::Unready,
+        "tls tlscert tlskey tlsverify tlscacert https_port ms",
+    ),
     (Flag::Ignored, "profile client_advertise log_size_limit"),
     (Flag::IgnoredSwitch, "T logtime s syslog"),
 ];
@@ -135,6 +141,14 @@ fn parse<'a>(args: &[&'a str]) -> Result<Vec<Given<'a>>, String> {
         let Some(&(flag, _)) = found else {
             return Err(format!("flag provided but not defined: -{name}"));
         };
+        if matches!(flag, Flag::Cluster | Flag::Unready) {
+            // Whatever follows, this is refused.
+            return Ok(vec![Given {
+                flag,
+                name,
+                value: "",
+            }]);
+        }
         let value = match value {
             Some(value) => value,
             None if flag.takes_value() => rest
@@ -269,7 +283,10 @@ fn send_signal(words: &str) -> Result<ExitCode, String> {
 fn help() -> String {
     let mut text = String::from("midge, started as nats-server. The flags it takes:\n");
     for (flag, names) in FLAGS {
-        if matches!(flag, Flag::Cluster | Flag::Unready | Flag::Ignored | Flag::IgnoredSwitch) {
+        if matches!(
+            flag,
+            Flag::Cluster | Flag::Unready | Flag::Ignored | Flag::IgnoredSwitch
+        ) {
             continue;
         }
         let dash = |name: &str| match name.len() {
@@ -297,13 +314,26 @@ mod tests {
     fn flags_are_written_in_many_ways() {
         for args in [
             &["-p", "5", "-a", "127.0.0.1", "-m", "-1", "-D"][..],
-            &["--port", "5", "--addr", "127.0.0.1", "--http_port", "-1", "--debug"],
+            &[
+                "--port",
+                "5",
+                "--addr",
+                "127.0.0.1",
+                "--http_port",
+                "-1",
+                "--debug",
+            ],
             &["-port=5", "--net=127.0.0.1", "-http_port=-1", "--debug"],
         ] {
             let settings = read(args).expect("known");
-            let Config { host, port, http, .. } = settings.config;
+            let Config {
+                host, port, http, ..
+            } = settings.config;
             assert_eq!((host.as_str(), port), ("127.0.0.1", 5));
-            assert_eq!(http.map(|http| (http.host, http.port)), Some(("127.0.0.1".into(), 0)));
+            assert_eq!(
+                http.map(|http| (http.host, http.port)),
+                Some(("127.0.0.1".into(), 0))
+            );
             assert_eq!(settings.log, LogDetail::Debug);
         }
         let settings = read(&["-DV"]).expect("known");

@@ -225,7 +225,9 @@ pub(crate) fn serve(mut settings: Settings) -> ExitCode {
 }
 
 fn run(mut settings: Settings) -> Result<(), String> {
-    settings.make_folder()?;
+    if let Some(folder) = settings.make_folder()? {
+        log::info!("Store Directory: \"{}\"", folder.display());
+    }
     let wanted = Wanted::take(&mut settings);
     let server = Server::bind(settings.config).map_err(|error| error.to_string())?;
     let _signs = Signs::leave(&wanted, &server)?;

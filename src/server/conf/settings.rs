@@ -282,17 +282,20 @@ impl Settings {
         Ok(())
     }
 
-    /// Makes the folder that streams are kept in.
+    /// Makes the folder that streams are kept in, if one was named.
     ///
     /// # Errors
     /// Why it cannot be made.
     #[cfg(feature = "streams")]
-    pub fn make_folder(&self) -> Result<(), String> {
-        let Some(folder) = self.store_dir.as_ref().filter(|_| self.config.store.is_some()) else {
-            return Ok(());
+    pub fn make_folder(&self) -> Result<Option<&Path>, String> {
+        let named = self.store_dir.as_ref();
+        let Some(folder) = named.filter(|_| self.config.store.is_some()) else {
+            return Ok(None);
         };
-        std::fs::create_dir_all(folder)
-            .map_err(|error| format!("cannot make {}: {error}", folder.display()))
+        match std::fs::create_dir_all(folder) {
+            Ok(()) => Ok(Some(folder)),
+            Err(error) => Err(format!("cannot make {}: {error}", folder.display())),
+        }
     }
 
     /// There are none in this program.
@@ -321,8 +324,8 @@ impl Settings {
     /// # Errors
     /// None.
     #[cfg(not(feature = "streams"))]
-    pub fn make_folder(&self) -> Result<(), String> {
-        Ok(())
+    pub fn make_folder(&self) -> Result<Option<&Path>, String> {
+        Ok(None)
     }
 }
 
