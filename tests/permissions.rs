@@ -4,13 +4,16 @@ use crate::util::{Client, PATIENCE, Server};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A configuration file that is gone with the test.
 struct File(PathBuf);
 
 impl File {
     fn new(name: &str, text: &str) -> File {
-        let name = format!("midge-{name}-{}.conf", std::process::id());
+        static FILES: AtomicU32 = AtomicU32::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("midge-{name}-{}-{number}.conf", std::process::id());
         let path = std::env::temp_dir().join(name);
         fs::write(&path, text).expect("written");
         File(path)

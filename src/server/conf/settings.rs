@@ -30,6 +30,7 @@ pub struct Settings {
     /// The folder of the file that has the addresses while the server runs.
     pub ports_file_dir: Option<PathBuf>,
     /// The folder that streams are kept in, which is made if it is not there.
+    #[cfg(feature = "streams")]
     store_dir: Option<PathBuf>,
     /// What was passed over: keys that are not known, each with its place.
     pub warnings: Vec<String>,
@@ -109,6 +110,7 @@ impl From<Config> for Settings {
             log_file: None,
             pid_file: None,
             ports_file_dir: None,
+            #[cfg(feature = "streams")]
             store_dir: None,
             warnings: Vec::new(),
         }
