@@ -1,12 +1,11 @@
 //! `midge serve`: run a server.
 
 use crate::signs::{Signs, Wanted};
-use crate::units::{Period, Size};
 use crate::{EXIT_USAGE, logging};
 use argh::FromArgs;
 use log::LevelFilter;
-use midge_server::{Auth, Config, HttpConfig, LogDetail, Server, Settings, read_config};
-use std::path::PathBuf;
+use midge_server::{Auth, Config, LogDetail, Server, Settings, read_config};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// run a server (what midge does without a command)
@@ -22,7 +21,7 @@ midge serve --host 0.0.0.0 --user joe --pass secret"
 pub(crate) struct Serve {
     /// file to configure it by; options go before what is in it
     #[argh(option, short = 'c')]
-    config: Option<PathBuf>,
+    config: Option<String>,
 
     /// only look whether the configuration is in order
     #[argh(switch)]
@@ -34,11 +33,11 @@ pub(crate) struct Serve {
 
     /// port to listen on, 0 for any free one (default: 4222)
     #[argh(option, short = 'p')]
-    port: Option<u16>,
+    port: Option<String>,
 
     /// serve monitoring pages on this port, 0 for any free one (default: off)
     #[argh(option, short = 'm')]
-    http_port: Option<u16>,
+    http_port: Option<String>,
 
     /// address for monitoring pages (default: that of --host)
     #[argh(option)]
@@ -47,7 +46,7 @@ pub(crate) struct Serve {
     /// file that streams are kept in (default: midge.redb)
     #[cfg(feature = "streams")]
     #[argh(option, short = 's')]
-    store: Option<PathBuf>,
+    store: Option<String>,
 
     /// keep no streams
     #[cfg(feature = "streams")]
@@ -72,52 +71,52 @@ pub(crate) struct Serve {
 
     /// longest control line (default: 4096)
     #[argh(option)]
-    max_control_line: Option<Size>,
+    max_control_line: Option<String>,
 
     /// longest message, headers included (default: 1MB)
     #[argh(option)]
-    max_payload: Option<Size>,
+    max_payload: Option<String>,
 
     /// bytes that may wait for one client before it is cut as a slow consumer
     /// (default: 64MB)
     #[argh(option)]
-    max_pending: Option<Size>,
+    max_pending: Option<String>,
 
     /// clients at a time (default: 65536)
     #[argh(option)]
-    max_connections: Option<usize>,
+    max_connections: Option<String>,
 
     /// subscriptions of one client, 0 for no limit (default: 0)
     #[argh(option)]
-    max_subscriptions: Option<usize>,
+    max_subscriptions: Option<String>,
 
     /// tokens in the subject of a subscription, 0 for no limit (default: 0)
     #[argh(option)]
-    max_subject_tokens: Option<usize>,
+    max_subject_tokens: Option<String>,
 
     /// how long a client may take nothing of what waits for it (default: 10s)
     #[argh(option)]
-    write_deadline: Option<Period>,
+    write_deadline: Option<String>,
 
     /// how often an idle client is pinged (default: 2m)
     #[argh(option)]
-    ping_interval: Option<Period>,
+    ping_interval: Option<String>,
 
     /// unanswered pings before a client is cut (default: 2)
     #[argh(option)]
-    ping_max: Option<u32>,
+    ping_max: Option<String>,
 
     /// how long a client may take to give its credentials (default: 2s)
     #[argh(option)]
-    auth_timeout: Option<Period>,
+    auth_timeout: Option<String>,
 
     /// how long lame duck mode takes to let go of all clients (default: 2m)
     #[argh(option)]
-    lame_duck_duration: Option<Period>,
+    lame_duck_duration: Option<String>,
 
     /// how long lame duck mode waits before it starts to (default: 10s)
     #[argh(option)]
-    lame_duck_grace: Option<Period>,
+    lame_duck_grace: Option<String>,
 
     /// log what happens to each connection
     #[argh(switch, short = 'D')]
@@ -146,11 +145,41 @@ impl Serve {
     /// The file's settings, where there is one, and the options over them.
     fn into_settings(self) -> Result<Settings, String> {
         let mut settings = match &self.config {
-            Some(path) => read_config(path, Config::default())?,
+            Some(path) => read_config(Path::new(path), Config::default())?,
             None => Settings::from(Config::default()),
         };
         if self.debug {
             settings.log = settings.log.max(LogDetail::Debug);
+        }
+        // They go by the names of the keys in a file, but for the dashes.
+        for (key, value) in [
+            ("host", &self.host),
+            ("port", &self.port),
+            ("http_port", &self.http_port),
+            ("server_name", &self.name),
+            ("max_control_line", &self.max_control_line),
+            ("max_payload", &self.max_payload),
+            ("max_pending", &self.max_pending),
+            ("max_connections", &self.max_connections),
+            ("max_subscriptions", &self.max_subscriptions),
+            ("max_subject_tokens", &self.max_subject_tokens),
+            ("write_deadline", &self.write_deadline),
+            ("ping_interval", &self.ping_interval),
+            ("ping_max", &self.ping_max),
+            ("auth_timeout", &self.auth_timeout),
+            ("lame_duck_duration", &self.lame_duck_duration),
+            ("lame_duck_grace", &self.lame_duck_grace),
+        ] {
+            if let Some(text) = value {
+                settings.set(key, text)?;
+            }
+        }
+        #[cfg(feature = "streams")]
+        match (self.store, self.no_store) {
+            (Some(_), true) => return Err("--store goes without --no-store".into()),
+            (Some(path), false) => settings.config.store = Some(path.into()),
+            (None, true) => settings.config.store = None,
+            (None, false) => {}
         }
         let config = &mut settings.config;
         match (self.auth, self.user, self.pass) {
@@ -160,33 +189,9 @@ impl Serve {
             (Some(_), ..) => return Err("--auth goes without --user and --pass".into()),
             (None, ..) => return Err("--user and --pass go together".into()),
         }
-        set(&mut config.host, self.host);
-        set(&mut config.port, self.port);
-        set(&mut config.name, self.name);
-        if let Some(port) = self.http_port {
-            let host = self.http_host.unwrap_or_else(|| config.host.clone());
-            config.http = Some(HttpConfig { host, port });
+        if let (Some(host), Some(http)) = (self.http_host, &mut config.http) {
+            http.host = host;
         }
-        #[cfg(feature = "streams")]
-        match (self.store, self.no_store) {
-            (Some(_), true) => return Err("--store goes without --no-store".into()),
-            (Some(path), false) => config.store = Some(path),
-            (None, true) => config.store = None,
-            (None, false) => {}
-        }
-        let limits = &mut config.limits;
-        set(&mut limits.frame.max_control_line, self.max_control_line);
-        set(&mut limits.frame.max_payload, self.max_payload);
-        set(&mut limits.max_pending, self.max_pending);
-        set(&mut limits.max_connections, self.max_connections);
-        set(&mut limits.max_subscriptions, self.max_subscriptions);
-        set(&mut limits.max_subject_tokens, self.max_subject_tokens);
-        set(&mut limits.ping_interval, self.ping_interval);
-        set(&mut limits.ping_max, self.ping_max);
-        set(&mut limits.auth_timeout, self.auth_timeout);
-        set(&mut config.write_deadline, self.write_deadline);
-        set(&mut config.lame_duck_duration, self.lame_duck_duration);
-        set(&mut config.lame_duck_grace, self.lame_duck_grace);
         finish_config(config)?;
         Ok(settings)
     }
@@ -233,10 +238,4 @@ fn run(mut settings: Settings) -> Result<(), String> {
     let _signs = Signs::leave(&wanted, &server)?;
     let served = server.run();
     served.map_err(|error| format!("cannot poll: {error}"))
-}
-
-fn set<T>(target: &mut T, value: Option<impl Into<T>>) {
-    if let Some(value) = value {
-        *target = value.into();
-    }
 }

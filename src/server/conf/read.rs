@@ -76,7 +76,6 @@ impl<'a> Item<'a> {
     pub(crate) fn duration(&self) -> Result<Duration, ConfError> {
         let duration = match self.value {
             Value::Number(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
-            Value::Fraction(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
             Value::Text(text) => parse_duration(text),
             _ => None,
         };
@@ -108,31 +107,40 @@ impl<'a> Item<'a> {
 
 /// Reads a duration as Go writes them: numbers, each with its unit.
 fn parse_duration(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, f64); 8] = [
-        ("ns", 1e-9),
-        ("us", 1e-6),
-        ("µs", 1e-6),
-        ("ms", 1e-3),
-        ("s", 1.0),
-        ("m", 60.0),
-        ("h", 3600.0),
-        ("d", 86_400.0),
+    const UNITS: [(&str, u64); 8] = [
+        ("ns", 1),
+        ("us", 1_000),
+        ("µs", 1_000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+        ("m", 60_000_000_000),
+        ("h", 3_600_000_000_000),
+        ("d", 86_400_000_000_000),
     ];
     let mut rest = text;
-    let mut seconds = 0.0;
+    let mut nanos = 0u64;
     while !rest.is_empty() {
         let is_unit = |char: char| !char.is_ascii_digit() && char != '.';
         let (number, tail) = rest.split_at(rest.find(is_unit)?);
         let end = tail.find(|char: char| char.is_ascii_digit());
         let (unit, tail) = tail.split_at(end.unwrap_or(tail.len()));
-        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        seconds += number.parse::<f64>().ok()? * factor;
+        let (_, size) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        nanos = nanos.checked_add(scaled(number, *size)?)?;
         rest = tail;
     }
-    if text.is_empty() {
-        return None;
+    (!text.is_empty()).then(|| Duration::from_nanos(nanos))
+}
+
+/// A number, perhaps with a point, of units of this size.
+fn scaled(number: &str, size: u64) -> Option<u64> {
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let mut sum = whole.parse::<u64>().ok()?.checked_mul(size)?;
+    let mut place = size;
+    for digit in part.chars() {
+        place /= 10;
+        sum = sum.checked_add(u64::from(digit.to_digit(10)?) * place)?;
     }
-    Duration::try_from_secs_f64(seconds).ok()
+    Some(sum)
 }
 
 #[cfg(test)]

@@ -118,6 +118,25 @@ impl From<Config> for Settings {
 }
 
 impl Settings {
+    /// Sets what a key of a file would set, from an option of the command line.
+    ///
+    /// # Errors
+    /// What is wrong with the value.
+    pub fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
+        let place = Place {
+            file: "command line".into(),
+            line: 1,
+        };
+        let value = syntax::plain(text);
+        let item = Item {
+            name: key,
+            value: &value,
+            place: &place,
+        };
+        self.take(item)
+            .map_err(|error| format!("--{}", error.what.replace('_', "-")))
+    }
+
     /// A key that means nothing here.
     pub(crate) fn unknown(&mut self, item: Item<'_>) {
         let words = format!(
@@ -179,9 +198,12 @@ impl Settings {
             "max_payload" => limits.frame.max_payload = bytes()?,
             "max_control_line" => limits.frame.max_control_line = bytes()?,
             "max_pending" => limits.max_pending = bytes()?,
-            "max_connections" | "max_conn" => limits.max_connections = bytes()?,
+            "max_connections" | "max_conn" => {
+                let max = item.number(-1, i64::MAX)?;
+                limits.max_connections = usize::try_from(max).unwrap_or(usize::MAX);
+            }
             "max_subscriptions" | "max_subs" => limits.max_subscriptions = none_is_zero()?,
-            "max_sub_tokens" | "max_subscription_tokens" => {
+            "max_sub_tokens" | "max_subscription_tokens" | "max_subject_tokens" => {
                 limits.max_subject_tokens = none_is_zero()?;
             }
             "ping_interval" => limits.ping_interval = item.duration()?,
@@ -191,7 +213,10 @@ impl Settings {
             }
             "write_deadline" => config.write_deadline = item.duration()?,
             "lame_duck_duration" => config.lame_duck_duration = item.duration()?,
-            "lame_duck_grace_period" => config.lame_duck_grace = item.duration()?,
+            "auth_timeout" => limits.auth_timeout = item.duration()?,
+            "lame_duck_grace_period" | "lame_duck_grace" => {
+                config.lame_duck_grace = item.duration()?
+            }
             _ => self.unknown(item),
         }
         Ok(())

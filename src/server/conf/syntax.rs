@@ -354,21 +354,15 @@ impl<'a> Parser<'a> {
 }
 
 /// What a word without quotes means.
-fn plain(word: &str) -> Value {
+pub(crate) fn plain(word: &str) -> Value {
     match word.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" => return Value::Flag(true),
         "false" | "no" | "off" => return Value::Flag(false),
         _ => {}
     }
-    if let Some(number) = number(word) {
-        return Value::Number(number);
-    }
-    let is_fraction = word
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || b".-".contains(&byte));
-    match word.parse() {
-        Ok(fraction) if is_fraction => Value::Fraction(fraction),
-        _ => Value::Text(word.to_owned()),
+    match number(word) {
+        Some(number) => Value::Number(number),
+        None => Value::Text(word.to_owned()),
     }
 }
 
@@ -446,7 +440,6 @@ mod tests {
         match value {
             Value::Text(text) => format!("{text:?}"),
             Value::Number(number) => number.to_string(),
-            Value::Fraction(fraction) => format!("{fraction}f"),
             Value::Flag(flag) => flag.to_string(),
             Value::List(items) => {
                 let items: Vec<_> = items.iter().map(|(item, _)| show_value(item)).collect();
@@ -494,7 +487,7 @@ mod tests {
             "a: true, b: Yes, c: ON, d: false, e: no, f: off",
             "a=true b=true c=true d=false e=false f=false",
         );
-        check("a: -1 b: 0 c: 1.5", "a=-1 b=0 c=1.5f");
+        check("a: -1 b: 0 c: 1.5", r#"a=-1 b=0 c="1.5""#);
         check(
             "a: 1k b: 1kb c: 1KiB d: 64MB e: 2gi f: 1T",
             "a=1000 b=1024 c=1024 d=67108864 e=2147483648 f=1000000000000",
@@ -507,7 +500,7 @@ mod tests {
         );
         check(
             "a: 9999999999999999999 b: 9e9 c: 9999999E",
-            r#"a=10000000000000000000f b="9e9" c="9999999E""#,
+            r#"a="9999999999999999999" b="9e9" c="9999999E""#,
         );
         check("a (\n x y\n {z}\n)\nb 1", r#"a="x y\n {z}" b=1"#);
         check("a: $2a$11$abc", r#"a="$2a$11$abc""#);

@@ -51,12 +51,10 @@ pub(crate) struct Entry {
 /// A value as it is written.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
-    /// A word, or something in quotes.
+    /// A word, or something in quotes. A number with a point is a word.
     Text(String),
     /// A whole number; `64KB` is one.
     Number(i64),
-    /// A number with a point.
-    Fraction(f64),
     /// `true`, `yes`, `on` and their opposites.
     Flag(bool),
     /// `[…]`
@@ -71,7 +69,6 @@ impl Value {
         match self {
             Value::Text(_) => "a word",
             Value::Number(_) => "a number",
-            Value::Fraction(_) => "a number with a point",
             Value::Flag(_) => "true or false",
             Value::List(_) => "a list",
             Value::Block(_) => "a block",
