@@ -347,8 +347,8 @@ fn a_year_of_clients_leaves_no_timer_behind() {
 #[cfg(feature = "streams")]
 #[test]
 fn who_stores_waits_for_a_slow_disk() {
+    use midge_api::Timestamp;
     use midge_engine::{StoredStreams, StreamsConfig};
-    use midge_proto::api::Timestamp;
     for size in [0, 100, 100_000] {
         let mut world = World::new(Limits::default(), Auth::default(), 1);
         let config = StreamsConfig {
@@ -402,8 +402,8 @@ fn who_stores_waits_for_a_slow_disk() {
 #[cfg(feature = "streams")]
 #[test]
 fn a_backup_is_kept_for_who_asks() {
+    use midge_api::Timestamp;
     use midge_engine::{Maintenance, StoredStreams, StreamsConfig};
-    use midge_proto::api::Timestamp;
     let mut world = World::new(Limits::default(), Auth::default(), 1);
     let config = StreamsConfig {
         hash_seed: 1,

@@ -1,7 +1,7 @@
 //! What a server knows again after it was stopped, or killed.
 
 use crate::stream_util::{Dir, End};
-use midge_proto::api::Timestamp;
+use midge_api::Timestamp;
 use std::time::{Duration, SystemTime};
 
 #[test]

@@ -4,7 +4,7 @@ use crate::progress::Count;
 use crate::store::{code, prepare, telling};
 use crate::{EXIT_USAGE, say};
 use argh::FromArgs;
-use midge_proto::api::JsonWriter;
+use midge_api::JsonWriter;
 use midge_server::STORE_DEFAULT;
 use midge_server::offline::{self, BackupContent, RestoreError, StoreError};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Who may open a session.
 
 use crate::permissions::Permissions;
-use midge_proto::ConnectOptions;
+use midge_api::ConnectOptions;
 use std::sync::Arc;
 
 /// Who may enter, and what they may do. By default everybody may.

@@ -11,9 +11,7 @@ use crate::feed::Outgoing;
 use crate::maintenance::{Desk, Maintenance};
 use crate::outbox::Outbox;
 use bytes::Bytes;
-use midge_proto::api::{
-    ApiError, BACKUP_CHUNK, BackupError, BackupKind, BackupRequest, JsonWriter,
-};
+use midge_api::{ApiError, BACKUP_CHUNK, BackupError, BackupKind, BackupRequest, JsonWriter};
 use midge_proto::headers::HeaderWriter;
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -15,7 +15,7 @@ use crate::storage::{Batch, BlockKey};
 use crate::streams::{Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig};
 use crate::{ConnId, Time};
 use bytes::Bytes;
-use midge_proto::api::{BackupError, Timestamp};
+use midge_api::{BackupError, Timestamp};
 use midge_proto::encode::Decimal;
 use midge_proto::{HeaderSize, Publish};
 

@@ -10,7 +10,7 @@ use crate::backup::Backup;
 use crate::engine::Engine;
 use crate::ids::StreamId;
 use crate::outbox::Outbox;
-use midge_proto::api::BackupError;
+use midge_api::BackupError;
 use std::collections::VecDeque;
 
 /// The subjects of these requests.

@@ -8,7 +8,7 @@
 use crate::engine::{Engine, Flow, Recovery};
 use crate::outbox::{CloseReason, Outbox};
 use crate::{ConnId, Time};
-use midge_proto::api::JsonWriter;
+use midge_api::JsonWriter;
 use midge_proto::{Fault, ParseError, Verb, WireError};
 
 /// Mistyped lines before the connection is closed after all: by then it is

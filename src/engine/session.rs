@@ -9,7 +9,7 @@ use crate::{ConnId, Time};
 use core::net::SocketAddr;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use midge_proto::ConnectOptions;
+use midge_api::ConnectOptions;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;

@@ -243,7 +243,7 @@ pub fn from_base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Appends the inside of a JSON string, escaped as Go escapes it.
-pub(crate) fn escape(out: &mut Vec<u8>, text: &str) {
+pub fn escape(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let bytes = text.as_bytes();
     let mut copied = 0;

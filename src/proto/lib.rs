@@ -2,17 +2,10 @@
 //!
 //! This crate owns the grammar: how a client's bytes become a [`Command`],
 //! how the server's lines are written, what a valid subject is, and what
-//! CONNECT and INFO say. [`headers`] reads and writes header blocks, `api`
-//! is the stream API as data. It has no sockets, no state between calls and no
-//! opinion about what a command does; that is the engine's business.
-//!
-//! What reads JSON, which is `api` and a server's side of CONNECT, is the
-//! feature `api`: a client that asks for nothing of the kind does without.
+//! INFO says. [`headers`] reads and writes header blocks. It has no sockets, no
+//! state between calls and no opinion about what a command does; that is the
+//! engine's business. What is said in JSON beyond INFO is the crate `midge-api`'s.
 
-#[cfg(feature = "api")]
-pub mod api;
-#[cfg(feature = "api")]
-mod connect;
 pub mod encode;
 pub mod headers;
 mod info;
@@ -23,10 +16,8 @@ mod subject;
 mod timestamp;
 mod wire_error;
 
-#[cfg(feature = "api")]
-pub use connect::{ConnectError, ConnectOptions};
 pub use info::ServerInfo;
-pub use json_writer::{JsonWriter, from_base64};
+pub use json_writer::{JsonWriter, escape, from_base64};
 pub use parse::{
     Command, Fault, HeaderSize, Needed, ParseError, ParseLimits, Parsed, Publish, Verb, parse,
 };

@@ -10,11 +10,11 @@ use crate::event_loop::EventLoop;
 use crate::identity::entropy;
 use crate::offline::{self, count};
 use crate::server::{Shared, StartError};
+use midge_api::Timestamp;
 use midge_engine::{
     Block, BlockKey, Engine, Maintenance, RowKey, Seq, StoredStreams, StreamId, StreamsConfig,
     StreamsTuning,
 };
-use midge_proto::api::Timestamp;
 use midge_store::{
     Damage, DamageKind, Event, Opened, Store, StoreConfig, StoreError, StoreHandle, StoreStats,
     VerifyReport,

@@ -8,7 +8,7 @@
 
 use crate::http::{Request, Response, Status};
 use crate::monitor::{View, flag};
-use midge_proto::api::{ApiError, JsonWriter};
+use midge_api::{ApiError, JsonWriter};
 use std::fmt;
 
 /// What is wrong.
@@ -153,7 +153,7 @@ fn look_at_stream<'a>(
     place: Place<'a>,
     is_available: bool,
 ) -> Result<(), Ailment<'a>> {
-    use midge_proto::api::Storage;
+    use midge_api::Storage;
     let streams = view.engine.streams();
     let Some(stream) = streams.and_then(|streams| streams.named(place.stream)) else {
         return Err(Ailment::NoStream(place));

@@ -10,8 +10,8 @@
 use crate::connz::number;
 use crate::http::{Request, Response};
 use crate::monitor::{View, begin_page, end_page, flag};
+use midge_api::{API_LEVEL, JsonWriter};
 use midge_engine::StreamsTotals;
-use midge_proto::api::{API_LEVEL, JsonWriter};
 
 /// Streams shown when the query names no limit.
 const LIMIT_DEFAULT: usize = 1024;
@@ -154,8 +154,8 @@ fn write_stats(json: &mut JsonWriter, totals: Option<&StreamsTotals>) {
 #[cfg(feature = "streams")]
 mod details {
     use super::{LEN_MAX, Options, View};
+    use midge_api::JsonWriter;
     use midge_engine::StreamView;
-    use midge_proto::api::JsonWriter;
 
     pub(super) fn write(view: &View<'_>, options: &Options, json: &mut JsonWriter) {
         let Some(streams) = view.engine.streams() else {

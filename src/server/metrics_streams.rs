@@ -7,8 +7,8 @@
 use crate::metrics::{Page, escape};
 use crate::metrics_dead_letters;
 use crate::monitor::View;
+use midge_api::{ConsumerInfo, StreamState};
 use midge_engine::{ConsumerView, StreamView, StreamsTotals};
-use midge_proto::api::{ConsumerInfo, StreamState};
 use midge_store::{Histogram, StoreStats};
 use std::fmt::Display;
 use std::time::Duration;

@@ -82,7 +82,7 @@ impl World {
         trace!("the wall clock is set by {step} ms");
         self.wall += step * 1_000_000;
         self.wall_stepped = true;
-        let wall = midge_proto::api::Timestamp(self.wall);
+        let wall = midge_api::Timestamp(self.wall);
         self.engine.set_wall(wall);
         self.model.age(self.wall);
     }

@@ -6,11 +6,11 @@ use super::redrives::Errand;
 use super::rng::Rng;
 use super::told::{Told, Word};
 use crate::trace;
+use midge_api::Timestamp;
 use midge_engine::{
     Auth, BlockKey, CloseReason, ConnId, Engine, EngineConfig, Limits, StreamsConfig,
     StreamsTuning, Time, Write,
 };
-use midge_proto::api::Timestamp;
 use midge_proto::{ParseLimits, Parsed, ServerInfo, parse};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;

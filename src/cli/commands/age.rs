@@ -1,6 +1,6 @@
 //! How long ago something was, and how long something lasts.
 
-use midge_proto::api::Timestamp;
+use midge_api::Timestamp;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 

@@ -5,7 +5,7 @@ use super::connection;
 use super::failure::Failure;
 use super::spelling::nearest;
 use crate::units::{Period, Size};
-use midge_proto::api::JsonWriter;
+use midge_api::JsonWriter;
 use std::time::Duration;
 
 /// A value that was given.

@@ -11,7 +11,7 @@ use super::stream::checked;
 use super::table::{cell, list_of};
 use super::{age, next};
 use crate::units::Period;
-use midge_proto::api::{JsonWriter, Timestamp};
+use midge_api::{JsonWriter, Timestamp};
 use serde_json::Value;
 use std::time::Duration;
 

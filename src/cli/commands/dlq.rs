@@ -6,7 +6,7 @@ use super::command::{Action, Command};
 use super::failure::Failure;
 use super::redrive;
 use super::remote::{QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, array, ask, number};
-use midge_proto::api::JsonWriter;
+use midge_api::JsonWriter;
 
 /// Dead letters that are asked for at a time, the most that the server gives.
 const PAGE: u64 = 1000;

@@ -15,9 +15,9 @@ use super::remote::{
 use super::settings::{self, Settings};
 use super::stored::{next, payload};
 use super::table::{cell, write_table};
+use midge_api::{JsonWriter, json};
 use midge_client::streams::kv::{check_bucket, check_key};
 use midge_client::{Error, Headers, Publish};
-use midge_proto::api::{JsonWriter, json};
 use midge_proto::from_base64;
 use midge_proto::headers::HeaderBlock;
 use serde_json::Value;

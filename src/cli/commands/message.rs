@@ -2,7 +2,7 @@
 
 use super::output::{Paint, has_colour, push_painted};
 use super::table::push_clean;
-use midge_proto::api::JsonWriter;
+use midge_api::JsonWriter;
 use midge_proto::headers::HeaderBlock;
 
 /// Appends a message below a line that tells where it is from.

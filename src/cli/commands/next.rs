@@ -10,8 +10,8 @@ use super::output;
 use super::printer::push_content;
 use super::remote::{QUESTION_TIMEOUT, Remote, nothing};
 use super::table::push_clean;
+use midge_api::{AckSubject, JsonWriter};
 use midge_client::{Message, Publish};
-use midge_proto::api::{AckSubject, JsonWriter};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 

@@ -3,7 +3,7 @@
 //! Owns the rule for colour: on a terminal, and unless `NO_COLOR` is set.
 
 use super::failure::Failure;
-use midge_proto::api::JsonWriter;
+use midge_api::JsonWriter;
 use std::io::{self, IsTerminal, Write};
 
 /// How a word is shown to a person. Used sparingly: what matters is in the

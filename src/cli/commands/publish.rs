@@ -9,8 +9,8 @@ use super::output;
 use super::pace::Pace;
 use super::payload::{Payload, next_line};
 use super::template::{Filling, GAPS, Template};
+use midge_api::JsonWriter;
 use midge_client::{Client, Headers, Publish};
-use midge_proto::api::JsonWriter;
 use std::io;
 
 pub(crate) const COMMAND: Command = Command {

@@ -8,7 +8,7 @@ use super::dlq;
 use super::failure::Failure;
 use super::remote::{Answer, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string};
 use crate::progress::{Count, Progress};
-use midge_proto::api::JsonWriter;
+use midge_api::JsonWriter;
 use serde_json::Value;
 use signal_hook::consts::SIGINT;
 use std::io::{self, IsTerminal, Read};

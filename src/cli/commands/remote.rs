@@ -10,8 +10,8 @@ use super::failure::Failure;
 use super::output;
 use super::show::describe;
 use super::table::cell;
+use midge_api::{JsonWriter, json};
 use midge_client::{Client, Error, Message};
-use midge_proto::api::{JsonWriter, json};
 use serde_json::Value;
 use std::time::Duration;
 

@@ -11,8 +11,8 @@ use super::publish::{fill, headers};
 use super::request::SERVICE_ERROR;
 use super::table::push_clean;
 use super::template::{Filling, GAPS, Template};
+use midge_api::JsonWriter;
 use midge_client::{Client, Message, Publish, TIMEOUT_DEFAULT};
-use midge_proto::api::JsonWriter;
 use std::time::Duration;
 
 pub(crate) const COMMAND: Command = Command {

@@ -9,7 +9,7 @@ use super::arguments::Arguments;
 use super::failure::Failure;
 use super::remote::{QUESTION_TIMEOUT, Remote, number, string};
 use super::settings::Settings;
-use midge_proto::api::{JsonWriter, Timestamp};
+use midge_api::{JsonWriter, Timestamp};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,7 @@
 use super::arguments::Arguments;
 use super::failure::Failure;
 use super::remote::Remote;
-use midge_proto::api::{JsonWriter, json};
+use midge_api::{JsonWriter, json};
 use serde_json::{Map, Value};
 
 /// The options that all of these commands have.

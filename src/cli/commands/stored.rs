@@ -9,7 +9,7 @@ use super::output;
 use super::remote::{Answer, NO_MESSAGE_FOUND, QUESTION_TIMEOUT, Remote, nothing, number, string};
 use super::stream::subject;
 use super::table::cell;
-use midge_proto::api::{JsonWriter, Timestamp};
+use midge_api::{JsonWriter, Timestamp};
 use midge_proto::from_base64;
 use midge_proto::headers::HeaderBlock;
 use serde_json::Value;

@@ -9,7 +9,7 @@ use super::remote::{Answer, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, nothing, num
 use super::settings::{self, Settings};
 use super::stored;
 use super::table::{cell, list_of};
-use midge_proto::api::{JsonWriter, is_valid_name};
+use midge_api::{JsonWriter, is_valid_name};
 use serde_json::Value;
 
 /// How a stream is set up.

@@ -4,7 +4,7 @@ use super::arguments::Arguments;
 use super::command::{Action, Command};
 use super::failure::Failure;
 use super::remote::ask;
-use midge_proto::api::JsonWriter;
+use midge_api::JsonWriter;
 
 pub(crate) const COMMAND: Command = Command {
     name: "why",

@@ -1,8 +1,8 @@
 //! Requests of the stream API, and what their answers have in common.
 
 use crate::{Client, Error, Message, Publish};
+use midge_api::{ApiError, json};
 use midge_proto::JsonWriter;
-use midge_proto::api::{ApiError, json};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;

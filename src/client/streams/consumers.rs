@@ -5,7 +5,7 @@ use super::info::{ConsumerInfo, nanos};
 use super::management::{push_name, stream_operation};
 use crate::Error;
 use crate::outgoing::check_subject;
-use midge_proto::api::{ConsumerAction, ConsumerConfig, check_consumer_name};
+use midge_api::{ConsumerAction, ConsumerConfig, check_consumer_name};
 use midge_proto::{JsonWriter, Nanos, Timestamp};
 
 impl Streams {

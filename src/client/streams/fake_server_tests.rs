@@ -71,7 +71,7 @@ impl Peer {
 }
 
 fn batch(request: &Heard) -> u64 {
-    let json = midge_proto::api::json::parse(&request.body).expect("JSON");
+    let json = midge_api::json::parse(&request.body).expect("JSON");
     json["batch"].as_u64().expect("a number")
 }
 

@@ -5,7 +5,7 @@
 
 use super::api::{text, uint};
 use crate::Error;
-use midge_proto::api::{ConsumerConfig, LostMessages, SequenceInfo, StreamConfig, StreamState};
+use midge_api::{ConsumerConfig, LostMessages, SequenceInfo, StreamConfig, StreamState};
 use midge_proto::{Nanos, Timestamp};
 use serde_json::Value;
 

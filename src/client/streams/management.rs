@@ -3,8 +3,8 @@
 use super::api::{PAGES_MAX, Streams, uint};
 use super::info::StreamInfo;
 use crate::Error;
+use midge_api::{ApiError, StreamConfig, check_stream_name};
 use midge_proto::JsonWriter;
-use midge_proto::api::{ApiError, StreamConfig, check_stream_name};
 use serde_json::Value;
 
 /// What a purge removes. The default is everything.

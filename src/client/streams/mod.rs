@@ -59,7 +59,7 @@ pub use fetch::{End, Fetch, FetchOptions};
 pub use info::{ConsumerInfo, StreamInfo};
 pub use management::Purge;
 pub use messages::{Messages, PullOptions};
-pub use midge_proto::api::{
+pub use midge_api::{
     AckPolicy, ApiError, Compression, ConsumerConfig, ConsumerLimits, DeliverPolicy, Discard,
     PersistMode, Placement, ReplayPolicy, Republish, Retention, SequenceInfo, Storage,
     StreamConfig, StreamSource, StreamState, SubjectTransform,

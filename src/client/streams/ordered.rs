@@ -10,7 +10,7 @@ use super::messages::{Messages, PullOptions};
 use super::stream_message::StreamMessage;
 use crate::deadline::Deadline;
 use crate::{Error, Publish};
-use midge_proto::api::{AckPolicy, ConsumerAction, ConsumerConfig, DeliverPolicy, ReplayPolicy};
+use midge_api::{AckPolicy, ConsumerAction, ConsumerConfig, DeliverPolicy, ReplayPolicy};
 use midge_proto::{Nanos, Timestamp};
 use std::time::Duration;
 

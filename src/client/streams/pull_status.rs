@@ -2,7 +2,7 @@
 
 use super::fetch::End;
 use crate::{Error, Message};
-use midge_proto::api::ApiError;
+use midge_api::ApiError;
 use midge_proto::headers::name;
 
 /// A status that came where messages do.

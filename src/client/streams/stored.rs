@@ -4,7 +4,7 @@ use super::api::{Streams, text, uint};
 use super::info::time;
 use super::management::stream_operation;
 use crate::{Error, HeaderBlock, Message, Publish};
-use midge_proto::api::ApiError;
+use midge_api::ApiError;
 use midge_proto::headers::{HeaderWriter, name};
 use midge_proto::{JsonWriter, Timestamp, from_base64};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! A message of a stream as a consumer delivers it, and what is said back.
 
 use crate::{Client, Error, Message};
-use midge_proto::api::AckSubject;
+use midge_api::AckSubject;
 use midge_proto::{JsonWriter, Nanos, Timestamp};
 use std::ops::Deref;
 use std::time::Duration;
@@ -162,7 +162,7 @@ fn nak(delay: Option<Duration>, reason: Option<&str>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use midge_proto::api::Ack;
+    use midge_api::Ack;
 
     #[test]
     fn a_server_reads_what_a_nak_says() {

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
 use crate::{ConnId, Time};
-use midge_proto::api::{Ack, AckSubject, Ended, FlowControlSubject, NextRequest, Timestamp};
+use midge_api::{Ack, AckSubject, Ended, FlowControlSubject, NextRequest, Timestamp};
 
 /// What an ack leads to outside its consumer.
 #[derive(Default)]

@@ -8,8 +8,8 @@ use crate::engine::Engine;
 use crate::feed::Outgoing;
 use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::Nanos;
-use midge_proto::api::advisory::{ClientInfo, Delivery, Event};
+use midge_api::Nanos;
+use midge_api::advisory::{ClientInfo, Delivery, Event};
 
 /// Length of an event's id.
 const ID_LEN: usize = 22;

@@ -12,9 +12,9 @@ use crate::account::Sink;
 use crate::engine::{Engine, Timer};
 use crate::ids::{ConsumerId, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::advisory::{Action, Event};
-use midge_proto::api::responses::{self, LIST_LIMIT, NAMES_LIMIT, ResponseKind};
-use midge_proto::api::{
+use midge_api::advisory::{Action, Event};
+use midge_api::responses::{self, LIST_LIMIT, NAMES_LIMIT, ResponseKind};
+use midge_api::{
     AckPolicy, ApiError, ConsumerAction, ConsumerConfig, ConsumerInfo, ConsumerPageRequest,
     CreateConsumerRequest, CreateForm, Nanos, PauseRequest, ReplayPolicy, Retention, SequenceInfo,
     Timestamp, UnpinRequest, check_consumer_name, expect_empty, metadata,

@@ -12,7 +12,7 @@ use crate::Time;
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::{
+use midge_api::{
     ApiError, DLQ_STREAM, DeadLetter, DlqError, DlqKind, DlqRequest, JsonWriter, is_object,
     midge_header, original_message,
 };

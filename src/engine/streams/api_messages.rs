@@ -11,8 +11,8 @@ use crate::feed::Outgoing;
 use crate::ids::{Seq, StreamId};
 use crate::outbox::Outbox;
 use crate::streams::block::Record;
-use midge_proto::api::responses::{self, ResponseKind, StoredMessage};
-use midge_proto::api::{ApiError, DeleteMessageRequest, DirectGetError, GetRequest};
+use midge_api::responses::{self, ResponseKind, StoredMessage};
+use midge_api::{ApiError, DeleteMessageRequest, DirectGetError, GetRequest};
 use midge_proto::headers::{HeaderWriter, name as names};
 
 /// Subjects that one request may ask the last messages of.

@@ -12,9 +12,9 @@ use crate::account::Sink;
 use crate::engine::{Engine, Timer};
 use crate::ids::{Seq, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::advisory::{Action, Event};
-use midge_proto::api::responses::{self, LIST_LIMIT, NAMES_LIMIT, Page, SUBJECTS_LIMIT};
-use midge_proto::api::{
+use midge_api::advisory::{Action, Event};
+use midge_api::responses::{self, LIST_LIMIT, NAMES_LIMIT, Page, SUBJECTS_LIMIT};
+use midge_api::{
     API_LEVEL, AccountInfo, AccountLimits, ApiError, LostMessages, PageRequest, PurgeRequest,
     Retention, StreamConfig, StreamInfo, StreamInfoRequest, StreamState, Timestamp,
     check_stream_name, expect_empty, metadata,

@@ -8,7 +8,7 @@
 
 use super::varint::{self, Reader};
 use crate::ids::Seq;
-use midge_proto::api::{Attempt, Ended, Nanos, Timestamp};
+use midge_api::{Attempt, Ended, Nanos, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Deliveries that are remembered of one message: enough to see a pattern.

@@ -30,7 +30,7 @@
 use crate::ids::Seq;
 use crate::storage::BlockKey;
 use bytes::Bytes;
-use midge_proto::api::Timestamp;
+use midge_api::Timestamp;
 use std::sync::Arc;
 
 const MAGIC: [u8; 4] = *b"mdgB";

@@ -9,8 +9,8 @@ use crate::engine::Engine;
 use crate::feed::Outgoing;
 use crate::ids::{ConsumerId, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::JsonWriter;
-use midge_proto::api::advisory::Event;
+use midge_api::JsonWriter;
+use midge_api::advisory::Event;
 
 impl Streams {
     /// A breaker has paused its consumer: that is stored, and told.

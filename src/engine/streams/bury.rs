@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::feed::Outgoing;
 use crate::ids::{ConsumerId, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::{
+use midge_api::{
     ApiError, Attempt, DLQ_STREAM, DeadLetter, DeadLetters, StreamConfig, midge_header,
     original_header,
 };

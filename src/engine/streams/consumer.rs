@@ -18,7 +18,7 @@ use super::pulls::Pulls;
 use super::recall::Counting;
 use crate::ids::{ConsumerId, DeliverySeq, Seq};
 use crate::{ConnId, Time};
-use midge_proto::api::{AckPolicy, ConsumerConfig, ConsumerOptions, Ended, Nanos, Timestamp};
+use midge_api::{AckPolicy, ConsumerConfig, ConsumerOptions, Ended, Nanos, Timestamp};
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use super::consumer::Consumer;
 use super::effects::{Effects, Note};
 use crate::Time;
 use crate::ids::{DeliverySeq, Seq};
-use midge_proto::api::{AckPolicy, Timestamp};
+use midge_api::{AckPolicy, Timestamp};
 use std::time::Duration;
 
 impl Consumer {

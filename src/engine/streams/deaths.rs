@@ -12,7 +12,7 @@ use super::lookahead::Lookahead;
 use super::position::Cursor;
 use crate::ConnId;
 use crate::ids::{DeliverySeq, Seq};
-use midge_proto::api::{Attempt, ConsumerOptions, DeadLetters, Ended, Nanos, Timestamp};
+use midge_api::{Attempt, ConsumerOptions, DeadLetters, Ended, Nanos, Timestamp};
 use std::collections::VecDeque;
 
 /// Why a message is dead.

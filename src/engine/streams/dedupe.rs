@@ -3,7 +3,7 @@
 use crate::ids::Seq;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use midge_proto::api::{Nanos, Timestamp};
+use midge_api::{Nanos, Timestamp};
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 

@@ -1,6 +1,6 @@
 //! What a publisher asks of a stream by headers.
 
-use midge_proto::api::ApiError;
+use midge_api::ApiError;
 use midge_proto::headers::{HeaderBlock, name};
 
 /// Who may be replaced by a message.
@@ -115,7 +115,7 @@ fn is_ttl(value: &[u8]) -> bool {
         return true;
     }
     let text = std::str::from_utf8(value).ok();
-    let span = text.and_then(midge_proto::api::Nanos::parse);
+    let span = text.and_then(midge_api::Nanos::parse);
     span.is_some_and(|span| span.0 >= 1_000_000_000)
 }
 

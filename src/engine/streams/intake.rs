@@ -10,7 +10,7 @@ use super::log_read::NeedBlock;
 use super::stream::Stream;
 use super::summary::accounted_len;
 use crate::ids::Seq;
-use midge_proto::api::{ApiError, Discard, Retention, Timestamp};
+use midge_api::{ApiError, Discard, Retention, Timestamp};
 use midge_proto::headers::kept_of;
 
 /// Header blocks may not be longer than this, as their length is stored in

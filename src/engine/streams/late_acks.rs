@@ -19,7 +19,7 @@ use crate::account::Sink;
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::{Ack, AckPolicy, AckSubject};
+use midge_api::{Ack, AckPolicy, AckSubject};
 
 /// Messages of a consumer that may be settled ahead of its cursor. Beyond,
 /// acks are not answered, and their messages come again.

@@ -13,7 +13,7 @@ use super::summary::accounted_len;
 use super::tuning::StreamsTuning;
 use crate::ids::{Seq, StreamId};
 use crate::storage::{BlockKey, RowKey, Write};
-use midge_proto::api::Timestamp;
+use midge_api::Timestamp;
 use std::collections::VecDeque;
 
 /// What is known of a block without reading it.

@@ -7,7 +7,7 @@ use super::subjects::{Entry, Subject};
 use super::summary::accounted_len;
 use crate::ids::Seq;
 use crate::storage::BlockKey;
-use midge_proto::api::Timestamp;
+use midge_api::Timestamp;
 
 /// Blocks asked for ahead of a consumer that reads from the disk, so that it
 /// finds the next one there.

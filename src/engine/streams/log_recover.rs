@@ -157,7 +157,7 @@ impl Log {
     }
 
     /// The blocks that hold message ids stored at `time` or later.
-    pub(crate) fn blocks_with_ids_since(&self, time: midge_proto::api::Timestamp) -> Vec<BlockKey> {
+    pub(crate) fn blocks_with_ids_since(&self, time: midge_api::Timestamp) -> Vec<BlockKey> {
         self.blocks
             .iter()
             .filter(|meta| meta.has_message_ids && meta.last_time >= time)

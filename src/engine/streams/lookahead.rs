@@ -17,7 +17,7 @@ use super::position::Cursor;
 use crate::ids::Seq;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use midge_proto::api::{ConsumerOptions, OrderKey};
+use midge_api::{ConsumerOptions, OrderKey};
 use midge_proto::headers::HeaderBlock;
 use std::collections::{BTreeMap, BTreeSet};
 

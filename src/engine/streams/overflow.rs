@@ -15,7 +15,7 @@ use super::streams::Streams;
 use crate::engine::Engine;
 use crate::ids::{Seq, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::{Attempt, DeadLetter, Retention, keeps_overflow};
+use midge_api::{Attempt, DeadLetter, Retention, keeps_overflow};
 
 /// Bytes of copies that are made before they are stored.
 const COPIES_LEN_MAX: usize = 1024 * 1024;

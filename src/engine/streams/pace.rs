@@ -3,7 +3,7 @@
 use super::consumer::{Consumer, duration};
 use crate::Time;
 use crate::ids::Seq;
-use midge_proto::api::{ReplayPolicy, Timestamp};
+use midge_api::{ReplayPolicy, Timestamp};
 use std::time::Duration;
 
 /// Bytes that a consumer with a rate may send before it is held to it, where

@@ -4,7 +4,7 @@ use super::attempts::Attempts;
 use super::parked::Parked;
 use crate::ConnId;
 use crate::ids::{DeliverySeq, Seq};
-use midge_proto::api::Timestamp;
+use midge_api::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A point in a consumer's way: how many deliveries, and up to which message.

@@ -10,7 +10,7 @@ use crate::Time;
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::{ConsumerConfig, Nanos, NextRequest};
+use midge_api::{ConsumerConfig, Nanos, NextRequest};
 use midge_proto::headers::HeaderWriter;
 
 const NEXT_PREFIX: &[u8] = b"$JS.API.CONSUMER.MSG.NEXT.";

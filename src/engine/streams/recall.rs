@@ -9,7 +9,7 @@ use super::stream::Stream;
 use super::streams::{Job, Streams};
 use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::storage::BlockKey;
-use midge_proto::api::{Nanos, Timestamp, midge_header};
+use midge_api::{Nanos, Timestamp, midge_header};
 use midge_proto::headers::{HeaderBlock, name};
 
 /// A count of messages that is under way.

@@ -20,7 +20,7 @@ use crate::Time;
 use crate::engine::Engine;
 use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
-use midge_proto::api::{
+use midge_api::{
     DeadLetter, DlqAction, DlqError, DlqKind, DlqRequest, midge_header, original_header,
     original_message,
 };

@@ -11,7 +11,7 @@ use super::overflow::Dropped;
 use super::stream::Stream;
 use crate::Time;
 use crate::ids::{ConsumerId, Seq};
-use midge_proto::api::{Discard, Retention, Timestamp};
+use midge_api::{Discard, Retention, Timestamp};
 use std::collections::BTreeMap;
 
 /// A purge can make a stream go on with a sequence up to this one.
@@ -300,7 +300,7 @@ impl Stream {
                 let left = max_age.0.saturating_sub(wall.since(record.time).0);
                 if left > 0 {
                     return Ok(Some(
-                        now + super::consumer::duration(midge_proto::api::Nanos(left)),
+                        now + super::consumer::duration(midge_api::Nanos(left)),
                     ));
                 }
             }

@@ -14,8 +14,8 @@ use crate::engine::Engine;
 use crate::ids::Seq;
 use crate::outbox::Outbox;
 use crate::{ConnId, Time};
-use midge_proto::api::responses::{self, ResponseKind};
-use midge_proto::api::{API_LEVEL, ApiError, DlqError, DlqKind, JsonWriter, PubAck};
+use midge_api::responses::{self, ResponseKind};
+use midge_api::{API_LEVEL, ApiError, DlqError, DlqKind, JsonWriter, PubAck};
 use midge_proto::headers::{HeaderBlock, name};
 
 const API_PREFIX: &[u8] = b"$JS.API.";

@@ -19,7 +19,7 @@ use super::removal::Removal;
 use super::stream::Stream;
 use super::varint::{self, Reader};
 use crate::ids::{DeliverySeq, Seq};
-use midge_proto::api::{ConsumerConfig, JsonWriter, StreamConfig, Timestamp};
+use midge_api::{ConsumerConfig, JsonWriter, StreamConfig, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 const FORMAT: u8 = 1;

@@ -18,7 +18,7 @@ use crate::ids::{ConsumerId, StreamId};
 use crate::outbox::Outbox;
 use crate::publish::Routed;
 use crate::storage::BlockKey;
-use midge_proto::api::{AckSubject, FlowControlSubject, ReplayPolicy, Timestamp};
+use midge_api::{AckSubject, FlowControlSubject, ReplayPolicy, Timestamp};
 use midge_proto::headers::{HeaderWriter, name as names};
 use std::time::Duration;
 
@@ -200,7 +200,7 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&stream_id) else {
             return;
         };
-        if stream.config.retention == midge_proto::api::Retention::Limits {
+        if stream.config.retention == midge_api::Retention::Limits {
             return;
         }
         let mut is_waiting = false;
@@ -488,10 +488,10 @@ fn ask_flow<O: Outbox>(engine: &mut Engine, consumer: &mut Consumer, size: usize
     // The same words as for acks, under another prefix.
     let names = consumer
         .ack_prefix
-        .strip_prefix(midge_proto::api::ACK_PREFIX)
+        .strip_prefix(midge_api::ACK_PREFIX)
         .unwrap_or_default();
     let question = flow.ask(|number| {
-        let mut subject = midge_proto::api::FLOW_CONTROL_PREFIX.to_vec();
+        let mut subject = midge_api::FLOW_CONTROL_PREFIX.to_vec();
         subject.extend_from_slice(names);
         subject.extend_from_slice(number.to_string().as_bytes());
         subject

@@ -6,7 +6,7 @@ use super::log_read::{NeedBlock, Search};
 use super::recall::count_by_subjects;
 use super::request::{Held, Progress};
 use crate::ids::Seq;
-use midge_proto::api::{ConsumerConfig, DeliverPolicy, Timestamp};
+use midge_api::{ConsumerConfig, DeliverPolicy, Timestamp};
 use std::collections::BTreeSet;
 
 /// The start of a consumer.

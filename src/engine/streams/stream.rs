@@ -10,7 +10,7 @@ use super::removal::Removal;
 use super::subjects::Subjects;
 use crate::ids::{ConsumerId, Seq, StreamId};
 use crate::storage::BlockKey;
-use midge_proto::api::{PubAck, Storage, StreamConfig, Timestamp};
+use midge_api::{PubAck, Storage, StreamConfig, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(crate) struct Stream {

@@ -24,7 +24,7 @@ use crate::storage::{Batch, BlockKey, RowKey, Write};
 use crate::timers::Timers;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
-use midge_proto::api::{DlqError, DlqKind, Timestamp};
+use midge_api::{DlqError, DlqKind, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ use super::subjects::in_order;
 use super::varint::{self, Reader};
 use crate::ids::Seq;
 use crate::storage::BlockKey;
-use midge_proto::api::Timestamp;
+use midge_api::Timestamp;
 use midge_proto::headers;
 
 const FORMAT: u8 = 1;

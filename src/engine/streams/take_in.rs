@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::ids::StreamId;
 use crate::outbox::Outbox;
 use crate::{ConnId, Time};
-use midge_proto::api::{ApiError, BackupKind, DlqKind, PersistMode, PubAck};
+use midge_api::{ApiError, BackupKind, DlqKind, PersistMode, PubAck};
 
 /// About what a waiting PubAck takes beside the subject it goes to.
 const ANSWER_LEN: usize = 64;

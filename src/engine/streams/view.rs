@@ -13,7 +13,7 @@ use super::streams::{Health, Streams};
 use crate::engine::Engine;
 use crate::ids::Seq;
 use crate::stats::StreamsTotals;
-use midge_proto::api::{ConsumerInfo, DLQ_STREAM, StreamConfig, StreamState, Timestamp};
+use midge_api::{ConsumerInfo, DLQ_STREAM, StreamConfig, StreamState, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use super::streams::Streams;
 use crate::Time;
 use crate::engine::Engine;
 use crate::ids::{Seq, StreamId};
-use midge_proto::api::{
+use midge_api::{
     Attempt, DLQ_STREAM, DeadLetter, DeadLetters, DlqError, DlqFilter, DlqKind, DlqRequest,
     JsonWriter, Nanos, Timestamp, midge_header,
 };

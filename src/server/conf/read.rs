@@ -27,59 +27,63 @@ impl<'a> Item<'a> {
     pub(crate) fn wrong(&self, expected: &str) -> ConfError {
         let found = match self.value {
             Value::Text(text) => format!("\"{text}\""),
-            Value::Number(number) => number.to_string(),
             other => other.kind().to_owned(),
         };
         let name = self.name;
         ConfError::new(self.place, format!("{name} takes {expected}, not {found}"))
     }
 
-    /// Words. A number is taken as well: a password may look like one.
     pub(crate) fn text(&self) -> Result<String, ConfError> {
         match self.value {
             Value::Text(text) => Ok(text.clone()),
-            Value::Number(number) => Ok(number.to_string()),
-            Value::Flag(flag) => Ok(flag.to_string()),
             _ => Err(self.wrong("a word")),
         }
     }
 
     pub(crate) fn flag(&self) -> Result<bool, ConfError> {
-        match self.value {
-            Value::Flag(flag) => Ok(*flag),
+        let text = self.text().unwrap_or_default();
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => Ok(true),
+            "false" | "no" | "off" => Ok(false),
             _ => Err(self.wrong("true or false")),
         }
     }
 
     /// A whole number in a range.
     pub(crate) fn number(&self, least: i64, most: i64) -> Result<i64, ConfError> {
-        match self.value {
-            Value::Number(number) if (least..=most).contains(number) => Ok(*number),
-            _ => Err(self.wrong(&format!("a number from {least} to {most}"))),
-        }
+        self.parsed(parse_number)
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| self.wrong(&format!("a number from {least} to {most}")))
     }
 
     /// A number of bytes or of things; what NATS calls "no limit", -1 or 0, is
     /// `None`.
     pub(crate) fn limit(&self) -> Result<Option<usize>, ConfError> {
-        match self.value {
-            Value::Number(-1 | 0) => Ok(None),
-            Value::Number(number) => match usize::try_from(*number) {
+        match self.parsed(parse_number) {
+            None => Err(self.wrong("a number, such as 1024 or 64MB")),
+            Some(-1 | 0) => Ok(None),
+            Some(number) => match usize::try_from(number) {
                 Ok(number) => Ok(Some(number)),
                 Err(_) => Err(self.wrong("a number that is not negative")),
             },
-            _ => Err(self.wrong("a number, such as 1024 or 64MB")),
         }
     }
 
     /// A length of time: `2m`, `1h30m`, or a number of seconds.
     pub(crate) fn duration(&self) -> Result<Duration, ConfError> {
-        let duration = match self.value {
-            Value::Number(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
-            Value::Text(text) => parse_duration(text),
-            _ => None,
+        let seconds = |text: &str| parse_number(text).and_then(|number| u64::try_from(number).ok());
+        let duration = match self.parsed(seconds) {
+            Some(seconds) => Some(Duration::from_secs(seconds)),
+            None => self.parsed(parse_duration),
         };
         duration.ok_or_else(|| self.wrong("a duration, such as 500ms, 10s or 2m"))
+    }
+
+    fn parsed<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        match self.value {
+            Value::Text(text) => parse(text),
+            _ => None,
+        }
     }
 
     pub(crate) fn block(&self) -> Result<&'a [Entry], ConfError> {
@@ -103,6 +107,42 @@ impl<'a> Item<'a> {
             _ => vec![*self],
         }
     }
+}
+
+/// Reads a whole number, perhaps with a size behind it: `k` is 1000, `kb`, `ki` and
+/// `kib` are 1024.
+fn parse_number(word: &str) -> Option<i64> {
+    let signs = usize::from(word.starts_with('-'));
+    let digits = word
+        .bytes()
+        .skip(signs)
+        .take_while(u8::is_ascii_digit)
+        .count();
+    if digits == 0 {
+        return None;
+    }
+    let (number, unit) = word.split_at_checked(signs + digits)?;
+    // What is too large for a number is too large for whatever asks.
+    let largest = if signs == 0 { i64::MAX } else { i64::MIN };
+    let read = |digits: &str| digits.parse::<i64>().unwrap_or(largest);
+    let unit = unit.to_ascii_lowercase();
+    let mut letters = unit.chars();
+    let power = match letters.next() {
+        None => return Some(read(number)),
+        Some('k') => 1,
+        Some('m') => 2,
+        Some('g') => 3,
+        Some('t') => 4,
+        Some('p') => 5,
+        Some('e') => 6,
+        Some(_) => return None,
+    };
+    let base: i64 = match letters.as_str() {
+        "" => 1000,
+        "b" | "i" | "ib" => 1024,
+        _ => return None,
+    };
+    Some(read(number).saturating_mul(base.saturating_pow(power)))
 }
 
 /// Reads a duration as Go writes them: numbers, each with its unit.
@@ -163,6 +203,28 @@ mod tests {
         }
         for text in ["", "s", "2", "2x", "2 s", "-2s", "1..5s", "2s3"] {
             assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_may_have_sizes_behind_them() {
+        for (text, number) in [
+            ("-1", Some(-1)),
+            ("007", Some(7)),
+            ("1k", Some(1000)),
+            ("1kb", Some(1024)),
+            ("1KiB", Some(1024)),
+            ("64MB", Some(64 << 20)),
+            ("2gi", Some(2 << 30)),
+            ("1T", Some(1_000_000_000_000)),
+            ("9999999999999999999", Some(i64::MAX)),
+            ("9999999E", Some(i64::MAX)),
+            ("1.5", None),
+            ("9e9", None),
+            ("k", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_number(text), number, "{text}");
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::read::Item;
 use super::syntax::{self, World};
-use super::tree::{ConfError, Entry, Place};
+use super::tree::{ConfError, Entry, Place, Value};
 use super::users;
 use crate::{Config, HttpConfig};
 use std::path::{Path, PathBuf};
@@ -127,7 +127,7 @@ impl Settings {
             file: "command line".into(),
             line: 1,
         };
-        let value = syntax::plain(text);
+        let value = Value::Text(text.to_owned());
         let item = Item {
             name: key,
             value: &value,

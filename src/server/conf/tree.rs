@@ -51,12 +51,9 @@ pub(crate) struct Entry {
 /// A value as it is written.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
-    /// A word, or something in quotes. A number with a point is a word.
+    /// A word, or something in quotes. Whether it is a number, or yes or no,
+    /// is for its key to say: a password may look like either.
     Text(String),
-    /// A whole number; `64KB` is one.
-    Number(i64),
-    /// `true`, `yes`, `on` and their opposites.
-    Flag(bool),
     /// `[…]`
     List(Vec<(Value, Place)>),
     /// `{…}`
@@ -68,8 +65,6 @@ impl Value {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Value::Text(_) => "a word",
-            Value::Number(_) => "a number",
-            Value::Flag(_) => "true or false",
             Value::List(_) => "a list",
             Value::Block(_) => "a block",
         }

@@ -2,8 +2,8 @@
 
 use super::key::check_bucket;
 use crate::Error;
+use midge_api::{ApiError, Compression, Discard, Storage, StreamConfig};
 use midge_proto::Nanos;
-use midge_proto::api::{ApiError, Compression, Discard, Storage, StreamConfig};
 use std::time::Duration;
 
 /// What the stream of a bucket is called, before the bucket's name.

@@ -3,7 +3,7 @@
 //! Clients act on the numbers, and some on the texts, so all of them are those
 //! of nats-server. Only errors that one server by itself can give are here.
 
-use crate::JsonWriter;
+use midge_proto::JsonWriter;
 use std::borrow::Cow;
 use std::fmt;
 

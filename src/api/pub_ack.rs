@@ -4,8 +4,8 @@
 //! output.
 
 use super::error::ApiError;
-use crate::encode::Decimal;
-use crate::json_writer::{JsonWriter, escape};
+use midge_proto::encode::Decimal;
+use midge_proto::{JsonWriter, escape};
 
 /// A message is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 //! server needs to know to take the ack. There are two forms; the short one is
 //! sent, both are understood.
 
-use crate::encode::Decimal;
-use crate::subject::tokens;
-use crate::timestamp::Timestamp;
+use midge_proto::Timestamp;
+use midge_proto::encode::Decimal;
+use midge_proto::tokens;
 
 /// What all ack subjects begin with.
 pub const ACK_PREFIX: &[u8] = b"$JS.ACK.";

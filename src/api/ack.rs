@@ -2,7 +2,7 @@
 
 use super::json::{self, Known, Strictness};
 use super::next_request::NextRequest;
-use crate::timestamp::Nanos;
+use midge_proto::Nanos;
 
 /// The body of a message to an ack subject.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 use super::error::ApiError;
 use super::info::{AccountInfo, ConsumerInfo, StreamInfo};
 use super::word::words;
-use crate::JsonWriter;
-use crate::timestamp::{Nanos, Timestamp};
+use midge_proto::JsonWriter;
+use midge_proto::{Nanos, Timestamp};
 
 words! {
     /// The type of an answer.

@@ -5,8 +5,8 @@
 
 use super::consumer_config::ConsumerConfig;
 use super::stream_config::StreamConfig;
-use crate::JsonWriter;
-use crate::timestamp::{Nanos, Timestamp};
+use midge_proto::JsonWriter;
+use midge_proto::{Nanos, Timestamp};
 use std::borrow::Cow;
 
 /// What a stream holds.

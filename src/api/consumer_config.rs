@@ -6,8 +6,8 @@
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
 use super::word::words;
-use crate::JsonWriter;
-use crate::timestamp::{Nanos, Timestamp};
+use midge_proto::JsonWriter;
+use midge_proto::{Nanos, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! What a client says of itself in CONNECT.
 
-use crate::api::json;
+use crate::json;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;

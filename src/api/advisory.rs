@@ -3,8 +3,8 @@
 //! Every event has a type, an id that no other event has, and a time, all of
 //! which the caller brings. The body is for the subject of the same event.
 
-use crate::JsonWriter;
-use crate::timestamp::{Nanos, Timestamp};
+use midge_proto::JsonWriter;
+use midge_proto::{Nanos, Timestamp};
 
 /// What all subjects of events begin with.
 pub const EVENT_PREFIX: &str = "$JS.EVENT.";

@@ -5,7 +5,7 @@
 //! request is one that is read leniently.
 
 use super::error::ApiError;
-use crate::timestamp::{Nanos, Timestamp};
+use midge_proto::{Nanos, Timestamp};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 

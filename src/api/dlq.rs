@@ -15,8 +15,8 @@
 use super::dead_letter::DeadLetter;
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
-use crate::subject::{is_valid_filter, matches};
-use crate::timestamp::{Nanos, Timestamp};
+use midge_proto::{Nanos, Timestamp};
+use midge_proto::{is_valid_filter, matches};
 
 /// Which request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,20 @@
-//! The stream API as data: what requests ask, what answers say.
+//! What clients say in JSON: the stream API and CONNECT, as data.
 //!
 //! Owns the JSON of `$JS.API.…` and its neighbours: configurations with their
-//! defaults and rules, errors with their numbers, acks, advisories. Everything
-//! here is a function of its arguments; what a request does to a stream, and
-//! rules that need to know other streams or consumers, are the engine's.
+//! defaults and rules, errors with their numbers, acks, advisories; and
+//! CONNECT as a server reads it. Everything here is a function of its
+//! arguments; what a request does to a stream, and rules that need to know
+//! other streams or consumers, are the engine's.
+//!
+//! It is a crate of its own because little of it is on a message's way: it is
+//! built for size where `midge-proto` is built for speed, and a client that
+//! has nothing to do with streams needs no reader of JSON.
 
 mod ack;
 mod ack_subject;
 pub mod advisory;
 mod backup;
+mod connect;
 mod consumer_check;
 #[cfg(test)]
 mod consumer_check_tests;
@@ -35,13 +41,12 @@ mod stream_config;
 mod stream_source;
 mod word;
 
-pub use crate::JsonWriter;
-pub use crate::timestamp::{Nanos, Timestamp};
 pub use ack::Ack;
 pub use ack_subject::{
     ACK_PREFIX, AckSubject, FLOW_CONTROL_PREFIX, FlowControlSubject, write_ack_prefix,
 };
 pub use backup::{BackupError, BackupKind, BackupRequest, CHUNK as BACKUP_CHUNK};
+pub use connect::{ConnectError, ConnectOptions};
 pub use consumer_check::CreateForm;
 pub use consumer_config::{
     AckPolicy, ConsumerAction, ConsumerConfig, CreateConsumerRequest, DeliverPolicy,
@@ -57,6 +62,8 @@ pub use info::{
     AccountInfo, AccountLimits, ConsumerInfo, LostMessages, SequenceInfo, StreamInfo, StreamState,
 };
 pub use json::is_object;
+pub use midge_proto::JsonWriter;
+pub use midge_proto::{Nanos, Timestamp};
 pub use name::{MAX_NAME, check_consumer_name, check_stream_name, is_valid_name};
 pub use next_request::NextRequest;
 pub use options::{Breaker, ConsumerOptions, DeadLetters, OrderKey, keeps_overflow};

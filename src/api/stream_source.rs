@@ -2,8 +2,8 @@
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
-use crate::JsonWriter;
-use crate::timestamp::Timestamp;
+use midge_proto::JsonWriter;
+use midge_proto::Timestamp;
 use serde_json::Value;
 
 /// From one subject to another.

@@ -6,7 +6,7 @@
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
-use crate::timestamp::Timestamp;
+use midge_proto::Timestamp;
 use serde_json::Value;
 
 /// The body of both requests.

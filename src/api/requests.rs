@@ -5,7 +5,7 @@
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
-use crate::timestamp::Timestamp;
+use midge_proto::Timestamp;
 
 /// Asks for a page of a list of streams.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -7,8 +7,8 @@ use super::error::ApiError;
 use super::metadata;
 use super::name::check_stream_name;
 use super::stream_config::{Discard, PersistMode, Retention, Storage, StreamConfig};
-use crate::subject::{has_blank, is_subset, is_valid_filter, subjects_collide};
-use crate::timestamp::Nanos;
+use midge_proto::Nanos;
+use midge_proto::{has_blank, is_subset, is_valid_filter, subjects_collide};
 
 /// The longest description of a stream or a consumer, in bytes.
 pub(super) const MAX_DESCRIPTION: usize = 4096;

@@ -7,8 +7,8 @@ use super::error::ApiError;
 use super::json::{self, Known, Strictness};
 use super::stream_source::{Republish, StreamSource, SubjectTransform};
 use super::word::words;
-use crate::JsonWriter;
-use crate::timestamp::Nanos;
+use midge_proto::JsonWriter;
+use midge_proto::Nanos;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

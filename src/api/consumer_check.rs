@@ -12,8 +12,8 @@ use super::name::check_consumer_name;
 use super::options::ConsumerOptions;
 use super::stream_check::{MAX_DESCRIPTION, MAX_METADATA};
 use super::stream_config::{Retention, StreamConfig};
-use crate::subject::{has_blank, is_subset, is_valid_filter, subjects_collide, tokens};
-use crate::timestamp::Nanos;
+use midge_proto::Nanos;
+use midge_proto::{has_blank, is_subset, is_valid_filter, subjects_collide, tokens};
 
 const ACK_WAIT: Nanos = Nanos::from_secs(30);
 const MAX_WAITING: i64 = 512;

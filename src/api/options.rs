@@ -7,8 +7,8 @@
 use super::consumer_config::{AckPolicy, ConsumerConfig};
 use super::error::ApiError;
 use super::stream_config::StreamConfig;
-use crate::subject::{has_blank, is_literal};
-use crate::timestamp::Nanos;
+use midge_proto::Nanos;
+use midge_proto::{has_blank, is_literal};
 use std::collections::BTreeMap;
 
 /// What every key of ours begins with.

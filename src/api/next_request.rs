@@ -2,7 +2,7 @@
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
-use crate::timestamp::Nanos;
+use midge_proto::Nanos;
 use serde_json::Value;
 
 /// The body of `CONSUMER.MSG.NEXT`, and of `+NXT`.

@@ -3,9 +3,9 @@
 //! The message keeps its headers and its payload; the facts stand beside them
 //! in headers whose names begin with `Midge-`.
 
-use crate::JsonWriter;
-use crate::headers::{HeaderBlock, HeaderWriter};
-use crate::timestamp::{Nanos, Timestamp};
+use midge_proto::JsonWriter;
+use midge_proto::headers::{HeaderBlock, HeaderWriter};
+use midge_proto::{Nanos, Timestamp};
 
 /// The names of the headers that are added.
 pub mod midge_header {
