@@ -146,9 +146,15 @@ fn connz_sorts_and_refuses_what_it_does_not_know() {
         "/connz?sort=stop",
         "/connz?state=half",
         "/connz?limit=x",
-        "/connz?offset=-1",
+        "/connz?offset=99999999999999999999",
         "/connz?cid=x",
+        "/connz?subs=some",
+        "/connz?auth=me",
         "/subsz?limit=x",
+        "/subsz?subs=detail",
+        "/subsz?test=foo.*",
+        "/accountz?acc=NO",
+        "/accstatz?unused=x",
         "/varz?callback=a(b",
     ] {
         assert!(server.get(path).0.contains("400"), "{path}");
@@ -189,6 +195,48 @@ fn subsz_counts_and_lists() {
         Some(1)
     );
     assert_eq!(server.json("/subsz?subs=1&test=a.c")["total"], 1);
+}
+
+#[test]
+fn accounts_and_what_passes_through_them() {
+    let server = server();
+    assert_eq!(server.json("/accountz")["accounts"][0], "$G");
+    assert_eq!(
+        server.json("/accstatz")["account_statz"],
+        serde_json::json!([])
+    );
+    let mut client = server.client();
+    client.send("SUB a 1\r\nPUB a 5\r\nhello\r\n");
+    client.sync();
+    let account = server.json("/accountz?acc=$G")["account_detail"].clone();
+    assert_eq!(account["client_connections"], 1);
+    assert_eq!(account["sublist_stats"]["num_subscriptions"], 1);
+    let statistics = server.json("/accstatz")["account_statz"][0].clone();
+    assert_eq!(
+        (&statistics["acc"], &statistics["conns"]),
+        (&"$G".into(), &1.into())
+    );
+    for way in ["sent", "received"] {
+        assert_eq!(statistics[way]["msgs"], 1, "{way}");
+        assert_eq!(statistics[way]["bytes"], 5, "{way}");
+        assert_eq!(statistics[way]["routes"]["msgs"], 0, "{way}");
+    }
+}
+
+#[test]
+fn connz_finds_who_listens_to_a_subject() {
+    let server = server();
+    let mut one = server.client();
+    one.send("SUB a.* 1\r\n");
+    one.sync();
+    let mut other = server.client();
+    other.send("SUB b.c 1\r\n");
+    other.sync();
+    for (filter, count) in [("a.b", 1), ("*.c", 2), ("x", 0), ("a", 0), (">", 2)] {
+        let connz = server.json(&format!("/connz?filter_subject={filter}"));
+        assert_eq!(connz["total"], count, "{filter}");
+    }
+    assert_eq!(server.json("/connz?mqtt_client=me")["total"], 0);
 }
 
 #[test]

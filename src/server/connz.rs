@@ -1,12 +1,13 @@
 //! `/connz`: the connections, those that are and those that were.
 
 use crate::closed_ring::ClosedConnection;
-use crate::http::{Request, Response, Status};
-use crate::monitor::{View, begin_page, end_page};
-use crate::subsz::{self, LIMIT_MAX as SUBSCRIPTIONS_MAX, SubscriptionDetail};
-use crate::timestamp::{go_duration, uptime};
+use crate::http::Response;
+use crate::monitor::{Made, View, begin_page, end_page};
+use crate::query::{Query, refusal};
+use crate::subsz::{self, LIMIT_MAX as SUBSCRIPTIONS_MAX, SubscriptionDetail, TESTED_MAX};
+use crate::timestamp::uptime;
 use midge_engine::{Session, Time, Traffic};
-use midge_proto::JsonWriter;
+use midge_proto::{JsonWriter, Nanos};
 use std::cmp::Ordering;
 use std::time::Duration;
 
@@ -96,75 +97,131 @@ impl Row<'_> {
     }
 }
 
-pub(crate) fn page(view: &View<'_>, request: &Request) -> Response {
-    match try_page(view, request) {
-        Ok(page) | Err(page) => page,
+/// Which connections are shown, and what of them.
+struct Options<'a> {
+    offset: usize,
+    limit: usize,
+    /// Only this one.
+    cid: Option<u64>,
+    with_open: bool,
+    with_closed: bool,
+    sort: &'a str,
+    // Only those of whom this is true, unless it is empty.
+    user: &'a str,
+    account: &'a str,
+    filter_subject: &'a str,
+    mqtt_client: &'a str,
+    /// The subjects of their subscriptions.
+    with_subjects: bool,
+    /// All about their subscriptions.
+    with_subscriptions: bool,
+    /// Who they are.
+    with_user: bool,
+}
+
+impl<'a> Options<'a> {
+    fn read(query: &'a Query) -> Result<Self, Response> {
+        let state = query.text("state");
+        let (with_open, with_closed) = match state.to_ascii_lowercase().as_str() {
+            "" | "open" => (true, false),
+            "closed" => (false, true),
+            "any" | "all" => (true, true),
+            _ => return Err(refusal(format!("Error decoding state for {state}"))),
+        };
+        let with_subscriptions = query.text("subs").eq_ignore_ascii_case("detail");
+        let sort = query.text("sort");
+        if with_open && matches!(sort, "stop" | "reason") {
+            return Err(refusal(format!(
+                "sort by {sort} only valid on closed connections"
+            )));
+        }
+        Ok(Options {
+            offset: query.count("offset")?,
+            limit: query.limit(LIMIT_DEFAULT, LIMIT_MAX)?,
+            cid: query.id("cid")?,
+            with_open,
+            with_closed,
+            sort,
+            user: query.text("user"),
+            account: query.text("acc"),
+            filter_subject: query.text("filter_subject"),
+            mqtt_client: query.text("mqtt_client"),
+            with_subjects: !with_subscriptions && query.flag("subs")?,
+            with_subscriptions,
+            with_user: query.flag("auth")?,
+        })
+    }
+
+    /// The connections that are asked for.
+    fn rows<'v>(&self, view: &View<'v>) -> Vec<Row<'v>> {
+        let mut rows = Vec::new();
+        // None of the clients speaks MQTT.
+        let is_nobody = !self.mqtt_client.is_empty()
+            || (!self.account.is_empty() && self.account != view.engine.account_name());
+        if is_nobody {
+            return rows;
+        }
+        if self.with_open {
+            rows.extend(view.engine.sessions().map(|session| {
+                let connection = view.connections.get(session.conn());
+                let pending = connection.map_or(0, |connection| connection.output.len());
+                Row::Open(session, pending)
+            }));
+        }
+        if self.with_closed {
+            rows.extend(view.connections.closed_ring.iter().map(Row::Closed));
+        }
+        if self.cid.is_some() || !self.user.is_empty() {
+            rows.retain(|row| {
+                self.cid.is_none_or(|cid| row.cid() == cid)
+                    && (self.user.is_empty() || row.user() == self.user)
+            });
+        }
+        if !self.filter_subject.is_empty() {
+            let mut budget = TESTED_MAX;
+            let filter = self.filter_subject.as_bytes();
+            rows.retain(|row| listens(view, row, filter, &mut budget));
+        }
+        rows
     }
 }
 
-fn try_page(view: &View<'_>, request: &Request) -> Result<Response, Response> {
-    let offset = number(request, "offset", 0)?;
-    let limit = number(request, "limit", LIMIT_DEFAULT)?.clamp(1, LIMIT_MAX);
-    let cid = match number(request, "cid", 0)? {
-        0 => None,
-        cid => Some(cid as u64),
+/// Whether a client has a subscription that may receive what the filter
+/// stands for.
+fn listens(view: &View<'_>, row: &Row<'_>, filter: &[u8], budget: &mut usize) -> bool {
+    let Row::Open(session, _) = row else {
+        return false;
     };
-    let (with_open, with_closed) = match request.get("state").unwrap_or("open") {
-        "" | "open" => (true, false),
-        "closed" => (false, true),
-        "any" | "all" => (true, true),
-        other => return Err(refusal(format!("Error decoding state for {other}"))),
-    };
-    let mut rows: Vec<Row<'_>> = Vec::new();
-    if with_open {
-        rows.extend(view.engine.sessions().map(|session| {
-            let connection = view.connections.get(session.conn());
-            let pending = connection.map_or(0, |connection| connection.output.len());
-            Row::Open(session, pending)
-        }));
-    }
-    if with_closed {
-        rows.extend(view.connections.closed_ring.iter().map(Row::Closed));
-    }
-    if let Some(user) = request.get("user") {
-        rows.retain(|row| row.user() == user);
-    }
-    if let Some(account) = request.get("acc") {
-        rows.retain(|_| account == view.engine.account_name());
-    }
-    if let Some(cid) = cid {
-        rows.retain(|row| row.cid() == cid);
-    }
-    let with_open_only = with_open && !with_closed;
-    sort(
-        &mut rows,
-        request.get("sort").unwrap_or("cid"),
-        with_open_only,
-    )?;
-    let total = rows.len();
-    let detail = Detail {
-        names: matches!(request.get("subs"), Some("1" | "true")),
-        subscriptions: request.get("subs") == Some("detail"),
-        auth: matches!(request.get("auth"), Some("1" | "true")),
-    };
-    let mut budget = SUBSCRIPTIONS_MAX;
-    let shown = rows.get(offset..).unwrap_or_default();
-    let shown = &shown[..shown.len().min(limit)];
+    let mut subscriptions = view.engine.subscriptions(session);
+    subscriptions.any(|sub| {
+        let is_looked_at = *budget > 0;
+        *budget = budget.saturating_sub(1);
+        is_looked_at && midge_proto::subjects_collide(&sub.subject(), filter)
+    })
+}
+
+pub(crate) fn page(view: &View<'_>, query: &Query) -> Made {
+    let options = Options::read(query)?;
+    let mut rows = options.rows(view);
+    sort(&mut rows, options.sort)?;
+    let shown = rows.get(options.offset..).unwrap_or_default();
+    let shown = &shown[..shown.len().min(options.limit)];
     let mut json = begin_page(view);
     for (key, value) in [
         ("num_connections", shown.len()),
-        ("total", total),
-        ("offset", offset),
-        ("limit", limit),
+        ("total", rows.len()),
+        ("offset", options.offset),
+        ("limit", options.limit),
     ] {
         json.uint_field(key, value as u64);
     }
     json.key("connections");
     json.open_array();
+    let mut budget = SUBSCRIPTIONS_MAX;
     for row in shown {
         json.open_object();
         describe(&mut json, view, row);
-        write_detail(&mut json, view, row, &detail, &mut budget);
+        write_detail(&mut json, view, row, &options, &mut budget);
         json.close_object();
     }
     json.close_array();
@@ -173,12 +230,7 @@ fn try_page(view: &View<'_>, request: &Request) -> Result<Response, Response> {
 
 /// Sorts as asked: counts and ages with the largest first, as the one who
 /// looks is after the busiest.
-fn sort(rows: &mut [Row<'_>], by: &str, open_only: bool) -> Result<(), Response> {
-    if open_only && matches!(by, "stop" | "reason") {
-        return Err(refusal(format!(
-            "sort by {by} only valid on closed connections"
-        )));
-    }
+fn sort(rows: &mut [Row<'_>], by: &str) -> Result<(), Response> {
     let order: fn(&Row<'_>, &Row<'_>) -> Ordering = match by {
         "" | "cid" => |a, b| a.cid().cmp(&b.cid()),
         "start" | "uptime" => |a, b| a.started().cmp(&b.started()),
@@ -200,13 +252,6 @@ fn sort(rows: &mut [Row<'_>], by: &str, open_only: bool) -> Result<(), Response>
     Ok(())
 }
 
-/// What else to show of each connection.
-struct Detail {
-    names: bool,
-    subscriptions: bool,
-    auth: bool,
-}
-
 fn describe(json: &mut JsonWriter, view: &View<'_>, row: &Row<'_>) {
     json.uint_field("cid", row.cid());
     json.string_field("kind", "Client");
@@ -226,16 +271,17 @@ fn describe(json: &mut JsonWriter, view: &View<'_>, row: &Row<'_>) {
         }
     };
     json.uint_field("port", port.into());
-    json.string_field("start", &view.timestamp(row.started()));
-    json.string_field("last_activity", &view.timestamp(row.last_activity()));
+    json.time_field("start", view.timestamp(row.started()));
+    json.time_field("last_activity", view.timestamp(row.last_activity()));
     if let Some(at) = row.stopped() {
-        json.string_field("stop", &view.timestamp(at));
+        json.time_field("stop", view.timestamp(at));
     }
     if let Some(reason) = row.reason() {
         json.string_field("reason", reason);
     }
     let end = row.stopped().unwrap_or(view.now);
-    json.string_field("rtt", &go_duration(row.rtt()));
+    json.key("rtt");
+    json.display(&Nanos::from(row.rtt()));
     json.string_field("uptime", &uptime(end - row.started()));
     json.string_field("idle", &uptime(end - row.last_activity()));
     let traffic = row.traffic();
@@ -259,20 +305,20 @@ fn write_detail(
     json: &mut JsonWriter,
     view: &View<'_>,
     row: &Row<'_>,
-    detail: &Detail,
+    options: &Options<'_>,
     budget: &mut usize,
 ) {
-    if detail.auth {
+    if options.with_user {
         json.string_unless_empty("authorized_user", row.user());
-        json.string_field("account", view.engine.account_name());
+        json.string_field("name_tag", view.engine.account_name());
     }
     let Row::Open(session, _) = row else {
         return;
     };
-    if detail.subscriptions {
+    if options.with_subscriptions {
         json.key("subscriptions_list_detail");
-        subsz::write_list(json, &subscriptions_of(view, session, budget));
-    } else if detail.names {
+        subsz::write_list(json, &subscriptions_of(view, session, budget), false);
+    } else if options.with_subjects {
         json.key("subscriptions_list");
         json.open_array();
         for sub in subscriptions_of(view, session, budget) {
@@ -296,20 +342,4 @@ fn subscriptions_of(
         .collect();
     *budget -= list.len();
     list
-}
-
-/// A whole number of the query.
-pub(crate) fn number(request: &Request, name: &str, default: usize) -> Result<usize, Response> {
-    match request.get(name) {
-        None | Some("") => Ok(default),
-        Some(text) => text.parse().map_err(|_| {
-            refusal(format!(
-                "Error decoding int for '{name}': \"{text}\" is no number"
-            ))
-        }),
-    }
-}
-
-fn refusal(text: String) -> Response {
-    Response::text(Status::BadRequest, text)
 }

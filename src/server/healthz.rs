@@ -6,8 +6,9 @@
 //! streams; and while the store has failed it is not well, but for a probe
 //! that names a stream which is in memory alone.
 
-use crate::http::{Request, Response, Status};
-use crate::monitor::{View, flag};
+use crate::http::{Response, Status};
+use crate::monitor::{Made, View};
+use crate::query::Query;
 use midge_api::{ApiError, JsonWriter};
 use std::fmt;
 
@@ -90,21 +91,14 @@ impl fmt::Display for Ailment<'_> {
     }
 }
 
-pub(crate) fn page(view: &View<'_>, request: &Request) -> Response {
-    match try_page(view, request) {
-        Ok(page) | Err(page) => page,
-    }
-}
-
-fn try_page(view: &View<'_>, request: &Request) -> Result<Response, Response> {
-    let needs_streams = flag(request, "js-enabled-only")? || flag(request, "js-enabled")?;
-    let is_shallow = flag(request, "js-server-only")? | flag(request, "js-meta-only")?;
-    let with_details = flag(request, "details")?;
-    let named = |name| request.get(name).unwrap_or_default();
+pub(crate) fn page(view: &View<'_>, query: &Query) -> Made {
+    let needs_streams = query.flag("js-enabled-only")? | query.flag("js-enabled")?;
+    let is_shallow = query.flag("js-server-only")? | query.flag("js-meta-only")?;
+    let with_details = query.flag("details")?;
     let place = Place {
-        account: named("account"),
-        stream: named("stream"),
-        consumer: named("consumer"),
+        account: query.text("account"),
+        stream: query.text("stream"),
+        consumer: query.text("consumer"),
     };
     Ok(match look(view, needs_streams, is_shallow, place) {
         Ok(()) => Response::json(br#"{"status":"ok"}"#.to_vec()),

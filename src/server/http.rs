@@ -1,7 +1,11 @@
 //! As much HTTP as monitoring needs: GET and HEAD, no bodies, keep-alive.
 
+use crate::query::{Query, decode};
 use memchr::memmem;
 use std::fmt;
+
+/// What most pages are.
+pub(crate) const JSON: &str = "application/json";
 
 /// The longest request head. Monitoring tools send a few hundred bytes.
 pub(crate) const HEAD_MAX: usize = 8 * 1024;
@@ -10,8 +14,7 @@ pub(crate) const HEAD_MAX: usize = 8 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) path: String,
-    /// Names and values, decoded.
-    pub(crate) query: Vec<(String, String)>,
+    pub(crate) query: Query,
     /// The answer goes without its body.
     pub(crate) is_head: bool,
     /// The connection stays for another request.
@@ -58,14 +61,6 @@ impl fmt::Display for Status {
 }
 
 impl Request {
-    /// A value of the query, by name.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    }
-
     /// Reads one request off the front of `received` and removes it. `None`
     /// while it is incomplete.
     pub(crate) fn take(received: &mut Vec<u8>) -> Result<Option<Request>, RequestError> {
@@ -117,14 +112,7 @@ impl Request {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         Ok(Request {
             path: decode(path),
-            query: query
-                .split('&')
-                .filter(|pair| !pair.is_empty())
-                .map(|pair| {
-                    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    (decode(name), decode(value))
-                })
-                .collect(),
+            query: Query::parse(query),
             is_head: method == "HEAD",
             keep_alive,
         })
@@ -141,36 +129,11 @@ fn head_end(received: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// Undoes percent encoding; what is not encoded properly stays as it is.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        match (first, tail) {
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    bytes.push(high << 4 | low);
-                    rest = after;
-                }
-                _ => bytes.push(b'%'),
-            },
-            (b'+', _) => bytes.push(b' '),
-            _ => bytes.push(*first),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
-}
-
 impl Response {
     pub(crate) fn json(body: Vec<u8>) -> Self {
         Response {
             status: Status::Ok,
-            content_type: "application/json",
+            content_type: JSON,
             body,
         }
     }
@@ -216,13 +179,11 @@ mod tests {
 
     #[test]
     fn a_request_is_taken_apart() {
-        let request = take("GET /connz?subs=1&name=a%20b+c&x HTTP/1.1\r\nHost: h\r\n\r\n")
+        let request = take("GET /connz?subs=1 HTTP/1.1\r\nHost: h\r\n\r\n")
             .expect("valid")
             .expect("whole");
         assert_eq!(request.path, "/connz");
-        assert_eq!(request.get("subs"), Some("1"));
-        assert_eq!(request.get("name"), Some("a b c"));
-        assert_eq!(request.get("x"), Some(""));
+        assert_eq!(request.query.get("subs"), Some("1"));
         assert!(request.keep_alive && !request.is_head);
     }
 

@@ -7,9 +7,9 @@
 //! none; only of a stream that fills a page by itself consumers are left out.
 //! In nats-server `limit` and `offset` count accounts, of which there is one.
 
-use crate::connz::number;
-use crate::http::{Request, Response};
-use crate::monitor::{View, begin_page, end_page, flag};
+use crate::http::Response;
+use crate::monitor::{Made, View, begin_page, end_page};
+use crate::query::Query;
 use midge_api::{API_LEVEL, JsonWriter};
 use midge_engine::StreamsTotals;
 
@@ -37,36 +37,33 @@ struct Options {
 }
 
 impl Options {
-    fn read(view: &View<'_>, request: &Request) -> Result<Self, Response> {
+    fn read(view: &View<'_>, query: &Query) -> Result<Self, Response> {
         // There is one server, which leads everything.
         for ignored in ["leader-only", "stream-leader-only", "direct-consumers"] {
-            flag(request, ignored)?;
+            query.flag(ignored)?;
         }
-        let consumers = flag(request, "consumers")?;
-        let streams = flag(request, "streams")? || consumers;
-        let is_ours = request.get("acc") == Some(view.engine.account_name());
-        let is_other = request.get("acc").is_some_and(|name| !name.is_empty()) && !is_ours;
+        let consumers = query.flag("consumers")?;
+        let streams = query.flag("streams")? || consumers;
+        let account = query.text("acc");
+        let is_ours = account == view.engine.account_name();
+        let is_other = !account.is_empty() && !is_ours;
         Ok(Options {
-            account: (flag(request, "accounts")? || streams || is_ours) && !is_other,
+            account: (query.flag("accounts")? || streams || is_ours) && !is_other,
             streams,
             consumers,
-            config: flag(request, "config")?,
-            raft: flag(request, "raft")?,
-            offset: number(request, "offset", 0)?,
-            limit: number(request, "limit", LIMIT_DEFAULT)?.clamp(1, LIMIT_MAX),
+            config: query.flag("config")?,
+            raft: query.flag("raft")?,
+            offset: query.count("offset")?,
+            limit: query.limit(LIMIT_DEFAULT, LIMIT_MAX)?,
         })
     }
 }
 
-pub(crate) fn page(view: &View<'_>, request: &Request) -> Response {
-    match Options::read(view, request) {
-        Ok(options) => {
-            let mut json = begin_page(view);
-            write(view, &options, &mut json);
-            end_page(json)
-        }
-        Err(refusal) => refusal,
-    }
+pub(crate) fn page(view: &View<'_>, query: &Query) -> Made {
+    let options = Options::read(view, query)?;
+    let mut json = begin_page(view);
+    write(view, &options, &mut json);
+    Ok(end_page(json))
 }
 
 fn write(view: &View<'_>, options: &Options, json: &mut JsonWriter) {
@@ -125,6 +122,7 @@ fn write_config(json: &mut JsonWriter, view: &View<'_>) {
     if let Some(disk) = view.disk {
         json.string_field("store_dir", &disk.path().to_string_lossy());
         json.bool_field("sync_always", true);
+        json.bool_field("strict", true);
     }
     json.close_object();
 }

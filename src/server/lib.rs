@@ -26,6 +26,7 @@
 //! store and none of what belongs to it.
 
 mod accept;
+mod accountz;
 mod buffer_pool;
 mod closed_ring;
 mod conf;
@@ -54,6 +55,7 @@ mod monitor;
 pub mod offline;
 mod output_queue;
 mod process;
+mod query;
 mod receive;
 mod server;
 mod signals;

@@ -133,7 +133,11 @@ fn about_process(view: &View<'_>, page: &mut Page) {
         cpu,
     );
     page.gauge("process_resident_memory_bytes", "Resident memory.", memory);
-    page.gauge("process_open_fds", "Open descriptors.", usage.open_files);
+    page.gauge(
+        "process_open_fds",
+        "Open descriptors.",
+        crate::process::open_files(),
+    );
 }
 
 pub(crate) struct Page(String);

@@ -3,12 +3,13 @@
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::disk::Disk;
-use crate::http::{Request, RequestError, Response, Status};
+use crate::http::{JSON, Request, RequestError, Response, Status};
 use crate::process::Usage;
+use crate::query::{Query, refusal};
 use crate::timestamp::Clock;
-use crate::{connz, healthz, jsz, metrics, subsz, varz};
+use crate::{accountz, connz, healthz, jsz, metrics, subsz, varz};
 use midge_engine::{Engine, Time};
-use midge_proto::JsonWriter;
+use midge_proto::{JsonWriter, Timestamp};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,6 +17,9 @@ use std::time::Duration;
 /// Processor time comes in hundredths of a second; over less than this the
 /// share of it would be noise.
 const CPU_SHARE_OVER: Duration = Duration::from_secs(1);
+
+/// The one page of JSON that is read by programs alone, and stays compact.
+const HEALTHZ: &str = "/healthz";
 
 /// The longest JSONP callback name.
 const CALLBACK_MAX: usize = 64;
@@ -27,6 +31,7 @@ const INDEX: &str = "<!DOCTYPE html>
 <li><a href=\"/subsz\">subsz</a>: routing (?subs=1)</li>
 <li><a href=\"/jsz\">jsz</a>: streams (?consumers=1&amp;config=1)</li>
 <li><a href=\"/healthz\">healthz</a>: is it well</li>
+<li><a href=\"/accountz\">accountz</a>: its accounts (<a href=\"/accstatz\">accstatz</a>: their traffic)</li>
 <li><a href=\"/metrics\">metrics</a>: for Prometheus</li>
 </ul></body></html>
 ";
@@ -95,7 +100,7 @@ impl Monitor {
                 let response = self.page(&request, world);
                 (response, !request.is_head, request.keep_alive)
             }
-            Err(error) => (refusal(&error), true, false),
+            Err(error) => (malformed(&error), true, false),
         };
         response.encode(with_body, keep_alive, &mut bytes);
         Some(Answer {
@@ -109,17 +114,24 @@ impl Monitor {
             return Response::text(Status::NotFound, "404 page not found\n");
         };
         *self.requests.entry(page.path).or_default() += 1;
-        if page.wants_usage {
-            self.look(world.connections.now);
+        let query = &request.query;
+        let (Ok(mut made) | Err(mut made)) = self.view(world, |view| (page.make)(view, query));
+        if made.content_type == JSON && page.path != HEALTHZ {
+            made.body = lay_out(&made.body);
         }
-        let view = View {
+        with_callback(query, made)
+    }
+
+    /// Has something made from what there is.
+    pub(crate) fn view<T>(&mut self, world: World<'_>, make: impl FnOnce(&View<'_>) -> T) -> T {
+        self.look(world.connections.now);
+        make(&View {
             engine: world.engine,
             connections: world.connections,
             disk: world.disk,
             monitor: self,
             now: world.connections.now,
-        };
-        with_callback(request, (page.make)(&view, request))
+        })
     }
 
     /// Reads the process's use of the machine.
@@ -148,57 +160,64 @@ impl Monitor {
 }
 
 impl View<'_> {
-    /// A point in time as JSON has it.
-    pub(crate) fn timestamp(&self, time: Time) -> String {
-        self.monitor.clock.rfc3339(time)
+    /// When that was by the wall's clock.
+    pub(crate) fn timestamp(&self, time: Time) -> Timestamp {
+        self.monitor.clock.wall(time)
     }
 }
 
+/// What comes of an attempt to make a page: the page, or why there is none.
+pub(crate) type Made = Result<Response, Response>;
+
+/// A page and how it is made. Its JSON is compact; it is laid out for those
+/// who look at it in a browser.
 struct Page {
     path: &'static str,
-    /// It shows memory and processor time, which cost a look at `/proc`.
-    wants_usage: bool,
-    make: fn(&View<'_>, &Request) -> Response,
+    make: fn(&View<'_>, &Query) -> Made,
 }
 
-const fn page(path: &'static str, make: fn(&View<'_>, &Request) -> Response) -> Page {
-    Page {
-        path,
-        wants_usage: false,
-        make,
-    }
+const fn page(path: &'static str, make: fn(&View<'_>, &Query) -> Made) -> Page {
+    Page { path, make }
 }
 
-const fn usage_page(path: &'static str, make: fn(&View<'_>, &Request) -> Response) -> Page {
-    Page {
-        path,
-        wants_usage: true,
-        make,
-    }
-}
-
-const PAGES: [Page; 10] = [
-    page("/", |_, _| Response {
-        status: Status::Ok,
-        content_type: "text/html; charset=utf-8",
-        body: INDEX.into(),
+const PAGES: [Page; 13] = [
+    page("/", |_, _| {
+        Ok(Response {
+            status: Status::Ok,
+            content_type: "text/html; charset=utf-8",
+            body: INDEX.into(),
+        })
     }),
-    usage_page("/varz", |view, _| varz::page(view)),
+    page(HEALTHZ, healthz::page),
+    page("/metrics", |view, _| Ok(metrics::page(view))),
+    page("/varz", |view, _| Ok(varz::page(view))),
     page("/connz", connz::page),
     page("/subsz", subsz::page),
     page("/subscriptionsz", subsz::page),
     page("/jsz", jsz::page),
-    page("/healthz", healthz::page),
-    usage_page("/metrics", |view, _| metrics::page(view)),
+    page("/accountz", accountz::page),
+    page("/accstatz", accountz::statistics),
     page("/routez", |view, _| {
-        nothing_of(view, "num_routes", "routes")
+        let mut json = begin_page(view);
+        json.string_field("server_name", &view.engine.info().server_name);
+        Ok(nothing_of(json, "num_routes", "routes"))
     }),
-    page("/leafz", |view, _| nothing_of(view, "leafnodes", "leafs")),
+    page("/leafz", |view, _| {
+        Ok(nothing_of(begin_page(view), "leafnodes", "leafs"))
+    }),
+    page("/gatewayz", |view, _| {
+        let mut json = begin_page(view);
+        for key in ["outbound_gateways", "inbound_gateways"] {
+            json.key(key);
+            json.open_object();
+            json.close_object();
+        }
+        Ok(end_page(json))
+    }),
 ];
 
 /// A page about a kind of link that this server does not have.
-fn nothing_of(view: &View<'_>, count: &str, list: &str) -> Response {
-    let mut json = begin_page(view);
+fn nothing_of(mut json: JsonWriter, count: &str, list: &str) -> Response {
     json.uint_field(count, 0);
     json.key(list);
     json.open_array();
@@ -211,14 +230,14 @@ pub(crate) fn begin_page(view: &View<'_>) -> JsonWriter {
     let mut json = JsonWriter::new();
     json.open_object();
     json.string_field("server_id", &view.engine.info().server_id);
-    json.string_field("now", &view.timestamp(view.now));
+    json.time_field("now", view.timestamp(view.now));
     json
 }
 
-/// Ends a page of JSON; it is laid out for people.
+/// Ends a page of JSON.
 pub(crate) fn end_page(mut json: JsonWriter) -> Response {
     json.close_object();
-    Response::json(lay_out(&json.into_bytes()))
+    Response::json(json.into_bytes())
 }
 
 /// A key with a number that may have a fraction and is finite.
@@ -227,7 +246,7 @@ pub(crate) fn float_field(json: &mut JsonWriter, key: &str, value: f64) {
     json.raw(value.to_string().as_bytes());
 }
 
-fn refusal(error: &RequestError) -> Response {
+fn malformed(error: &RequestError) -> Response {
     match error {
         RequestError::TooLong => Response::text(Status::HeadTooLong, "request head too long\n"),
         RequestError::Malformed => Response::text(Status::BadRequest, "malformed request\n"),
@@ -238,16 +257,16 @@ fn refusal(error: &RequestError) -> Response {
 }
 
 /// Wraps JSON into a call, for pages that load it as a script.
-fn with_callback(request: &Request, mut response: Response) -> Response {
-    let Some(callback) = request.get("callback") else {
+fn with_callback(query: &Query, mut response: Response) -> Response {
+    let Some(callback) = query.get("callback") else {
         return response;
     };
-    if response.content_type != "application/json" {
+    if response.content_type != JSON {
         return response;
     }
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$');
     if callback.is_empty() || callback.len() > CALLBACK_MAX || !callback.chars().all(is_name) {
-        return Response::text(Status::BadRequest, "callback is no name\n");
+        return refusal("callback is no name\n");
     }
     let mut body = format!("{callback}(").into_bytes();
     body.append(&mut response.body);
@@ -256,18 +275,6 @@ fn with_callback(request: &Request, mut response: Response) -> Response {
         content_type: "application/javascript",
         body,
         ..response
-    }
-}
-
-/// A switch of the query, spelled as Go's booleans are.
-pub(crate) fn flag(request: &Request, name: &str) -> Result<bool, Response> {
-    match request.get(name) {
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-        None | Some("" | "0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-        Some(text) => {
-            let text = format!("Error decoding boolean for '{name}': \"{text}\" is no boolean");
-            Err(Response::text(Status::BadRequest, text))
-        }
     }
 }
 

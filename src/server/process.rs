@@ -13,8 +13,6 @@ pub(crate) struct Usage {
     pub(crate) resident_bytes: u64,
     /// Processor time since the start, user and system.
     pub(crate) cpu: Duration,
-    /// Open descriptors.
-    pub(crate) open_files: u64,
 }
 
 impl Usage {
@@ -23,9 +21,14 @@ impl Usage {
         Usage {
             resident_bytes: resident_bytes().unwrap_or_default(),
             cpu: cpu().unwrap_or_default(),
-            open_files: fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64),
         }
     }
+}
+
+/// Open descriptors. They are counted one by one, so this is for those alone
+/// who want to know.
+pub(crate) fn open_files() -> u64 {
+    fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
 }
 
 fn resident_bytes() -> Option<u64> {

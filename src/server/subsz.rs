@@ -1,9 +1,8 @@
 //! `/subsz`: routing, and on request the subscriptions.
 
-use crate::connz::number;
-use crate::http::{Request, Response};
-use crate::monitor::{View, begin_page, end_page, float_field};
-use midge_engine::SubscriptionInfo;
+use crate::monitor::{Made, View, begin_page, end_page, float_field};
+use crate::query::{Query, refusal};
+use midge_engine::{RouterStats, SubscriptionInfo};
 use midge_proto::JsonWriter;
 
 /// Subscriptions shown when the query names no limit.
@@ -13,8 +12,8 @@ const LIMIT_DEFAULT: usize = 1024;
 /// the event loop.
 pub(crate) const LIMIT_MAX: usize = 10_000;
 
-/// Subscriptions compared with `test=` at most, for the same reason.
-const TESTED_MAX: usize = 100_000;
+/// Subscriptions compared with a subject at most, for the same reason.
+pub(crate) const TESTED_MAX: usize = 100_000;
 
 /// One subscription in a list.
 #[derive(Debug)]
@@ -43,28 +42,44 @@ impl SubscriptionDetail {
     }
 }
 
-pub(crate) fn page(view: &View<'_>, request: &Request) -> Response {
-    let (offset, limit) = match (
-        number(request, "offset", 0),
-        number(request, "limit", LIMIT_DEFAULT),
-    ) {
-        (Ok(offset), Ok(limit)) => (offset, limit.min(LIMIT_MAX)),
-        (Err(refusal), _) | (_, Err(refusal)) => return refusal,
-    };
-    let stats = view.engine.router_stats();
-    let ratio = |part: u64, whole: u64| {
-        if whole == 0 {
-            0.0
-        } else {
-            part as f64 / whole as f64
-        }
-    };
-    let wants_list = matches!(request.get("subs"), Some("1" | "true" | "detail"));
+pub(crate) fn page(view: &View<'_>, query: &Query) -> Made {
+    let (offset, limit) = (
+        query.count("offset")?,
+        query.limit(LIMIT_DEFAULT, LIMIT_MAX)?,
+    );
+    let (account, test) = (query.text("acc"), query.text("test"));
+    if !test.is_empty() && !midge_proto::is_literal(test.as_bytes()) {
+        return Err(refusal(format!(
+            "invalid test subject, must be valid publish subject: {test}"
+        )));
+    }
+    let is_known = account.is_empty() || account == view.engine.account_name();
+    let wants_list = query.flag("subs")? && is_known;
     let (total, list) = match wants_list {
-        true => list(view, request.get("test"), offset, limit),
+        true => list(view, test, offset, limit),
         false => (0, Vec::new()),
     };
     let mut json = begin_page(view);
+    write_stats(
+        &mut json,
+        &if is_known {
+            view.engine.router_stats()
+        } else {
+            RouterStats::default()
+        },
+    );
+    for (key, value) in [("total", total), ("offset", offset), ("limit", limit)] {
+        json.uint_field(key, value as u64);
+    }
+    if wants_list {
+        json.key("subscriptions_list");
+        write_list(&mut json, &list, true);
+    }
+    Ok(end_page(json))
+}
+
+/// What the router counts.
+pub(crate) fn write_stats(json: &mut JsonWriter, stats: &RouterStats) {
     for (key, value) in [
         ("num_subscriptions", stats.subscriptions as u64),
         ("num_cache", stats.cached as u64),
@@ -72,29 +87,23 @@ pub(crate) fn page(view: &View<'_>, request: &Request) -> Response {
         ("num_removes", stats.removes),
         ("num_matches", stats.lookups),
         ("max_fanout", stats.max_fanout),
-        ("total", total as u64),
-        ("offset", offset as u64),
-        ("limit", limit as u64),
     ] {
         json.uint_field(key, value);
     }
-    let hit_rate = ratio(stats.cache_hits, stats.lookups);
-    float_field(&mut json, "cache_hit_rate", hit_rate);
-    let fanout = ratio(stats.deliveries, stats.lookups);
-    float_field(&mut json, "avg_fanout", fanout);
-    if wants_list {
-        json.key("subscriptions_list");
-        write_list(&mut json, &list);
-    }
-    end_page(json)
+    let each = |part: u64| part as f64 / stats.lookups.max(1) as f64;
+    float_field(json, "cache_hit_rate", each(stats.cache_hits));
+    float_field(json, "avg_fanout", each(stats.deliveries));
 }
 
-/// An array of subscriptions.
-pub(crate) fn write_list(json: &mut JsonWriter, list: &[SubscriptionDetail]) {
+/// An array of subscriptions, each with its account or without.
+pub(crate) fn write_list(json: &mut JsonWriter, list: &[SubscriptionDetail], with_account: bool) {
     json.open_array();
     for sub in list {
         json.open_object();
-        json.string_field("account", sub.account);
+        if with_account {
+            json.string_field("account", sub.account);
+            json.string_field("account_tag", sub.account);
+        }
         json.string_field("subject", &sub.subject);
         if let Some(group) = &sub.qgroup {
             json.string_field("qgroup", group);
@@ -109,31 +118,30 @@ pub(crate) fn write_list(json: &mut JsonWriter, list: &[SubscriptionDetail]) {
 }
 
 /// The subscriptions from `offset` on that would receive the subject `test`,
-/// or all; and how many there are in all.
+/// or all if that is empty; and how many there are in all.
 fn list(
     view: &View<'_>,
-    test: Option<&str>,
+    test: &str,
     offset: usize,
     limit: usize,
 ) -> (usize, Vec<SubscriptionDetail>) {
-    let test = test.filter(|subject| !subject.is_empty());
     let mut total = 0;
     let mut tested = 0;
     let mut shown = Vec::new();
     for session in view.engine.sessions() {
         let count = session.subscription_count();
         let is_beside = total + count <= offset || shown.len() == limit;
-        if test.is_none() && is_beside {
+        if test.is_empty() && is_beside {
             total += count;
             continue;
         }
         for sub in view.engine.subscriptions(session) {
-            if let Some(subject) = test {
+            if !test.is_empty() {
                 tested += 1;
                 if tested > TESTED_MAX {
                     return (total, shown);
                 }
-                if !midge_proto::matches(&sub.subject(), subject.as_bytes()) {
+                if !midge_proto::matches(&sub.subject(), test.as_bytes()) {
                     continue;
                 }
             }

@@ -1,6 +1,7 @@
 //! Points and lengths of time as NATS writes them in JSON.
 
 use midge_engine::Time;
+use midge_proto::Timestamp;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Ties the engine's clock to the wall's.
@@ -24,31 +25,11 @@ impl Clock {
         Time::since_origin(self.origin.elapsed())
     }
 
-    /// RFC 3339, in UTC with nanoseconds, of the engine's time.
-    pub(crate) fn rfc3339(&self, time: Time) -> String {
+    /// The wall's time at the engine's time.
+    pub(crate) fn wall(&self, time: Time) -> Timestamp {
         let since_start = time.since(Time::default());
-        humantime::format_rfc3339_nanos(self.origin_wall + since_start).to_string()
+        Timestamp::from(self.origin_wall + since_start)
     }
-}
-
-/// A duration as Go prints it: `575µs`, `1.5s`.
-pub(crate) fn go_duration(duration: Duration) -> String {
-    let nanos = duration.as_nanos();
-    let (unit_nanos, unit) = match nanos {
-        0 => return "0s".into(),
-        1..1_000 => (1, "ns"),
-        1_000..1_000_000 => (1_000, "µs"),
-        1_000_000..1_000_000_000 => (1_000_000, "ms"),
-        _ => (1_000_000_000, "s"),
-    };
-    let whole = nanos / unit_nanos;
-    let rest = nanos % unit_nanos;
-    if rest == 0 {
-        return format!("{whole}{unit}");
-    }
-    let width = unit_nanos.ilog10() as usize;
-    let fraction = format!("{rest:0width$}");
-    format!("{whole}.{}{unit}", fraction.trim_end_matches('0'))
 }
 
 /// How long something has been there, to the second: `3d2h1m0s`.
@@ -68,20 +49,6 @@ pub(crate) fn uptime(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_read_as_in_go() {
-        for (nanos, want) in [
-            (0, "0s"),
-            (7, "7ns"),
-            (575_000, "575µs"),
-            (1_500_000, "1.5ms"),
-            (1_000_001, "1.000001ms"),
-            (2_000_000_000, "2s"),
-        ] {
-            assert_eq!(go_duration(Duration::from_nanos(nanos)), want);
-        }
-    }
 
     #[test]
     fn uptimes_start_at_the_largest_unit() {

@@ -1,5 +1,6 @@
 //! `/varz`: the server at a glance.
 
+use crate::accountz::SYSTEM;
 use crate::http::Response;
 use crate::jsz;
 use crate::monitor::{View, begin_page, end_page, float_field};
@@ -42,7 +43,7 @@ fn write_server(json: &mut JsonWriter, view: &View<'_>) {
     json.uint_field("proto", info.proto.into());
     json.string_field("host", &info.host);
     json.uint_field("port", info.port.into());
-    json.bool_field("auth_required", info.auth_required);
+    json.flag("auth_required", info.auth_required);
 }
 
 fn write_limits(json: &mut JsonWriter, view: &View<'_>) {
@@ -50,7 +51,6 @@ fn write_limits(json: &mut JsonWriter, view: &View<'_>) {
     let ping_interval = limits.ping_interval.as_nanos() as u64;
     for (key, value) in [
         ("max_connections", limits.max_connections as u64),
-        ("max_subscriptions", limits.max_subscriptions as u64),
         ("max_payload", limits.frame.max_payload as u64),
         ("max_control_line", limits.frame.max_control_line as u64),
         ("max_pending", limits.max_pending as u64),
@@ -60,6 +60,7 @@ fn write_limits(json: &mut JsonWriter, view: &View<'_>) {
     ] {
         json.uint_field(key, value);
     }
+    json.uint_unless_zero("max_subscriptions", limits.max_subscriptions as u64);
     float_field(json, "auth_timeout", limits.auth_timeout.as_secs_f64());
 }
 
@@ -67,6 +68,7 @@ fn write_addresses(json: &mut JsonWriter, view: &View<'_>) {
     let http = view.monitor.http_address;
     let host = http.map_or_else(String::new, |address| address.ip().to_string());
     json.string_field("http_host", &host);
+    json.string_field("http_base_path", "");
     json.uint_field("http_port", http.map_or(0, |address| address.port().into()));
     json.uint_field("https_port", 0);
 }
@@ -74,8 +76,10 @@ fn write_addresses(json: &mut JsonWriter, view: &View<'_>) {
 fn write_usage(json: &mut JsonWriter, view: &View<'_>) {
     let monitor = view.monitor;
     let started = view.timestamp(monitor.started);
-    json.string_field("start", &started);
-    json.string_field("config_load_time", &started);
+    json.time_field("start", started);
+    json.time_field("config_load_time", started);
+    json.string_field("config_digest", "");
+    json.string_field("system_account", SYSTEM);
     json.string_field("uptime", &timestamp::uptime(view.now - monitor.started));
     json.uint_field("mem", monitor.usage().resident_bytes);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -94,8 +98,12 @@ fn write_traffic(json: &mut JsonWriter, view: &View<'_>) {
         ("leafnodes", 0),
         ("in_msgs", stats.in_msgs),
         ("in_bytes", stats.in_bytes),
+        ("in_client_msgs", stats.in_msgs),
+        ("in_client_bytes", stats.in_bytes),
         ("out_msgs", stats.out_msgs),
         ("out_bytes", stats.out_bytes),
+        ("out_client_msgs", stats.out_msgs),
+        ("out_client_bytes", stats.out_bytes),
         ("slow_consumers", stats.slow_consumers()),
         ("stale_connections", stats.stale_connections),
         ("stalled_clients", stats.stalls),
