@@ -1,8 +1,8 @@
 //! The monitoring port, where it is about streams.
 
+use crate::metrics_page::Metrics;
 use crate::util::{Client, PATIENCE, Server};
 use serde_json::{Value, json};
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -370,65 +370,6 @@ fn a_store_that_fails_shows() {
         std::thread::yield_now();
     }
     assert_eq!(Metrics::of(&server).value("midge_store_available"), 1.0);
-}
-
-/// The page for Prometheus, read by its rules.
-struct Metrics(Vec<(String, f64)>);
-
-impl Metrics {
-    fn of(server: &Server) -> Self {
-        let (status, text) = server.get("/metrics");
-        assert!(status.contains("200"));
-        let mut samples: Vec<(String, f64)> = Vec::new();
-        let mut families = HashSet::new();
-        let (mut family, mut kind) = ("", "");
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("# TYPE ") {
-                (family, kind) = rest.split_once(' ').expect(line);
-                assert!(matches!(kind, "counter" | "gauge" | "histogram"), "{line}");
-                assert_eq!(kind == "counter", family.ends_with("_total"), "{line}");
-                assert!(families.insert(family), "{family} comes in one piece");
-            } else if !line.starts_with('#') {
-                let (series, value) = line.rsplit_once(' ').expect(line);
-                let name = series.split('{').next().unwrap();
-                let stem = match kind {
-                    "histogram" => ["_bucket", "_sum", "_count"]
-                        .iter()
-                        .find_map(|suffix| name.strip_suffix(suffix))
-                        .expect(line),
-                    _ => name,
-                };
-                assert_eq!(stem, family, "{line}");
-                samples.push((series.to_owned(), value.parse().expect(line)));
-            }
-        }
-        let different: HashSet<&String> = samples.iter().map(|(series, _)| series).collect();
-        assert_eq!(different.len(), samples.len(), "each series once");
-        Metrics(samples)
-    }
-
-    fn get(&self, series: &str) -> Option<f64> {
-        let found = self.0.iter().find(|(have, _)| have == series);
-        found.map(|(_, value)| *value)
-    }
-
-    #[track_caller]
-    fn value(&self, series: &str) -> f64 {
-        self.get(series).unwrap_or_else(|| panic!("no {series}"))
-    }
-
-    fn consumer(&self, name: &str, stream: &str, consumer: &str) -> Option<f64> {
-        self.get(&format!(
-            "midge_consumer_{name}{{stream=\"{stream}\",consumer=\"{consumer}\"}}"
-        ))
-    }
-
-    fn count(&self, start: &str) -> usize {
-        self.0
-            .iter()
-            .filter(|(series, _)| series.starts_with(start))
-            .count()
-    }
 }
 
 #[test]

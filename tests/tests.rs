@@ -39,6 +39,7 @@ mod headers;
 #[cfg(feature = "streams")]
 mod key_order;
 mod limits;
+mod metrics_page;
 mod monitoring;
 #[cfg(feature = "streams")]
 mod monitoring_streams;

@@ -243,20 +243,22 @@ const NAME_LOGGED_MAX: usize = 64;
 /// What ends by the client's doing is only of interest when one looks for it:
 /// strangers must not be able to fill the log.
 fn log_end(session: &Session, reason: CloseReason) {
-    let (client, peer) = (session.client_id(), session.peer());
-    // Quoted with escapes, so that a name cannot pass for a line of its own.
-    let name: String = session
-        .options()
-        .name
-        .chars()
-        .take(NAME_LOGGED_MAX)
-        .collect();
-    match reason {
+    let level = match reason {
         CloseReason::SlowConsumerPendingBytes
         | CloseReason::SlowConsumerWriteDeadline
-        | CloseReason::StaleConnection => {
-            log::warn!("client {client} {peer} {name:?} closed: {reason}");
-        }
-        _ => log::debug!("client {client} {peer} {name:?} closed: {reason}"),
+        | CloseReason::StaleConnection => log::Level::Warn,
+        _ => log::Level::Debug,
+    };
+    if log::log_enabled!(level) {
+        log::log!(level, "{} closed: {reason}", client_name(session));
     }
+}
+
+/// A client as the log calls it.
+pub(crate) fn client_name(session: &Session) -> String {
+    let (client, peer) = (session.client_id(), session.peer());
+    let name = session.options().name.chars();
+    // Quoted with escapes, so that a name cannot pass for a line of its own.
+    let name: String = name.take(NAME_LOGGED_MAX).collect();
+    format!("client {client} {peer} {name:?}")
 }

@@ -8,7 +8,7 @@
 use crate::accept::{HTTP_TIMEOUT, Listener};
 use crate::config::Config;
 use crate::connection::{Codec, Phase};
-use crate::connections::Connections;
+use crate::connections::{Connections, client_name};
 use crate::disk::{self, Disk};
 use crate::identity::{entropy, server_info};
 use crate::lame_duck::LameDuck;
@@ -18,6 +18,7 @@ use crate::receive::READ_MAX;
 use crate::server::{Shared, StartError};
 use crate::signals::{self, SignalAction, Signals};
 use crate::timestamp::Clock;
+use crate::turn::{Part, TurnWatch};
 use midge_engine::{CloseReason, ConnId, Engine, EngineConfig, Time, Timers};
 use mio::event::Event;
 use mio::net::TcpListener;
@@ -63,6 +64,7 @@ pub(crate) struct EventLoop {
     pub(crate) connections: Connections,
     pub(crate) monitor: Monitor,
     clock: Clock,
+    pub(crate) turn: TurnWatch,
     /// Connections to be read from, in turn.
     pub(crate) readable: VecDeque<ConnId>,
     /// Connections that wait for the disk, in the order of coming.
@@ -129,6 +131,7 @@ impl EventLoop {
             connections,
             monitor: Monitor::new(clock, &config, http_address),
             clock,
+            turn: TurnWatch::default(),
             readable: VecDeque::new(),
             held: VecDeque::new(),
             feeders: Vec::new(),
@@ -156,20 +159,53 @@ impl EventLoop {
                 polled => polled?,
             }
             self.connections.now = self.clock.now();
+            self.turn.begin(self.connections.now);
             self.tell_wall();
             for event in &events {
                 self.on_event(event);
             }
             self.accept_clients();
             self.accept_http();
+            self.end_part(Part::Accept);
             self.read_readable();
             self.completions();
+            self.end_part(Part::Store);
             self.tick();
+            self.end_part(Part::Timers);
             self.before_sleep();
+            self.end_part(Part::Write);
+            self.end_turn();
         }
         self.close_store()?;
         log::info!("Server stopped");
         Ok(())
+    }
+
+    /// Says who has kept everybody waiting, if somebody has.
+    fn end_turn(&mut self) {
+        let Some(slow) = self.turn.end() else {
+            return;
+        };
+        let reader = slow.connection.map(|(took, id)| {
+            // One without a session has asked for a page, or is gone.
+            let session = self.engine.session(id);
+            let who = session.map_or_else(
+                || "a monitoring page or a client that left".into(),
+                client_name,
+            );
+            format!("; {} ms for {who}", took.as_millis())
+        });
+        log::warn!("{slow}{}", reader.unwrap_or_default());
+    }
+
+    /// A part of the turn is over.
+    pub(crate) fn end_part(&mut self, part: Part) {
+        self.turn.end_part(part, self.clock.now());
+    }
+
+    /// A connection has been read from.
+    pub(crate) fn end_read(&mut self, id: ConnId) {
+        self.turn.end_read(id, self.clock.now());
     }
 
     /// How long the poll may sleep: not at all while something is left over

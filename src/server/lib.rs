@@ -61,6 +61,7 @@ mod server;
 mod signals;
 mod subsz;
 mod timestamp;
+mod turn;
 mod varz;
 
 pub use conf::{LogDetail, Settings, read_config};

@@ -4,20 +4,22 @@
 //! are shown, and `midge_streams` and `midge_consumers` tell how many there
 //! are. All comes from memory; the page is made on the event loop.
 
-use crate::metrics::{Page, escape};
+use crate::metrics::{Page, labels};
 use crate::metrics_dead_letters;
 use crate::monitor::View;
-use midge_api::{ConsumerInfo, StreamState};
+use midge_api::ConsumerInfo;
 use midge_engine::{ConsumerView, StreamView, StreamsTotals};
 use midge_store::{Histogram, StoreStats};
-use std::fmt::Display;
 use std::time::Duration;
 
 /// Streams with series of their own, the first by name.
 const STREAMS_MAX: usize = 1000;
 
 /// Consumers with series of their own, the first by stream and name.
-pub(crate) const CONSUMERS_MAX: usize = 1000;
+const CONSUMERS_MAX: usize = 1000;
+
+const STREAMS_NOTE: &str = "Of the first 1000 streams by name.";
+pub(crate) const CONSUMERS_NOTE: &str = "Of the first 1000 consumers by name.";
 
 pub(crate) fn about_streams(view: &View<'_>, page: &mut Page) {
     let (Some(streams), Some(totals)) = (view.engine.streams(), view.engine.streams_totals())
@@ -25,89 +27,80 @@ pub(crate) fn about_streams(view: &View<'_>, page: &mut Page) {
         return;
     };
     about_all(&totals, page);
-    let streams_view = streams;
-    let streams = streams.by_name(0, STREAMS_MAX);
-    let consumers: Vec<Shown<'_>> = streams
+    let shown = streams.by_name(0, STREAMS_MAX);
+    let consumers: Vec<Shown<'_>> = shown
         .iter()
         .flat_map(|stream| stream.consumers())
         .take(CONSUMERS_MAX)
         .map(Shown::new)
         .collect();
-    about_each_stream(&streams, page);
+    about_each_stream(&shown, page);
     about_each_consumer(&consumers, page);
-    metrics_dead_letters::about(streams_view, &totals, &consumers, page);
+    metrics_dead_letters::about(streams, &totals, &consumers, page);
     if let Some(disk) = view.disk {
-        about_store(&disk.stats(), page);
+        about_store(&disk.stats(), totals.stored_total, page);
     }
 }
 
 fn about_all(totals: &StreamsTotals, page: &mut Page) {
-    let is_available = u8::from(totals.is_available);
-    page.gauge("midge_streams", "Streams now.", totals.streams);
-    page.gauge(
-        "midge_consumers",
-        "Consumers of all streams now.",
-        totals.consumers,
+    page.families(
+        "gauge midge_streams Streams now.\n\
+         gauge midge_consumers Consumers of all streams now.\n\
+         gauge midge_store_available 1 while the store works, 0 after it has failed until it is \
+         open again.\n\
+         counter midge_streams_stored_messages_total Messages stored in any stream.\n\
+         counter midge_streams_api_requests_total Requests of the stream API.\n\
+         counter midge_streams_api_errors_total Requests of the stream API that were refused.",
+        &[
+            totals.streams as f64,
+            totals.consumers as f64,
+            f64::from(u8::from(totals.is_available)),
+            totals.stored_total as f64,
+            totals.api_total as f64,
+            totals.api_errors as f64,
+        ],
     );
-    page.gauge(
-        "midge_store_available",
-        "1 while the store works, 0 after it has failed until it is open again.",
-        is_available,
-    );
-    for (name, help, value) in [
-        (
-            "midge_streams_stored_messages_total",
-            "Messages stored in any stream.",
-            totals.stored_total,
-        ),
-        (
-            "midge_streams_api_requests_total",
-            "Requests of the stream API.",
-            totals.api_total,
-        ),
-        (
-            "midge_streams_api_errors_total",
-            "Requests of the stream API that were refused.",
-            totals.api_errors,
-        ),
-    ] {
-        page.counter(name, help, value);
-    }
 }
 
 fn about_each_stream(streams: &[StreamView<'_>], page: &mut Page) {
-    let shown: Vec<(String, StreamState, u64)> = streams
+    let names = streams
         .iter()
-        .map(|stream| {
-            let labels = format!("{{stream=\"{}\"}}", escape(stream.name()));
-            (labels, stream.state(), stream.lost())
-        })
+        .map(|stream| labels(&[("stream", stream.name())]));
+    let names: Vec<String> = names.collect();
+    let row = |stream: &StreamView<'_>| {
+        let state = stream.state();
+        let figures = [
+            state.messages,
+            state.bytes,
+            state.first_seq,
+            state.last_seq,
+            state.num_subjects,
+            state.consumer_count,
+            stream.lost(),
+        ];
+        figures.map(|figure| figure as f64).to_vec()
+    };
+    let rows: Vec<(&str, Vec<f64>)> = names
+        .iter()
+        .map(String::as_str)
+        .zip(streams.iter().map(row))
         .collect();
-    type Figure = fn(&StreamState) -> u64;
-    let figures: [(&str, &str, Figure); 6] = [
-        ("messages", "Messages", |state| state.messages),
-        ("bytes", "Bytes of the messages", |state| state.bytes),
-        ("first_seq", "The first sequence", |state| state.first_seq),
-        ("last_seq", "The last sequence", |state| state.last_seq),
-        ("subjects", "Different subjects", |state| state.num_subjects),
-        ("consumers", "Consumers", |state| state.consumer_count),
-    ];
-    for (name, what, figure) in figures {
-        let name = family(page, "stream", name, what, STREAMS_MAX);
-        for (labels, state, _) in &shown {
-            page.sample(&format!("{name}{labels}"), figure(state));
-        }
-    }
-    let what = "Messages found damaged";
-    let name = family(page, "stream", "lost", what, STREAMS_MAX);
-    for (labels, _, lost) in &shown {
-        page.sample(&format!("{name}{labels}"), lost);
-    }
+    page.table(
+        "gauge midge_stream_messages Messages\n\
+         gauge midge_stream_bytes Bytes of the messages\n\
+         gauge midge_stream_first_seq The first sequence\n\
+         gauge midge_stream_last_seq The last sequence\n\
+         gauge midge_stream_subjects Different subjects\n\
+         gauge midge_stream_consumers Consumers\n\
+         gauge midge_stream_lost Messages found damaged",
+        STREAMS_NOTE,
+        &rows,
+    );
 }
 
 /// A consumer on the page.
 pub(crate) struct Shown<'a> {
-    pub(crate) labels: String,
+    labels: String,
     pub(crate) consumer: ConsumerView<'a>,
     pub(crate) info: ConsumerInfo<'a>,
 }
@@ -115,201 +108,119 @@ pub(crate) struct Shown<'a> {
 impl<'a> Shown<'a> {
     fn new(consumer: ConsumerView<'a>) -> Self {
         let info = consumer.info();
-        let (stream, name) = (escape(info.stream_name), escape(info.name));
         Shown {
-            labels: format!("{{stream=\"{stream}\",consumer=\"{name}\"}}"),
+            labels: labels(&[("stream", info.stream_name), ("consumer", info.name)]),
             consumer,
             info,
         }
     }
-}
 
-/// A figure of a consumer.
-pub(crate) type Figure = fn(&Shown<'_>) -> u64;
+    /// A row of a table for each consumer.
+    pub(crate) fn rows<'s>(
+        consumers: &'s [Shown<'_>],
+        values: &dyn Fn(&Shown<'_>) -> Vec<f64>,
+    ) -> Vec<(&'s str, Vec<f64>)> {
+        let row = |shown: &'s Shown<'_>| (shown.labels.as_str(), values(shown));
+        consumers.iter().map(row).collect()
+    }
 
-/// A family with a series for each consumer: its name, what it counts, and
-/// how.
-pub(crate) fn figures_of_each(
-    consumers: &[Shown<'_>],
-    figures: &[(&str, &str, Figure)],
-    page: &mut Page,
-) {
-    for (name, what, figure) in figures {
-        let name = family(page, "consumer", name, what, CONSUMERS_MAX);
-        for shown in consumers {
-            page.sample(&format!("{name}{}", shown.labels), figure(shown));
-        }
+    /// How much waits for it, how it is worked on, and for how long.
+    fn health(&self) -> Vec<f64> {
+        let (info, consumer) = (&self.info, &self.consumer);
+        let seconds = |age: Duration| age.as_secs_f64();
+        let unacked = consumer.oldest_unacked_age().map_or(0.0, seconds);
+        // Where there is nothing to search for the answer is known.
+        let nothing = if info.num_pending == 0 { 0.0 } else { f64::NAN };
+        let undelivered = consumer.oldest_undelivered_age().map_or(nothing, seconds);
+        vec![
+            info.num_pending as f64,
+            info.num_ack_pending as f64,
+            info.num_redelivered as f64,
+            info.num_waiting as f64,
+            f64::from(u8::from(info.paused.is_some())),
+            consumer.delivered_total() as f64,
+            consumer.redelivered_total() as f64,
+            consumer.acked_total() as f64,
+            unacked,
+            undelivered,
+        ]
     }
 }
 
 fn about_each_consumer(consumers: &[Shown<'_>], page: &mut Page) {
-    let figures: [(&str, &str, Figure); 8] = [
-        ("pending", "Messages not delivered yet", |shown| {
-            shown.info.num_pending
-        }),
-        (
-            "ack_pending",
-            "Messages delivered, not acknowledged",
-            |shown| shown.info.num_ack_pending,
-        ),
-        (
-            "redelivered",
-            "Messages delivered more than once, not acknowledged",
-            |shown| shown.info.num_redelivered,
-        ),
-        ("waiting_pulls", "Pull requests waiting", |shown| {
-            shown.info.num_waiting
-        }),
-        ("paused", "1 while it is paused", |shown| {
-            u64::from(shown.info.paused.is_some())
-        }),
-        (
-            "deliveries_total",
-            "Deliveries, those before the start included",
-            |shown| shown.consumer.delivered_total(),
-        ),
-        (
-            "redeliveries_total",
-            "Deliveries that were not the first of their message, since the start",
-            |shown| shown.consumer.redelivered_total(),
-        ),
-        (
-            "acks_total",
-            "Messages acknowledged since the start",
-            |shown| shown.consumer.acked_total(),
-        ),
-    ];
-    figures_of_each(consumers, &figures, page);
-    type Age = fn(&ConsumerView<'_>) -> Option<Duration>;
-    let ages: [(&str, &str, Age, bool); 2] = [
-        (
-            "oldest_unacked_age_seconds",
-            "Age of the oldest delivery that is not acknowledged, 0 if there is none",
-            |consumer| consumer.oldest_unacked_age(),
-            true,
-        ),
-        (
-            "oldest_undelivered_age_seconds",
-            "Age of the oldest message not delivered yet, \
-             absent where it would have to be searched for",
-            |consumer| consumer.oldest_undelivered_age(),
-            false,
-        ),
-    ];
-    for (name, what, age, is_always_known) in ages {
-        let name = family(page, "consumer", name, what, CONSUMERS_MAX);
-        for shown in consumers {
-            let is_known = is_always_known || shown.info.num_pending == 0;
-            let age = age(&shown.consumer).or(is_known.then_some(Duration::ZERO));
-            if let Some(age) = age {
-                page.sample(&format!("{name}{}", shown.labels), age.as_secs_f64());
-            }
-        }
-    }
+    page.table(
+        "gauge midge_consumer_pending Messages not delivered yet\n\
+         gauge midge_consumer_ack_pending Messages delivered, not acknowledged\n\
+         gauge midge_consumer_redelivered Messages delivered more than once, not acknowledged\n\
+         gauge midge_consumer_waiting_pulls Pull requests waiting\n\
+         gauge midge_consumer_paused 1 while it is paused\n\
+         counter midge_consumer_deliveries_total Deliveries, those before the start included\n\
+         counter midge_consumer_redeliveries_total Deliveries that were not the first of their \
+         message, since the start\n\
+         counter midge_consumer_acks_total Messages acknowledged since the start\n\
+         gauge midge_consumer_oldest_unacked_age_seconds Age of the oldest delivery that is not \
+         acknowledged, 0 if there is none\n\
+         gauge midge_consumer_oldest_undelivered_age_seconds Age of the oldest message not \
+         delivered yet, absent where it would have to be searched for",
+        CONSUMERS_NOTE,
+        &Shown::rows(consumers, &|shown| shown.health()),
+    );
 }
 
-/// Begins a family with a series for each of the first so many; returns its
-/// name.
-pub(crate) fn family(page: &mut Page, of: &str, name: &str, what: &str, max: usize) -> String {
-    let name = format!("midge_{of}_{name}");
-    let kind = if name.ends_with("_total") {
-        "counter"
-    } else {
-        "gauge"
+fn about_store(stats: &StoreStats, stored: u64, page: &mut Page) {
+    page.families(
+        "counter midge_store_commits_total Batches that became durable.\n\
+         counter midge_store_failed_commits_total Batches that did not.\n\
+         counter midge_store_written_bytes_total Bytes written to the file.\n\
+         counter midge_store_writes_total Calls that wrote to the file.\n\
+         counter midge_store_syncs_total Calls that waited for the disk.\n\
+         counter midge_store_loads_total Blocks read from the file.\n\
+         counter midge_store_failed_loads_total Blocks that could not be read.\n\
+         counter midge_store_damaged_records_total Messages found damaged while reading blocks.\n\
+         counter midge_store_reopened_total Times the file was opened again after it had failed.\n\
+         gauge midge_store_damaged_rows Rows found damaged at the start.\n\
+         gauge midge_store_file_bytes Length of the file.\n\
+         gauge midge_store_written_bytes_per_message Bytes written to the file for each message \
+         stored since the start, 0 without any.",
+        &[
+            stats.commits as f64,
+            stats.failed_commits as f64,
+            stats.written_bytes as f64,
+            stats.writes as f64,
+            stats.syncs as f64,
+            stats.loads as f64,
+            stats.failed_loads as f64,
+            stats.damaged_records as f64,
+            stats.reopened as f64,
+            stats.damaged_rows as f64,
+            stats.file_bytes as f64,
+            if stored == 0 {
+                0.0
+            } else {
+                stats.written_bytes as f64 / stored as f64
+            },
+        ],
+    );
+    let mut histogram = |name: &str, help: &str, from: &Histogram, in_unit: f64| {
+        let sum = from.sum as f64 / in_unit;
+        page.histogram(name, help, from.bounds, &from.counts, sum, in_unit);
     };
-    page.family(
-        &name,
-        kind,
-        &format!("{what}. Of the first {max} {of}s by name."),
-    );
-    name
-}
-
-fn about_store(stats: &StoreStats, page: &mut Page) {
-    let counters = [
-        ("commits", "Batches that became durable.", stats.commits),
-        (
-            "failed_commits",
-            "Batches that did not.",
-            stats.failed_commits,
-        ),
-        (
-            "written_bytes",
-            "Bytes written to the file.",
-            stats.written_bytes,
-        ),
-        ("writes", "Calls that wrote to the file.", stats.writes),
-        ("syncs", "Calls that waited for the disk.", stats.syncs),
-        ("loads", "Blocks read from the file.", stats.loads),
-        (
-            "failed_loads",
-            "Blocks that could not be read.",
-            stats.failed_loads,
-        ),
-        (
-            "damaged_records",
-            "Messages found damaged while reading blocks.",
-            stats.damaged_records,
-        ),
-        (
-            "reopened",
-            "Times the file was opened again after it had failed.",
-            stats.reopened,
-        ),
-    ];
-    for (name, help, value) in counters {
-        page.counter(&format!("midge_store_{name}_total"), help, value);
-    }
-    page.gauge(
-        "midge_store_damaged_rows",
-        "Rows found damaged at the start.",
-        stats.damaged_rows,
-    );
-    page.gauge(
-        "midge_store_file_bytes",
-        "Length of the file.",
-        stats.file_bytes,
-    );
-    let seconds = |micros: u64| micros as f64 / 1e6;
-    let bytes = |bytes: u64| bytes;
     histogram(
-        page,
         "midge_store_commit_seconds",
         "How long a batch took to become durable.",
         &stats.commit_micros,
-        seconds,
+        1e6,
     );
     histogram(
-        page,
         "midge_store_batch_bytes",
         "What a batch held.",
         &stats.batch_bytes,
-        bytes,
+        1.0,
     );
     histogram(
-        page,
         "midge_store_load_seconds",
         "How long a block took to be read, without its wait for others.",
         &stats.load_micros,
-        seconds,
+        1e6,
     );
-}
-
-fn histogram<T: Display>(
-    page: &mut Page,
-    name: &str,
-    help: &str,
-    histogram: &Histogram,
-    unit: impl Fn(u64) -> T,
-) {
-    page.family(name, "histogram", help);
-    let mut below = 0;
-    for (bound, count) in histogram.bounds.iter().zip(&histogram.counts) {
-        below += count;
-        page.sample(&format!("{name}_bucket{{le=\"{}\"}}", unit(*bound)), below);
-    }
-    let count = histogram.count();
-    page.sample(&format!("{name}_bucket{{le=\"+Inf\"}}"), count);
-    page.sample(&format!("{name}_sum"), unit(histogram.sum));
-    page.sample(&format!("{name}_count"), count);
 }

@@ -7,6 +7,7 @@ use crate::http::{JSON, Request, RequestError, Response, Status};
 use crate::process::Usage;
 use crate::query::{Query, refusal};
 use crate::timestamp::Clock;
+use crate::turn::TurnWatch;
 use crate::{accountz, connz, healthz, jsz, metrics, subsz, varz};
 use midge_engine::{Engine, Time};
 use midge_proto::{JsonWriter, Timestamp};
@@ -58,6 +59,7 @@ pub(crate) struct World<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) connections: &'a Connections,
     pub(crate) disk: Option<&'a Disk>,
+    pub(crate) turn: &'a TurnWatch,
 }
 
 /// What a page is made from.
@@ -65,6 +67,7 @@ pub(crate) struct View<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) connections: &'a Connections,
     pub(crate) disk: Option<&'a Disk>,
+    pub(crate) turn: &'a TurnWatch,
     pub(crate) monitor: &'a Monitor,
     pub(crate) now: Time,
 }
@@ -129,6 +132,7 @@ impl Monitor {
             engine: world.engine,
             connections: world.connections,
             disk: world.disk,
+            turn: world.turn,
             monitor: self,
             now: world.connections.now,
         })

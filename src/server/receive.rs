@@ -11,6 +11,7 @@ use crate::event_loop::{EventLoop, Timer};
 use crate::http::HEAD_MAX;
 use crate::monitor::{Answer, World};
 use crate::output_queue::SHARE_MIN;
+use crate::turn::Part;
 use bytes::Bytes;
 use memchr::memchr;
 use midge_engine::{CloseReason, ConnId, Flow, Recovery};
@@ -98,16 +99,21 @@ impl EventLoop {
             };
             match self.connections.get_mut(id) {
                 Some(connection) if connection.is_feeder => feeders.push(id),
-                _ => self.read(id),
+                _ => {
+                    self.read(id);
+                    self.end_read(id);
+                }
             }
         }
         if !feeders.is_empty() {
             // What storing takes is not for those to wait for who do not
             // store anything.
             self.flush();
+            self.end_part(Part::Write);
         }
         for id in feeders.drain(..) {
             self.read(id);
+            self.end_read(id);
         }
         self.feeders = feeders;
     }
@@ -245,6 +251,7 @@ impl EventLoop {
             engine: &self.engine,
             connections: &self.connections,
             disk: self.disk.as_ref(),
+            turn: &self.turn,
         };
         self.monitor.answer(received, world)
     }
