@@ -4,7 +4,8 @@
 #[cfg(feature = "streams")]
 use midge_engine::Flow;
 use midge_engine::{
-    Auth, CloseReason, ConnId, Delivery, Engine, EngineConfig, Limits, Outbox, Session, Time,
+    Accounts, Auth, CloseReason, ConnId, Delivery, Engine, EngineConfig, Limits, Outbox, Session,
+    Time,
 };
 use midge_proto::{ParseLimits, Parsed, ServerInfo, encode, parse};
 use std::collections::HashMap;
@@ -70,6 +71,7 @@ impl World {
             engine: Engine::new(EngineConfig {
                 limits,
                 auth,
+                accounts: Accounts::default(),
                 info,
                 seed,
                 hash_seed: 1,

@@ -70,6 +70,8 @@ pub enum BackupError {
     Unavailable,
     /// 20017
     Stopping,
+    /// 20018
+    NotTheirs,
 }
 
 impl From<BackupError> for ApiError {
@@ -90,6 +92,11 @@ impl From<BackupError> for ApiError {
             BackupError::Failed(text) => (500, 20015, text.into()),
             BackupError::Unavailable => (503, 20016, "streams are temporarily unavailable".into()),
             BackupError::Stopping => (503, 20017, "the server stops".into()),
+            BackupError::NotTheirs => (
+                403,
+                20018,
+                "it is of the streams of all accounts: the system account may ask for it".into(),
+            ),
         };
         ApiError {
             code,

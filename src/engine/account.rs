@@ -1,19 +1,17 @@
 //! An account: a space of subjects that only its own sessions see.
 //!
-//! It owns the subscriptions and the index over them. There is one account
-//! so far; a session reaches subjects only through the account it is in, so
-//! that more of them need no new rule.
+//! It owns the subscriptions and the index over them. A session reaches
+//! subjects only through the account it is in.
 
+use crate::accounts::{AccountConfig, ClientLimits};
 use crate::ids::{StreamId, SubId};
 use crate::match_cache::MatchCache;
+use crate::session::{Session, Traffic};
 use crate::small_bytes::SmallBytes;
-use crate::stats::RouterStats;
+use crate::stats::{AccountStats, RouterStats};
 use crate::trie::{NodeId, Place, Trie};
 use slab::Slab;
 use std::sync::Arc;
-
-/// The account that sessions are in when the configuration names no other.
-pub(crate) const GLOBAL: &str = "$G";
 
 /// What the client calls its subscription; mostly a small number.
 pub(crate) type Sid = SmallBytes<14>;
@@ -56,7 +54,13 @@ pub(crate) struct Subscription {
 
 #[derive(Debug)]
 pub(crate) struct Account {
-    pub(crate) name: &'static str,
+    pub(crate) name: Arc<str>,
+    pub(crate) limits: ClientLimits,
+    /// Sessions that are in it.
+    pub(crate) sessions: usize,
+    /// What passed through those that have left it.
+    departed: Traffic,
+    slow_consumers: u64,
     trie: Trie,
     cache: MatchCache,
     pub(crate) subs: Slab<Subscription>,
@@ -73,9 +77,13 @@ pub(crate) struct Matched<'a> {
 }
 
 impl Account {
-    pub(crate) fn new(name: &'static str, seed: u64) -> Self {
+    pub(crate) fn new(config: &AccountConfig, seed: u64) -> Self {
         Account {
-            name,
+            name: config.name.as_str().into(),
+            limits: config.limits,
+            sessions: 0,
+            departed: Traffic::default(),
+            slow_consumers: 0,
             trie: Trie::new(seed),
             cache: MatchCache::new(seed),
             subs: Slab::new(),
@@ -169,16 +177,71 @@ impl Account {
         self.trie.filter(self.subs[id.index()].place.node)
     }
 
-    pub(crate) fn stats(&self) -> RouterStats {
-        RouterStats {
-            subscriptions: self.subs.len(),
-            cached: self.cache.len(),
-            inserts: self.inserts,
-            removes: self.removes,
-            lookups: self.cache.lookups,
-            cache_hits: self.cache.hits,
-            ..RouterStats::default()
+    /// A session leaves it for good.
+    pub(crate) fn left(&mut self, session: &Session, is_slow: bool) {
+        self.sessions -= 1;
+        self.departed.add(session.traffic);
+        self.slow_consumers += u64::from(is_slow);
+    }
+
+    /// What has passed through it, without the sessions that are in it.
+    pub(crate) fn past_stats(&self) -> AccountStats {
+        let mut router = RouterStats::default();
+        self.add_stats(&mut router);
+        AccountStats {
+            sessions: self.sessions,
+            traffic: self.departed,
+            slow_consumers: self.slow_consumers,
+            router,
         }
+    }
+
+    /// Adds what it counts.
+    pub(crate) fn add_stats(&self, stats: &mut RouterStats) {
+        stats.subscriptions += self.subs.len();
+        stats.cached += self.cache.len();
+        stats.inserts += self.inserts;
+        stats.removes += self.removes;
+        stats.lookups += self.cache.lookups;
+        stats.cache_hits += self.cache.hits;
+    }
+}
+
+/// One subscription, for monitoring.
+#[derive(Debug, Clone, Copy)]
+pub struct SubscriptionInfo<'a> {
+    pub(crate) account: &'a Account,
+    pub(crate) id: SubId,
+}
+
+impl<'a> SubscriptionInfo<'a> {
+    fn sub(&self) -> &'a Subscription {
+        &self.account.subs[self.id.index()]
+    }
+
+    /// The filter; put together from its tokens at each call.
+    pub fn subject(&self) -> Vec<u8> {
+        self.account.filter(self.id)
+    }
+
+    /// The queue group.
+    pub fn queue(&self) -> Option<&'a [u8]> {
+        self.sub().queue.as_deref()
+    }
+
+    /// The client's name for it.
+    pub fn sid(&self) -> &'a [u8] {
+        &self.sub().sid
+    }
+
+    /// Messages delivered.
+    pub fn delivered(&self) -> u64 {
+        self.sub().delivered
+    }
+
+    /// It ends at this many; 0 for never.
+    pub fn max(&self) -> u64 {
+        self.sub().max
     }
 }
 
@@ -240,7 +303,7 @@ mod tests {
         /// that a walk over all of them finds: trie and cache together.
         #[test]
         fn look_ups_agree_with_a_naive_matcher(steps in prop::collection::vec(step(), 1..120)) {
-            let mut account = Account::new(GLOBAL, 3);
+            let mut account = Account::new(&AccountConfig::new("A"), 3);
             let mut alive: Vec<(SubId, String)> = Vec::new();
             for step in steps {
                 match step {

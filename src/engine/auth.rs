@@ -1,5 +1,6 @@
 //! Who may open a session.
 
+use crate::ids::AccountId;
 use crate::permissions::Permissions;
 use midge_api::ConnectOptions;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub struct User {
     pub name: String,
     /// What has to be shown beside it.
     pub secret: Secret,
+    /// The account that the user's clients are in.
+    pub account: AccountId,
     /// What the user may do; everything, if nothing is said.
     pub permissions: Option<Arc<Permissions>>,
 }
@@ -49,6 +52,7 @@ impl Auth {
             users: vec![User {
                 name,
                 secret,
+                account: AccountId::GLOBAL,
                 permissions: None,
             }],
             no_auth_user: None,

@@ -7,7 +7,8 @@
 
 use crate::Time;
 use crate::engine::{Engine, Timer};
-use crate::feed::Outgoing;
+use crate::feed::{Outgoing, ReplyTo};
+use crate::ids::AccountId;
 use crate::maintenance::{Desk, Maintenance};
 use crate::outbox::Outbox;
 use bytes::Bytes;
@@ -40,11 +41,11 @@ pub(crate) struct Backup {
     id: u64,
     chunk_len: usize,
     /// Where the answer goes, until it has begun.
-    opener: Option<Box<[u8]>>,
+    opener: Option<ReplyTo>,
     /// The chunk that is to be asked of the store next.
     next: u64,
     /// Where those go that were asked for, up to `next`.
-    waiting: VecDeque<Box<[u8]>>,
+    waiting: VecDeque<ReplyTo>,
     /// The chunk before those.
     last: Bytes,
     idle_due: Option<Time>,
@@ -69,6 +70,7 @@ impl Engine {
         &mut self,
         kind: BackupKind,
         body: &[u8],
+        account: AccountId,
         reply: Option<&[u8]>,
         now: Time,
         out: &mut O,
@@ -76,17 +78,19 @@ impl Engine {
         let Some(reply) = reply else {
             return;
         };
+        let to = ReplyTo::new(account, reply);
         let done = BackupRequest::from_json(body).and_then(|asked| match kind {
-            BackupKind::Begin => self.begin_backup(reply),
-            BackupKind::Next => self.next_chunk(asked, reply, now, out),
-            BackupKind::Stop => self.stop_backup(asked, reply, out),
+            _ if !self.config.accounts.is_operator(account) => Err(BackupError::NotTheirs),
+            BackupKind::Begin => self.begin_backup(to),
+            BackupKind::Next => self.next_chunk(asked, to, now, out),
+            BackupKind::Stop => self.stop_backup(asked, &to, out),
         });
         if let Err(error) = done {
-            self.answer(reply, &kind.refusal(&ApiError::from(error)), out);
+            self.answer(account, reply, &kind.refusal(&ApiError::from(error)), out);
         }
     }
 
-    fn begin_backup(&mut self, reply: &[u8]) -> Result<(), BackupError> {
+    fn begin_backup(&mut self, reply: ReplyTo) -> Result<(), BackupError> {
         if self
             .desk
             .backup
@@ -105,7 +109,7 @@ impl Engine {
         let backup = Backup {
             id: self.rng.next() >> (u64::BITS - ID_BITS),
             chunk_len: room.clamp(1, CHUNK_LEN_MAX),
-            opener: Some(reply.into()),
+            opener: Some(reply),
             ..Backup::default()
         };
         self.desk
@@ -122,7 +126,7 @@ impl Engine {
         };
         self.keep_backup(now);
         let body = self.begun_json(id);
-        self.answer(&opener, &body, out);
+        self.answer(opener.account, &opener.subject, &body, out);
         self.feed_internal(now, out);
         self.clean_up(out);
     }
@@ -159,7 +163,7 @@ impl Engine {
     fn next_chunk<O: Outbox>(
         &mut self,
         asked: BackupRequest,
-        reply: &[u8],
+        reply: ReplyTo,
         now: Time,
         out: &mut O,
     ) -> Result<(), BackupError> {
@@ -171,11 +175,11 @@ impl Engine {
         if asked.chunk.checked_add(1) == Some(first) {
             // The answer may have been lost.
             let last = backup.last.clone();
-            self.send_chunk(reply, asked.chunk, &last, out);
+            self.send_chunk(&reply, asked.chunk, &last, out);
         } else if (first..backup.next).contains(&asked.chunk) {
-            backup.waiting[(asked.chunk - first) as usize] = reply.into();
+            backup.waiting[(asked.chunk - first) as usize] = reply;
         } else if asked.chunk == backup.next && backup.waiting.len() < WAITING_MAX {
-            backup.waiting.push_back(reply.into());
+            backup.waiting.push_back(reply);
             backup.next += 1;
             let wish = Maintenance::NextChunk(backup.id, backup.chunk_len);
             self.desk.wishes.push_back(wish);
@@ -212,7 +216,7 @@ impl Engine {
         self.clean_up(out);
     }
 
-    fn send_chunk<O: Outbox>(&mut self, reply: &[u8], number: u64, chunk: &[u8], out: &mut O) {
+    fn send_chunk<O: Outbox>(&mut self, to: &ReplyTo, number: u64, chunk: &[u8], out: &mut O) {
         let mut payload = Vec::with_capacity(HEADER_LEN + chunk.len());
         HeaderWriter::new(&mut payload)
             .number(BACKUP_CHUNK.as_bytes(), number)
@@ -220,18 +224,19 @@ impl Engine {
         let header_len = payload.len();
         payload.extend_from_slice(chunk);
         let message = Outgoing {
-            subject: reply,
+            account: to.account,
+            subject: &to.subject,
             reply: None,
             payload: &payload,
             header_len,
         };
-        self.send_out(reply, message, out);
+        self.send_out(&to.subject, message, out);
     }
 
     fn stop_backup<O: Outbox>(
         &mut self,
         asked: BackupRequest,
-        reply: &[u8],
+        to: &ReplyTo,
         out: &mut O,
     ) -> Result<(), BackupError> {
         self.backup_of(asked.id).ok_or(BackupError::NoSuchBackup)?;
@@ -241,7 +246,7 @@ impl Engine {
         json.string_field("type", BackupKind::Stop.response_type());
         json.uint_field("id", asked.id);
         json.close_object();
-        self.answer(reply, &json.into_bytes(), out);
+        self.answer(to.account, &to.subject, &json.into_bytes(), out);
         Ok(())
     }
 
@@ -252,10 +257,20 @@ impl Engine {
         };
         let error = ApiError::from(error);
         if let Some(reply) = backup.opener {
-            self.answer(&reply, &BackupKind::Begin.refusal(&error), out);
+            self.answer(
+                reply.account,
+                &reply.subject,
+                &BackupKind::Begin.refusal(&error),
+                out,
+            );
         }
         for reply in backup.waiting {
-            self.answer(&reply, &BackupKind::Next.refusal(&error), out);
+            self.answer(
+                reply.account,
+                &reply.subject,
+                &BackupKind::Next.refusal(&error),
+                out,
+            );
         }
     }
 

@@ -4,9 +4,10 @@
 //! connection is gone. Each does its work to the end and leaves nothing
 //! half-done; what it has to say is in the [`Outbox`] when it returns.
 
-use crate::account::{Account, GLOBAL, Sink, Subscription};
+use crate::account::{Account, Sink, SubscriptionInfo};
+use crate::accounts::{Accounts, ByAccount};
 use crate::auth::{Admitted, Auth};
-use crate::ids::{ConsumerId, StreamId, SubId};
+use crate::ids::{AccountId, ConsumerId, StreamId, SubId};
 use crate::limits::Limits;
 #[cfg(feature = "streams")]
 use crate::maintenance::Desk;
@@ -31,6 +32,8 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// Who may enter.
     pub auth: Auth,
+    /// The accounts that clients are in.
+    pub accounts: Accounts,
     /// What INFO says; the engine fills in what differs by client.
     pub info: ServerInfo,
     /// Feeds every random choice. The same seed and the same calls give the
@@ -80,7 +83,7 @@ pub(crate) enum Timer {
 pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) sessions: Sessions,
-    pub(crate) account: Account,
+    pub(crate) accounts: ByAccount<Account>,
     pub(crate) sid_hasher: FixedState,
     pub(crate) rng: Rng,
     pub(crate) stats: EngineStats,
@@ -94,7 +97,7 @@ pub struct Engine {
     /// When something was last to be done.
     pub(crate) latest: Time,
     /// Subscriptions that have had their last message.
-    pub(crate) spent: Vec<SubId>,
+    pub(crate) spent: Vec<(AccountId, SubId)>,
     /// Sessions to end as soon as nobody is looking at the tables.
     pub(crate) doomed: Vec<(ConnId, CloseReason)>,
     /// The tail of a message whose line was not spelled as a MSG has it.
@@ -121,7 +124,9 @@ impl Engine {
     /// An engine without sessions.
     pub fn new(config: EngineConfig) -> Self {
         Engine {
-            account: Account::new(GLOBAL, config.hash_seed),
+            accounts: ByAccount::new(&config.accounts, |account| {
+                Account::new(account, config.hash_seed)
+            }),
             sid_hasher: FixedState::with_seed(config.hash_seed.rotate_left(1)),
             rng: Rng::new(config.seed),
             config,
@@ -167,8 +172,10 @@ impl Engine {
             session.authorized = true;
             if let Admitted::User(user) = self.config.auth.anonymous() {
                 session.bounds = Bounds::of(user, &self.sid_hasher);
+                session.account = user.account;
             }
         }
+        self.accounts[session.account].sessions += 1;
         let due = now + self.config.limits.ping_interval;
         self.timers
             .arm(&mut session.ping_due, due, Timer::Ping(conn));
@@ -231,6 +238,7 @@ impl Engine {
             return Flow::Closed;
         };
         let user_before = session.options.user.clone();
+        let mut account = session.account;
         let applied = session.options.apply(json);
         let options = &mut session.options;
         // The secrets are not kept, so a second CONNECT that shows none goes
@@ -244,6 +252,7 @@ impl Engine {
             Admitted::Anybody => true,
             Admitted::User(user) => {
                 session.bounds = Bounds::of(user, &self.sid_hasher);
+                account = user.account;
                 true
             }
         };
@@ -265,14 +274,22 @@ impl Engine {
         }
         session.authorized = true;
         self.timers.disarm(&mut session.auth_due, Timer::Auth(conn));
-        if session.connected {
-            // A second CONNECT starts the conversation over.
-            self.drop_subscriptions(conn);
-        } else {
-            session.connected = true;
+        let is_first = !std::mem::replace(&mut session.connected, true);
+        if is_first {
             session.is_person = false;
             session.rtt = Some(now - session.started);
+        }
+        if !is_first || account != session.account {
+            // A second CONNECT starts the conversation over, and so does one
+            // that leads elsewhere.
+            self.drop_subscriptions(conn);
+        }
+        if is_first {
             self.arm_first_ping(now, conn);
+        }
+        if !self.enter_account(conn, account) {
+            self.tell_error(conn, WireError::MaximumAccountConnections, out);
+            return self.close(conn, CloseReason::MaxAccountConnectionsExceeded, out);
         }
         self.confirm(conn, out)
     }
@@ -339,6 +356,11 @@ impl Engine {
         let Some(mut session) = self.sessions.remove(conn) else {
             return Flow::Closed;
         };
+        let is_slow = matches!(
+            reason,
+            CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline
+        );
+        self.accounts[session.account].left(&session, is_slow);
         self.client_left(&session);
         self.timers.disarm(&mut session.ping_due, Timer::Ping(conn));
         self.timers.disarm(&mut session.auth_due, Timer::Auth(conn));
@@ -357,8 +379,9 @@ impl Engine {
 
     fn drop_subscriptions(&mut self, conn: ConnId) {
         if let Some(session) = self.sessions.get_mut(conn) {
+            let account = &mut self.accounts[session.account];
             for id in session.take_subscriptions() {
-                self.account.unsubscribe(id);
+                account.unsubscribe(id);
             }
             self.interest_changed();
         }
@@ -368,13 +391,13 @@ impl Engine {
     /// show credentials may send no payloads.
     pub fn frame_limits(&self, conn: ConnId) -> ParseLimits {
         let mut limits = self.config.limits.frame;
-        if self
-            .sessions
-            .get(conn)
-            .is_none_or(|session| !session.authorized)
-        {
-            limits.max_payload = 0;
-        }
+        limits.max_payload = match self.sessions.get(conn) {
+            Some(session) if session.authorized => {
+                let own = self.accounts[session.account].limits.max_payload;
+                own.unwrap_or(limits.max_payload)
+            }
+            _ => 0,
+        };
         limits
     }
 
@@ -403,11 +426,6 @@ impl Engine {
         self.sessions.len()
     }
 
-    /// The account that a session is in.
-    pub fn account_name(&self) -> &'static str {
-        self.account.name
-    }
-
     /// Totals.
     pub fn stats(&self) -> &EngineStats {
         &self.stats
@@ -428,11 +446,15 @@ impl Engine {
 
     /// The router's totals.
     pub fn router_stats(&self) -> RouterStats {
-        RouterStats {
+        let mut stats = RouterStats {
             max_fanout: self.max_fanout,
             deliveries: self.stats.out_msgs,
-            ..self.account.stats()
+            ..RouterStats::default()
+        };
+        for (_, account) in self.accounts.iter() {
+            account.add_stats(&mut stats);
         }
+        stats
     }
 
     /// The subscriptions of a session, in no particular order.
@@ -441,7 +463,7 @@ impl Engine {
         session: &'a Session,
     ) -> impl Iterator<Item = SubscriptionInfo<'a>> {
         session.subscriptions().map(|id| SubscriptionInfo {
-            account: &self.account,
+            account: &self.accounts[session.account],
             id,
         })
     }
@@ -482,7 +504,7 @@ impl Engine {
         info.client_id = session.client_id;
         info.client_ip = session.peer.ip().to_string();
         info.connect_info = connect_info;
-        info.remote_account = connect_info.then(|| self.account.name.to_owned());
+        info.remote_account = connect_info.then(|| self.accounts[session.account].name.to_string());
         let mut line = Vec::new();
         encode::info(&mut line, &info.to_json());
         self.tell(conn, &line, out);
@@ -543,8 +565,8 @@ impl Engine {
 
     /// Takes out spent subscriptions and doomed sessions.
     pub(crate) fn clean_up<O: Outbox>(&mut self, out: &mut O) {
-        while let Some(id) = self.spent.pop() {
-            let Sink::Session(index) = self.account.subs[id.index()].sink else {
+        while let Some((account, id)) = self.spent.pop() {
+            let Sink::Session(index) = self.accounts[account].subs[id.index()].sink else {
                 continue;
             };
             if let Some(session) = self.sessions.at(index) {
@@ -555,43 +577,5 @@ impl Engine {
         while let Some((conn, reason)) = self.doomed.pop() {
             self.close(conn, reason, out);
         }
-    }
-}
-
-/// One subscription, for monitoring.
-#[derive(Debug, Clone, Copy)]
-pub struct SubscriptionInfo<'a> {
-    account: &'a Account,
-    id: SubId,
-}
-
-impl<'a> SubscriptionInfo<'a> {
-    fn sub(&self) -> &'a Subscription {
-        &self.account.subs[self.id.index()]
-    }
-
-    /// The filter; put together from its tokens at each call.
-    pub fn subject(&self) -> Vec<u8> {
-        self.account.filter(self.id)
-    }
-
-    /// The queue group.
-    pub fn queue(&self) -> Option<&'a [u8]> {
-        self.sub().queue.as_deref()
-    }
-
-    /// The client's name for it.
-    pub fn sid(&self) -> &'a [u8] {
-        &self.sub().sid
-    }
-
-    /// Messages delivered.
-    pub fn delivered(&self) -> u64 {
-        self.sub().delivered
-    }
-
-    /// It ends at this many; 0 for never.
-    pub fn max(&self) -> u64 {
-        self.sub().max
     }
 }

@@ -6,13 +6,14 @@
 //! until that part is free, so that nothing is entered twice.
 
 use crate::account::Sink;
+use crate::accounts::ByAccount;
 use crate::engine::Engine;
-use crate::ids::SubId;
+use crate::ids::{AccountId, SubId};
 use crate::outbox::Outbox;
 use crate::publish::Routed;
 use crate::session::Session;
 use crate::storage::{Batch, BlockKey};
-use crate::streams::{Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig};
+use crate::streams::{Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig, Tenant};
 use crate::{ConnId, Time};
 use bytes::Bytes;
 use midge_api::{BackupError, Timestamp};
@@ -27,9 +28,35 @@ const INTERNAL_MAX: usize = 65_536;
 /// bytes of such messages.
 const FED_COST: usize = 64;
 
+/// Where a message comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) account: AccountId,
+    /// The client; none if it is the server itself.
+    pub(crate) conn: Option<ConnId>,
+}
+
+/// Where an answer goes that is given later.
+#[derive(Debug, Clone)]
+pub(crate) struct ReplyTo {
+    pub(crate) account: AccountId,
+    pub(crate) subject: Box<[u8]>,
+}
+
+impl ReplyTo {
+    pub(crate) fn new(account: AccountId, subject: &[u8]) -> Self {
+        ReplyTo {
+            account,
+            subject: subject.into(),
+        }
+    }
+}
+
 /// A message that streams send.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outgoing<'a> {
+    /// The account that it is sent in.
+    pub(crate) account: AccountId,
     /// The subject it shows.
     pub(crate) subject: &'a [u8],
     pub(crate) reply: Option<&'a [u8]>,
@@ -47,7 +74,8 @@ impl Engine {
         now: Time,
         wall: Timestamp,
     ) {
-        let mut streams = Box::new(Streams::new(config));
+        let tenants = ByAccount::new(&self.config.accounts, Tenant::new);
+        let mut streams = Box::new(Streams::new(config, tenants));
         streams.wall = wall;
         streams.enable(self, recovery, now);
         self.config.info.jetstream = true;
@@ -57,6 +85,14 @@ impl Engine {
     /// Whether streams are offered.
     pub fn has_streams(&self) -> bool {
         self.streams.is_some()
+    }
+
+    /// Streams that are stored and not served, as their accounts are not there
+    /// or may have none: how many, by account.
+    pub fn unserved_streams(&self) -> impl Iterator<Item = (&str, usize)> {
+        let streams = self.streams.iter();
+        let unserved = streams.flat_map(|streams| &streams.unserved);
+        unserved.map(|(account, count)| (&**account, *count))
     }
 
     /// How many streams are kept, and how many messages in them.
@@ -221,6 +257,7 @@ impl Engine {
         &mut self,
         now: Time,
         conn: ConnId,
+        account: AccountId,
         publish: &Publish<'_>,
         routed: &mut Routed,
         out: &mut O,
@@ -235,8 +272,12 @@ impl Engine {
         let mut hits = std::mem::take(&mut self.hits);
         self.with_streams(|streams, engine| {
             for sink in &hits {
+                let from = Origin {
+                    account,
+                    conn: Some(conn),
+                };
                 let is_taken =
-                    streams.take_in(engine, now, *sink, Some(conn), message, publish.reply, out);
+                    streams.take_in(engine, now, *sink, from, message, publish.reply, out);
                 routed.receivers += u64::from(is_taken);
             }
             routed.held |= streams.holds(&hits);
@@ -260,7 +301,11 @@ impl Engine {
                     header_len: internal.header_len,
                 };
                 let reply = internal.reply.as_deref();
-                streams.take_in(engine, now, internal.sink, None, message, reply, out);
+                let from = Origin {
+                    account: internal.account,
+                    conn: None,
+                };
+                streams.take_in(engine, now, internal.sink, from, message, reply, out);
             });
         }
     }
@@ -285,11 +330,12 @@ impl Engine {
             size_digits: size.as_bytes(),
             tail: None,
         };
-        let mut routed = self.route(address, &publish, None, None, out);
+        let mut routed = self.route(message.account, address, &publish, None, None, out);
         routed.receivers += self.hits.len() as u64;
         for sink in self.hits.drain(..) {
             if self.internal.len() < INTERNAL_MAX {
                 self.internal.push_back(Internal {
+                    account: message.account,
                     sink,
                     subject: message.subject.into(),
                     reply: message.reply.map(Into::into),
@@ -310,8 +356,15 @@ impl Engine {
     }
 
     /// Sends an answer without headers.
-    pub(crate) fn answer<O: Outbox>(&mut self, reply: &[u8], body: &[u8], out: &mut O) {
+    pub(crate) fn answer<O: Outbox>(
+        &mut self,
+        account: AccountId,
+        reply: &[u8],
+        body: &[u8],
+        out: &mut O,
+    ) {
         let message = Outgoing {
+            account,
             subject: reply,
             reply: None,
             payload: body,
@@ -323,12 +376,14 @@ impl Engine {
     /// Sends a message that is a header block alone.
     pub(crate) fn send_status<O: Outbox>(
         &mut self,
+        account: AccountId,
         to: &[u8],
         reply: Option<&[u8]>,
         header: &[u8],
         out: &mut O,
     ) -> Routed {
         let message = Outgoing {
+            account,
             subject: to,
             reply,
             payload: header,
@@ -338,12 +393,12 @@ impl Engine {
     }
 
     /// Whether anybody would get a message on this subject.
-    pub(crate) fn is_heard(&mut self, subject: &[u8]) -> bool {
-        self.account.is_heard(subject)
+    pub(crate) fn is_heard(&mut self, account: AccountId, subject: &[u8]) -> bool {
+        self.accounts[account].is_heard(subject)
     }
 
     /// Makes a part of the server listen.
-    pub(crate) fn listen(&mut self, sink: Sink, filter: &[u8]) -> SubId {
-        self.account.subscribe(sink, filter, None, b"")
+    pub(crate) fn listen(&mut self, account: AccountId, sink: Sink, filter: &[u8]) -> SubId {
+        self.accounts[account].subscribe(sink, filter, None, b"")
     }
 }

@@ -21,6 +21,18 @@ impl fmt::Display for ConnId {
     }
 }
 
+/// An account: its place in the table of accounts, which it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(pub(crate) u16);
+
+impl AccountId {
+    /// `$G`, where those are whom nothing puts elsewhere.
+    pub const GLOBAL: AccountId = AccountId(0);
+
+    /// The one that is there for those who look after the server.
+    pub const SYSTEM: AccountId = AccountId(1);
+}
+
 /// A message's place in its stream. Numbers start at 1, only grow, and are
 /// never given out twice; 0 stands before the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

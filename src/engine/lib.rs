@@ -12,6 +12,7 @@
 #![cfg_attr(not(feature = "streams"), allow(dead_code))]
 
 mod account;
+mod accounts;
 mod auth;
 #[cfg(feature = "streams")]
 mod backup;
@@ -24,6 +25,7 @@ mod limits;
 #[cfg(feature = "streams")]
 mod maintenance;
 mod match_cache;
+mod membership;
 mod outbox;
 mod permissions;
 mod person;
@@ -46,16 +48,18 @@ mod time;
 mod timers;
 mod trie;
 
+pub use account::SubscriptionInfo;
+pub use accounts::{AccountConfig, Accounts, ClientLimits};
 pub use auth::{Auth, Secret, User};
-pub use engine::{Engine, EngineConfig, Flow, Recovery, SubscriptionInfo};
-pub use ids::{ConnId, ConsumerId, DeliverySeq, Seq, StreamId};
+pub use engine::{Engine, EngineConfig, Flow, Recovery};
+pub use ids::{AccountId, ConnId, ConsumerId, DeliverySeq, Seq, StreamId};
 pub use limits::Limits;
 #[cfg(feature = "streams")]
 pub use maintenance::Maintenance;
 pub use outbox::{CloseReason, Delivery, Outbox, Tail};
 pub use permissions::{Permissions, Responses, Rule, Rules};
 pub use session::{Session, Traffic};
-pub use stats::{EngineStats, RouterStats, StreamsTotals};
+pub use stats::{AccountStats, EngineStats, RouterStats, StreamsTotals};
 #[cfg(feature = "streams")]
 pub use storage::{Batch, BlockKey, RowKey, RowSink, Write};
 #[cfg(feature = "streams")]

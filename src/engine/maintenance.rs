@@ -8,7 +8,8 @@
 use crate::Time;
 use crate::backup::Backup;
 use crate::engine::Engine;
-use crate::ids::StreamId;
+use crate::feed::ReplyTo;
+use crate::ids::{AccountId, StreamId};
 use crate::outbox::Outbox;
 use midge_api::BackupError;
 use std::collections::VecDeque;
@@ -24,6 +25,8 @@ const UNKNOWN: &[u8] = b"{\"type\":\"io.midge.api.v1.error\",\"error\":{\"code\"
     \"err_code\":20010,\"description\":\"no such request; there are $MIDGE.API.VERIFY, $MIDGE.API.WHY, \
     $MIDGE.API.BACKUP and its NEXT and STOP, and \
     $MIDGE.API.DLQ.LIST, SHOW, REDRIVE, DROP, UNPARK\"}}";
+const NOT_THEIRS: &[u8] = b"{\"type\":\"io.midge.api.v1.verify_response\",\"error\":{\"code\":403,\
+    \"description\":\"it is about the streams of all accounts: the system account may ask for it\"}}";
 const TOO_MANY: &[u8] = b"{\"type\":\"io.midge.api.v1.verify_response\",\"error\":{\"code\":429,\
     \"description\":\"too many wait for the answer already\"}}";
 const STOPPING: &[u8] = b"{\"type\":\"io.midge.api.v1.verify_response\",\"error\":{\"code\":503,\
@@ -50,7 +53,7 @@ pub enum Maintenance {
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     /// Where the answer goes.
-    waiting: Vec<Box<[u8]>>,
+    waiting: Vec<ReplyTo>,
     /// A look at everything is asked for or under way.
     is_under_way: bool,
     /// Not handed out yet.
@@ -68,7 +71,7 @@ impl Engine {
     pub fn maintained<O: Outbox>(&mut self, now: Time, answer: &[u8], out: &mut O) {
         self.desk.is_under_way = false;
         for reply in std::mem::take(&mut self.desk.waiting) {
-            self.answer(&reply, answer, out);
+            self.answer(reply.account, &reply.subject, answer, out);
         }
         self.feed_internal(now, out);
         self.clean_up(out);
@@ -84,22 +87,26 @@ impl Engine {
     pub(crate) fn ask_for_maintenance<O: Outbox>(
         &mut self,
         subject: &[u8],
+        account: AccountId,
         reply: Option<&[u8]>,
         out: &mut O,
     ) {
         let refusal = if subject != VERIFY {
             UNKNOWN
+        } else if !self.config.accounts.is_operator(account) {
+            NOT_THEIRS
         } else if reply.is_some() && self.desk.waiting.len() >= WAITING_MAX {
             TOO_MANY
         } else {
-            self.desk.waiting.extend(reply.map(Into::into));
+            let reply = reply.map(|reply| ReplyTo::new(account, reply));
+            self.desk.waiting.extend(reply);
             if !std::mem::replace(&mut self.desk.is_under_way, true) {
                 self.desk.wishes.push_back(Maintenance::Verify);
             }
             return;
         };
         if let Some(reply) = reply {
-            self.answer(reply, refusal, out);
+            self.answer(account, reply, refusal, out);
         }
     }
 
@@ -107,7 +114,7 @@ impl Engine {
     pub(crate) fn close_desk<O: Outbox>(&mut self, out: &mut O) {
         self.fail_backup(BackupError::Stopping, out);
         for reply in std::mem::take(&mut self.desk.waiting) {
-            self.answer(&reply, STOPPING, out);
+            self.answer(reply.account, &reply.subject, STOPPING, out);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::outbox::Outbox;
 use crate::publish::Routed;
 use crate::session::Session;
 use crate::stats::StreamsTotals;
-use crate::{ConnId, ConsumerId, StreamId, Time};
+use crate::{AccountId, ConnId, ConsumerId, StreamId, Time};
 use midge_proto::Publish;
 
 /// The streams, which there are none of.
@@ -75,6 +75,7 @@ impl Engine {
         &mut self,
         _: Time,
         _: ConnId,
+        _: AccountId,
         _: &Publish<'_>,
         _: &mut Routed,
         _: &mut O,

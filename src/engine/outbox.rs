@@ -106,6 +106,8 @@ pub enum CloseReason {
     MaxPayloadExceeded,
     /// The server holds as many connections as it may.
     MaxConnectionsExceeded,
+    /// The client's account has as many connections as it may.
+    MaxAccountConnectionsExceeded,
     /// The client asked for a protocol version that is not spoken.
     BadClientProtocolVersion,
     /// The client asked for no-responders without headers.
@@ -130,6 +132,7 @@ impl CloseReason {
             CloseReason::MaxControlLineExceeded => "Maximum Control Line Exceeded",
             CloseReason::MaxPayloadExceeded => "Maximum Message Payload Exceeded",
             CloseReason::MaxConnectionsExceeded => "Maximum Connections Exceeded",
+            CloseReason::MaxAccountConnectionsExceeded => "Maximum Account Connections Exceeded",
             CloseReason::BadClientProtocolVersion => "Bad Client Protocol Version",
             CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             CloseReason::ServerShutdown => "Server Shutdown",

@@ -81,6 +81,7 @@ impl Engine {
             return Flow::Closed;
         };
         session.asked += 1;
+        let account = session.account;
         let asked = session.asked;
         if asked > QUESTIONS_MAX {
             let oldest = format!("ask-{}", asked - QUESTIONS_MAX);
@@ -97,10 +98,11 @@ impl Engine {
             let hint = "a subscription of yours has the id that the answer would get; ASK again";
             return self.refuse(conn, WireError::Hint(hint), out);
         }
-        let Some(id) = self.add_subscription(conn, inbox.as_bytes(), None, sid.as_bytes()) else {
+        let Some(id) = self.add_subscription(conn, inbox.as_bytes(), None, sid.as_bytes(), false)
+        else {
             return Flow::Closed;
         };
-        self.account.subs[id.index()].max = 1;
+        self.accounts[account].subs[id.index()].max = 1;
         let (receivers, flow) =
             self.publish_text(now, conn, subject, Some(inbox.as_bytes()), text, out);
         if receivers == 0 {

@@ -2,7 +2,7 @@
 
 use crate::account::{Matched, Sink, Subscription};
 use crate::engine::{Engine, Flow};
-use crate::ids::SubId;
+use crate::ids::{AccountId, SubId};
 use crate::outbox::{CloseReason, Delivery, Outbox, Tail};
 use crate::rng::Rng;
 use crate::sessions::Sessions;
@@ -57,6 +57,7 @@ impl Engine {
             return self.close(conn, CloseReason::ProtocolViolation, out);
         }
         let no_responders = options.no_responders;
+        let account = session.account;
         let muted = if options.echo { None } else { Some(conn) };
         let is_checked = options.verbose
             || options.pedantic
@@ -71,15 +72,15 @@ impl Engine {
             return refused;
         }
 
-        let mut routed = self.route(publish.subject, publish, owner, muted, out);
+        let mut routed = self.route(account, publish.subject, publish, owner, muted, out);
         if !self.hits.is_empty() {
-            self.feed(now, conn, publish, &mut routed, out);
+            self.feed(now, conn, account, publish, &mut routed, out);
         }
         if routed.receivers == 0
             && no_responders
             && let Some(reply) = publish.reply
         {
-            self.tell_no_responders(conn, reply, publish.subject, out);
+            self.tell_no_responders(conn, account, reply, publish.subject, out);
         }
         self.end_of_publish(conn, routed, out)
     }
@@ -152,10 +153,11 @@ impl Engine {
     }
 
     /// Delivers to every plain subscription and one member of each queue
-    /// group that matches `address`. Parts of the server that match are left
-    /// in `hits`.
+    /// group of an account that matches `address`. Parts of the server that
+    /// match are left in `hits`.
     pub(crate) fn route<O: Outbox>(
         &mut self,
+        account: AccountId,
         address: &[u8],
         publish: &Publish<'_>,
         owner: Option<&Bytes>,
@@ -174,9 +176,10 @@ impl Engine {
                 Tail::new(&respelled, None)
             }
         };
-        let Matched { nodes, trie, subs } = self.account.find(address);
+        let Matched { nodes, trie, subs } = self.accounts[account].find(address);
         let mut sender = Sender {
             now: self.latest,
+            account,
             sessions: &mut self.sessions,
             spent: &mut self.spent,
             doomed: &mut self.doomed,
@@ -244,15 +247,17 @@ impl Engine {
             size_digits: size.as_bytes(),
             tail: None,
         };
-        if let Some(session) = self.sessions.get_mut(conn) {
-            session.traffic.in_msgs += 1;
-            session.traffic.in_bytes += text.len() as u64;
-        }
+        let Some(session) = self.sessions.get_mut(conn) else {
+            return (0, Flow::Closed);
+        };
+        session.traffic.in_msgs += 1;
+        session.traffic.in_bytes += text.len() as u64;
+        let account = session.account;
         self.stats.in_msgs += 1;
         self.stats.in_bytes += text.len() as u64;
-        let mut routed = self.route(subject, &publish, None, None, out);
+        let mut routed = self.route(account, subject, &publish, None, None, out);
         if !self.hits.is_empty() {
-            self.feed(now, conn, &publish, &mut routed, out);
+            self.feed(now, conn, account, &publish, &mut routed, out);
         }
         (routed.receivers, self.end_of_publish(conn, routed, out))
     }
@@ -262,11 +267,12 @@ impl Engine {
     fn tell_no_responders<O: Outbox>(
         &mut self,
         conn: ConnId,
+        account: AccountId,
         reply: &[u8],
         subject: &[u8],
         out: &mut O,
     ) {
-        let Matched { nodes, trie, subs } = self.account.find(reply);
+        let Matched { nodes, trie, subs } = self.accounts[account].find(reply);
         let visits = &mut self.visits;
         let own = nodes
             .iter()
@@ -291,8 +297,9 @@ impl Engine {
 /// Delivers one message, keeping the books.
 struct Sender<'a> {
     now: Time,
+    account: AccountId,
     sessions: &'a mut Sessions,
-    spent: &'a mut Vec<SubId>,
+    spent: &'a mut Vec<(AccountId, SubId)>,
     doomed: &'a mut Vec<(ConnId, CloseReason)>,
     max_pending: usize,
     stall_pending: usize,
@@ -341,7 +348,7 @@ impl Sender<'_> {
                 return false;
             }
             if sub.delivered + 1 == sub.max {
-                self.spent.push(id);
+                self.spent.push((self.account, id));
             }
         }
         sub.delivered += 1;

@@ -2,7 +2,7 @@
 
 use crate::account::Account;
 use crate::auth::User;
-use crate::ids::SubId;
+use crate::ids::{AccountId, SubId};
 use crate::permissions::Permissions;
 use crate::replies::Replies;
 use crate::{ConnId, Time};
@@ -25,6 +25,15 @@ pub struct Traffic {
     pub out_msgs: u64,
     /// Payload bytes to the client.
     pub out_bytes: u64,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, other: Traffic) {
+        self.in_msgs += other.in_msgs;
+        self.in_bytes += other.in_bytes;
+        self.out_msgs += other.out_msgs;
+        self.out_bytes += other.out_bytes;
+    }
 }
 
 /// A client between its connection and its end.
@@ -63,6 +72,7 @@ pub struct Session {
     pub(crate) auth_due: Option<Time>,
     /// Counts the questions asked with ASK, to name their answers.
     pub(crate) asked: u64,
+    pub(crate) account: AccountId,
     /// What its user may do, unless that is everything.
     pub(crate) bounds: Option<Box<Bounds>>,
     subs: HashTable<SubId>,
@@ -121,6 +131,7 @@ impl Session {
             ping_due: None,
             auth_due: None,
             asked: 0,
+            account: AccountId::GLOBAL,
             bounds: None,
             subs: HashTable::new(),
         }
@@ -134,6 +145,11 @@ impl Session {
     /// The number that INFO told the client, never used twice.
     pub fn client_id(&self) -> u64 {
         self.client_id
+    }
+
+    /// The account it is in.
+    pub fn account(&self) -> AccountId {
+        self.account
     }
 
     /// Where the client comes from.

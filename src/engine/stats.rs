@@ -1,5 +1,7 @@
 //! What the engine counts.
 
+use crate::session::Traffic;
+
 /// Totals since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EngineStats {
@@ -53,12 +55,27 @@ pub struct RouterStats {
     pub deliveries: u64,
 }
 
+/// What passes through an account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountStats {
+    /// Sessions now.
+    pub sessions: usize,
+    /// Of those now and those before.
+    pub traffic: Traffic,
+    /// Connections cut for reading too slowly.
+    pub slow_consumers: u64,
+    /// What its router counts.
+    pub router: RouterStats,
+}
+
 /// What all streams come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StreamsTotals {
     /// The store works. While it does not, only streams that are kept in
     /// memory alone are served.
     pub is_available: bool,
+    /// Accounts that may have streams.
+    pub accounts: u64,
     /// Streams.
     pub streams: u64,
     /// Their consumers.

@@ -4,7 +4,7 @@ use crate::account::Sink;
 use crate::engine::{Engine, Flow};
 use crate::ids::SubId;
 use crate::permissions::Verdict;
-use crate::{ConnId, Outbox, Session};
+use crate::{ConnId, Outbox};
 use midge_proto::WireError;
 
 impl Engine {
@@ -30,9 +30,7 @@ impl Engine {
         } else if !midge_proto::is_valid_filter(subject) {
             Some(WireError::InvalidSubject)
         } else {
-            if let Some(id) = self.add_subscription(conn, subject, queue, sid) {
-                self.account.subs[id.index()].is_filtered = verdict == Verdict::Filtered;
-            }
+            self.add_subscription(conn, subject, queue, sid, verdict == Verdict::Filtered);
             None
         };
         match refusal {
@@ -50,13 +48,11 @@ impl Engine {
     }
 
     pub(crate) fn is_at_subscription_limit(&self, conn: ConnId) -> bool {
-        let max = self.config.limits.max_subscriptions;
-        let has = |session: &Session| session.subscription_count();
-        max > 0
-            && self
-                .sessions
-                .get(conn)
-                .is_some_and(|session| has(session) >= max)
+        self.sessions.get(conn).is_some_and(|session| {
+            let own = self.accounts[session.account].limits.max_subscriptions;
+            let max = own.unwrap_or(self.config.limits.max_subscriptions);
+            max > 0 && session.subscription_count() >= max
+        })
     }
 
     /// Makes a subscription for a valid filter and a sid that is free.
@@ -66,12 +62,13 @@ impl Engine {
         filter: &[u8],
         queue: Option<&[u8]>,
         sid: &[u8],
+        is_filtered: bool,
     ) -> Option<SubId> {
         let session = self.sessions.get_mut(conn)?;
-        let id = self
-            .account
-            .subscribe(Sink::Session(conn.index), filter, queue, sid);
-        session.add_subscription(&self.account, &self.sid_hasher, id);
+        let account = &mut self.accounts[session.account];
+        let id = account.subscribe(Sink::Session(conn.index), filter, queue, sid);
+        account.subs[id.index()].is_filtered = is_filtered;
+        session.add_subscription(account, &self.sid_hasher, id);
         self.interest_changed();
         Some(id)
     }
@@ -83,8 +80,10 @@ impl Engine {
         max: u64,
         out: &mut O,
     ) -> Flow {
-        if let Some(id) = self.subscription_of(conn, sid) {
-            let sub = &mut self.account.subs[id.index()];
+        if let Some(id) = self.subscription_of(conn, sid)
+            && let Some(session) = self.sessions.get(conn)
+        {
+            let sub = &mut self.accounts[session.account].subs[id.index()];
             sub.max = max;
             if sub.delivered >= max {
                 self.remove_subscription(conn, id);
@@ -95,14 +94,15 @@ impl Engine {
 
     pub(crate) fn subscription_of(&self, conn: ConnId, sid: &[u8]) -> Option<SubId> {
         let session = self.sessions.get(conn)?;
-        session.subscription(&self.account, &self.sid_hasher, sid)
+        session.subscription(&self.accounts[session.account], &self.sid_hasher, sid)
     }
 
     pub(crate) fn remove_subscription(&mut self, conn: ConnId, id: SubId) {
         if let Some(session) = self.sessions.get_mut(conn) {
-            session.remove_subscription(&self.account, &self.sid_hasher, id);
+            let account = &mut self.accounts[session.account];
+            session.remove_subscription(account, &self.sid_hasher, id);
+            account.unsubscribe(id);
         }
-        self.account.unsubscribe(id);
         self.interest_changed();
     }
 }

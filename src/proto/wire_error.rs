@@ -20,6 +20,8 @@ pub enum WireError<'a> {
     AuthenticationTimeout,
     /// The server holds as many connections as it may.
     MaximumConnections,
+    /// The account holds as many connections as it may.
+    MaximumAccountConnections,
     /// Pings went unanswered.
     StaleConnection,
     /// CONNECT named a protocol other than 0 or 1.
@@ -72,6 +74,7 @@ impl fmt::Display for WireError<'_> {
             WireError::AuthorizationViolation => "Authorization Violation",
             WireError::AuthenticationTimeout => "Authentication Timeout",
             WireError::MaximumConnections => "maximum connections exceeded",
+            WireError::MaximumAccountConnections => "maximum account active connections exceeded",
             WireError::StaleConnection => "Stale Connection",
             WireError::InvalidClientProtocol => "invalid client protocol",
             WireError::NoRespondersNeedsHeaders => "no responders requires headers support",

@@ -3,50 +3,56 @@
 use crate::monitor::{Made, View, begin_page, end_page};
 use crate::query::{Query, refusal};
 use crate::subsz;
-use midge_engine::EngineStats;
+use midge_engine::AccountId;
 use midge_proto::JsonWriter;
 
 /// The kinds of links that this server does not have.
 const LINKS: [&str; 3] = ["gateways", "routes", "leafs"];
 
-/// The account of those who look after the server.
-pub(crate) const SYSTEM: &str = "$SYS";
-
 /// The names of all accounts, or everything about one.
 pub(crate) fn page(view: &View<'_>, query: &Query) -> Made {
-    let (wanted, name) = (query.text("acc"), view.engine.account_name());
-    if !wanted.is_empty() && wanted != name {
+    let wanted = query.text("acc");
+    let named = view.engine.account_named(wanted);
+    if !wanted.is_empty() && named.is_none() {
         return Err(refusal(format!("Account {wanted} does not exist")));
     }
     let mut json = begin_page(view);
-    json.string_field("system_account", SYSTEM);
-    if wanted.is_empty() {
+    json.string_field(
+        "system_account",
+        view.engine.account_name(AccountId::SYSTEM),
+    );
+    if let Some(account) = named {
+        json.key("account_detail");
+        write_account(&mut json, view, account);
+    } else {
         json.key("accounts");
         json.open_array();
-        json.string(name);
+        for account in view.engine.accounts() {
+            json.string(view.engine.account_name(account));
+        }
         json.close_array();
-    } else {
-        json.key("account_detail");
-        write_account(&mut json, view, name);
     }
     Ok(end_page(json))
 }
 
-fn write_account(json: &mut JsonWriter, view: &View<'_>, name: &str) {
-    let router = view.engine.router_stats();
+fn write_account(json: &mut JsonWriter, view: &View<'_>, account: AccountId) {
+    let (name, stats) = (
+        view.engine.account_name(account),
+        view.engine.account_stats(account),
+    );
     json.open_object();
     json.string_field("account_name", name);
     json.time_field("update_time", view.timestamp(view.monitor.started));
     json.bool_field("expired", false);
     json.bool_field("complete", true);
-    json.bool_field("jetstream_enabled", view.engine.has_streams());
+    json.bool_field("jetstream_enabled", view.engine.has_streams_in(account));
     json.uint_field("leafnode_connections", 0);
-    json.uint_field("client_connections", view.engine.session_count() as u64);
-    json.uint_field("subscriptions", router.subscriptions as u64);
+    json.uint_field("client_connections", stats.sessions as u64);
+    json.uint_field("subscriptions", stats.router.subscriptions as u64);
     json.string_field("name_tag", name);
     json.key("sublist_stats");
     json.open_object();
-    subsz::write_stats(json, &router);
+    subsz::write_stats(json, &stats.router);
     json.close_object();
     json.close_object();
 }
@@ -57,34 +63,33 @@ pub(crate) fn statistics(view: &View<'_>, query: &Query) -> Made {
     let mut json = begin_page(view);
     json.key("account_statz");
     json.open_array();
-    if with_unused || view.engine.session_count() > 0 {
-        write_statistics(&mut json, view);
+    for account in view.engine.accounts() {
+        if with_unused || view.engine.account_stats(account).sessions > 0 {
+            write_statistics(&mut json, view, account);
+        }
     }
     json.close_array();
     Ok(end_page(json))
 }
 
-fn write_statistics(json: &mut JsonWriter, view: &View<'_>) {
-    let name = view.engine.account_name();
-    let stats: &EngineStats = view.engine.stats();
-    let sessions = view.engine.session_count() as u64;
+fn write_statistics(json: &mut JsonWriter, view: &View<'_>, account: AccountId) {
+    let name = view.engine.account_name(account);
+    let stats = view.engine.account_stats(account);
     json.open_object();
     json.string_field("acc", name);
     json.string_field("name", name);
     for (key, value) in [
-        ("conns", sessions),
+        ("conns", stats.sessions as u64),
         ("leafnodes", 0),
-        ("total_conns", sessions),
-        (
-            "num_subscriptions",
-            view.engine.router_stats().subscriptions as u64,
-        ),
+        ("total_conns", stats.sessions as u64),
+        ("num_subscriptions", stats.router.subscriptions as u64),
     ] {
         json.uint_field(key, value);
     }
+    let traffic = stats.traffic;
     for (key, msgs, bytes) in [
-        ("sent", stats.out_msgs, stats.out_bytes),
-        ("received", stats.in_msgs, stats.in_bytes),
+        ("sent", traffic.out_msgs, traffic.out_bytes),
+        ("received", traffic.in_msgs, traffic.in_bytes),
     ] {
         json.key(key);
         write_amount(json, msgs, bytes);
@@ -95,7 +100,7 @@ fn write_statistics(json: &mut JsonWriter, view: &View<'_>) {
         }
         json.close_object();
     }
-    json.uint_field("slow_consumers", stats.slow_consumers());
+    json.uint_field("slow_consumers", stats.slow_consumers);
     json.close_object();
 }
 

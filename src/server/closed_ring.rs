@@ -1,6 +1,6 @@
 //! The connections that ended last, for whoever asks why.
 
-use midge_engine::{CloseReason, Session, Time, Traffic};
+use midge_engine::{AccountId, CloseReason, Session, Time, Traffic};
 use std::collections::VecDeque;
 
 /// Connections remembered. Enough for a look back over a bad minute; at a few
@@ -14,6 +14,7 @@ const TEXT_MAX: usize = 128;
 #[derive(Debug)]
 pub(crate) struct ClosedConnection {
     pub(crate) client_id: u64,
+    pub(crate) account: AccountId,
     pub(crate) ip: String,
     pub(crate) port: u16,
     pub(crate) started: Time,
@@ -49,6 +50,7 @@ impl ClosedRing {
         let options = session.options();
         self.ring.push_back(ClosedConnection {
             client_id: session.client_id(),
+            account: session.account(),
             ip: session.peer().ip().to_string(),
             port: session.peer().port(),
             started: session.started(),

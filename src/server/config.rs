@@ -1,6 +1,6 @@
 //! What a server is told at its start.
 
-use midge_engine::{Auth, Limits};
+use midge_engine::{Accounts, Auth, Limits};
 use std::fmt;
 #[cfg(feature = "streams")]
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who may enter.
     pub auth: Auth,
+    /// The accounts that clients are in.
+    pub accounts: Accounts,
     /// How long a client may take nothing of what waits for it.
     pub write_deadline: Duration,
     /// How long a server in lame duck mode takes to let go of its clients.
@@ -59,6 +61,7 @@ impl Default for Config {
             name: String::new(),
             limits: Limits::default(),
             auth: Auth::default(),
+            accounts: Accounts::default(),
             write_deadline: Duration::from_secs(10),
             lame_duck_duration: Duration::from_secs(120),
             lame_duck_grace: Duration::from_secs(10),

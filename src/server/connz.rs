@@ -6,7 +6,7 @@ use crate::monitor::{Made, View, begin_page, end_page};
 use crate::query::{Query, refusal};
 use crate::subsz::{self, LIMIT_MAX as SUBSCRIPTIONS_MAX, SubscriptionDetail, TESTED_MAX};
 use crate::timestamp::uptime;
-use midge_engine::{Session, Time, Traffic};
+use midge_engine::{AccountId, Session, Time, Traffic};
 use midge_proto::{JsonWriter, Nanos};
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -29,6 +29,13 @@ impl Row<'_> {
         match self {
             Row::Open(session, _) => session.client_id(),
             Row::Closed(closed) => closed.client_id,
+        }
+    }
+
+    fn account(&self) -> AccountId {
+        match self {
+            Row::Open(session, _) => session.account(),
+            Row::Closed(closed) => closed.account,
         }
     }
 
@@ -156,9 +163,7 @@ impl<'a> Options<'a> {
     fn rows<'v>(&self, view: &View<'v>) -> Vec<Row<'v>> {
         let mut rows = Vec::new();
         // None of the clients speaks MQTT.
-        let is_nobody = !self.mqtt_client.is_empty()
-            || (!self.account.is_empty() && self.account != view.engine.account_name());
-        if is_nobody {
+        if !self.mqtt_client.is_empty() {
             return rows;
         }
         if self.with_open {
@@ -171,10 +176,12 @@ impl<'a> Options<'a> {
         if self.with_closed {
             rows.extend(view.connections.closed_ring.iter().map(Row::Closed));
         }
-        if self.cid.is_some() || !self.user.is_empty() {
+        if self.cid.is_some() || !self.user.is_empty() || !self.account.is_empty() {
+            let account = view.engine.account_named(self.account);
             rows.retain(|row| {
                 self.cid.is_none_or(|cid| row.cid() == cid)
                     && (self.user.is_empty() || row.user() == self.user)
+                    && (self.account.is_empty() || Some(row.account()) == account)
             });
         }
         if !self.filter_subject.is_empty() {
@@ -310,7 +317,7 @@ fn write_detail(
 ) {
     if options.with_user {
         json.string_unless_empty("authorized_user", row.user());
-        json.string_field("name_tag", view.engine.account_name());
+        json.string_field("name_tag", view.engine.account_name(row.account()));
     }
     let Row::Open(session, _) = row else {
         return;
@@ -333,7 +340,7 @@ fn subscriptions_of(
     session: &Session,
     budget: &mut usize,
 ) -> Vec<SubscriptionDetail> {
-    let account = view.engine.account_name();
+    let account = view.engine.account_name(session.account());
     let list: Vec<_> = view
         .engine
         .subscriptions(session)

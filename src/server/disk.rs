@@ -108,6 +108,12 @@ impl Disk {
             }
         }
         log_opened(path, engine, &opened, begun.elapsed());
+        for (account, streams) in engine.unserved_streams() {
+            log::warn!(
+                "account {account} has {} here and may have none now; they are kept and not served",
+                count(streams as u64, "stream")
+            );
+        }
         let handle = StoreHandle::start(
             store,
             move || StoredStreams::new(hash_seed),

@@ -115,6 +115,7 @@ impl EventLoop {
             info: server_info(&config, clients.socket.local_addr()?),
             limits: config.limits.clone(),
             auth: config.auth.clone(),
+            accounts: config.accounts.clone(),
             seed: entropy(),
             hash_seed: entropy(),
         });

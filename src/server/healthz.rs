@@ -10,6 +10,8 @@ use crate::http::{Response, Status};
 use crate::monitor::{Made, View};
 use crate::query::Query;
 use midge_api::{ApiError, JsonWriter};
+#[cfg(feature = "streams")]
+use midge_engine::AccountId;
 use std::fmt;
 
 /// What is wrong.
@@ -127,12 +129,17 @@ fn look<'a>(
         };
     };
     let is_deep = !needs_streams && !is_shallow && !place.account.is_empty();
-    if is_deep && place.account != view.engine.account_name() {
+    let account = view.engine.account_named(place.account);
+    let account = account.filter(|account| view.engine.has_streams_in(*account));
+    if is_deep && account.is_none() {
         return Err(Ailment::NoAccount(place.account));
     }
     #[cfg(feature = "streams")]
-    if is_deep && !place.stream.is_empty() {
-        return look_at_stream(view, place, totals.is_available);
+    if let Some(account) = account
+        && is_deep
+        && !place.stream.is_empty()
+    {
+        return look_at_stream(view, account, place, totals.is_available);
     }
     if totals.is_available {
         Ok(())
@@ -144,12 +151,13 @@ fn look<'a>(
 #[cfg(feature = "streams")]
 fn look_at_stream<'a>(
     view: &View<'_>,
+    account: AccountId,
     place: Place<'a>,
     is_available: bool,
 ) -> Result<(), Ailment<'a>> {
     use midge_api::Storage;
     let streams = view.engine.streams();
-    let Some(stream) = streams.and_then(|streams| streams.named(place.stream)) else {
+    let Some(stream) = streams.and_then(|streams| streams.named(account, place.stream)) else {
         return Err(Ailment::NoStream(place));
     };
     if !place.consumer.is_empty() && stream.consumer(place.consumer).is_none() {

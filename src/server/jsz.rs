@@ -5,7 +5,7 @@
 //! name, and by its length. A page that ends early for its length ends behind
 //! a whole stream, so that who goes on at `offset` plus what was shown misses
 //! none; only of a stream that fills a page by itself consumers are left out.
-//! In nats-server `limit` and `offset` count accounts, of which there is one.
+//! In nats-server `limit` and `offset` count accounts, of which there are few.
 
 use crate::http::Response;
 use crate::monitor::{Made, View, begin_page, end_page};
@@ -26,8 +26,10 @@ const LEN_MAX: usize = 2 * 1024 * 1024;
 
 /// What to show.
 #[cfg_attr(not(feature = "streams"), allow(dead_code))]
-struct Options {
+struct Options<'a> {
     account: bool,
+    /// Of this account alone.
+    only: &'a str,
     streams: bool,
     consumers: bool,
     config: bool,
@@ -36,19 +38,20 @@ struct Options {
     limit: usize,
 }
 
-impl Options {
-    fn read(view: &View<'_>, query: &Query) -> Result<Self, Response> {
+impl<'a> Options<'a> {
+    fn read(view: &View<'_>, query: &'a Query) -> Result<Self, Response> {
         // There is one server, which leads everything.
         for ignored in ["leader-only", "stream-leader-only", "direct-consumers"] {
             query.flag(ignored)?;
         }
         let consumers = query.flag("consumers")?;
         let streams = query.flag("streams")? || consumers;
-        let account = query.text("acc");
-        let is_ours = account == view.engine.account_name();
-        let is_other = !account.is_empty() && !is_ours;
+        let only = query.text("acc");
+        let is_known = view.engine.account_named(only).is_some();
+        let wants_accounts = query.flag("accounts")? || streams || is_known;
         Ok(Options {
-            account: (query.flag("accounts")? || streams || is_ours) && !is_other,
+            account: wants_accounts && (is_known || only.is_empty()),
+            only,
             streams,
             consumers,
             config: query.flag("config")?,
@@ -66,7 +69,7 @@ pub(crate) fn page(view: &View<'_>, query: &Query) -> Made {
     Ok(end_page(json))
 }
 
-fn write(view: &View<'_>, options: &Options, json: &mut JsonWriter) {
+fn write(view: &View<'_>, options: &Options<'_>, json: &mut JsonWriter) {
     let totals = view.engine.streams_totals();
     let sums = totals.unwrap_or_default();
     write_stats(json, totals.as_ref());
@@ -81,22 +84,11 @@ fn write(view: &View<'_>, options: &Options, json: &mut JsonWriter) {
     }
     json.uint_field("messages", sums.messages);
     json.uint_field("bytes", sums.memory + sums.storage);
-    if options.account && totals.is_some() {
-        json.key("account_details");
-        json.open_array();
-        json.open_object();
-        let name = view.engine.account_name();
-        json.string_field("name", name);
-        json.string_field("id", name);
-        write_stats(json, totals.as_ref());
-        #[cfg(feature = "streams")]
-        if options.streams {
-            details::write(view, options, json);
-        }
-        json.close_object();
-        json.close_array();
+    #[cfg(feature = "streams")]
+    if options.account {
+        details::write(view, options, json);
     }
-    json.uint_field("total", u64::from(totals.is_some()));
+    json.uint_field("total", sums.accounts);
 }
 
 /// What `/varz` says of streams.
@@ -134,7 +126,7 @@ fn write_stats(json: &mut JsonWriter, totals: Option<&StreamsTotals>) {
         ("storage", sums.storage),
         ("reserved_memory", sums.reserved_memory),
         ("reserved_storage", sums.reserved_storage),
-        ("accounts", u64::from(totals.is_some())),
+        ("accounts", sums.accounts),
         ("ha_assets", 0),
     ] {
         json.uint_field(key, value);
@@ -151,29 +143,62 @@ fn write_stats(json: &mut JsonWriter, totals: Option<&StreamsTotals>) {
 /// The streams one by one.
 #[cfg(feature = "streams")]
 mod details {
-    use super::{LEN_MAX, Options, View};
-    use midge_api::JsonWriter;
-    use midge_engine::StreamView;
+    use super::{LEN_MAX, Options, View, write_stats};
+    use midge_api::{AccountInfo, JsonWriter};
+    use midge_engine::{StreamView, StreamsTotals};
 
-    pub(super) fn write(view: &View<'_>, options: &Options, json: &mut JsonWriter) {
+    pub(super) fn write(view: &View<'_>, options: &Options<'_>, json: &mut JsonWriter) {
         let Some(streams) = view.engine.streams() else {
             return;
         };
-        json.key("stream_detail");
+        json.key("account_details");
         json.open_array();
-        let end = options.offset.saturating_add(options.limit);
-        for stream in streams.by_name(options.offset, end) {
-            if json.len() > LEN_MAX {
-                break;
+        // The streams of all accounts are counted through.
+        let (mut skip, mut left) = (options.offset, options.limit);
+        for (account, info) in streams.accounts() {
+            let name = view.engine.account_name(account);
+            if !options.only.is_empty() && options.only != name {
+                continue;
             }
-            write_stream(view, options, stream, json);
+            json.open_object();
+            json.string_field("name", name);
+            json.string_field("id", name);
+            write_stats(json, Some(&totals_of(&info)));
+            if options.streams {
+                json.key("stream_detail");
+                json.open_array();
+                for stream in streams.of_account(account).skip(skip).take(left) {
+                    if json.len() > LEN_MAX {
+                        left = 0;
+                        break;
+                    }
+                    left -= 1;
+                    write_stream(view, options, stream, json);
+                }
+                skip = skip.saturating_sub(info.streams as usize);
+                json.close_array();
+            }
+            json.close_object();
         }
         json.close_array();
     }
 
+    fn totals_of(info: &AccountInfo<'_>) -> StreamsTotals {
+        StreamsTotals {
+            accounts: 1,
+            memory: info.memory,
+            storage: info.storage,
+            reserved_memory: info.reserved_memory,
+            reserved_storage: info.reserved_storage,
+            api_total: info.api_total,
+            api_errors: info.api_errors,
+            ..StreamsTotals::default()
+        }
+    }
+
     fn write_stream(
         view: &View<'_>,
-        options: &Options,
+        options: &Options<'_>,
         stream: StreamView<'_>,
         json: &mut JsonWriter,
     ) {
@@ -196,7 +221,7 @@ mod details {
         json.close_object();
     }
 
-    fn write_consumers(options: &Options, stream: StreamView<'_>, json: &mut JsonWriter) {
+    fn write_consumers(options: &Options<'_>, stream: StreamView<'_>, json: &mut JsonWriter) {
         // One stream more than fits may be long, but not without end.
         let len_max = json.len() + LEN_MAX;
         let mut consumers = stream.consumers().peekable();

@@ -81,10 +81,8 @@ fn about_depth(streams: StreamsView<'_>, consumers: &[Shown<'_>], page: &mut Pag
         return;
     };
     let values = |shown: &Shown<'_>| {
-        let key = (
-            shown.info.stream_name.to_owned(),
-            shown.info.name.to_owned(),
-        );
+        let account = shown.consumer.account_name();
+        let key = [account, shown.info.stream_name, shown.info.name].map(str::to_owned);
         vec![depths.get(&key).copied().unwrap_or(0) as f64]
     };
     page.table(

@@ -65,7 +65,7 @@ fn about_all(totals: &StreamsTotals, page: &mut Page) {
 fn about_each_stream(streams: &[StreamView<'_>], page: &mut Page) {
     let names = streams
         .iter()
-        .map(|stream| labels(&[("stream", stream.name())]));
+        .map(|stream| labels_in(stream.account_name(), &[("stream", stream.name())]));
     let names: Vec<String> = names.collect();
     let row = |stream: &StreamView<'_>| {
         let state = stream.state();
@@ -98,6 +98,17 @@ fn about_each_stream(streams: &[StreamView<'_>], page: &mut Page) {
     );
 }
 
+/// Labels, with the account before them where that is not `$G`: series stay what
+/// they are when accounts are set up.
+fn labels_in(account: &str, pairs: &[(&str, &str)]) -> String {
+    if account == "$G" {
+        return labels(pairs);
+    }
+    let mut all = vec![("account", account)];
+    all.extend_from_slice(pairs);
+    labels(&all)
+}
+
 /// A consumer on the page.
 pub(crate) struct Shown<'a> {
     labels: String,
@@ -109,7 +120,10 @@ impl<'a> Shown<'a> {
     fn new(consumer: ConsumerView<'a>) -> Self {
         let info = consumer.info();
         Shown {
-            labels: labels(&[("stream", info.stream_name), ("consumer", info.name)]),
+            labels: labels_in(
+                consumer.account_name(),
+                &[("stream", info.stream_name), ("consumer", info.name)],
+            ),
             consumer,
             info,
         }

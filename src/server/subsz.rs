@@ -2,7 +2,7 @@
 
 use crate::monitor::{Made, View, begin_page, end_page, float_field};
 use crate::query::{Query, refusal};
-use midge_engine::{RouterStats, SubscriptionInfo};
+use midge_engine::{AccountId, RouterStats, Session, SubscriptionInfo};
 use midge_proto::JsonWriter;
 
 /// Subscriptions shown when the query names no limit.
@@ -18,7 +18,7 @@ pub(crate) const TESTED_MAX: usize = 100_000;
 /// One subscription in a list.
 #[derive(Debug)]
 pub(crate) struct SubscriptionDetail {
-    pub(crate) account: &'static str,
+    pub(crate) account: String,
     pub(crate) subject: String,
     pub(crate) qgroup: Option<String>,
     pub(crate) sid: String,
@@ -28,10 +28,10 @@ pub(crate) struct SubscriptionDetail {
 }
 
 impl SubscriptionDetail {
-    pub(crate) fn new(account: &'static str, cid: u64, sub: &SubscriptionInfo<'_>) -> Self {
+    pub(crate) fn new(account: &str, cid: u64, sub: &SubscriptionInfo<'_>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         SubscriptionDetail {
-            account,
+            account: account.to_owned(),
             subject: text(&sub.subject()),
             qgroup: sub.queue().map(text),
             sid: text(sub.sid()),
@@ -53,19 +53,20 @@ pub(crate) fn page(view: &View<'_>, query: &Query) -> Made {
             "invalid test subject, must be valid publish subject: {test}"
         )));
     }
-    let is_known = account.is_empty() || account == view.engine.account_name();
+    let only = view.engine.account_named(account);
+    let is_known = account.is_empty() || only.is_some();
     let wants_list = query.flag("subs")? && is_known;
     let (total, list) = match wants_list {
-        true => list(view, test, offset, limit),
+        true => list(view, only, test, offset, limit),
         false => (0, Vec::new()),
     };
     let mut json = begin_page(view);
     write_stats(
         &mut json,
-        &if is_known {
-            view.engine.router_stats()
-        } else {
-            RouterStats::default()
+        &match only {
+            Some(account) => view.engine.account_stats(account).router,
+            None if is_known => view.engine.router_stats(),
+            None => RouterStats::default(),
         },
     );
     for (key, value) in [("total", total), ("offset", offset), ("limit", limit)] {
@@ -101,8 +102,8 @@ pub(crate) fn write_list(json: &mut JsonWriter, list: &[SubscriptionDetail], wit
     for sub in list {
         json.open_object();
         if with_account {
-            json.string_field("account", sub.account);
-            json.string_field("account_tag", sub.account);
+            json.string_field("account", &sub.account);
+            json.string_field("account_tag", &sub.account);
         }
         json.string_field("subject", &sub.subject);
         if let Some(group) = &sub.qgroup {
@@ -117,10 +118,16 @@ pub(crate) fn write_list(json: &mut JsonWriter, list: &[SubscriptionDetail], wit
     json.close_array();
 }
 
+/// Whether a session is in an account, if one is named.
+fn is_in(session: &Session, account: Option<AccountId>) -> bool {
+    account.is_none_or(|account| session.account() == account)
+}
+
 /// The subscriptions from `offset` on that would receive the subject `test`,
 /// or all if that is empty; and how many there are in all.
 fn list(
     view: &View<'_>,
+    only: Option<AccountId>,
     test: &str,
     offset: usize,
     limit: usize,
@@ -128,7 +135,8 @@ fn list(
     let mut total = 0;
     let mut tested = 0;
     let mut shown = Vec::new();
-    for session in view.engine.sessions() {
+    let mut sessions = view.engine.sessions();
+    while let Some(session) = sessions.find(|session| is_in(session, only)) {
         let count = session.subscription_count();
         let is_beside = total + count <= offset || shown.len() == limit;
         if test.is_empty() && is_beside {
@@ -146,7 +154,7 @@ fn list(
                 }
             }
             if total >= offset && shown.len() < limit {
-                let account = view.engine.account_name();
+                let account = view.engine.account_name(session.account());
                 shown.push(SubscriptionDetail::new(account, session.client_id(), &sub));
             }
             total += 1;

@@ -1,10 +1,10 @@
 //! `/varz`: the server at a glance.
 
-use crate::accountz::SYSTEM;
 use crate::http::Response;
 use crate::jsz;
 use crate::monitor::{View, begin_page, end_page, float_field};
 use crate::timestamp;
+use midge_engine::AccountId;
 use midge_proto::JsonWriter;
 
 /// What tools expect an object for, and what is not here.
@@ -79,7 +79,10 @@ fn write_usage(json: &mut JsonWriter, view: &View<'_>) {
     json.time_field("start", started);
     json.time_field("config_load_time", started);
     json.string_field("config_digest", "");
-    json.string_field("system_account", SYSTEM);
+    json.string_field(
+        "system_account",
+        view.engine.account_name(AccountId::SYSTEM),
+    );
     json.string_field("uptime", &timestamp::uptime(view.now - monitor.started));
     json.uint_field("mem", monitor.usage().resident_bytes);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -317,7 +317,7 @@ impl World {
         let view = self
             .engine
             .streams()
-            .and_then(|all| all.named(&held.stream));
+            .and_then(|all| all.named(midge_engine::AccountId::GLOBAL, &held.stream));
         let view = view.and_then(|stream| stream.consumer(&held.consumer));
         let floor = view.map_or(0, |view| view.info().ack_floor.stream_seq);
         if settles

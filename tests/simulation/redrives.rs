@@ -8,7 +8,7 @@ use super::model::{Message, Presence};
 use super::told::Word;
 use super::world::{CONTROL, COPIES_SID, World};
 use crate::trace;
-use midge_engine::Seq;
+use midge_engine::{AccountId, Seq};
 use serde_json::{Value, json};
 use std::rc::Rc;
 use std::time::Duration;
@@ -157,7 +157,10 @@ impl World {
 
     /// Whether a message is in a stream of the engine's.
     fn is_there(&self, stream: &str, seq: u64) -> bool {
-        let view = self.engine.streams().and_then(|all| all.named(stream));
+        let view = self
+            .engine
+            .streams()
+            .and_then(|all| all.named(AccountId::GLOBAL, stream));
         view.is_some_and(|view| view.has(Seq(seq)))
     }
 
@@ -307,7 +310,7 @@ impl World {
     /// it again.
     fn goes_to_consumer(&self, letter: &Letter, message: &Message) -> bool {
         let view = self.engine.streams();
-        let view = view.and_then(|all| all.named(&letter.stream));
+        let view = view.and_then(|all| all.named(AccountId::GLOBAL, &letter.stream));
         let has_consumer = view.is_some_and(|view| view.consumer(&letter.consumer).is_some());
         let Some(source) = self.model.streams.get(&letter.stream) else {
             return false;

@@ -8,7 +8,7 @@ use super::told::{Told, Word};
 use crate::trace;
 use midge_api::Timestamp;
 use midge_engine::{
-    Auth, BlockKey, CloseReason, ConnId, Engine, EngineConfig, Limits, StreamsConfig,
+    Accounts, Auth, BlockKey, CloseReason, ConnId, Engine, EngineConfig, Limits, StreamsConfig,
     StreamsTuning, Time, Write,
 };
 use midge_proto::{ParseLimits, Parsed, ServerInfo, parse};
@@ -432,6 +432,7 @@ fn engine(seed: u64) -> Engine {
     Engine::new(EngineConfig {
         limits,
         auth: Auth::default(),
+        accounts: Accounts::default(),
         info: ServerInfo::new("N".into(), "2.0.0", "h".into(), 1),
         seed,
         hash_seed: seed,

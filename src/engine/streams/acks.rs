@@ -9,7 +9,8 @@ use super::intake::Incoming;
 use super::pull_request::PullRequest;
 use super::streams::{Health, Streams};
 use crate::engine::Engine;
-use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
+use crate::feed::Origin;
+use crate::ids::{AccountId, ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
 use crate::{ConnId, Time};
 use midge_api::{Ack, AckSubject, Ended, FlowControlSubject, NextRequest, Timestamp};
@@ -126,10 +127,12 @@ impl Streams {
     /// The consumer that an ack or a question names.
     pub(super) fn find_consumer(
         &self,
+        account: AccountId,
         stream: &[u8],
         consumer: &[u8],
     ) -> Option<(StreamId, ConsumerId)> {
-        let stream = self.by_name.get(std::str::from_utf8(stream).ok()?)?;
+        let names = &self.tenants[account].by_name;
+        let stream = names.get(std::str::from_utf8(stream).ok()?)?;
         let consumers = &self.streams.get(stream)?.consumers_by_name;
         let consumer = consumers.get(std::str::from_utf8(consumer).ok()?)?;
         Some((*stream, *consumer))
@@ -140,7 +143,7 @@ impl Streams {
     pub(super) fn take_ack<O: Outbox>(
         &mut self,
         engine: &mut Engine,
-        conn: Option<ConnId>,
+        from: Origin,
         message: Incoming<'_>,
         reply: Option<&[u8]>,
         now: Time,
@@ -149,7 +152,8 @@ impl Streams {
         let Some(ack) = AckSubject::parse(message.subject) else {
             return true;
         };
-        let Some((stream_id, id)) = self.find_consumer(ack.stream, ack.consumer) else {
+        let Some((stream_id, id)) = self.find_consumer(from.account, ack.stream, ack.consumer)
+        else {
             return false;
         };
         let wall = self.wall;
@@ -191,7 +195,7 @@ impl Streams {
             departed: &self.departed,
         };
         let acker = Acker {
-            conn,
+            conn: from.conn,
             reply,
             clients,
         };
@@ -217,7 +221,7 @@ impl Streams {
                 let pull = PullRequest { request, reply };
                 self.pull(engine, stream_id, id, pull, now, out);
             }
-            (None, Some(reply)) => self.confirm_ack(engine, reply, is_safe, out),
+            (None, Some(reply)) => self.confirm_ack(engine, from.account, reply, is_safe, out),
         }
         if !effects.is_empty() {
             self.carry_out(engine, stream_id, id, effects, now, out);
@@ -233,23 +237,24 @@ impl Streams {
     fn confirm_ack<O: Outbox>(
         &mut self,
         engine: &mut Engine,
+        account: AccountId,
         reply: &[u8],
         is_safe: bool,
         out: &mut O,
     ) {
         if is_safe {
-            engine.answer(reply, b"", out);
+            engine.answer(account, reply, b"", out);
         } else {
-            self.answer(reply, OnFailure::Silence, |_| {});
+            self.answer(account, reply, OnFailure::Silence, |_| {});
         }
     }
 
     /// A receiver of a push consumer has come as far as it was asked about.
-    pub(super) fn take_flow_answer(&mut self, subject: &[u8]) {
+    pub(super) fn take_flow_answer(&mut self, account: AccountId, subject: &[u8]) {
         let Some(answer) = FlowControlSubject::parse(subject) else {
             return;
         };
-        let Some((stream, id)) = self.find_consumer(answer.stream, answer.consumer) else {
+        let Some((stream, id)) = self.find_consumer(account, answer.stream, answer.consumer) else {
             return;
         };
         let consumer = self.consumer_mut(stream, id);

@@ -6,7 +6,7 @@ use super::request::Request;
 use super::streams::Streams;
 use crate::engine::Engine;
 use crate::feed::Outgoing;
-use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
+use crate::ids::{AccountId, ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
 use midge_api::Nanos;
 use midge_api::advisory::{ClientInfo, Delivery, Event};
@@ -21,17 +21,19 @@ impl Streams {
     pub(super) fn publish_event<O: Outbox>(
         &mut self,
         engine: &mut Engine,
+        account: AccountId,
         event: &Event<'_>,
         out: &mut O,
     ) {
         let mut subject = Vec::new();
         event.write_subject(&mut subject);
-        if !engine.is_heard(&subject) {
+        if !engine.is_heard(account, &subject) {
             return;
         }
         let id = random_name(engine, ID_LEN);
         let body = event.to_json(&id, self.wall);
         let message = Outgoing {
+            account,
             subject: &subject,
             reply: None,
             payload: &body,
@@ -55,6 +57,7 @@ impl Streams {
         let Some(consumer) = stream.consumers.get(&id) else {
             return;
         };
+        let account = stream.account;
         let (stream, consumer) = (stream.config.name.clone(), consumer.config.name.clone());
         let about = |delivery: DeliverySeq, seq: Seq, deliveries: u32| Delivery {
             stream: &stream,
@@ -85,7 +88,7 @@ impl Streams {
                 after_ns,
             } => Event::Ack(about(*delivery, *seq, *deliveries), Nanos(*after_ns)),
         };
-        self.publish_event(engine, &event, out);
+        self.publish_event(engine, account, &event, out);
     }
 
     /// Publishes a request with its answer, if anybody listens.
@@ -96,7 +99,8 @@ impl Streams {
         response: &[u8],
         out: &mut O,
     ) {
-        if !engine.is_heard(AUDIT_SUBJECT) {
+        let account = request.from.account;
+        if !engine.is_heard(account, AUDIT_SUBJECT) {
             return;
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -105,11 +109,12 @@ impl Streams {
         let mut host = String::new();
         let (mut name, mut lang, mut version, mut user) =
             (String::new(), String::new(), String::new(), String::new());
+        let account_name = self.tenants[account].name.clone();
         let mut client = ClientInfo {
-            account: engine.account.name,
+            account: &account_name,
             ..ClientInfo::default()
         };
-        if let Some(session) = request.conn.and_then(|conn| engine.sessions.get(conn)) {
+        if let Some(session) = request.from.conn.and_then(|conn| engine.sessions.get(conn)) {
             host = session.peer().ip().to_string();
             let options = session.options();
             name.clone_from(&options.name);
@@ -133,6 +138,6 @@ impl Streams {
             request: &body,
             response: &response,
         };
-        self.publish_event(engine, &event, out);
+        self.publish_event(engine, account, &event, out);
     }
 }

@@ -1,5 +1,7 @@
 //! Answers that wait for what they promise to be safe.
 
+use crate::ids::AccountId;
+
 /// What is said if it does not become safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnFailure {
@@ -18,12 +20,13 @@ pub(crate) struct Answers {
     count: usize,
 }
 
-const HEAD_LEN: usize = 9;
+const HEAD_LEN: usize = 11;
 
 impl Answers {
     /// Adds an answer; `body` writes it.
     pub(crate) fn push(
         &mut self,
+        account: AccountId,
         reply: &[u8],
         on_failure: OnFailure,
         body: impl FnOnce(&mut Vec<u8>),
@@ -42,6 +45,7 @@ impl Answers {
             OnFailure::Api => 1,
             OnFailure::Silence => 2,
         };
+        head[9..].copy_from_slice(&account.0.to_le_bytes());
         self.count += 1;
     }
 
@@ -53,8 +57,8 @@ impl Answers {
         self.count
     }
 
-    /// Tells of each: where to, the body, and what to say if it failed.
-    pub(crate) fn each(&self, mut told: impl FnMut(&[u8], &[u8], OnFailure)) {
+    /// Tells of each: the account, where to, the body, and what to say if it failed.
+    pub(crate) fn each(&self, mut told: impl FnMut(AccountId, &[u8], &[u8], OnFailure)) {
         let mut rest = &self.bytes[..];
         while let Some((head, tail)) = rest.split_at_checked(HEAD_LEN) {
             let reply_len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
@@ -64,9 +68,10 @@ impl Answers {
                 1 => OnFailure::Api,
                 _ => OnFailure::Silence,
             };
+            let account = AccountId(u16::from_le_bytes([head[9], head[10]]));
             let (reply, tail) = tail.split_at(reply_len);
             let (body, tail) = tail.split_at(body_len);
-            told(reply, body, on_failure);
+            told(account, reply, body, on_failure);
             rest = tail;
         }
     }
@@ -87,19 +92,29 @@ mod tests {
     #[test]
     fn answers_come_in_order() {
         let mut answers = Answers::default();
-        answers.push(b"a", OnFailure::PubAck, |body| {
+        answers.push(AccountId::GLOBAL, b"a", OnFailure::PubAck, |body| {
             body.extend_from_slice(b"one")
         });
-        answers.push(b"bb", OnFailure::Silence, |_| {});
+        answers.push(AccountId::SYSTEM, b"bb", OnFailure::Silence, |_| {});
         let mut told = Vec::new();
-        answers.each(|reply, body, on_failure| {
-            told.push((reply.to_vec(), body.to_vec(), on_failure));
+        answers.each(|account, reply, body, on_failure| {
+            told.push((account, reply.to_vec(), body.to_vec(), on_failure));
         });
         assert_eq!(
             told,
             [
-                (b"a".to_vec(), b"one".to_vec(), OnFailure::PubAck),
-                (b"bb".to_vec(), b"".to_vec(), OnFailure::Silence)
+                (
+                    AccountId::GLOBAL,
+                    b"a".to_vec(),
+                    b"one".to_vec(),
+                    OnFailure::PubAck
+                ),
+                (
+                    AccountId::SYSTEM,
+                    b"bb".to_vec(),
+                    b"".to_vec(),
+                    OnFailure::Silence
+                )
             ]
         );
     }

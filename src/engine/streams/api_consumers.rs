@@ -10,7 +10,7 @@ use super::streams::Streams;
 use crate::Time;
 use crate::account::Sink;
 use crate::engine::{Engine, Timer};
-use crate::ids::{ConsumerId, StreamId};
+use crate::ids::{AccountId, ConsumerId, StreamId};
 use crate::outbox::Outbox;
 use midge_api::advisory::{Action, Event};
 use midge_api::responses::{self, LIST_LIMIT, NAMES_LIMIT, ResponseKind};
@@ -43,7 +43,7 @@ impl Streams {
         };
         asked.settle(&route.stream, form)?;
         let id = self
-            .id_of(&route.stream)
+            .id_of(request.from.account, &route.stream)
             .ok_or(ApiError::STREAM_NOT_FOUND)?;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
@@ -89,7 +89,7 @@ impl Streams {
             consumer: &name,
             action: Action::Create,
         };
-        self.publish_event(engine, &event, out);
+        self.publish_event(engine, request.from.account, &event, out);
         // Deliveries follow the answer: the queue is worked off later.
         self.make_ready(id, consumer_id);
         self.arm(engine, id, consumer_id);
@@ -140,7 +140,7 @@ impl Streams {
         // A push consumer answers too: that it is one.
         filters.push((Sink::Pull, format!("$JS.API.CONSUMER.MSG.NEXT.{names}")));
         for (sink, filter) in filters {
-            let sub = engine.listen(sink, filter.as_bytes());
+            let sub = engine.listen(stream.account, sink, filter.as_bytes());
             consumer.subscriptions.push(sub);
         }
     }
@@ -226,7 +226,7 @@ impl Streams {
             return;
         };
         for sub in consumer.subscriptions.drain(..) {
-            engine.account.unsubscribe(sub);
+            engine.accounts[consumer.account].unsubscribe(sub);
         }
         let key = Timer::Consumer(stream, id);
         engine.timers.disarm(&mut consumer.timer_due, key);
@@ -266,12 +266,19 @@ impl Streams {
             consumer: &consumer.config.name,
             action: Action::Delete,
         };
-        self.publish_event(engine, &event, out);
+        self.publish_event(engine, consumer.account, &event, out);
     }
 
     /// The consumer that a request names.
-    fn named(&self, stream: &str, consumer: &str) -> Result<(StreamId, ConsumerId), ApiError> {
-        let id = self.id_of(stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
+    fn named(
+        &self,
+        account: AccountId,
+        stream: &str,
+        consumer: &str,
+    ) -> Result<(StreamId, ConsumerId), ApiError> {
+        let id = self
+            .id_of(account, stream)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
         let consumers = &self.streams[&id].consumers_by_name;
         let consumer = consumers.get(consumer);
         Ok((id, *consumer.ok_or(ApiError::CONSUMER_NOT_FOUND)?))
@@ -286,7 +293,7 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         expect_empty(request.body())?;
-        let (stream, id) = self.named(stream, consumer)?;
+        let (stream, id) = self.named(request.from.account, stream, consumer)?;
         self.remove_consumer(engine, stream, id, out);
         let body = responses::success(ResponseKind::ConsumerDelete);
         Ok(Answered::WhenSafe(body))
@@ -300,7 +307,7 @@ impl Streams {
         request: &Request,
     ) -> Outcome {
         expect_empty(request.body())?;
-        let (stream, id) = self.named(stream, consumer)?;
+        let (stream, id) = self.named(request.from.account, stream, consumer)?;
         let named = self.streams.get_mut(&stream);
         if let Some(consumer) = named.and_then(|stream| stream.consumers.get_mut(&id)) {
             // Only requests that somebody waits for are told of.
@@ -312,7 +319,9 @@ impl Streams {
 
     pub(super) fn consumer_names(&self, stream: &str, request: &Request) -> Outcome {
         let asked = ConsumerPageRequest::from_json(request.body())?;
-        let id = self.id_of(stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let id = self
+            .id_of(request.from.account, stream)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
         let names = &self.streams[&id].consumers_by_name;
         let page = page(names.len(), asked.offset, NAMES_LIMIT);
         let shown = names.keys().skip(page.offset).take(page.limit);
@@ -327,7 +336,9 @@ impl Streams {
         request: &Request,
     ) -> Outcome {
         let asked = ConsumerPageRequest::from_json(request.body())?;
-        let id = self.id_of(stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let id = self
+            .id_of(request.from.account, stream)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
         let names = &self.streams[&id].consumers_by_name;
         let page = page(names.len(), asked.offset, LIST_LIMIT);
         let ids = names.values().skip(page.offset).take(page.limit);
@@ -360,7 +371,7 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         let asked = PauseRequest::from_json(request.body())?;
-        let (stream_id, id) = self.named(stream, consumer)?;
+        let (stream_id, id) = self.named(request.from.account, stream, consumer)?;
         let wall = self.wall;
         let until = asked.pause_until.filter(|until| until.is_set());
         let left = until.map_or(Nanos(0), |until| until.since(wall));
@@ -382,7 +393,7 @@ impl Streams {
             consumer,
             until: until.filter(|_| left.0 > 0),
         };
-        self.publish_event(engine, &event, out);
+        self.publish_event(engine, request.from.account, &event, out);
         self.make_ready(stream_id, id);
         self.arm(engine, stream_id, id);
         Ok(Answered::WhenSafe(responses::consumer_paused(pause)))
@@ -395,7 +406,7 @@ impl Streams {
         request: &Request,
     ) -> Outcome {
         UnpinRequest::from_json(request.body())?;
-        self.named(stream, consumer)?;
+        self.named(request.from.account, stream, consumer)?;
         // No consumer has priority groups.
         Err(ApiError::CONSUMER_INVALID_PRIORITY_GROUP.into())
     }
@@ -411,6 +422,7 @@ impl Stream {
     ) -> Result<ConsumerId, Held> {
         let id = ConsumerId(self.next_consumer);
         let mut consumer = Consumer::new(id, self.name(), config, wall, now);
+        consumer.account = self.account;
         let (config, filter) = (&consumer.config, &consumer.filter);
         let start = start::find(config, filter, &mut self.log, progress)?;
         self.next_consumer += 1;
@@ -443,7 +455,7 @@ pub(super) fn is_bound(engine: &mut Engine, consumer: &Consumer) -> bool {
     let subject = consumer.config.deliver_subject.as_bytes();
     // The API listens there itself, to requests.
     let is_api = subject.starts_with(b"$JS.API.");
-    consumer.is_push() && !is_api && engine.account.has_interest(subject, group)
+    consumer.is_push() && !is_api && engine.accounts[consumer.account].has_interest(subject, group)
 }
 
 /// What a stream allows its consumers beside what each may be by itself.

@@ -10,7 +10,7 @@ use super::request::{Answered, Held, Outcome, Progress, Request};
 use super::streams::{Health, Streams};
 use crate::Time;
 use crate::engine::Engine;
-use crate::ids::{ConsumerId, Seq, StreamId};
+use crate::ids::{AccountId, ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
 use midge_api::{
     ApiError, DLQ_STREAM, DeadLetter, DlqError, DlqKind, DlqRequest, JsonWriter, is_object,
@@ -59,7 +59,10 @@ impl Streams {
         let Some(kind) = DlqKind::of_subject(&request.subject) else {
             return;
         };
-        let outcome = if self.health == Health::Good {
+        let account = request.from.account;
+        let outcome = if self.tenants[account].limits.is_none() {
+            Err(ApiError::NOT_ENABLED_FOR_ACCOUNT.into())
+        } else if self.health == Health::Good {
             self.answer_dlq(engine, kind, &mut request, now, out)
         } else {
             Err(Held::Refused(DlqError::Unavailable.into()))
@@ -87,11 +90,11 @@ impl Streams {
             return;
         };
         if when_safe && !self.is_settled() {
-            self.answer(reply, OnFailure::Api, |bytes| {
+            self.answer(account, reply, OnFailure::Api, |bytes| {
                 bytes.extend_from_slice(&body)
             });
         } else {
-            engine.answer(reply, &body, out);
+            engine.answer(account, reply, &body, out);
         }
     }
 
@@ -105,6 +108,7 @@ impl Streams {
     ) -> Outcome {
         let asked = DlqRequest::from_json(request.body())?;
         let is_gone = request
+            .from
             .conn
             .is_some_and(|conn| engine.sessions.get(conn).is_none());
         if is_gone && matches!(kind, DlqKind::List | DlqKind::Show | DlqKind::Why) {
@@ -115,13 +119,14 @@ impl Streams {
         if walks && self.looks_left == 0 {
             return Err(Held::Again);
         }
+        let account = request.from.account;
         let mut budget = self.looks_left.saturating_sub(REQUEST_COST);
         let outcome = match kind {
             DlqKind::List => self.list_letters(&asked, request, &mut budget),
-            DlqKind::Show => self.show_letter(&asked),
+            DlqKind::Show => self.show_letter(account, &asked),
             DlqKind::Drop => self.drop_letters(engine, &asked, request, &mut budget, now, out),
             DlqKind::Redrive => self.redrive(engine, asked, request, &mut budget, now, out),
-            DlqKind::Unpark => self.unpark_keys(&asked),
+            DlqKind::Unpark => self.unpark_keys(account, &asked),
             DlqKind::Why => self.why(engine, &asked, request, &mut budget, now),
         };
         self.looks_left = budget;
@@ -129,8 +134,12 @@ impl Streams {
     }
 
     /// The stream that letters are asked from; `None` if none was needed yet.
-    pub(super) fn dlq_of(&self, asked: &DlqRequest) -> Result<Option<StreamId>, Held> {
-        match self.id_of(&asked.dlq) {
+    pub(super) fn dlq_of(
+        &self,
+        account: AccountId,
+        asked: &DlqRequest,
+    ) -> Result<Option<StreamId>, Held> {
+        match self.id_of(account, &asked.dlq) {
             Some(id) => Ok(Some(id)),
             None if asked.dlq == DLQ_STREAM => Ok(None),
             None => Err(Held::Refused(DlqError::NoSuchDlq.into())),
@@ -200,7 +209,7 @@ impl Streams {
             limit => limit.min(LIST_LIMIT_MAX),
         };
         let (mut at, mut count, mut told) = take_letters(request, Seq(asked.from_seq));
-        let dlq = self.dlq_of(asked)?;
+        let dlq = self.dlq_of(request.from.account, asked)?;
         let mut next_seq = 0;
         while let Some(dlq) = dlq {
             match self.next_letter(dlq, asked, SEQ_MAX, &mut at, budget) {
@@ -240,9 +249,9 @@ impl Streams {
         Ok(Answered::Now(json.into_bytes()))
     }
 
-    fn show_letter(&self, asked: &DlqRequest) -> Outcome {
+    fn show_letter(&self, account: AccountId, asked: &DlqRequest) -> Outcome {
         let missing = || Held::Refused(DlqError::NoSuchLetter.into());
-        let dlq = self.dlq_of(asked)?.ok_or_else(missing)?;
+        let dlq = self.dlq_of(account, asked)?.ok_or_else(missing)?;
         let seq = Seq(asked.filter.seq);
         let stream = self.streams.get(&dlq).ok_or_else(missing)?;
         let record = stream.log.get(seq)?.ok_or_else(missing)?;
@@ -283,7 +292,7 @@ impl Streams {
         if asked.filter.is_empty() && !asked.all {
             return Err(Held::Refused(DlqError::FilterMissing.into()));
         }
-        let dlq = self.dlq_of(asked)?;
+        let dlq = self.dlq_of(request.from.account, asked)?;
         if !asked.dry_run {
             self.check_removable(dlq)?;
         }
@@ -339,7 +348,8 @@ impl Streams {
         if let Some(letter) = letter {
             let source_seq = Seq(letter.source_seq);
             let (stream, consumer) = (letter.stream.as_bytes(), letter.consumer.as_bytes());
-            if let Some((stream, id)) = self.find_consumer(stream, consumer)
+            let account = self.account_of(dlq);
+            if let Some((stream, id)) = self.find_consumer(account, stream, consumer)
                 && self
                     .consumer_mut(stream, id)
                     .is_some_and(|consumer| consumer.unpark(source_seq))
@@ -392,12 +402,16 @@ impl Streams {
         self.make_ready(stream, id);
     }
 
-    fn unpark_keys(&mut self, asked: &DlqRequest) -> Outcome {
+    fn unpark_keys(&mut self, account: AccountId, asked: &DlqRequest) -> Outcome {
         let filter = &asked.filter;
-        if self.id_of(&filter.stream).is_none() {
+        if self.id_of(account, &filter.stream).is_none() {
             return Err(Held::Refused(DlqError::NoSuchStream.into()));
         }
-        let found = self.find_consumer(filter.stream.as_bytes(), filter.consumer.as_bytes());
+        let found = self.find_consumer(
+            account,
+            filter.stream.as_bytes(),
+            filter.consumer.as_bytes(),
+        );
         let (stream, id) = found.ok_or(Held::Refused(DlqError::NoSuchConsumer.into()))?;
         let mut count = 0;
         if let Some(consumer) = self.consumer_mut(stream, id) {

@@ -8,7 +8,7 @@ use super::streams::{Health, Job, Streams};
 use crate::Time;
 use crate::engine::Engine;
 use crate::feed::Outgoing;
-use crate::ids::{Seq, StreamId};
+use crate::ids::{AccountId, Seq, StreamId};
 use crate::outbox::Outbox;
 use crate::streams::block::Record;
 use midge_api::responses::{self, ResponseKind, StoredMessage};
@@ -25,7 +25,9 @@ const BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 impl Streams {
     pub(super) fn get_message(&mut self, stream: &str, request: &Request) -> Outcome {
         let asked = GetRequest::for_message(request.body())?;
-        let id = self.id_of(stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let id = self
+            .id_of(request.from.account, stream)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
@@ -59,7 +61,9 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         let asked = DeleteMessageRequest::from_json(request.body())?;
-        let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let id = self
+            .id_of(request.from.account, name)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
@@ -93,12 +97,13 @@ impl Streams {
         let Some(reply) = request.reply.clone() else {
             return Ok(());
         };
+        let account = request.from.account;
         if wants_higher_level(request.header()) {
-            status(engine, &reply, 412, "Required Api Level", out);
+            status(engine, account, &reply, 412, "Required Api Level", out);
             return Ok(());
         }
         if self.health != Health::Good {
-            unavailable(engine, &reply, out);
+            unavailable(engine, account, &reply, out);
             return Ok(());
         }
         let is_settled = self.is_settled();
@@ -115,14 +120,14 @@ impl Streams {
         let asked = match asked {
             Ok(asked) => asked,
             Err(error) => {
-                refuse(engine, &reply, error, out);
+                refuse(engine, account, &reply, error, out);
                 return Ok(());
             }
         };
         if !stream.is_volatile() && stream.log.durable() < stream.log.last() && !is_settled {
             // It may be after what a power cut could still take back.
             if !self.has_room_to_wait() {
-                unavailable(engine, &reply, out);
+                unavailable(engine, account, &reply, out);
                 return Ok(());
             }
             let moved = std::mem::replace(request, Request::empty());
@@ -136,19 +141,20 @@ impl Streams {
             return self.get_batch(engine, id, request, &asked, &reply, out);
         }
         let Some(seq) = find(&mut stream.log, &asked)? else {
-            status(engine, &reply, 404, "Message Not Found", out);
+            status(engine, account, &reply, 404, "Message Not Found", out);
             return Ok(());
         };
         match stream.log.get(seq)? {
             Some(record) => {
                 let shown = Shown {
+                    account: request.from.account,
                     stream: &stream.config.name,
                     no_hdr: asked.no_hdr,
                     pending: None,
                 };
                 show(engine, &reply, &record, &shown, out);
             }
-            None => status(engine, &reply, 404, "Message Not Found", out),
+            None => status(engine, account, &reply, 404, "Message Not Found", out),
         }
         Ok(())
     }
@@ -162,6 +168,7 @@ impl Streams {
         reply: &[u8],
         out: &mut O,
     ) -> Result<(), Held> {
+        let account = request.from.account;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
         };
@@ -197,7 +204,7 @@ impl Streams {
             if sent == stop {
                 return Err(Held::Again);
             }
-            if !engine.is_heard(reply) {
+            if !engine.is_heard(request.from.account, reply) {
                 return Ok(());
             }
             let from = start.max(passed.next());
@@ -219,6 +226,7 @@ impl Streams {
             };
             pending = pending.saturating_sub(1);
             let shown = Shown {
+                account: request.from.account,
                 stream: &stream.config.name,
                 no_hdr: asked.no_hdr,
                 pending: Some((pending, last)),
@@ -230,9 +238,9 @@ impl Streams {
             passed = seq;
         }
         if sent == 0 && (batch > 0 || pending == 0) {
-            status(engine, reply, 404, "Message Not Found", out);
+            status(engine, account, reply, 404, "Message Not Found", out);
         } else {
-            end_of_batch(engine, reply, pending, last, None, out);
+            end_of_batch(engine, account, reply, (pending, last), None, out);
         }
         Ok(())
     }
@@ -246,6 +254,7 @@ impl Streams {
         reply: &[u8],
         out: &mut O,
     ) -> Result<(), Held> {
+        let account = request.from.account;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
         };
@@ -256,11 +265,11 @@ impl Streams {
             None => log.last(),
         };
         let Some(mut seqs) = last_of_each(log, &asked.multi_last, up_to)? else {
-            status(engine, reply, 413, "Too Many Results", out);
+            status(engine, account, reply, 413, "Too Many Results", out);
             return Ok(());
         };
         if seqs.is_empty() {
-            status(engine, reply, 404, "No Results", out);
+            status(engine, account, reply, 404, "No Results", out);
             return Ok(());
         }
         seqs.retain(|seq| seq.0 >= asked.seq);
@@ -295,6 +304,7 @@ impl Streams {
                 }
             };
             let shown = Shown {
+                account: request.from.account,
                 stream: &stream.config.name,
                 no_hdr: asked.no_hdr,
                 pending: Some(((seqs.len() - place - 1) as u64, last)),
@@ -305,7 +315,7 @@ impl Streams {
             last = *seq;
         }
         let pending = seqs.len() as u64 - sent;
-        end_of_batch(engine, reply, pending, last, Some(up_to), out);
+        end_of_batch(engine, account, reply, (pending, last), Some(up_to), out);
         Ok(())
     }
 }
@@ -400,6 +410,7 @@ fn count_from(log: &Log, from: Seq, filter: &Filter) -> Result<u64, NeedBlock> {
 
 /// How a message is shown to one who reads directly.
 struct Shown<'a> {
+    account: AccountId,
     stream: &'a str,
     no_hdr: bool,
     /// In a batch: how many come after it, and which came before.
@@ -432,6 +443,7 @@ fn show<O: Outbox>(
     }
     payload.extend_from_slice(record.body());
     let message = Outgoing {
+        account: shown.account,
         subject: reply,
         reply: None,
         payload: &payload,
@@ -442,9 +454,9 @@ fn show<O: Outbox>(
 
 fn end_of_batch<O: Outbox>(
     engine: &mut Engine,
+    account: AccountId,
     reply: &[u8],
-    pending: u64,
-    last: Seq,
+    (pending, last): (u64, Seq),
     up_to: Option<Seq>,
     out: &mut O,
 ) {
@@ -456,21 +468,39 @@ fn end_of_batch<O: Outbox>(
         Some(up_to) => writer.number(names::UP_TO_SEQUENCE, up_to.0).finish(),
         None => writer.finish(),
     }
-    engine.send_status(reply, None, &header, out);
+    engine.send_status(account, reply, None, &header, out);
 }
 
-fn refuse<O: Outbox>(engine: &mut Engine, reply: &[u8], error: DirectGetError, out: &mut O) {
+fn refuse<O: Outbox>(
+    engine: &mut Engine,
+    account: AccountId,
+    reply: &[u8],
+    error: DirectGetError,
+    out: &mut O,
+) {
     let (code, text) = error.status();
-    status(engine, reply, code, text, out);
+    status(engine, account, reply, code, text, out);
 }
 
 /// Tells one who reads directly that it cannot be done now.
-pub(super) fn unavailable<O: Outbox>(engine: &mut Engine, reply: &[u8], out: &mut O) {
-    status(engine, reply, 503, "Service Unavailable", out);
+pub(super) fn unavailable<O: Outbox>(
+    engine: &mut Engine,
+    account: AccountId,
+    reply: &[u8],
+    out: &mut O,
+) {
+    status(engine, account, reply, 503, "Service Unavailable", out);
 }
 
-fn status<O: Outbox>(engine: &mut Engine, reply: &[u8], code: u16, text: &str, out: &mut O) {
+fn status<O: Outbox>(
+    engine: &mut Engine,
+    account: AccountId,
+    reply: &[u8],
+    code: u16,
+    text: &str,
+    out: &mut O,
+) {
     let mut header = Vec::new();
     HeaderWriter::status(&mut header, code, text).finish();
-    engine.send_status(reply, None, &header, out);
+    engine.send_status(account, reply, None, &header, out);
 }

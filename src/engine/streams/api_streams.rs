@@ -10,14 +10,13 @@ use super::subjects::in_order;
 use crate::Time;
 use crate::account::Sink;
 use crate::engine::{Engine, Timer};
-use crate::ids::{Seq, StreamId};
+use crate::ids::{AccountId, Seq, StreamId};
 use crate::outbox::Outbox;
 use midge_api::advisory::{Action, Event};
 use midge_api::responses::{self, LIST_LIMIT, NAMES_LIMIT, Page, SUBJECTS_LIMIT};
 use midge_api::{
-    API_LEVEL, AccountInfo, AccountLimits, ApiError, LostMessages, PageRequest, PurgeRequest,
-    Retention, StreamConfig, StreamInfo, StreamInfoRequest, StreamState, Timestamp,
-    check_stream_name, expect_empty, metadata,
+    ApiError, LostMessages, PageRequest, PurgeRequest, Retention, StreamConfig, StreamInfo,
+    StreamInfoRequest, StreamState, Timestamp, check_stream_name, expect_empty, metadata,
 };
 use std::borrow::Cow;
 
@@ -33,33 +32,8 @@ const DELETED_LISTED_MAX: usize = 1_000_000;
 const RESERVED: [&str; 3] = ["$JS.>", "$JSC.>", "$NRG.>"];
 
 impl Streams {
-    pub(super) fn account_info(&self) -> Answered {
-        let mut info = AccountInfo {
-            memory: 0,
-            storage: 0,
-            reserved_memory: 0,
-            reserved_storage: 0,
-            streams: self.streams.len() as u64,
-            consumers: 0,
-            limits: AccountLimits::default(),
-            domain: "",
-            api_level: API_LEVEL,
-            api_total: self.api_total,
-            api_errors: self.api_errors,
-            api_inflight: 0,
-        };
-        for stream in self.streams.values() {
-            let reserved = u64::try_from(stream.config.max_bytes).unwrap_or(0);
-            let bytes = stream.log.bytes();
-            info.consumers += stream.consumers.len() as u64;
-            if stream.is_volatile() {
-                info.memory += bytes;
-                info.reserved_memory += reserved;
-            } else {
-                info.storage += bytes;
-                info.reserved_storage += reserved;
-            }
-        }
+    pub(super) fn account_info(&self, request: &Request) -> Answered {
+        let info = self.info_of_account(request.from.account);
         Answered::Now(responses::account_info(&info))
     }
 
@@ -78,7 +52,8 @@ impl Streams {
         check_stream_name(&config.name)?;
         metadata::strip_server_metadata(&mut config.metadata);
         config.check(is_pedantic)?;
-        if let Some(id) = self.id_of(name) {
+        let account = request.from.account;
+        if let Some(id) = self.id_of(account, name) {
             let existing = &self.streams[&id];
             let mut same = existing.config.clone();
             metadata::strip_server_metadata(&mut same.metadata);
@@ -91,8 +66,8 @@ impl Streams {
         if self.streams.len() >= STREAMS_MAX {
             return Err(ApiError::MAXIMUM_STREAMS_LIMIT.into());
         }
-        self.check_overlap(&config, None)?;
-        let id = self.open_stream(engine, config, out);
+        self.check_overlap(account, &config, None)?;
+        let id = self.open_stream(engine, account, config, out);
         let _ = now;
         let info = self.info_of(id, None, "")?;
         Ok(Answered::WhenSafe(responses::stream_created(&info)))
@@ -102,13 +77,16 @@ impl Streams {
     pub(super) fn open_stream<O: Outbox>(
         &mut self,
         engine: &mut Engine,
+        account: AccountId,
         config: StreamConfig,
         out: &mut O,
     ) -> StreamId {
         let id = StreamId(self.last_stream.0 + 1);
         let hash_seed = self.config.hash_seed ^ u64::from(id.0);
         let name = config.name.clone();
-        let mut stream = Stream::new(id, config, self.wall, hash_seed);
+        let account_name = self.tenants[account].name.clone();
+        let mut stream = Stream::new(id, account_name, config, self.wall, hash_seed);
+        stream.account = account;
         stream.log.tuning = self.config.tuning;
         listen(engine, &mut stream);
         self.add_stream(stream);
@@ -116,7 +94,7 @@ impl Streams {
             stream: &name,
             action: Action::Create,
         };
-        self.publish_event(engine, &event, out);
+        self.publish_event(engine, account, &event, out);
         id
     }
 
@@ -133,11 +111,14 @@ impl Streams {
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH.into());
         }
-        let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let account = request.from.account;
+        let id = self
+            .id_of(account, name)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
         metadata::strip_server_metadata(&mut config.metadata);
         let old = self.streams[&id].config.clone();
         old.check_update(&mut config, is_pedantic)?;
-        self.check_overlap(&config, Some(id))?;
+        self.check_overlap(account, &config, Some(id))?;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
@@ -175,7 +156,7 @@ impl Streams {
             stream: name,
             action: Action::Modify,
         };
-        self.publish_event(engine, &event, out);
+        self.publish_event(engine, account, &event, out);
         let info = self.info_of(id, None, "")?;
         Ok(Answered::WhenSafe(responses::stream_updated(&info)))
     }
@@ -184,6 +165,7 @@ impl Streams {
     /// server itself publishes to.
     pub(super) fn check_overlap(
         &self,
+        account: AccountId,
         config: &StreamConfig,
         own: Option<StreamId>,
     ) -> Result<(), ApiError> {
@@ -199,7 +181,8 @@ impl Streams {
                 ));
             }
         }
-        let others = self.streams.values().filter(|other| Some(other.id) != own);
+        let others = self.streams_of(account);
+        let others = others.filter(|other| Some(other.id) != own);
         for other in others {
             for theirs in &other.config.subjects {
                 if config
@@ -222,7 +205,10 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         expect_empty(request.body())?;
-        let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let account = request.from.account;
+        let id = self
+            .id_of(account, name)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
         let consumers: Vec<_> = self.streams[&id].consumers.keys().copied().collect();
         for consumer in consumers {
             self.remove_consumer(engine, id, consumer, out);
@@ -230,7 +216,7 @@ impl Streams {
         let Some(mut stream) = self.streams.remove(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
-        self.by_name.remove(name);
+        self.tenants[account].by_name.remove(name);
         unlisten(engine, &mut stream);
         engine
             .timers
@@ -240,14 +226,17 @@ impl Streams {
             stream: name,
             action: Action::Delete,
         };
-        self.publish_event(engine, &event, out);
+        self.publish_event(engine, account, &event, out);
         let body = responses::success(responses::ResponseKind::StreamDelete);
         Ok(Answered::WhenSafe(body))
     }
 
     pub(super) fn stream_info(&mut self, name: &str, request: &Request) -> Outcome {
         let asked = StreamInfoRequest::from_json(request.body())?;
-        let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let account = request.from.account;
+        let id = self
+            .id_of(account, name)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
         let mut page = Page::default();
         let mut subjects = Vec::new();
         if !asked.subjects_filter.is_empty() {
@@ -299,7 +288,7 @@ impl Streams {
 
     pub(super) fn stream_names(&self, request: &Request) -> Outcome {
         let asked = PageRequest::from_json(request.body())?;
-        let names = self.matching_streams(&asked.subject);
+        let names = self.matching_streams(request.from.account, &asked.subject);
         let page = page(names.len(), asked.offset, NAMES_LIMIT);
         let shown = names.iter().skip(page.offset).take(page.limit);
         let body = responses::stream_names(page, shown.map(|stream| stream.name()));
@@ -308,7 +297,7 @@ impl Streams {
 
     pub(super) fn stream_list(&self, request: &Request) -> Outcome {
         let asked = PageRequest::from_json(request.body())?;
-        let streams = self.matching_streams(&asked.subject);
+        let streams = self.matching_streams(request.from.account, &asked.subject);
         let page = page(streams.len(), asked.offset, LIST_LIMIT);
         let infos = streams
             .iter()
@@ -320,10 +309,8 @@ impl Streams {
     }
 
     /// The streams whose subjects collide with one, by name.
-    fn matching_streams(&self, subject: &str) -> Vec<&Stream> {
-        self.by_name
-            .values()
-            .map(|id| &self.streams[id])
+    fn matching_streams(&self, account: AccountId, subject: &str) -> Vec<&Stream> {
+        self.streams_of(account)
             .filter(|stream| {
                 subject.is_empty()
                     || stream.config.subjects.iter().any(|own| {
@@ -342,7 +329,10 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         let asked = PurgeRequest::from_json(request.body())?;
-        let id = self.id_of(name).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let account = request.from.account;
+        let id = self
+            .id_of(account, name)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
@@ -511,13 +501,17 @@ pub(super) fn page(total: usize, offset: usize, limit: usize) -> Page {
 /// directly, lead to it.
 pub(super) fn listen(engine: &mut Engine, stream: &mut Stream) {
     for subject in &stream.config.subjects {
-        let sub = engine.listen(Sink::Stream(stream.id), subject.as_bytes());
+        let sub = engine.listen(stream.account, Sink::Stream(stream.id), subject.as_bytes());
         stream.subscriptions.push(sub);
     }
     if stream.config.allow_direct {
         let subject = format!("$JS.API.DIRECT.GET.{}", stream.config.name);
         for filter in [subject.clone(), format!("{subject}.>")] {
-            let sub = engine.listen(Sink::DirectGet(stream.id), filter.as_bytes());
+            let sub = engine.listen(
+                stream.account,
+                Sink::DirectGet(stream.id),
+                filter.as_bytes(),
+            );
             stream.subscriptions.push(sub);
         }
     }
@@ -525,6 +519,6 @@ pub(super) fn listen(engine: &mut Engine, stream: &mut Stream) {
 
 pub(super) fn unlisten(engine: &mut Engine, stream: &mut Stream) {
     for sub in stream.subscriptions.drain(..) {
-        engine.account.unsubscribe(sub);
+        engine.accounts[stream.account].unsubscribe(sub);
     }
 }

@@ -30,6 +30,7 @@ impl Streams {
             return;
         };
         consumer.time_pause(now, wall);
+        let account = consumer.account;
         let name = consumer.name().to_owned();
         let until = consumer.config.pause_until;
         let (breaker, stream) = (consumer.options.breaker, stream.name().to_owned());
@@ -43,9 +44,9 @@ impl Streams {
             consumer: &name,
             until,
         };
-        self.publish_event(engine, &event, out);
+        self.publish_event(engine, account, &event, out);
         let subject = format!("$MIDGE.EVENT.BREAKER.{stream}.{name}");
-        if !engine.is_heard(subject.as_bytes()) {
+        if !engine.is_heard(account, subject.as_bytes()) {
             return;
         }
         let mut json = JsonWriter::new();
@@ -63,6 +64,7 @@ impl Streams {
         }
         json.close_object();
         let event = Outgoing {
+            account,
             subject: subject.as_bytes(),
             reply: None,
             payload: &json.into_bytes(),

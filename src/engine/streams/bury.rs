@@ -20,7 +20,7 @@ use super::streams::{Health, Job, Streams};
 use crate::Time;
 use crate::engine::Engine;
 use crate::feed::Outgoing;
-use crate::ids::{ConsumerId, StreamId};
+use crate::ids::{AccountId, ConsumerId, StreamId};
 use crate::outbox::Outbox;
 use midge_api::{
     ApiError, Attempt, DLQ_STREAM, DeadLetter, DeadLetters, StreamConfig, midge_header,
@@ -81,7 +81,8 @@ impl Streams {
             match self.bury_one(engine, stream, id, &death, now, out) {
                 Ok(()) => {
                     if let Some(reply) = death.reply {
-                        self.answer(&reply, OnFailure::Silence, |_| {});
+                        let account = self.account_of(stream);
+                        self.answer(account, &reply, OnFailure::Silence, |_| {});
                     }
                 }
                 Err(Unburied::Need(need)) => {
@@ -160,6 +161,7 @@ impl Streams {
         let Some(consumer) = stream.consumers.get(&id) else {
             return Ok(());
         };
+        let account = stream.account;
         let cursor = &consumer.cursor;
         let is_to_come = consumer.is_ahead(death.seq) && !cursor.ahead.contains(&death.seq);
         let is_open = cursor.unacked.contains_key(&death.seq) || (death.is_ahead && is_to_come);
@@ -205,11 +207,12 @@ impl Streams {
         let kept = subject_of(&letter);
         let target = subject
             .as_deref()
-            .and_then(|subject| Some((engine.account.stream_on(subject)?, subject)));
+            .and_then(|subject| Some((engine.accounts[account].stream_on(subject)?, subject)));
         let (target, subject) = match target {
             Some(target) => target,
             None => (
-                self.dlq_for(engine, &kept, out).ok_or(Unburied::Refused)?,
+                self.dlq_for(engine, account, &kept, out)
+                    .ok_or(Unburied::Refused)?,
                 &kept[..],
             ),
         };
@@ -275,10 +278,12 @@ impl Streams {
         }
         let stream = self.streams.get_mut(&target);
         let stream = stream.ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let account = stream.account;
         stream.store_copy(message, wall)?;
         self.stored_total += 1;
         self.after_store(target, message.subject.len() + message.payload.len());
         let shown = Outgoing {
+            account,
             subject: message.subject,
             reply: None,
             payload: message.payload,
@@ -342,14 +347,15 @@ impl Streams {
     pub(super) fn dlq_for<O: Outbox>(
         &mut self,
         engine: &mut Engine,
+        account: AccountId,
         subject: &[u8],
         out: &mut O,
     ) -> Option<StreamId> {
-        if let Some(id) = engine.account.stream_on(subject) {
+        if let Some(id) = engine.accounts[account].stream_on(subject) {
             return Some(id);
         }
         // Somebody's stream of this name is meant for it as well.
-        if let Some(id) = self.id_of(DLQ_STREAM) {
+        if let Some(id) = self.id_of(account, DLQ_STREAM) {
             return Some(id);
         }
         if self.health != Health::Good {
@@ -364,15 +370,15 @@ impl Streams {
         };
         // Where somebody's stream keeps some of them, it is the name that says
         // where the rest goes.
-        if self.check_overlap(&config, None).is_err() {
+        if self.check_overlap(account, &config, None).is_err() {
             config.subjects = vec![DLQ_STREAM.to_owned()];
-            self.check_overlap(&config, None).ok()?;
+            self.check_overlap(account, &config, None).ok()?;
         }
         config.check(false).ok()?;
         if self.streams.len() >= STREAMS_MAX {
             return None;
         }
-        Some(self.open_stream(engine, config, out))
+        Some(self.open_stream(engine, account, config, out))
     }
 }
 

@@ -16,7 +16,7 @@ use super::pace::RATE_BURST;
 use super::position::{Cursor, Position, Unacked};
 use super::pulls::Pulls;
 use super::recall::Counting;
-use crate::ids::{ConsumerId, DeliverySeq, Seq};
+use crate::ids::{AccountId, ConsumerId, DeliverySeq, Seq};
 use crate::{ConnId, Time};
 use midge_api::{AckPolicy, ConsumerConfig, ConsumerOptions, Ended, Nanos, Timestamp};
 use std::collections::VecDeque;
@@ -40,6 +40,8 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct Consumer {
     pub(crate) id: ConsumerId,
+    /// The account of its stream.
+    pub(crate) account: AccountId,
     pub(crate) config: ConsumerConfig,
     /// What its metadata ask for.
     pub(crate) options: ConsumerOptions,
@@ -117,6 +119,7 @@ impl Consumer {
         }
         let mut consumer = Consumer {
             id,
+            account: AccountId::GLOBAL,
             is_unnamed: false,
             created,
             filter: Filter::all(),

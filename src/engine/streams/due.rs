@@ -18,12 +18,17 @@ use midge_proto::headers::{HeaderWriter, name as names};
 impl Streams {
     /// Starts to listen, with what was stored.
     pub(crate) fn enable(&mut self, engine: &mut Engine, recovery: StoredStreams, now: Time) {
-        let api = engine.listen(Sink::Api, b"$JS.API.>");
-        let maintenance = engine.listen(Sink::Maintenance, maintenance::FILTER);
-        // The long form, which names domain and account first. One for all
-        // consumers: tokens that it told apart would be compared in each ack.
-        let acks = engine.listen(Sink::Ack, b"$JS.ACK.*.*.*.*.*.*.*.*.>");
-        self.api_subscriptions.extend([api, maintenance, acks]);
+        for (account, tenant) in self.tenants.iter() {
+            // Who may have no streams is told so.
+            engine.listen(account, Sink::Api, b"$JS.API.>");
+            engine.listen(account, Sink::Maintenance, maintenance::FILTER);
+            if tenant.limits.is_some() {
+                // The long form, which names domain and account first. One for
+                // all consumers: tokens that it told apart would be compared in
+                // each ack.
+                engine.listen(account, Sink::Ack, b"$JS.ACK.*.*.*.*.*.*.*.*.>");
+            }
+        }
         self.adopt(engine, recovery, now);
     }
 
@@ -32,16 +37,24 @@ impl Streams {
         recovery.finish();
         self.damaged_rows += recovery.damaged.len() as u64;
         self.last_stream = self.last_stream.max(recovery.last_stream);
+        self.unserved.clear();
         for mut stream in std::mem::take(&mut recovery.streams) {
             let id = stream.id;
+            let Some(account) = self.home_of(&stream) else {
+                *self.unserved.entry(stream.account_name).or_insert(0) += 1;
+                continue;
+            };
+            stream.account = account;
             // What was still to be trimmed is not stored.
             stream.limit_subjects_again();
             stream.log.tuning = self.config.tuning;
             listen(engine, &mut stream);
-            self.by_name.insert(stream.config.name.clone(), id);
+            let names = &mut self.tenants[account].by_name;
+            names.insert(stream.config.name.clone(), id);
             let consumers: Vec<ConsumerId> = stream.consumers.keys().copied().collect();
             let wall = self.wall;
             for consumer in stream.consumers.values_mut() {
+                consumer.account = account;
                 consumer.last_used = now;
                 consumer.resume(now, wall);
                 consumer.forgotten_until = stream.log.last();
@@ -96,7 +109,8 @@ impl Streams {
             engine
                 .timers
                 .disarm(&mut stream.expiry_due, Timer::Stream(id));
-            self.by_name.remove(&stream.config.name);
+            let names = &mut self.tenants[stream.account].by_name;
+            names.remove(&stream.config.name);
         }
     }
 
@@ -192,7 +206,7 @@ impl Streams {
             let is_heard = consumer
                 .pulls
                 .iter()
-                .any(|pull| engine.is_heard(&pull.reply));
+                .any(|pull| engine.is_heard(consumer.account, &pull.reply));
             is_heard || !consumer.cursor.unacked.is_empty()
         };
         if is_used {
@@ -227,7 +241,7 @@ impl Streams {
             None => writer.finish(),
         }
         let to = consumer.config.deliver_subject.clone();
-        let routed = engine.send_status(to.as_bytes(), None, &header, out);
+        let routed = engine.send_status(consumer.account, to.as_bytes(), None, &header, out);
         if routed.receivers == 0 {
             consumer.is_bound = false;
             consumer.last_used = now;

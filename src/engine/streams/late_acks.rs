@@ -17,6 +17,7 @@ use super::streams::Streams;
 use crate::Time;
 use crate::account::Sink;
 use crate::engine::Engine;
+use crate::feed::Origin;
 use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
 use midge_api::{Ack, AckPolicy, AckSubject};
@@ -99,6 +100,7 @@ impl Streams {
         let Some(consumer) = stream.consumers.get_mut(&id) else {
             return;
         };
+        let account = stream.account;
         let seq = Seq(subject.stream_seq);
         let body = message
             .payload
@@ -132,7 +134,11 @@ impl Streams {
             }
             Ack::Ack | Ack::Next(_) | Ack::Term { .. } => match stream.log.get(seq) {
                 Err(need) => {
-                    let request = Request::new(Sink::Ack, None, message, reply);
+                    let from = Origin {
+                        account,
+                        conn: None,
+                    };
+                    let request = Request::new(Sink::Ack, from, message, reply);
                     return self.set_aside(engine, need, request, out);
                 }
                 Ok(Some(record)) if consumer.filter.matches(record.subject) => {
@@ -163,7 +169,9 @@ impl Streams {
                 let pull = PullRequest { request, reply };
                 self.pull(engine, stream_id, id, pull, now, out);
             }
-            (None, Some(reply)) if is_kept => self.answer(reply, OnFailure::Silence, |_| {}),
+            (None, Some(reply)) if is_kept => {
+                self.answer(account, reply, OnFailure::Silence, |_| {})
+            }
             // Without an answer the client knows that it may come again.
             _ => {}
         }

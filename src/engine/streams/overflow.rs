@@ -152,6 +152,7 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
+        let account = stream.account;
         for copy in std::mem::take(&mut stream.overflowed).copies {
             let message = Incoming {
                 subject: &copy.subject,
@@ -159,7 +160,7 @@ impl Streams {
                 header_len: copy.header_len,
             };
             // What is dropped from among the dead is gone.
-            let stored = match self.dlq_for(engine, &copy.subject, out) {
+            let stored = match self.dlq_for(engine, account, &copy.subject, out) {
                 Some(target) if target == id => continue,
                 Some(target) => self.store_letter(engine, target, message, out).is_ok(),
                 None => false,

@@ -8,7 +8,7 @@ use super::serve::send_status;
 use super::streams::Streams;
 use crate::Time;
 use crate::engine::Engine;
-use crate::ids::{ConsumerId, StreamId};
+use crate::ids::{AccountId, ConsumerId, StreamId};
 use crate::outbox::Outbox;
 use midge_api::{ConsumerConfig, Nanos, NextRequest};
 use midge_proto::headers::HeaderWriter;
@@ -29,6 +29,7 @@ impl Streams {
     pub(super) fn take_pull<O: Outbox>(
         &mut self,
         engine: &mut Engine,
+        account: AccountId,
         message: Incoming<'_>,
         reply: Option<&[u8]>,
         now: Time,
@@ -45,12 +46,12 @@ impl Streams {
         let (Some(stream), Some(consumer)) = (tokens.next(), tokens.next()) else {
             return;
         };
-        let Some((stream, id)) = self.find_consumer(stream, consumer) else {
+        let Some((stream, id)) = self.find_consumer(account, stream, consumer) else {
             return;
         };
         let header = &message.payload[..message.header_len];
         if super::request::wants_higher_level(header) {
-            return refuse(engine, reply, 412, "Required Api Level", out);
+            return refuse(engine, account, reply, 412, "Required Api Level", out);
         }
         let body = &message.payload[message.header_len..];
         let request = NextRequest::parse(body);
@@ -72,20 +73,21 @@ impl Streams {
         let Some(consumer) = consumer else {
             return;
         };
+        let account = consumer.account;
         if consumer.is_push() {
-            return refuse(engine, reply, 409, "Consumer is push based", out);
+            return refuse(engine, account, reply, 409, "Consumer is push based", out);
         }
         let request = match pull.request {
             Ok(request) => request,
             Err(text) => {
-                return refuse(engine, reply, 400, &text, out);
+                return refuse(engine, account, reply, 400, &text, out);
             }
         };
         if let Some(text) = exceeded(&consumer.config, &request) {
-            return refuse(engine, reply, 409, &text, out);
+            return refuse(engine, account, reply, 409, &text, out);
         }
         if let Some(text) = wrong_priority(&request) {
-            return refuse(engine, reply, 400, text, out);
+            return refuse(engine, account, reply, 400, text, out);
         }
         consumer.last_used = now;
         let mut effects = Effects::default();
@@ -106,7 +108,7 @@ impl Streams {
         if let Some((code, text)) = refusal {
             // One that beats is told by the beats that do not come.
             if code != 409 || request.idle_heartbeat.0 == 0 {
-                refuse(engine, reply, code, text, out);
+                refuse(engine, account, reply, code, text, out);
             }
         } else if request.expires.0 != 0 && request.expires < SHORTEST_WAIT {
             let status = Status::RequestTimeout {
@@ -114,12 +116,12 @@ impl Streams {
                 bytes_left: request.max_bytes,
             };
             effects.statuses.push((reply.into(), status));
-        } else if engine.is_heard(reply) {
+        } else if engine.is_heard(account, reply) {
             consumer.pulls.push(waiting(&request, reply, now));
             self.make_ready(stream_id, id);
         }
         for (to, status) in &effects.statuses {
-            send_status(engine, to, status, out);
+            send_status(engine, account, to, status, out);
         }
         self.arm(engine, stream_id, id);
     }
@@ -137,6 +139,7 @@ impl Streams {
         let Some(consumer) = consumer else {
             return;
         };
+        let account = consumer.account;
         for pull in consumer.pulls.take(|_| true) {
             let status = if is_shutdown {
                 Status::ServerShutdown {
@@ -146,7 +149,7 @@ impl Streams {
             } else {
                 Status::ConsumerDeleted
             };
-            send_status(engine, &pull.reply, &status, out);
+            send_status(engine, account, &pull.reply, &status, out);
         }
     }
 }
@@ -202,11 +205,21 @@ fn wrong_priority(request: &NextRequest) -> Option<&'static str> {
 
 /// Makes room by dropping requests that nobody would hear the answer to.
 pub(super) fn drop_unheard(engine: &mut Engine, consumer: &mut super::consumer::Consumer) {
-    consumer.pulls.take(|pull| !engine.is_heard(&pull.reply));
+    let account = consumer.account;
+    consumer
+        .pulls
+        .take(|pull| !engine.is_heard(account, &pull.reply));
 }
 
-fn refuse<O: Outbox>(engine: &mut Engine, reply: &[u8], code: u16, text: &str, out: &mut O) {
+fn refuse<O: Outbox>(
+    engine: &mut Engine,
+    account: AccountId,
+    reply: &[u8],
+    code: u16,
+    text: &str,
+    out: &mut O,
+) {
     let mut header = Vec::new();
     HeaderWriter::status(&mut header, code, text).finish();
-    engine.send_status(reply, None, &header, out);
+    engine.send_status(account, reply, None, &header, out);
 }

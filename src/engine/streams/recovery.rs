@@ -107,7 +107,7 @@ impl StoredStreams {
 
     fn open_stream(&mut self, id: StreamId, row: StreamRow) {
         let hash_seed = self.hash_seed ^ u64::from(id.0);
-        let mut stream = Stream::new(id, row.config, row.created, hash_seed);
+        let mut stream = Stream::new(id, row.account, row.config, row.created, hash_seed);
         stream.log.lost = row.lost;
         stream.next_consumer = row.next_consumer;
         stream.released = row.released;

@@ -18,7 +18,7 @@ use super::request::{Answered, Held, Outcome, Request};
 use super::streams::{Health, Job, Streams};
 use crate::Time;
 use crate::engine::Engine;
-use crate::ids::{ConsumerId, Seq, StreamId};
+use crate::ids::{AccountId, ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
 use midge_api::{
     DeadLetter, DlqAction, DlqError, DlqKind, DlqRequest, midge_header, original_header,
@@ -63,6 +63,7 @@ impl State {
 /// One that was asked for.
 #[derive(Debug)]
 struct Redrive {
+    account: AccountId,
     asked: DlqRequest,
     state: State,
     at: Seq,
@@ -145,14 +146,15 @@ impl Redrives {
     }
 
     /// Those that are under way end here. Returns who waits for their ends.
-    pub(super) fn stop_all(&mut self, why: &str) -> Vec<Vec<u8>> {
+    pub(super) fn stop_all(&mut self, why: &str) -> Vec<(AccountId, Vec<u8>)> {
         let mut waiting = Vec::new();
         for redrive in self.by_id.values_mut() {
             if redrive.state == State::Running {
                 redrive.state = State::Stopped;
                 redrive.due = None;
                 why.clone_into(&mut redrive.why);
-                waiting.extend(redrive.reply.take());
+                let account = redrive.account;
+                waiting.extend(redrive.reply.take().map(|reply| (account, reply)));
             }
         }
         waiting
@@ -176,8 +178,9 @@ impl Redrives {
         self.last_id
     }
 
-    fn tell(&self, id: u64) -> Option<Vec<u8>> {
-        let redrive = self.by_id.get(&id)?;
+    fn tell(&self, account: AccountId, id: u64) -> Option<Vec<u8>> {
+        let redrive = self.by_id.get(&id);
+        let redrive = redrive.filter(|redrive| redrive.account == account)?;
         let mut json = answer(DlqKind::Redrive);
         json.uint_field("id", id);
         json.string_field("state", redrive.state.as_str());
@@ -214,8 +217,9 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) -> Outcome {
+        let account = request.from.account;
         let told = |redrives: &Redrives, id: u64| {
-            let body = redrives.tell(id);
+            let body = redrives.tell(account, id);
             let body = body.ok_or(Held::Refused(DlqError::NoSuchRedrive.into()));
             body.map(Answered::Now)
         };
@@ -224,6 +228,7 @@ impl Streams {
             DlqAction::Stop(id) => {
                 if let Some(redrive) = self.redrives.by_id.get_mut(&id)
                     && redrive.state == State::Running
+                    && redrive.account == account
                 {
                     redrive.state = State::Stopped;
                     redrive.due = Some(now);
@@ -233,7 +238,7 @@ impl Streams {
             }
             DlqAction::Begin => {}
         }
-        let dlq = self.dlq_of(&asked)?;
+        let dlq = self.dlq_of(account, &asked)?;
         if !asked.dry_run {
             self.check_removable(dlq)?;
         }
@@ -243,6 +248,7 @@ impl Streams {
         let is_quick = asked.rate == 0 || asked.dry_run;
         let end = dlq.map_or(Seq(0), |dlq| self.streams[&dlq].log.durable());
         let redrive = Redrive {
+            account,
             at: Seq(asked.from_seq),
             asked,
             state: State::Running,
@@ -309,9 +315,10 @@ impl Streams {
             Err(Held::Again) => self.redrives.again.push(id),
         }
         let reply = redrive.reply.take_if(|_| redrive.state != State::Running);
+        let account = redrive.account;
         self.redrives.by_id.insert(id, redrive);
-        if let (Some(reply), Some(body)) = (reply, self.redrives.tell(id)) {
-            self.answer(&reply, OnFailure::Api, |bytes| {
+        if let (Some(reply), Some(body)) = (reply, self.redrives.tell(account, id)) {
+            self.answer(account, &reply, OnFailure::Api, |bytes| {
                 bytes.extend_from_slice(&body)
             });
         }
@@ -327,7 +334,7 @@ impl Streams {
     ) -> Result<(), Held> {
         let mut budget = STEP_LOOKS_MAX;
         let mut sent = 0;
-        let Some(dlq) = self.dlq_of(&redrive.asked)? else {
+        let Some(dlq) = self.dlq_of(redrive.account, &redrive.asked)? else {
             return Ok(());
         };
         while redrive.state == State::Running {
@@ -403,7 +410,11 @@ impl Streams {
         let redrives = u32::try_from(letter.redrives)
             .unwrap_or(u32::MAX)
             .saturating_add(1);
-        let found = self.find_consumer(letter.stream.as_bytes(), letter.consumer.as_bytes());
+        let found = self.find_consumer(
+            stream.account,
+            letter.stream.as_bytes(),
+            letter.consumer.as_bytes(),
+        );
         if let Some((source, consumer)) = found {
             let stream = &self.streams[&source];
             let message = stream.log.get(source_seq)?;
@@ -473,7 +484,8 @@ impl Streams {
         out: &mut O,
     ) -> Result<(), String> {
         let subject = String::from_utf8_lossy(message.subject).into_owned();
-        let Some(target) = engine.account.stream_on(message.subject) else {
+        let account = self.account_of(dlq);
+        let Some(target) = engine.accounts[account].stream_on(message.subject) else {
             return Err(format!("no stream keeps {subject}"));
         };
         if target == dlq {

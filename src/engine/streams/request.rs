@@ -9,11 +9,12 @@ use super::intake::Incoming;
 use super::log_read::NeedBlock;
 use super::removal::Removal;
 use super::streams::{Health, Job, Streams};
+use crate::Time;
 use crate::account::Sink;
 use crate::engine::Engine;
-use crate::ids::Seq;
+use crate::feed::Origin;
+use crate::ids::{AccountId, Seq};
 use crate::outbox::Outbox;
-use crate::{ConnId, Time};
 use midge_api::responses::{self, ResponseKind};
 use midge_api::{API_LEVEL, ApiError, DlqError, DlqKind, JsonWriter, PubAck};
 use midge_proto::headers::{HeaderBlock, name};
@@ -51,7 +52,7 @@ pub(super) enum Progress {
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(super) sink: Sink,
-    pub(super) conn: Option<ConnId>,
+    pub(super) from: Origin,
     pub(super) subject: Vec<u8>,
     pub(super) reply: Option<Vec<u8>>,
     pub(super) payload: Vec<u8>,
@@ -62,13 +63,13 @@ pub(crate) struct Request {
 impl Request {
     pub(super) fn new(
         sink: Sink,
-        conn: Option<ConnId>,
+        from: Origin,
         message: Incoming<'_>,
         reply: Option<&[u8]>,
     ) -> Self {
         Request {
             sink,
-            conn,
+            from,
             subject: message.subject.to_vec(),
             reply: reply.map(<[u8]>::to_vec),
             payload: message.payload.to_vec(),
@@ -81,7 +82,10 @@ impl Request {
     pub(super) fn empty() -> Self {
         Request {
             sink: Sink::Api,
-            conn: None,
+            from: Origin {
+                account: AccountId::GLOBAL,
+                conn: None,
+            },
             subject: Vec::new(),
             reply: None,
             payload: Vec::new(),
@@ -156,7 +160,7 @@ impl Streams {
                 header_len: request.header_len,
             };
             let reply = request.reply.as_deref();
-            self.take_ack(engine, request.conn, message, reply, now, out);
+            self.take_ack(engine, request.from, message, reply, now, out);
             return;
         }
         if request.sink == Sink::Maintenance {
@@ -166,10 +170,12 @@ impl Streams {
             return;
         };
         if matches!(request.progress, Progress::Nothing) {
-            self.api_total += 1;
+            self.tenants[request.from.account].api_total += 1;
         }
         let outcome = if wants_higher_level(request.header()) {
             Err(ApiError::REQUIRED_API_LEVEL.into())
+        } else if self.tenants[request.from.account].limits.is_none() {
+            Err(ApiError::NOT_ENABLED_FOR_ACCOUNT.into())
         } else if self.health != Health::Good {
             Err(ApiError::CLUSTER_NOT_AVAIL.into())
         } else {
@@ -180,7 +186,7 @@ impl Streams {
             Ok(Answered::WhenSafe(body)) => (body, true),
             Ok(Answered::Silence) => return,
             Err(Held::Refused(error)) => {
-                self.api_errors += 1;
+                self.tenants[request.from.account].api_errors += 1;
                 (responses::error(route.kind, &error), false)
             }
             Err(Held::Block(need)) => return self.set_aside(engine, need, request, out),
@@ -194,11 +200,11 @@ impl Streams {
             return;
         };
         if when_safe && !self.is_settled() {
-            self.answer(reply, OnFailure::Api, |bytes| {
+            self.answer(request.from.account, reply, OnFailure::Api, |bytes| {
                 bytes.extend_from_slice(&body)
             });
         } else {
-            engine.answer(reply, &body, out);
+            engine.answer(request.from.account, reply, &body, out);
         }
     }
 
@@ -227,14 +233,15 @@ impl Streams {
         let Some(reply) = reply else {
             return;
         };
+        let account = request.from.account;
         if let Some(route) = Route::find(&request.subject) {
             let body = responses::error(route.kind, &ApiError::INSUFFICIENT_RESOURCES);
-            engine.answer(reply, &body, out);
+            engine.answer(account, reply, &body, out);
         } else if let Some(kind) = DlqKind::of_subject(&request.subject) {
             let body = kind.refusal(&DlqError::Unavailable.into());
-            engine.answer(reply, &body, out);
+            engine.answer(account, reply, &body, out);
         } else {
-            super::api_messages::unavailable(engine, reply, out);
+            super::api_messages::unavailable(engine, account, reply, out);
         }
     }
 
@@ -249,7 +256,7 @@ impl Streams {
         use ResponseKind as Kind;
         let (stream, consumer) = (route.stream.as_str(), route.consumer.as_str());
         match route.kind {
-            Kind::AccountInfo => Ok(self.account_info()),
+            Kind::AccountInfo => Ok(self.account_info(request)),
             Kind::StreamCreate => self.create_stream(engine, stream, request, now, out),
             Kind::StreamUpdate => self.update_stream(engine, stream, request, now, out),
             Kind::StreamInfo => self.stream_info(stream, request),

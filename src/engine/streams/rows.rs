@@ -4,11 +4,12 @@
 //!
 //! | row | |
 //! |---|---|
-//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each) |
+//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each), length and bytes of the account's name |
 //! | consumer | created (signed), length and bytes of the configuration (JSON), 1 if its name was given to it |
 //! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before), how far it has looked, redrives (count, then sequence less the one before, count), parked keys (count, then sequence less the one before, key), attempts (count of messages; of each its sequence, their count, and of each attempt its number, time (signed), how long (signed), how it ended, client's number, length and bytes of the client's name and of the reason), until when its breaker has paused it (signed; 0 if it has not) |
 //!
-//! A cursor may end before the part about how far it has looked: earlier
+//! A stream's row ends before the account if that is `$G`, as do those of
+//! earlier versions. A cursor may end before the part about how far it has looked: earlier
 //! versions did not write it.
 
 use super::attempts::Attempts;
@@ -18,9 +19,11 @@ use super::position::{Cursor, Position, Unacked};
 use super::removal::Removal;
 use super::stream::Stream;
 use super::varint::{self, Reader};
+use crate::accounts::GLOBAL;
 use crate::ids::{DeliverySeq, Seq};
 use midge_api::{ConsumerConfig, JsonWriter, StreamConfig, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 const FORMAT: u8 = 1;
 
@@ -35,6 +38,7 @@ pub(crate) struct StreamRow {
     pub(crate) released: BTreeSet<Seq>,
     pub(crate) sweep: Option<Seq>,
     pub(crate) removals: VecDeque<Removal>,
+    pub(crate) account: Arc<str>,
 }
 
 pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
@@ -61,6 +65,9 @@ pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
             varint::put_bytes(&mut row, filter);
         }
     }
+    if *stream.account_name != *GLOBAL {
+        varint::put_bytes(&mut row, stream.account_name.as_bytes());
+    }
     row
 }
 
@@ -76,7 +83,16 @@ pub(crate) fn read_stream(row: &[u8]) -> Option<StreamRow> {
         released: read_seqs(&mut reader)?,
         sweep: Some(Seq(reader.number()?)).filter(|at| at.0 > 0),
         removals: read_removals(&mut reader)?,
+        account: read_account(&mut reader)?,
     })
+}
+
+/// The account of a stream.
+fn read_account(reader: &mut Reader<'_>) -> Option<Arc<str>> {
+    if reader.is_empty() {
+        return Some(GLOBAL.into());
+    }
+    std::str::from_utf8(reader.bytes()?).ok().map(Into::into)
 }
 
 fn read_removals(reader: &mut Reader<'_>) -> Option<VecDeque<Removal>> {

@@ -14,7 +14,7 @@ use super::streams::{Job, Streams};
 use crate::Time;
 use crate::engine::{Engine, Timer};
 use crate::feed::Outgoing;
-use crate::ids::{ConsumerId, StreamId};
+use crate::ids::{AccountId, ConsumerId, StreamId};
 use crate::outbox::Outbox;
 use crate::publish::Routed;
 use crate::storage::BlockKey;
@@ -185,8 +185,9 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) {
+        let account = self.account_of(stream_id);
         for (to, status) in &effects.statuses {
-            send_status(engine, to, status, out);
+            send_status(engine, account, to, status, out);
         }
         for note in &effects.notes {
             self.advise(engine, stream_id, id, note, out);
@@ -348,6 +349,7 @@ fn deliver<O: Outbox>(
         let ack_len = scratch.len();
         let size = record.subject.len() + ack_len + record.payload.len();
         let mut message = Outgoing {
+            account: consumer.account,
             subject: record.subject,
             reply: None,
             payload: record.payload,
@@ -500,10 +502,16 @@ fn ask_flow<O: Outbox>(engine: &mut Engine, consumer: &mut Consumer, size: usize
     let mut header = Vec::new();
     HeaderWriter::status(&mut header, 100, "FlowControl Request").finish();
     let to = consumer.config.deliver_subject.as_bytes();
-    engine.send_status(to, Some(question), &header, out);
+    engine.send_status(consumer.account, to, Some(question), &header, out);
 }
 
-pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &Status, out: &mut O) {
+pub(super) fn send_status<O: Outbox>(
+    engine: &mut Engine,
+    account: AccountId,
+    to: &[u8],
+    status: &Status,
+    out: &mut O,
+) {
     let mut header = Vec::new();
     let left = |writer: HeaderWriter<'_>, wanted: i64, bytes_left: i64| {
         writer
@@ -539,5 +547,5 @@ pub(super) fn send_status<O: Outbox>(engine: &mut Engine, to: &[u8], status: &St
                 .finish();
         }
     }
-    engine.send_status(to, None, &header, out);
+    engine.send_status(account, to, None, &header, out);
 }

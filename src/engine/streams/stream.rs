@@ -8,13 +8,17 @@ use super::overflow::Overflow;
 use super::publishers::Publishers;
 use super::removal::Removal;
 use super::subjects::Subjects;
-use crate::ids::{ConsumerId, Seq, StreamId};
+use crate::ids::{AccountId, ConsumerId, Seq, StreamId};
 use crate::storage::BlockKey;
 use midge_api::{PubAck, Storage, StreamConfig, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
+    pub(crate) account: AccountId,
+    /// What its account is called, which is what the disk knows of it.
+    pub(crate) account_name: Arc<str>,
     pub(crate) config: StreamConfig,
     /// What its PubAcks begin with.
     pub(crate) ack_head: Vec<u8>,
@@ -60,6 +64,7 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn new(
         id: StreamId,
+        account_name: Arc<str>,
         config: StreamConfig,
         created: Timestamp,
         hash_seed: u64,
@@ -70,6 +75,8 @@ impl Stream {
         log.skip_to(Seq(config.first_seq.saturating_sub(1)));
         let mut stream = Stream {
             id,
+            account: AccountId::GLOBAL,
+            account_name,
             ack_head: PubAck::head(&config.name, ""),
             config,
             created,

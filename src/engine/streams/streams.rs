@@ -1,4 +1,4 @@
-//! All streams of an account, and what is between them and the disk.
+//! All streams, and what is between them and the disk.
 //!
 //! Changes gather in memory; [`Streams::take_batch`] makes one batch of them
 //! when the store is free, and what was promised to clients leaves when that
@@ -14,11 +14,13 @@ use super::removal::Progress;
 use super::request::Request;
 use super::rows;
 use super::stream::Stream;
+use super::tenant::Tenant;
 use super::tuning::StreamsTuning;
 use crate::Time;
 use crate::account::Sink;
+use crate::accounts::ByAccount;
 use crate::engine::Engine;
-use crate::ids::{ConsumerId, Seq, StreamId};
+use crate::ids::{AccountId, ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
 use crate::storage::{Batch, BlockKey, RowKey, Write};
 use crate::timers::Timers;
@@ -26,6 +28,7 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use midge_api::{DlqError, DlqKind, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A change of a cursor that nobody waits for is stored this late, together
@@ -90,8 +93,12 @@ pub struct StreamsConfig {
 pub(crate) struct Streams {
     pub(super) config: StreamsConfig,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
-    pub(crate) by_name: BTreeMap<String, StreamId>,
+    /// What each account has of them.
+    pub(crate) tenants: ByAccount<Tenant>,
     pub(super) last_stream: StreamId,
+    /// Streams that are stored and not served, as their accounts may have
+    /// none now: how many, by account.
+    pub(crate) unserved: BTreeMap<Arc<str>, usize>,
     /// The wall clock, as it was last told.
     pub(crate) wall: Timestamp,
     pub(crate) health: Health,
@@ -141,8 +148,6 @@ pub(crate) struct Streams {
     pub(crate) push_consumers: usize,
     pub(crate) interest_changed: bool,
     // Totals.
-    pub(crate) api_total: u64,
-    pub(crate) api_errors: u64,
     pub(crate) damaged_rows: u64,
     pub(crate) stored_total: u64,
     /// Messages that streams have dropped and that should have become dead
@@ -150,19 +155,18 @@ pub(crate) struct Streams {
     pub(crate) overflow_lost_total: u64,
     /// Those that became some.
     pub(crate) overflow_total: u64,
-    /// Subjects that the API listens on.
-    pub(super) api_subscriptions: Vec<crate::ids::SubId>,
     pub(super) scratch: Vec<u8>,
 }
 
 impl Streams {
-    pub(crate) fn new(config: StreamsConfig) -> Self {
+    pub(crate) fn new(config: StreamsConfig, tenants: ByAccount<Tenant>) -> Self {
         let hasher = FixedState::with_seed(config.hash_seed.rotate_left(2));
         Streams {
             config,
             streams: BTreeMap::new(),
-            by_name: BTreeMap::new(),
+            tenants,
             last_stream: StreamId(0),
+            unserved: BTreeMap::new(),
             wall: Timestamp(0),
             health: Health::Good,
             removed: Vec::new(),
@@ -193,23 +197,26 @@ impl Streams {
             departed: Departed::default(),
             push_consumers: 0,
             interest_changed: false,
-            api_total: 0,
-            api_errors: 0,
             damaged_rows: 0,
             stored_total: 0,
             overflow_lost_total: 0,
             overflow_total: 0,
-            api_subscriptions: Vec::new(),
             scratch: Vec::new(),
         }
     }
 
-    pub(crate) fn by_name(&self, name: &str) -> Option<&Stream> {
-        self.streams.get(self.by_name.get(name)?)
+    pub(crate) fn by_name(&self, account: AccountId, name: &str) -> Option<&Stream> {
+        self.streams.get(&self.id_of(account, name)?)
     }
 
-    pub(super) fn id_of(&self, name: &str) -> Option<StreamId> {
-        self.by_name.get(name).copied()
+    pub(super) fn id_of(&self, account: AccountId, name: &str) -> Option<StreamId> {
+        self.tenants[account].by_name.get(name).copied()
+    }
+
+    /// The account of a stream.
+    pub(super) fn account_of(&self, stream: StreamId) -> AccountId {
+        let stream = self.streams.get(&stream);
+        stream.map_or(AccountId::GLOBAL, |stream| stream.account)
     }
 
     /// A consumer, while it and its stream are there.
@@ -306,7 +313,8 @@ impl Streams {
     pub(super) fn add_stream(&mut self, stream: Stream) {
         let id = stream.id;
         self.last_stream = self.last_stream.max(id);
-        self.by_name.insert(stream.config.name.clone(), id);
+        let names = &mut self.tenants[stream.account].by_name;
+        names.insert(stream.config.name.clone(), id);
         if !stream.is_volatile() {
             self.dirty.push(id);
             self.is_urgent = true;
@@ -317,13 +325,14 @@ impl Streams {
     /// Sends an answer once everything that was done so far is safe.
     pub(super) fn answer(
         &mut self,
+        account: AccountId,
         reply: &[u8],
         on_failure: OnFailure,
         body: impl FnOnce(&mut Vec<u8>),
     ) {
         self.is_urgent = true;
         self.stored_bytes(reply.len());
-        self.answers.push(reply, on_failure, body);
+        self.answers.push(account, reply, on_failure, body);
     }
 
     /// Puts work aside until everything that was done so far is safe.
@@ -419,8 +428,8 @@ impl Streams {
                 self.wake_consumers(id);
             }
         }
-        done.answers.each(|reply, body, _| {
-            engine.answer(reply, body, out);
+        done.answers.each(|account, reply, body, _| {
+            engine.answer(account, reply, body, out);
         });
         done.answers.clear();
         if self.answers.is_empty() {
@@ -444,17 +453,17 @@ impl Streams {
         jobs.extend(self.parked.drain().flat_map(|(_, jobs)| jobs));
         refused.push(std::mem::take(&mut self.answers));
         for answers in refused {
-            answers.each(|reply, body, on_failure| {
+            answers.each(|account, reply, body, on_failure| {
                 let mut refusal = Vec::new();
                 super::request::refusal(body, on_failure, &mut refusal);
                 if !refusal.is_empty() {
-                    engine.answer(reply, &refusal, out);
+                    engine.answer(account, reply, &refusal, out);
                 }
             });
         }
-        for reply in self.redrives.stop_all("the disk has failed") {
+        for (account, reply) in self.redrives.stop_all("the disk has failed") {
             let body = DlqKind::Redrive.refusal(&DlqError::Unavailable.into());
-            engine.answer(&reply, &body, out);
+            engine.answer(account, &reply, &body, out);
         }
         self.forget_unwritten();
         // All else begins anew with what the disk holds.

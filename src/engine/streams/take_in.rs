@@ -4,11 +4,12 @@ use super::answers::OnFailure;
 use super::intake::{Incoming, Stored};
 use super::request::Request;
 use super::streams::{Health, Streams};
+use crate::Time;
 use crate::account::Sink;
 use crate::engine::Engine;
+use crate::feed::Origin;
 use crate::ids::StreamId;
 use crate::outbox::Outbox;
-use crate::{ConnId, Time};
 use midge_api::{ApiError, BackupKind, DlqKind, PersistMode, PubAck};
 
 /// About what a waiting PubAck takes beside the subject it goes to.
@@ -23,7 +24,7 @@ impl Streams {
         engine: &mut Engine,
         now: Time,
         sink: Sink,
-        conn: Option<ConnId>,
+        from: Origin,
         message: Incoming<'_>,
         reply: Option<&[u8]>,
         out: &mut O,
@@ -31,29 +32,29 @@ impl Streams {
         match sink {
             Sink::Session(_) => true,
             Sink::Stream(id) => {
-                self.publish(engine, id, conn, message, reply, out);
+                self.publish(engine, id, from, message, reply, out);
                 true
             }
-            Sink::Ack => self.take_ack(engine, conn, message, reply, now, out),
+            Sink::Ack => self.take_ack(engine, from, message, reply, now, out),
             Sink::FlowControl => {
-                self.take_flow_answer(message.subject);
+                self.take_flow_answer(from.account, message.subject);
                 true
             }
             Sink::Maintenance if DlqKind::of_subject(message.subject).is_some() => {
-                let request = Request::new(sink, conn, message, reply);
+                let request = Request::new(sink, from, message, reply);
                 self.handle(engine, request, now, out);
                 true
             }
             Sink::Maintenance => {
                 let body = &message.payload[message.header_len..];
                 match BackupKind::of_subject(message.subject) {
-                    Some(kind) => engine.ask_for_backup(kind, body, reply, now, out),
-                    None => engine.ask_for_maintenance(message.subject, reply, out),
+                    Some(kind) => engine.ask_for_backup(kind, body, from.account, reply, now, out),
+                    None => engine.ask_for_maintenance(message.subject, from.account, reply, out),
                 }
                 true
             }
             Sink::Pull => {
-                self.take_pull(engine, message, reply, now, out);
+                self.take_pull(engine, from.account, message, reply, now, out);
                 true
             }
             Sink::Api | Sink::DirectGet(_) => {
@@ -62,7 +63,7 @@ impl Streams {
                 if sink == Sink::Api && is_addressed(message.subject) {
                     return false;
                 }
-                let request = Request::new(sink, conn, message, reply);
+                let request = Request::new(sink, from, message, reply);
                 self.handle(engine, request, now, out);
                 true
             }
@@ -74,7 +75,7 @@ impl Streams {
         &mut self,
         engine: &mut Engine,
         id: StreamId,
-        conn: Option<ConnId>,
+        from: Origin,
         message: Incoming<'_>,
         reply: Option<&[u8]>,
         out: &mut O,
@@ -95,7 +96,7 @@ impl Streams {
         let is_async = is_volatile || stream.config.persist_mode == PersistMode::Async;
         let (seq, duplicate) = match &stored {
             Ok(Stored::New(seq)) => {
-                stream.publishers.add(*seq, conn);
+                stream.publishers.add(*seq, from.conn);
                 (seq.0, false)
             }
             Ok(Stored::Duplicate(seq)) => (seq.0, true),
@@ -110,10 +111,12 @@ impl Streams {
             if is_async {
                 self.scratch.clear();
                 ack.write(&mut self.scratch);
-                engine.answer(reply, &self.scratch, out);
+                engine.answer(from.account, reply, &self.scratch, out);
             } else {
                 self.answers
-                    .push(reply, OnFailure::PubAck, |body| ack.write(body));
+                    .push(from.account, reply, OnFailure::PubAck, |body| {
+                        ack.write(body)
+                    });
             }
         }
         // The answer waits as well.
@@ -166,7 +169,7 @@ impl Streams {
         if let Some(reply) = reply {
             let mut body = Vec::new();
             PubAck::write_error(&mut body, &stream.config.name, error);
-            engine.answer(reply, &body, out);
+            engine.answer(stream.account, reply, &body, out);
         }
         if let Some(key) = stream.missing.take() {
             self.want(key);

@@ -11,9 +11,9 @@ use super::log::Log;
 use super::stream::Stream;
 use super::streams::{Health, Streams};
 use crate::engine::Engine;
-use crate::ids::Seq;
+use crate::ids::{AccountId, Seq};
 use crate::stats::StreamsTotals;
-use midge_api::{ConsumerInfo, DLQ_STREAM, StreamConfig, StreamState, Timestamp};
+use midge_api::{AccountInfo, ConsumerInfo, DLQ_STREAM, StreamConfig, StreamState, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -65,17 +65,20 @@ impl<'a> StreamsView<'a> {
         let mut totals = StreamsTotals {
             is_available: streams.health == Health::Good,
             streams: streams.streams.len() as u64,
-            api_total: streams.api_total,
-            api_errors: streams.api_errors,
             stored_total: streams.stored_total,
-            dead_letters: streams
-                .by_name(DLQ_STREAM)
-                .map_or(0, |stream| stream.log.messages()),
             redriven_total: streams.redrives.total,
             overflow_total: streams.overflow_total,
             overflow_lost_total: streams.overflow_lost_total,
             ..StreamsTotals::default()
         };
+        for stream in self.letter_boxes() {
+            totals.dead_letters += stream.log.messages();
+        }
+        for (_, tenant) in streams.tenants.iter() {
+            totals.accounts += u64::from(tenant.limits.is_some());
+            totals.api_total += tenant.api_total;
+            totals.api_errors += tenant.api_errors;
+        }
         for stream in streams.streams.values() {
             let reserved = u64::try_from(stream.config.max_bytes).unwrap_or(0);
             totals.consumers += stream.consumers.len() as u64;
@@ -92,41 +95,68 @@ impl<'a> StreamsView<'a> {
     }
 
     /// Those at the places from `offset` to `end` when all are sorted by
-    /// name.
+    /// account and name.
     pub fn by_name(self, offset: usize, end: usize) -> Vec<StreamView<'a>> {
-        let ids = self.streams.by_name.values().take(end).skip(offset);
-        ids.map(|id| self.view(&self.streams.streams[id])).collect()
+        let accounts = self.accounts();
+        let all = accounts.flat_map(|(account, _)| self.of_account(account));
+        all.take(end).skip(offset).collect()
+    }
+
+    /// The accounts that may have streams, and what they have.
+    pub fn accounts(self) -> impl Iterator<Item = (AccountId, AccountInfo<'static>)> {
+        let tenants = self.streams.tenants.iter();
+        let allowed = tenants.filter(|(_, tenant)| tenant.limits.is_some());
+        allowed.map(move |(id, _)| (id, self.streams.info_of_account(id)))
+    }
+
+    /// The streams of an account, by name.
+    pub fn of_account(self, account: AccountId) -> impl Iterator<Item = StreamView<'a>> {
+        let streams = self.streams.streams_of(account);
+        streams.map(move |stream| self.view(stream))
     }
 
     /// How long the oldest dead letter has been dead, or one a little before
     /// it if its block is on the disk alone.
     pub fn oldest_dead_letter_age(self) -> Option<Duration> {
-        let log = &self.streams.by_name(DLQ_STREAM)?.log;
-        let time = log.time_in_memory(log.first())?;
+        let time = self
+            .letter_boxes()
+            .filter_map(|stream| stream.log.time_in_memory(stream.log.first()))
+            .min()?;
         Some(super::consumer::duration(self.streams.wall.since(time)))
     }
 
-    /// How many dead letters there are of each consumer, by stream and name;
-    /// `None` if they have so many subjects that counting takes long.
-    pub fn dead_letters_by_consumer(self) -> Option<BTreeMap<(String, String), u64>> {
+    /// The streams that keep dead letters unless others are named.
+    fn letter_boxes(self) -> impl Iterator<Item = &'a Stream> {
+        let streams = self.streams;
+        let accounts = streams.tenants.iter();
+        accounts.filter_map(|(account, _)| streams.by_name(account, DLQ_STREAM))
+    }
+
+    /// How many dead letters there are of each consumer, by account, stream
+    /// and name; `None` if they have so many subjects that counting takes
+    /// long.
+    pub fn dead_letters_by_consumer(self) -> Option<BTreeMap<[String; 3], u64>> {
         let mut counts = BTreeMap::new();
-        let Some(stream) = self.streams.by_name(DLQ_STREAM) else {
-            return Some(counts);
-        };
-        if stream.log.subjects.len() > DLQ_SUBJECTS_MAX {
+        let boxes = self.letter_boxes();
+        let subjects: usize = boxes.map(|stream| stream.log.subjects.len()).sum();
+        if subjects > DLQ_SUBJECTS_MAX {
             return None;
         }
-        for subject in stream.log.subjects.iter() {
-            let mut tokens = subject.name.split(|byte| *byte == b'.').skip(1);
-            let mut token = || String::from_utf8_lossy(tokens.next().unwrap_or_default()).into();
-            *counts.entry((token(), token())).or_insert(0) += subject.count;
+        for stream in self.letter_boxes() {
+            for subject in stream.log.subjects.iter() {
+                let mut tokens = subject.name.split(|byte| *byte == b'.').skip(1);
+                let mut token =
+                    || String::from_utf8_lossy(tokens.next().unwrap_or_default()).into_owned();
+                let key = [stream.account_name.to_string(), token(), token()];
+                *counts.entry(key).or_insert(0) += subject.count;
+            }
         }
         Some(counts)
     }
 
-    /// The one of this name.
-    pub fn named(self, name: &str) -> Option<StreamView<'a>> {
-        let stream = self.streams.by_name(name)?;
+    /// The one of this name in an account.
+    pub fn named(self, account: AccountId, name: &str) -> Option<StreamView<'a>> {
+        let stream = self.streams.by_name(account, name)?;
         Some(self.view(stream))
     }
 
@@ -142,6 +172,11 @@ impl<'a> StreamView<'a> {
     /// Its name.
     pub fn name(self) -> &'a str {
         self.stream.name()
+    }
+
+    /// What its account is called.
+    pub fn account_name(self) -> &'a str {
+        &self.stream.account_name
     }
 
     /// How it is set up.
@@ -190,6 +225,11 @@ impl<'a> StreamView<'a> {
 }
 
 impl<'a> ConsumerView<'a> {
+    /// What the account of its stream is called.
+    pub fn account_name(self) -> &'a str {
+        &self.stream.account_name
+    }
+
     /// What its clients are told of it.
     pub fn info(self) -> ConsumerInfo<'a> {
         let is_bound = self.consumer.is_push() && self.consumer.is_bound;

@@ -231,7 +231,7 @@ impl Streams {
     ) -> Outcome {
         let name = &asked.filter.stream;
         let seq = Seq(asked.filter.seq);
-        let id = self.id_of(name);
+        let id = self.id_of(request.from.account, name);
         let stream = id.and_then(|id| self.streams.get(&id));
         let stream = stream.ok_or(Held::Refused(DlqError::NoSuchStream.into()))?;
         let only = &asked.filter.consumer;
@@ -322,10 +322,10 @@ impl Streams {
         request: &mut Request,
         budget: &mut u32,
     ) -> Result<Vec<(StreamId, Seq)>, Held> {
-        let mut dlqs: Vec<StreamId> = self.id_of(DLQ_STREAM).into_iter().collect();
+        let mut dlqs: Vec<StreamId> = self.id_of(stream.account, DLQ_STREAM).into_iter().collect();
         for consumer in stream.consumers.values() {
             if let DeadLetters::To(subject) = &consumer.options.dead_letters
-                && let Some(id) = engine.account.stream_on(subject.as_bytes())
+                && let Some(id) = engine.accounts[stream.account].stream_on(subject.as_bytes())
                 && !dlqs.contains(&id)
             {
                 dlqs.push(id);

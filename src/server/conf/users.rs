@@ -3,7 +3,7 @@
 use super::read::Item;
 use super::settings::Settings;
 use super::tree::ConfError;
-use midge_engine::{Auth, Permissions, Responses, Rule, Rules, Secret, User};
+use midge_engine::{AccountId, Auth, Permissions, Responses, Rule, Rules, Secret, User};
 use std::sync::Arc;
 
 /// Users that a file may name: more than a small machine has clients.
@@ -22,6 +22,7 @@ pub(crate) fn authorization(settings: &mut Settings, item: Item<'_>) -> Result<(
             "token" => users.push(User {
                 name: String::new(),
                 secret: Secret::Token(secret(item)?),
+                account: AccountId::GLOBAL,
                 permissions: None,
             }),
             "timeout" => settings.config.limits.auth_timeout = item.duration()?,
@@ -40,6 +41,7 @@ pub(crate) fn authorization(settings: &mut Settings, item: Item<'_>) -> Result<(
         (Some(name), Some(pass)) => users.push(User {
             name,
             secret: Secret::Password(pass),
+            account: AccountId::GLOBAL,
             permissions: None,
         }),
         (None, None) => {}
@@ -96,6 +98,7 @@ fn read_user(settings: &mut Settings, item: Item<'_>) -> Result<User, ConfError>
     Ok(User {
         name,
         secret: Secret::Password(pass),
+        account: AccountId::GLOBAL,
         permissions,
     })
 }

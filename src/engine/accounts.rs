@@ -1,0 +1,125 @@
+//! Which accounts there are, and what the clients of each may use.
+//!
+//! Two are always there: `$G`, which those are in whom nothing puts elsewhere,
+//! and the system account, `$SYS` unless another is named. What a client of
+//! one account does is neither seen nor felt in another.
+
+use crate::ids::AccountId;
+use midge_api::AccountLimits;
+use std::ops::{Index, IndexMut};
+
+/// The account that clients are in when nothing names another.
+pub(crate) const GLOBAL: &str = "$G";
+
+/// The system account, unless another is it.
+const SYSTEM: &str = "$SYS";
+
+/// The accounts that there are: `$G`, the system account, then all others.
+#[derive(Debug, Clone)]
+pub struct Accounts(Vec<AccountConfig>);
+
+/// An account as it is configured.
+#[derive(Debug, Clone)]
+pub struct AccountConfig {
+    /// What it is called.
+    pub name: String,
+    /// What its clients may ask for.
+    pub limits: ClientLimits,
+    /// What its streams may take; `None` if it may have none.
+    pub streams: Option<AccountLimits>,
+}
+
+/// Limits of an account's clients that stand in place of the server's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// Of all of them together.
+    pub max_connections: Option<usize>,
+    /// Of one connection.
+    pub max_subscriptions: Option<usize>,
+    /// Bytes of one message.
+    pub max_payload: Option<usize>,
+}
+
+/// Something that each account has one of. None ever leaves its place.
+#[derive(Debug)]
+pub(crate) struct ByAccount<T>(Vec<T>);
+
+impl<T> ByAccount<T> {
+    /// Makes one for each account.
+    pub(crate) fn new(accounts: &Accounts, make: impl Fn(&AccountConfig) -> T) -> Self {
+        ByAccount(accounts.0.iter().map(make).collect())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (AccountId, &T)> {
+        (0..).map(AccountId).zip(&self.0)
+    }
+}
+
+impl<T> Index<AccountId> for ByAccount<T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, id: AccountId) -> &T {
+        &self.0[usize::from(id.0)]
+    }
+}
+
+impl<T> IndexMut<AccountId> for ByAccount<T> {
+    #[inline]
+    fn index_mut(&mut self, id: AccountId) -> &mut T {
+        &mut self.0[usize::from(id.0)]
+    }
+}
+
+impl AccountConfig {
+    /// An account without limits and without streams.
+    pub fn new(name: &str) -> Self {
+        AccountConfig {
+            name: name.to_owned(),
+            limits: ClientLimits::default(),
+            streams: None,
+        }
+    }
+}
+
+impl Index<AccountId> for Accounts {
+    type Output = AccountConfig;
+
+    fn index(&self, id: AccountId) -> &AccountConfig {
+        &self.0[usize::from(id.0)]
+    }
+}
+
+impl IndexMut<AccountId> for Accounts {
+    fn index_mut(&mut self, id: AccountId) -> &mut AccountConfig {
+        &mut self.0[usize::from(id.0)]
+    }
+}
+
+impl Default for Accounts {
+    /// `$G`, which may have streams, and `$SYS`, which may not.
+    fn default() -> Self {
+        let mut global = AccountConfig::new(GLOBAL);
+        global.streams = Some(AccountLimits::default());
+        Accounts(vec![global, AccountConfig::new(SYSTEM)])
+    }
+}
+
+impl Accounts {
+    /// All of them, `$G` first.
+    pub fn iter(&self) -> impl Iterator<Item = (AccountId, &AccountConfig)> {
+        (0..).map(AccountId).zip(&self.0)
+    }
+
+    /// Whether what is about the streams of all accounts is an account's to
+    /// ask for: the system account's, and `$G`'s where there is no other.
+    pub(crate) fn is_operator(&self, id: AccountId) -> bool {
+        id == AccountId::SYSTEM || self.0.len() == 2
+    }
+
+    /// The one of this name.
+    pub fn named(&self, name: &str) -> Option<AccountId> {
+        let found = self.iter().find(|(_, account)| account.name == name);
+        found.map(|(id, _)| id)
+    }
+}
