@@ -227,7 +227,7 @@ fn credentials_have_two_seconds() {
     assert_eq!(world.heard(JOE), "-ERR 'Authentication Timeout'\r\n");
     assert_eq!(world.told.closed[&JOE], CloseReason::AuthenticationTimeout);
     assert!(!world.told.closed.contains_key(&ANN));
-    assert_eq!(world.engine.stats().auth_errors, 1);
+    assert_eq!(world.engine.stats().auth_errors(), 1);
 }
 
 #[test]

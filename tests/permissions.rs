@@ -1,34 +1,7 @@
 //! What users may publish and subscribe to, as a configuration says it.
 
-use crate::util::{Client, PATIENCE, Server};
-use std::fs;
-use std::path::PathBuf;
+use crate::util::{Client, File, PATIENCE, Server};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-
-/// A configuration file that is gone with the test.
-struct File(PathBuf);
-
-impl File {
-    fn new(name: &str, text: &str) -> File {
-        static FILES: AtomicU32 = AtomicU32::new(0);
-        let number = FILES.fetch_add(1, Ordering::Relaxed);
-        let name = format!("midge-{name}-{}-{number}.conf", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, text).expect("written");
-        File(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("text")
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
 
 const USERS: &str = r#"
 # What nats-server's own documentation shows, and more.
@@ -260,12 +233,37 @@ fn a_file_is_checked_line_by_line() {
             "FILE:1: user and password go together",
         ),
         (
-            "authorization {\n users [ {\n user: joe } ] }",
-            "FILE:2: a user takes a user and a password",
+            "authorization {\n users [ {\n pass: joe } ] }",
+            "FILE:2: a user takes a user or an nkey",
         ),
         (
             "authorization { users [ { user: a, pass: \"$2a$11$x\" } ] }",
-            "bcrypt",
+            "the password of \"a\" begins like a bcrypt hash and is none",
+        ),
+        (
+            "authorization { users [ { user: a, pass: b }, { user: a, pass: c } ] }",
+            "user \"a\" is there twice",
+        ),
+        (
+            "authorization { token: t, users [ { user: a, pass: b } ] }",
+            "FILE:1: users go without a token",
+        ),
+        (
+            "authorization { token: t, user: a, pass: b }",
+            "FILE:1: a token goes without user and password",
+        ),
+        ("authorization { token: \"\" }", "FILE:1: token is empty"),
+        (
+            "authorization { users [ { nkey: UABC } ] }",
+            "FILE:1: nkey takes the public key of a user",
+        ),
+        (
+            "authorization { users [ { user: a, pass: b, allowed_connection_types: [X] } ] }",
+            "allowed_connection_types takes kinds of connections",
+        ),
+        (
+            "authorization {\n auth_callout { } }",
+            "FILE:2: auth_callout: midge asks nobody else",
         ),
         (
             "authorization { users [ { user: a, pass: b, permissions { publish: \"a..b\" } } ] }",
@@ -287,7 +285,7 @@ fn a_file_is_checked_line_by_line() {
 #[test]
 fn the_manual_is_in_order() {
     let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/etc/midge.conf");
-    let text = fs::read_to_string(manual).expect("it is there");
+    let text = std::fs::read_to_string(manual).expect("it is there");
     let (said, is_good) = check(&text);
     assert!(is_good && said.is_empty(), "{said}");
 }

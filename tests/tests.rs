@@ -32,6 +32,7 @@ mod dead_letter_corners;
 #[cfg(feature = "streams")]
 mod dead_letters;
 mod engine_clock;
+mod entry;
 mod floods;
 #[cfg(feature = "streams")]
 mod full_disks;

@@ -35,6 +35,10 @@ pub struct ConnectOptions {
     pub pass: String,
     /// Token, in place of user and password.
     pub auth_token: String,
+    /// Public key of the user.
+    pub nkey: String,
+    /// Signature of INFO's nonce, by that key's other half.
+    pub sig: String,
     /// The client asked for an account of its choosing, which nobody may.
     pub asks_for_account: bool,
 }
@@ -54,6 +58,8 @@ impl Default for ConnectOptions {
             user: String::new(),
             pass: String::new(),
             auth_token: String::new(),
+            nkey: String::new(),
+            sig: String::new(),
             asks_for_account: false,
         }
     }
@@ -117,6 +123,13 @@ impl ConnectOptions {
         Ok(())
     }
 
+    /// Lets go of what nobody needs once it has been looked at.
+    pub fn forget_secrets(&mut self) {
+        self.pass = String::new();
+        self.auth_token = String::new();
+        self.sig = String::new();
+    }
+
     fn apply_key(&mut self, key: String, value: Value) -> Result<(), ConnectError> {
         match key.to_ascii_lowercase().as_str() {
             "verbose" => self.verbose = boolean(key, &value)?,
@@ -134,7 +147,9 @@ impl ConnectOptions {
             "account" => self.asks_for_account |= !string(key, value)?.is_empty(),
             "new_account" => self.asks_for_account |= boolean(key, &value)?,
             "tls_required" => drop(boolean(key, &value)?),
-            "nkey" | "sig" | "jwt" => drop(string(key, value)?),
+            "nkey" => self.nkey = string(key, value)?,
+            "sig" => self.sig = string(key, value)?,
+            "jwt" => drop(string(key, value)?),
             _ => {}
         }
         Ok(())

@@ -4,7 +4,7 @@ use crate::signs::{Signs, Wanted};
 use crate::{EXIT_USAGE, logging};
 use argh::FromArgs;
 use log::LevelFilter;
-use midge_server::{Auth, Config, LogDetail, Server, Settings, read_config};
+use midge_server::{Auth, Config, ConfigError, LogDetail, Server, Settings, read_config};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -201,9 +201,10 @@ impl Serve {
 pub(crate) fn finish_config(config: &mut Config) -> Result<(), String> {
     config.handle_signals = true;
     // The settings go by the names of their flags, but for the dashes.
-    config
-        .check()
-        .map_err(|error| format!("--{}", error.to_string().replace('_', "-")))
+    config.check().map_err(|error| match error {
+        ConfigError::Range { .. } => format!("--{}", error.to_string().replace('_', "-")),
+        ConfigError::Auth(what) => what,
+    })
 }
 
 /// Serves until the end.

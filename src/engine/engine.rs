@@ -6,14 +6,15 @@
 
 use crate::account::{Account, Sink, SubscriptionInfo};
 use crate::accounts::{Accounts, ByAccount};
-use crate::auth::{Admitted, Auth};
+use crate::auth::Auth;
+use crate::entry::Door;
 use crate::ids::{AccountId, ConsumerId, StreamId, SubId};
 use crate::limits::Limits;
 #[cfg(feature = "streams")]
 use crate::maintenance::Desk;
 use crate::outbox::{CloseReason, Outbox};
 use crate::rng::Rng;
-use crate::session::{Bounds, Session};
+use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::stats::{EngineStats, RouterStats};
 use crate::streams::{Internal, Streams};
@@ -56,6 +57,9 @@ pub enum Flow {
     /// So much waits for the disk that nothing more should be read from this
     /// client until [`Engine::is_congested`] says otherwise.
     Hold,
+    /// Nothing more should be read from this client until word of its
+    /// credentials has come: [`Engine::verified`].
+    Verify,
     /// The session is over.
     Closed,
 }
@@ -93,6 +97,8 @@ pub struct Engine {
     pub(crate) visits: u64,
     pub(crate) fed: u64,
     pub(crate) timers: Timers<Timer>,
+    /// Who is about to enter, and who has tried to.
+    pub(crate) door: Door,
     last_client_id: u64,
     /// When something was last to be done.
     pub(crate) latest: Time,
@@ -136,6 +142,7 @@ impl Engine {
             visits: 0,
             fed: 0,
             timers: Timers::default(),
+            door: Door::default(),
             last_client_id: 0,
             latest: Time::default(),
             spent: Vec::new(),
@@ -164,17 +171,7 @@ impl Engine {
         self.last_client_id += 1;
         self.stats.total_connections += 1;
         let mut session = Session::new(conn, self.last_client_id, peer, now);
-        if self.config.auth.is_required() {
-            let due = now + self.config.limits.auth_timeout;
-            self.timers
-                .arm(&mut session.auth_due, due, Timer::Auth(conn));
-        } else {
-            session.authorized = true;
-            if let Admitted::User(user) = self.config.auth.anonymous() {
-                session.bounds = Bounds::of(user, &self.sid_hasher);
-                session.account = user.account;
-            }
-        }
+        self.receive_guest(now, &mut session);
         self.accounts[session.account].sessions += 1;
         let due = now + self.config.limits.ping_interval;
         self.timers
@@ -231,67 +228,6 @@ impl Engine {
                 consumer,
             } => self.ask_why(now, conn, (stream, seq, consumer), out),
         }
-    }
-
-    fn connect<O: Outbox>(&mut self, now: Time, conn: ConnId, json: &[u8], out: &mut O) -> Flow {
-        let Some(session) = self.sessions.get_mut(conn) else {
-            return Flow::Closed;
-        };
-        let user_before = session.options.user.clone();
-        let mut account = session.account;
-        let applied = session.options.apply(json);
-        let options = &mut session.options;
-        // The secrets are not kept, so a second CONNECT that shows none goes
-        // by the first.
-        let shows_none =
-            options.pass.is_empty() && options.auth_token.is_empty() && options.user == user_before;
-        let is_again = session.connected && shows_none;
-        let admitted = match self.config.auth.admits(options) {
-            _ if options.asks_for_account => false,
-            Admitted::Nobody => is_again,
-            Admitted::Anybody => true,
-            Admitted::User(user) => {
-                session.bounds = Bounds::of(user, &self.sid_hasher);
-                account = user.account;
-                true
-            }
-        };
-        options.pass = String::new();
-        options.auth_token = String::new();
-        if applied.is_err() {
-            return self.close(conn, CloseReason::ProtocolViolation, out);
-        }
-        if !admitted {
-            return self.refuse_entry(conn, WireError::AuthorizationViolation, out);
-        }
-        if !matches!(options.protocol, 0 | 1) {
-            self.tell_error(conn, WireError::InvalidClientProtocol, out);
-            return self.close(conn, CloseReason::BadClientProtocolVersion, out);
-        }
-        if options.no_responders && !options.headers {
-            self.tell_error(conn, WireError::NoRespondersNeedsHeaders, out);
-            return self.close(conn, CloseReason::NoRespondersRequiresHeaders, out);
-        }
-        session.authorized = true;
-        self.timers.disarm(&mut session.auth_due, Timer::Auth(conn));
-        let is_first = !std::mem::replace(&mut session.connected, true);
-        if is_first {
-            session.is_person = false;
-            session.rtt = Some(now - session.started);
-        }
-        if !is_first || account != session.account {
-            // A second CONNECT starts the conversation over, and so does one
-            // that leads elsewhere.
-            self.drop_subscriptions(conn);
-        }
-        if is_first {
-            self.arm_first_ping(now, conn);
-        }
-        if !self.enter_account(conn, account) {
-            self.tell_error(conn, WireError::MaximumAccountConnections, out);
-            return self.close(conn, CloseReason::MaxAccountConnectionsExceeded, out);
-        }
-        self.confirm(conn, out)
     }
 
     /// Does what has become due. Call it no later than
@@ -362,22 +298,23 @@ impl Engine {
         );
         self.accounts[session.account].left(&session, is_slow);
         self.client_left(&session);
+        self.door.left(&session);
         self.timers.disarm(&mut session.ping_due, Timer::Ping(conn));
         self.timers.disarm(&mut session.auth_due, Timer::Auth(conn));
         match reason {
             CloseReason::SlowConsumerPendingBytes => self.stats.slow_consumers_pending += 1,
             CloseReason::SlowConsumerWriteDeadline => self.stats.slow_consumers_deadline += 1,
             CloseReason::StaleConnection => self.stats.stale_connections += 1,
-            CloseReason::AuthenticationViolation | CloseReason::AuthenticationTimeout => {
-                self.stats.auth_errors += 1;
-            }
+            CloseReason::AuthenticationViolation => self.stats.auth_violations += 1,
+            CloseReason::AuthenticationTimeout => self.stats.auth_timeouts += 1,
+            CloseReason::AuthenticationThrottled => self.stats.auth_throttled += 1,
             _ => {}
         }
         out.closed(conn, &session, reason);
         Flow::Closed
     }
 
-    fn drop_subscriptions(&mut self, conn: ConnId) {
+    pub(crate) fn drop_subscriptions(&mut self, conn: ConnId) {
         if let Some(session) = self.sessions.get_mut(conn) {
             let account = &mut self.accounts[session.account];
             for id in session.take_subscriptions() {
@@ -503,6 +440,7 @@ impl Engine {
         let mut info = self.config.info.clone();
         info.client_id = session.client_id;
         info.client_ip = session.peer.ip().to_string();
+        info.nonce = session.nonce.clone();
         info.connect_info = connect_info;
         info.remote_account = connect_info.then(|| self.accounts[session.account].name.to_string());
         let mut line = Vec::new();
@@ -520,21 +458,6 @@ impl Engine {
         debug_assert!(!error.closes());
         self.tell_error(conn, error, out);
         self.settle(conn, out)
-    }
-
-    /// Ends a session that may not enter.
-    pub(crate) fn refuse_entry<O: Outbox>(
-        &mut self,
-        conn: ConnId,
-        error: WireError<'_>,
-        out: &mut O,
-    ) -> Flow {
-        let reason = match error {
-            WireError::AuthenticationTimeout => CloseReason::AuthenticationTimeout,
-            _ => CloseReason::AuthenticationViolation,
-        };
-        self.tell_error(conn, error, out);
-        self.close(conn, reason, out)
     }
 
     /// `+OK`, for those who want it.

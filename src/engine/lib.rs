@@ -17,6 +17,7 @@ mod auth;
 #[cfg(feature = "streams")]
 mod backup;
 mod engine;
+mod entry;
 #[cfg(feature = "streams")]
 mod feed;
 mod ids;
@@ -26,12 +27,14 @@ mod limits;
 mod maintenance;
 mod match_cache;
 mod membership;
+mod nkey;
 mod outbox;
 mod permissions;
 mod person;
 mod publish;
 mod replies;
 mod rng;
+mod secret;
 mod session;
 mod sessions;
 mod small_bytes;
@@ -44,20 +47,24 @@ mod streams;
 #[path = "no_streams.rs"]
 mod streams;
 mod subscribe;
+mod throttle;
 mod time;
 mod timers;
 mod trie;
 
 pub use account::SubscriptionInfo;
 pub use accounts::{AccountConfig, Accounts, ClientLimits};
-pub use auth::{Auth, Secret, User};
+pub use auth::{Auth, User};
 pub use engine::{Engine, EngineConfig, Flow, Recovery};
+pub use entry::Challenge;
 pub use ids::{AccountId, ConnId, ConsumerId, DeliverySeq, Seq, StreamId};
 pub use limits::Limits;
 #[cfg(feature = "streams")]
 pub use maintenance::Maintenance;
+pub use nkey::PublicKey;
 pub use outbox::{CloseReason, Delivery, Outbox, Tail};
 pub use permissions::{Permissions, Responses, Rule, Rules};
+pub use secret::{Password, Proof, Secret};
 pub use session::{Session, Traffic};
 pub use stats::{AccountStats, EngineStats, RouterStats, StreamsTotals};
 #[cfg(feature = "streams")]

@@ -98,6 +98,8 @@ pub enum CloseReason {
     AuthenticationViolation,
     /// No credentials in time.
     AuthenticationTimeout,
+    /// Credentials that were not looked at, for there were too many.
+    AuthenticationThrottled,
     /// The client broke the protocol.
     ProtocolViolation,
     /// A control line over the limit.
@@ -128,6 +130,7 @@ impl CloseReason {
             CloseReason::StaleConnection => "Stale Connection",
             CloseReason::AuthenticationViolation => "Authentication Failure",
             CloseReason::AuthenticationTimeout => "Authentication Timeout",
+            CloseReason::AuthenticationThrottled => "Authentication Throttled",
             CloseReason::ProtocolViolation => "Protocol Violation",
             CloseReason::MaxControlLineExceeded => "Maximum Control Line Exceeded",
             CloseReason::MaxPayloadExceeded => "Maximum Message Payload Exceeded",

@@ -112,7 +112,7 @@ impl Engine {
         }
         match flow {
             Flow::Continue => self.confirm(conn, out),
-            Flow::Stall | Flow::Hold | Flow::Closed => flow,
+            Flow::Stall | Flow::Hold | Flow::Verify | Flow::Closed => flow,
         }
     }
 
@@ -180,7 +180,7 @@ impl Engine {
             if let (true, Some(line_len)) = (goes_on, error.line_len) {
                 return match self.settle(conn, out) {
                     Flow::Closed => Recovery::Close,
-                    Flow::Continue | Flow::Stall | Flow::Hold => Recovery::Skip(line_len),
+                    _ => Recovery::Skip(line_len),
                 };
             }
         }

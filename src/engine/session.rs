@@ -73,9 +73,23 @@ pub struct Session {
     /// Counts the questions asked with ASK, to name their answers.
     pub(crate) asked: u64,
     pub(crate) account: AccountId,
+    /// What the client has to sign, if it has a key.
+    pub(crate) nonce: Option<Box<str>>,
+    /// Whose session it is, where there are users.
+    pub(crate) user: Option<Arc<User>>,
+    /// It is waited for word of the credentials; what else has come waits, too.
+    pub(crate) verifying: Option<Claim>,
     /// What its user may do, unless that is everything.
     pub(crate) bounds: Option<Box<Bounds>>,
     subs: HashTable<SubId>,
+}
+
+/// Who a client says it is.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    /// `None` for somebody that there is not, and that is looked at all the
+    /// same.
+    pub(crate) user: Option<Arc<User>>,
 }
 
 /// A session that may not do everything.
@@ -132,6 +146,9 @@ impl Session {
             auth_due: None,
             asked: 0,
             account: AccountId::GLOBAL,
+            nonce: None,
+            user: None,
+            verifying: None,
             bounds: None,
             subs: HashTable::new(),
         }
@@ -160,6 +177,13 @@ impl Session {
     /// What the client said of itself. The credentials are not kept.
     pub fn options(&self) -> &ConnectOptions {
         &self.options
+    }
+
+    /// The name of the user whose session it is, or that the client goes by;
+    /// empty with a token, and where there are no users.
+    pub fn user_name(&self) -> &str {
+        let user = self.user.as_ref().map(|user| user.name.as_str());
+        user.unwrap_or(&self.options.user)
     }
 
     /// What has passed through.

@@ -21,13 +21,22 @@ pub struct EngineStats {
     pub slow_consumers_deadline: u64,
     /// Connections cut because pings went unanswered.
     pub stale_connections: u64,
-    /// Credentials refused or not given in time.
-    pub auth_errors: u64,
+    /// Credentials refused.
+    pub auth_violations: u64,
+    /// Credentials not given in time.
+    pub auth_timeouts: u64,
+    /// Credentials not looked at, for there were too many.
+    pub auth_throttled: u64,
     /// Times a publisher was held back for a reader.
     pub stalls: u64,
 }
 
 impl EngineStats {
+    /// Clients that were not let in.
+    pub fn auth_errors(&self) -> u64 {
+        self.auth_violations + self.auth_timeouts + self.auth_throttled
+    }
+
     /// Connections cut for reading too slowly.
     pub fn slow_consumers(&self) -> u64 {
         self.slow_consumers_pending + self.slow_consumers_deadline

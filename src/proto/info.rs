@@ -32,6 +32,8 @@ pub struct ServerInfo {
     pub client_id: u64,
     /// The address the client comes from.
     pub client_ip: String,
+    /// To be signed by clients that have a key.
+    pub nonce: Option<Box<str>>,
     /// The server is about to leave; clients should go elsewhere.
     pub lame_duck: bool,
     /// This INFO tells how the session was set up; see `remote_account`.
@@ -57,6 +59,7 @@ impl ServerInfo {
             jetstream: false,
             client_id: 0,
             client_ip: String::new(),
+            nonce: None,
             lame_duck: false,
             connect_info: false,
             remote_account: None,
@@ -79,6 +82,9 @@ impl ServerInfo {
         json.flag("jetstream", self.jetstream);
         json.uint_field("client_id", self.client_id);
         json.string_field("client_ip", &self.client_ip);
+        if let Some(nonce) = &self.nonce {
+            json.string_field("nonce", nonce);
+        }
         json.flag("ldm", self.lame_duck);
         json.flag("connect_info", self.connect_info);
         if let Some(account) = &self.remote_account {

@@ -18,6 +18,9 @@ pub enum WireError<'a> {
     AuthorizationViolation,
     /// No credentials came in time.
     AuthenticationTimeout,
+    /// Too many credentials wait to be looked at, or too many from there were
+    /// wrong.
+    Throttled,
     /// The server holds as many connections as it may.
     MaximumConnections,
     /// The account holds as many connections as it may.
@@ -73,6 +76,7 @@ impl fmt::Display for WireError<'_> {
             WireError::MaximumPayload => "Maximum Payload Violation",
             WireError::AuthorizationViolation => "Authorization Violation",
             WireError::AuthenticationTimeout => "Authentication Timeout",
+            WireError::Throttled => "Connection throttling is active. Please try again later.",
             WireError::MaximumConnections => "maximum connections exceeded",
             WireError::MaximumAccountConnections => "maximum account active connections exceeded",
             WireError::StaleConnection => "Stale Connection",

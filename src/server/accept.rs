@@ -2,6 +2,7 @@
 
 use crate::connection::{Codec, Partial};
 use crate::event_loop::{EventLoop, FIRST_CONNECTION, Timer};
+use crate::receive::READ_MIN;
 use midge_engine::{ConnId, Time};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Token};
@@ -147,8 +148,20 @@ impl EventLoop {
         }
         let codec = Codec::Nats(Partial::default());
         if let Some(id) = self.adopt(stream, codec) {
+            self.give_nonce();
             let now = self.connections.now;
             self.engine.open(now, id, peer, &mut self.connections);
+            self.listen_warily(id);
+        }
+    }
+
+    /// Reads little at once from who has to show first who it is: what comes
+    /// with a CONNECT is kept until its credentials have been looked at.
+    fn listen_warily(&mut self, id: ConnId) {
+        if self.engine.info().auth_required
+            && let Some(connection) = self.connections.get_mut(id)
+        {
+            connection.read_max = READ_MIN;
         }
     }
 

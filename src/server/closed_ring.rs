@@ -63,7 +63,7 @@ impl ClosedRing {
             name: cut(&options.name),
             lang: cut(&options.lang),
             version: cut(&options.version),
-            user: cut(&options.user),
+            user: cut(session.user_name()),
         });
     }
 

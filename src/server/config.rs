@@ -84,28 +84,36 @@ pub const MAX_CONTROL_LINE_MIN: usize = 64;
 /// What `max_pending` must hold beside one payload: the longest line before it.
 const PENDING_LINE: usize = 4096;
 
-/// A setting that is out of its range.
+/// Why a configuration is none to serve by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    /// Its name.
-    pub setting: &'static str,
-    /// What it has to be.
-    pub expected: String,
+pub enum ConfigError {
+    /// A setting is out of its range.
+    Range {
+        /// Its name.
+        setting: &'static str,
+        /// What it has to be.
+        expected: String,
+    },
+    /// Who may enter is not clear; in words, without secrets.
+    Auth(String),
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} must be {}", self.setting, self.expected)
+        match self {
+            ConfigError::Range { setting, expected } => write!(f, "{setting} must be {expected}"),
+            ConfigError::Auth(what) => f.write_str(what),
+        }
     }
 }
 
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Checks that every setting is in its range.
+    /// Checks that every setting is in its range, and who may enter clear.
     ///
     /// # Errors
-    /// [`ConfigError`], naming the first that is not.
+    /// [`ConfigError`], about the first that is not.
     pub fn check(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
         let (line, payload) = (limits.frame.max_control_line, limits.frame.max_payload);
@@ -113,7 +121,7 @@ impl Config {
             if is_good {
                 Ok(())
             } else {
-                Err(ConfigError { setting, expected })
+                Err(ConfigError::Range { setting, expected })
             }
         };
         check(
@@ -147,6 +155,6 @@ impl Config {
                 "at least 1ms".into(),
             )?;
         }
-        Ok(())
+        self.auth.check().map_err(ConfigError::Auth)
     }
 }

@@ -27,7 +27,8 @@ pub(crate) struct Connection {
     pub(crate) read_max: usize,
     /// It rests until then, because its messages pile up elsewhere.
     pub(crate) resume_due: Option<Time>,
-    /// It is not read from until the disk has caught up.
+    /// It is not read from until the disk has caught up, or word of its
+    /// credentials has come.
     pub(crate) is_held: bool,
     /// It is cut then, unless what waits for it moves.
     pub(crate) deadline_due: Option<Time>,

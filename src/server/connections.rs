@@ -4,6 +4,7 @@ use crate::buffer_pool::BufferPool;
 use crate::closed_ring::ClosedRing;
 use crate::connection::{Codec, Connection, Phase};
 use crate::output_queue::{Flushed, SHARE_MIN};
+use crate::refusals::{self, Refusals};
 use midge_engine::{CloseReason, ConnId, Delivery, Outbox, Session, Time};
 use midge_proto::encode::{self, MESSAGE_START_MAX};
 use mio::net::TcpStream;
@@ -25,6 +26,7 @@ pub(crate) struct Connections {
     queued: u64,
     pub(crate) pool: BufferPool,
     pub(crate) closed_ring: ClosedRing,
+    refusals: Refusals,
     /// The time of this turn.
     pub(crate) now: Time,
 }
@@ -216,7 +218,7 @@ impl Outbox for Connections {
             .get(conn)
             .map_or(0, |connection| connection.output.len());
         self.closed_ring.record(session, reason, self.now, pending);
-        log_end(session, reason);
+        self.log_end(session, reason);
         let Some(connection) = self.get_mut(conn) else {
             return;
         };
@@ -237,28 +239,30 @@ impl Outbox for Connections {
     }
 }
 
-/// How much of a client's name goes into the log, in characters.
-const NAME_LOGGED_MAX: usize = 64;
-
-/// What ends by the client's doing is only of interest when one looks for it:
-/// strangers must not be able to fill the log.
-fn log_end(session: &Session, reason: CloseReason) {
-    let level = match reason {
-        CloseReason::SlowConsumerPendingBytes
-        | CloseReason::SlowConsumerWriteDeadline
-        | CloseReason::StaleConnection => log::Level::Warn,
-        _ => log::Level::Debug,
-    };
-    if log::log_enabled!(level) {
-        log::log!(level, "{} closed: {reason}", client_name(session));
+impl Connections {
+    /// What ends by the client's doing is only of interest when one looks for
+    /// it: strangers must not be able to fill the log.
+    fn log_end(&mut self, session: &Session, reason: CloseReason) {
+        let level = match reason {
+            CloseReason::AuthenticationViolation
+            | CloseReason::AuthenticationTimeout
+            | CloseReason::AuthenticationThrottled => {
+                return self.refusals.log(session, reason, self.now);
+            }
+            CloseReason::SlowConsumerPendingBytes
+            | CloseReason::SlowConsumerWriteDeadline
+            | CloseReason::StaleConnection => log::Level::Warn,
+            _ => log::Level::Debug,
+        };
+        if log::log_enabled!(level) {
+            log::log!(level, "{} closed: {reason}", client_name(session));
+        }
     }
 }
 
 /// A client as the log calls it.
 pub(crate) fn client_name(session: &Session) -> String {
     let (client, peer) = (session.client_id(), session.peer());
-    let name = session.options().name.chars();
-    // Quoted with escapes, so that a name cannot pass for a line of its own.
-    let name: String = name.take(NAME_LOGGED_MAX).collect();
+    let name = refusals::short(&session.options().name);
     format!("client {client} {peer} {name:?}")
 }

@@ -98,7 +98,7 @@ impl Row<'_> {
 
     fn user(&self) -> &str {
         match self {
-            Row::Open(session, _) => &session.options().user,
+            Row::Open(session, _) => session.user_name(),
             Row::Closed(closed) => &closed.user,
         }
     }

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::connection::{Codec, Phase};
 use crate::connections::{Connections, client_name};
 use crate::disk::{self, Disk};
+use crate::helper::Helper;
 use crate::identity::{entropy, server_info};
 use crate::lame_duck::LameDuck;
 use crate::monitor::Monitor;
@@ -61,6 +62,7 @@ pub(crate) struct EventLoop {
     signals: Option<Signals>,
     pub(crate) engine: Engine,
     pub(crate) disk: Option<Disk>,
+    pub(crate) helper: Helper,
     pub(crate) connections: Connections,
     pub(crate) monitor: Monitor,
     clock: Clock,
@@ -123,6 +125,7 @@ impl EventLoop {
         let disk = disk::open_configured(&config, &shared, &mut engine, &mut connections)?;
         Ok(EventLoop {
             poll,
+            helper: Helper::new(shared.clone()),
             shared,
             clients: Some(clients),
             http,
@@ -170,6 +173,7 @@ impl EventLoop {
             self.end_part(Part::Accept);
             self.read_readable();
             self.completions();
+            self.take_help();
             self.end_part(Part::Store);
             self.tick();
             self.end_part(Part::Timers);
@@ -321,6 +325,7 @@ impl EventLoop {
     /// What a turn ends with, in this order.
     fn before_sleep(&mut self) {
         self.hand_to_store();
+        self.ask_for_help();
         self.flush();
         self.drop_dead();
         if self.stop_due.is_some() && self.connections.len() == 0 {

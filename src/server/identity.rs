@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use midge_proto::ServerInfo;
+use ring::rand::{SecureRandom, SystemRandom};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 
@@ -17,16 +18,28 @@ pub(crate) fn server_info(config: &Config, address: SocketAddr) -> ServerInfo {
     info
 }
 
+/// Base 32.
+const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
 /// A name for this run, in the form that NATS tools expect: an N and 55
 /// letters and digits of base 32.
 fn server_id() -> String {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let mut id = String::from("N");
     while id.len() < 56 {
         let letter = ALPHABET[(entropy() >> 59) as usize];
         id.push(char::from(letter));
     }
     id
+}
+
+/// Something to be signed: letters that cannot be guessed, 110 bits of them.
+/// Nothing if the system has none to give.
+pub(crate) fn nonce() -> Option<Box<str>> {
+    const LETTERS: usize = 22;
+    let mut bytes = [0; LETTERS];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    let letter = |byte: &u8| char::from(ALPHABET[usize::from(byte >> 3)]);
+    Some(bytes.iter().map(letter).collect())
 }
 
 /// A random number, from the source that seeds the standard hash maps.

@@ -80,15 +80,19 @@ fn about_trouble(view: &View<'_>, page: &mut Page) {
     ] {
         page.sample(slow, &labels(&[("reason", reason)]), count as f64);
     }
+    let refused = "midge_auth_errors_total";
+    page.family("counter", refused, "Clients that were not let in.");
+    for (reason, count) in [
+        ("violation", stats.auth_violations),
+        ("timeout", stats.auth_timeouts),
+        ("throttled", stats.auth_throttled),
+    ] {
+        page.sample(refused, &labels(&[("reason", reason)]), count as f64);
+    }
     page.families(
         "counter midge_stale_connections_total Connections cut for leaving pings unanswered.\n\
-         counter midge_auth_errors_total Credentials refused or missing.\n\
          counter midge_publisher_stalls_total Times a publisher was held back for a slow reader.",
-        &[
-            stats.stale_connections as f64,
-            stats.auth_errors as f64,
-            stats.stalls as f64,
-        ],
+        &[stats.stale_connections as f64, stats.stalls as f64],
     );
 }
 

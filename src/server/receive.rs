@@ -25,7 +25,7 @@ pub(crate) const READ_MAX: usize = 256 * 1024;
 
 /// The least that a connection reads in one turn, however often it was cut
 /// short: enough for a message or a hundred.
-const READ_MIN: usize = 4 * 1024;
+pub(crate) const READ_MIN: usize = 4 * 1024;
 
 /// A frame that comes in pieces gets room for this much at first, and then for
 /// twice what has come, so that an announcement alone takes little memory.
@@ -80,7 +80,7 @@ struct Leftover {
     is_cut: bool,
     /// The publisher has to rest.
     is_stalled: bool,
-    /// The client has to wait for the disk.
+    /// The client has to wait, for the disk or for word of its credentials.
     is_held: bool,
 }
 
@@ -319,13 +319,25 @@ impl EventLoop {
         }
     }
 
-    /// Reads nothing more from a client until the disk has caught up.
+    /// Reads nothing more from a client until the disk has caught up, or word
+    /// of its credentials has come.
     fn hold(&mut self, id: ConnId) {
+        let is_verifying = self.engine.is_verifying(id);
         if let Some(connection) = self.connections.get_mut(id)
             && !connection.is_held
         {
             connection.is_held = true;
-            self.held.push_back(id);
+            if !is_verifying {
+                self.held.push_back(id);
+            }
+        }
+    }
+
+    /// Goes on with a client that was held.
+    pub(crate) fn release(&mut self, id: ConnId) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.is_held = false;
+            self.queue_read(id);
         }
     }
 
@@ -340,11 +352,8 @@ impl EventLoop {
         while released < RELEASED_MAX
             && let Some(id) = self.held.pop_front()
         {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.is_held = false;
-                self.queue_read(id);
-                released += 1;
-            }
+            self.release(id);
+            released += 1;
         }
     }
 
@@ -436,7 +445,7 @@ impl EventLoop {
             match flow {
                 Flow::Continue => {}
                 Flow::Stall => left.is_stalled = true,
-                Flow::Hold => {
+                Flow::Hold | Flow::Verify => {
                     left.is_held = true;
                     left.is_cut = left.used < input.len();
                     return Some(left);

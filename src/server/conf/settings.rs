@@ -62,9 +62,7 @@ pub fn read_config(path: &Path, config: Config) -> Result<Settings, String> {
     let settings = syntax::parse(&text, file, &Machine)
         .and_then(|entries| read_entries(&entries, config))
         .map_err(|error| error.to_string())?;
-    let checked = users::check(&settings.config.auth)
-        .and_then(|()| settings.config.check().map_err(|error| error.to_string()));
-    match checked {
+    match settings.config.check() {
         Ok(()) => Ok(settings),
         Err(why) => Err(format!("{}: {why}", whole.file)),
     }

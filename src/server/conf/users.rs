@@ -3,104 +3,151 @@
 use super::read::Item;
 use super::settings::Settings;
 use super::tree::ConfError;
-use midge_engine::{AccountId, Auth, Permissions, Responses, Rule, Rules, Secret, User};
+use midge_engine::{Permissions, PublicKey, Responses, Rule, Rules, Secret, User};
 use std::sync::Arc;
 
 /// Users that a file may name: more than a small machine has clients.
 const USERS_MAX: usize = 10_000;
 
+/// Kinds of connections that nats-server knows, of which this server has the
+/// first.
+const CONNECTION_TYPES: [&str; 7] = [
+    "STANDARD",
+    "WEBSOCKET",
+    "LEAFNODE",
+    "LEAFNODE_WS",
+    "MQTT",
+    "MQTT_WS",
+    "IN_PROCESS",
+];
+
 /// Where `no_auth_user` is looked for once all users are known.
 pub(crate) fn authorization(settings: &mut Settings, item: Item<'_>) -> Result<(), ConfError> {
-    let (mut user, mut pass) = (None, None);
+    let whole = item.place;
+    let (mut name, mut pass, mut token) = (None, None, None);
     let mut permissions = None;
-    let mut users = Vec::new();
+    let mut users: Option<Vec<User>> = None;
     for entry in item.block()? {
         let item = Item::from(entry);
         match entry.key.to_ascii_lowercase().as_str() {
-            "user" | "username" => user = Some(item.text()?),
-            "pass" | "password" => pass = Some(secret(item)?),
-            "token" => users.push(User {
-                name: String::new(),
-                secret: Secret::Token(secret(item)?),
-                account: AccountId::GLOBAL,
-                permissions: None,
-            }),
+            "user" | "username" => name = Some(item.text()?),
+            "pass" | "password" => pass = Some(item.text()?),
+            "token" => token = Some(shown(item)?),
             "timeout" => settings.config.limits.auth_timeout = item.duration()?,
             "users" => {
-                for item in item.list() {
-                    users.push(read_user(settings, item)?);
-                }
+                let read = |item| read_user(settings, item);
+                let read: Result<_, _> = item.list().into_iter().map(read).collect();
+                users = Some(read?);
             }
             "default_permissions" | "permissions" | "permission" => {
                 permissions = Some(Arc::new(read_permissions(settings, item)?));
             }
+            "auth_callout" | "auth_hook" => {
+                // Passed over, it would have the wrong ones in.
+                let what = format!("{}: midge asks nobody else who may enter", item.name);
+                return Err(ConfError::new(item.place, what));
+            }
             _ => settings.unknown(item),
         }
     }
-    match (user, pass) {
-        (Some(name), Some(pass)) => users.push(User {
-            name,
-            secret: Secret::Password(pass),
-            account: AccountId::GLOBAL,
-            permissions: None,
-        }),
-        (None, None) => {}
-        _ => return Err(ConfError::new(item.place, "user and password go together")),
-    }
+    let one = match (name, pass, token) {
+        (Some(name), Some(pass), None) => Some(User::new(name, Secret::Password(pass.into()))),
+        (None, None, Some(token)) => Some(User::new(String::new(), Secret::Token(token.into()))),
+        (None, None, None) => None,
+        (.., Some(_)) => {
+            return Err(ConfError::new(
+                whole,
+                "a token goes without user and password",
+            ));
+        }
+        (.., None) => return Err(ConfError::new(whole, "user and password go together")),
+    };
+    let mut users = match (one, users) {
+        (Some(_), Some(_)) => {
+            let what = "users go without a token, a user and a password beside them";
+            return Err(ConfError::new(whole, what));
+        }
+        (one, users) => users.unwrap_or_else(|| Vec::from_iter(one)),
+    };
     if users.len() > USERS_MAX {
         let what = format!("there are more than {USERS_MAX} users");
-        return Err(ConfError::new(item.place, what));
+        return Err(ConfError::new(whole, what));
     }
     for user in &mut users {
         if user.permissions.is_none() {
             user.permissions.clone_from(&permissions);
         }
     }
-    settings.config.auth.users = users;
+    settings.config.auth.users = users.into_iter().map(Arc::new).collect();
     Ok(())
 }
 
-/// Passwords that are hashes have to be compared as such.
-fn secret(item: Item<'_>) -> Result<String, ConfError> {
+/// Something to be shown, of which nothing would let everybody in.
+fn shown(item: Item<'_>) -> Result<String, ConfError> {
     let text = item.text()?;
-    if ["$2a$", "$2b$", "$2y$"]
-        .iter()
-        .any(|kind| text.starts_with(kind))
-    {
-        let what = format!("{} is a bcrypt hash, which is not known yet", item.name);
-        return Err(ConfError::new(item.place, what));
+    match text.is_empty() {
+        true => Err(ConfError::new(
+            item.place,
+            format!("{} is empty", item.name),
+        )),
+        false => Ok(text),
     }
-    Ok(text)
 }
 
 fn read_user(settings: &mut Settings, item: Item<'_>) -> Result<User, ConfError> {
-    let (mut name, mut pass) = (None, None);
-    let mut permissions = None;
+    let whole = item.place;
+    let (mut name, mut pass, mut key) = (None, None, None);
+    let mut user = User::new(String::new(), Secret::None);
     for entry in item.block()? {
         let item = Item::from(entry);
         match entry.key.to_ascii_lowercase().as_str() {
-            "user" | "username" => name = Some(item.text()?),
-            "pass" | "password" => pass = Some(secret(item)?),
+            "user" | "username" => name = Some(shown(item)?),
+            "pass" | "password" => pass = Some(item.text()?),
+            "nkey" => key = Some((item.text()?, nkey(item)?)),
             "permissions" | "permission" => {
-                permissions = Some(Arc::new(read_permissions(settings, item)?));
+                user.permissions = Some(Arc::new(read_permissions(settings, item)?));
             }
-            // Whoever has a key would be let in by nobody.
-            "nkey" => return Err(ConfError::new(item.place, "nkeys are not known yet")),
+            "max_connections" | "max_conn" => {
+                user.max_connections = item.limit()?.unwrap_or_default();
+            }
+            "allowed_connection_types" | "connection_types" | "clients" => {
+                user.is_shut_out = !includes_ours(item)?;
+            }
             _ => settings.unknown(item),
         }
     }
-    let (Some(name), Some(pass)) = (name, pass) else {
-        return Err(ConfError::new(
-            item.place,
-            "a user takes a user and a password",
-        ));
+    (user.name, user.secret) = match (name, pass, key) {
+        (None, None, Some((name, key))) => (name, Secret::Key(key)),
+        (.., Some(_)) => {
+            return Err(ConfError::new(
+                whole,
+                "a user with an nkey takes no user and no password",
+            ));
+        }
+        (Some(name), Some(pass), None) => (name, Secret::Password(pass.into())),
+        // One for clients that are known otherwise.
+        (Some(name), None, None) => (name, Secret::None),
+        (None, ..) => return Err(ConfError::new(whole, "a user takes a user or an nkey")),
     };
-    Ok(User {
-        name,
-        secret: Secret::Password(pass),
-        account: AccountId::GLOBAL,
-        permissions,
-    })
+    Ok(user)
+}
+
+fn nkey(item: Item<'_>) -> Result<PublicKey, ConfError> {
+    PublicKey::parse(&item.text()?)
+        .ok_or_else(|| item.wrong("the public key of a user, U and 55 letters and digits"))
+}
+
+/// Whether ordinary connections are among these kinds.
+fn includes_ours(item: Item<'_>) -> Result<bool, ConfError> {
+    let mut is_ours = false;
+    for item in item.list() {
+        let kind = item.text()?.to_ascii_uppercase();
+        match CONNECTION_TYPES.iter().position(|known| *known == kind) {
+            Some(place) => is_ours |= place == 0,
+            None => return Err(item.wrong("kinds of connections, such as STANDARD")),
+        }
+    }
+    Ok(is_ours)
 }
 
 pub(crate) fn read_permissions(
@@ -175,14 +222,4 @@ fn responses(settings: &mut Settings, item: Item<'_>) -> Result<Option<Responses
         }
     }
     Ok(Some(responses))
-}
-
-/// Checks what names users once all of them are known.
-pub(crate) fn check(auth: &Auth) -> Result<(), String> {
-    match &auth.no_auth_user {
-        Some(name) if !auth.users.iter().any(|user| user.name == *name) => {
-            Err(format!("no_auth_user \"{name}\" is none of the users"))
-        }
-        _ => Ok(()),
-    }
 }

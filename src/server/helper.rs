@@ -1,0 +1,165 @@
+//! The thread for what takes long and has nothing to do with the disk:
+//! passwords whose hash has to be computed, and signatures.
+//!
+//! It is started when there is something for it, so that whoever needs none of
+//! this has no thread for it. What it is given is bounded by the engine.
+
+use crate::event_loop::EventLoop;
+use crate::identity;
+use crate::server::Shared;
+use midge_engine::{Challenge, ConnId, Proof};
+use ring::signature::{ED25519, UnparsedPublicKey};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// The loop's side of the thread.
+pub(crate) struct Helper {
+    desk: Arc<Desk>,
+    is_started: bool,
+}
+
+/// What has come of something that the thread was given.
+pub(crate) enum Done {
+    /// A client's proof holds, or not.
+    Verified(ConnId, bool),
+}
+
+/// Where work is laid down, and what has come of it.
+struct Desk {
+    piles: Mutex<Piles>,
+    more: Condvar,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Piles {
+    todo: VecDeque<Challenge>,
+    done: Vec<Done>,
+    is_closed: bool,
+}
+
+impl Helper {
+    pub(crate) fn new(shared: Arc<Shared>) -> Helper {
+        Helper {
+            desk: Arc::new(Desk {
+                piles: Mutex::default(),
+                more: Condvar::new(),
+                shared,
+            }),
+            is_started: false,
+        }
+    }
+
+    /// Gives the thread something to do.
+    ///
+    /// # Errors
+    /// There is no thread and none can be had.
+    fn give(&mut self, challenge: Challenge) -> std::io::Result<()> {
+        if !self.is_started {
+            let desk = self.desk.clone();
+            let named = thread::Builder::new().name("helper".to_owned());
+            named.spawn(move || desk.work())?;
+            self.is_started = true;
+        }
+        self.desk.piles().todo.push_back(challenge);
+        self.desk.more.notify_one();
+        Ok(())
+    }
+
+    fn take_done(&self) -> Vec<Done> {
+        match self.is_started {
+            true => std::mem::take(&mut self.desk.piles().done),
+            false => Vec::new(),
+        }
+    }
+}
+
+impl Drop for Helper {
+    /// The thread ends after what it has in hand; nobody waits for it.
+    fn drop(&mut self) {
+        self.desk.piles().is_closed = true;
+        self.desk.more.notify_one();
+    }
+}
+
+impl Desk {
+    fn piles(&self) -> MutexGuard<'_, Piles> {
+        self.piles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        while let Some(Challenge { conn, proof }) = self.next() {
+            let done = Done::Verified(conn, holds(&proof));
+            self.piles().done.push(done);
+            self.shared.wake();
+        }
+    }
+
+    /// The next thing to do, once there is one; `None` at the end.
+    fn next(&self) -> Option<Challenge> {
+        let mut piles = self.piles();
+        loop {
+            if piles.is_closed {
+                return None;
+            }
+            if let Some(challenge) = piles.todo.pop_front() {
+                return Some(challenge);
+            }
+            let waited = self.more.wait(piles);
+            piles = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn holds(proof: &Proof) -> bool {
+    match proof {
+        Proof::Password { shown, hash } => bcrypt::verify(shown, hash).unwrap_or(false),
+        Proof::Signature {
+            key,
+            nonce,
+            signature,
+        } => {
+            let key = UnparsedPublicKey::new(&ED25519, key);
+            key.verify(nonce.as_bytes(), signature).is_ok()
+        }
+    }
+}
+
+impl EventLoop {
+    /// Gives the thread what the engine has for it.
+    pub(crate) fn ask_for_help(&mut self) {
+        while let Some(challenge) = self.engine.take_challenge() {
+            let conn = challenge.conn;
+            if let Err(error) = self.helper.give(challenge) {
+                log::error!("cannot start the thread that looks at credentials: {error}");
+                self.credentials_seen(conn, false);
+            }
+        }
+    }
+
+    /// Takes what the thread has done.
+    pub(crate) fn take_help(&mut self) {
+        for done in self.helper.take_done() {
+            match done {
+                Done::Verified(conn, is_proven) => self.credentials_seen(conn, is_proven),
+            }
+        }
+    }
+
+    fn credentials_seen(&mut self, conn: ConnId, is_proven: bool) {
+        let now = self.connections.now;
+        self.engine
+            .verified(now, conn, is_proven, &mut self.connections);
+        self.release(conn);
+    }
+
+    /// Has the next client sign something, where that may be asked.
+    pub(crate) fn give_nonce(&mut self) {
+        if self.engine.wants_nonce()
+            && let Some(nonce) = identity::nonce()
+        {
+            self.engine.set_nonce(nonce);
+        }
+    }
+}
