@@ -67,6 +67,10 @@ mod stream_restarts;
 mod stream_util;
 #[cfg(feature = "streams")]
 mod streams;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_util;
 // Some of it is for tests of streams alone.
 #[cfg_attr(not(feature = "streams"), allow(dead_code))]
 mod util;

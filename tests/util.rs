@@ -63,7 +63,7 @@ impl Server {
             let words = line.trim_end();
             if let Some((_, at)) = words.split_once("Listening for client connections on ") {
                 address = at.parse().ok();
-            } else if let Some((_, at)) = words.split_once("Starting http monitor on ") {
+            } else if let Some((_, at)) = words.split_once(" monitor on ") {
                 http = at.parse().ok();
             } else if words.ends_with("Server is ready") {
                 break;

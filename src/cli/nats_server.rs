@@ -41,8 +41,13 @@ enum Flag {
     DebugTrace,
     Version,
     Help,
+    HttpsPort,
+    Tls,
+    TlsCert,
+    TlsKey,
+    TlsVerify,
+    TlsCaCert,
     Cluster,
-    Unready,
     /// Means nothing here, and takes a value.
     Ignored,
     /// Means nothing here.
@@ -50,7 +55,7 @@ enum Flag {
 }
 
 /// The names of each flag, without dashes.
-const FLAGS: [(Flag, &str); 24] = [
+const FLAGS: [(Flag, &str); 29] = [
     (Flag::Port, "p port"),
     (Flag::Address, "a addr net"),
     (Flag::HttpPort, "m http_port"),
@@ -75,10 +80,12 @@ const FLAGS: [(Flag, &str); 24] = [
         Flag::Cluster,
         "cluster cluster_listen cluster_name routes cluster_advertise connect_retries no_advertise",
     ),
-    (
-        Flag::Unready,
-        "tls tlscert tlskey tlsverify tlscacert https_port ms",
-    ),
+    (Flag::HttpsPort, "ms https_port"),
+    (Flag::Tls, "tls"),
+    (Flag::TlsCert, "tlscert"),
+    (Flag::TlsKey, "tlskey"),
+    (Flag::TlsVerify, "tlsverify"),
+    (Flag::TlsCaCert, "tlscacert"),
     (Flag::Ignored, "profile client_advertise log_size_limit"),
     (Flag::IgnoredSwitch, "T logtime s syslog"),
 ];
@@ -94,8 +101,9 @@ impl Flag {
                 | Flag::DebugTrace
                 | Flag::Version
                 | Flag::Help
+                | Flag::Tls
+                | Flag::TlsVerify
                 | Flag::Cluster
-                | Flag::Unready
                 | Flag::IgnoredSwitch
         )
     }
@@ -141,7 +149,7 @@ fn parse<'a>(args: &[&'a str]) -> Result<Vec<Given<'a>>, String> {
         let Some(&(flag, _)) = found else {
             return Err(format!("flag provided but not defined: -{name}"));
         };
-        if matches!(flag, Flag::Cluster | Flag::Unready) {
+        if flag == Flag::Cluster {
             // Whatever follows, this is refused.
             return Ok(vec![Given {
                 flag,
@@ -179,9 +187,6 @@ fn act(given: &[Given<'_>]) -> Result<ExitCode, String> {
             "--{name}: midge is one server and no part of a cluster; leave it out"
         ));
     }
-    if let Some(Given { name, .. }) = of(Flag::Unready) {
-        return Err(format!("--{name} is not known yet"));
-    }
     let settings = settings(given)?;
     if of(Flag::Check).is_some() {
         eprintln!("{NAME}: configuration file is valid");
@@ -211,7 +216,11 @@ fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
         match flag {
             Flag::Port => config.port = port(name, value)?,
             Flag::Address => config.host = (*value).to_owned(),
-            Flag::HttpPort => http_port = Some(port(name, value)?),
+            Flag::HttpPort => http_port = Some((port(name, value)?, false)),
+            Flag::HttpsPort => http_port = Some((port(name, value)?, true)),
+            // They go by the names of the options of midge serve.
+            Flag::Tls | Flag::TlsVerify => settings.set(name, "true")?,
+            Flag::TlsCert | Flag::TlsKey | Flag::TlsCaCert => settings.set(name, value)?,
             Flag::Streams => has_streams = true,
             Flag::StoreDir => folder = Some(path()),
             Flag::User => user = Some((*value).to_owned()),
@@ -232,8 +241,9 @@ fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
         (Some(token), None) => settings.config.auth = Auth::token(token),
         (None, _) => {}
     }
-    if let Some(port) = http_port {
+    if let Some((port, is_https)) = http_port {
         let host = settings.config.host.clone();
+        settings.config.https = is_https;
         settings.config.http = Some(HttpConfig { host, port });
     }
     settings.keep_streams(has_streams, folder)?;
@@ -283,10 +293,7 @@ fn send_signal(words: &str) -> Result<ExitCode, String> {
 fn help() -> String {
     let mut text = String::from("midge, started as nats-server. The flags it takes:\n");
     for (flag, names) in FLAGS {
-        if matches!(
-            flag,
-            Flag::Cluster | Flag::Unready | Flag::Ignored | Flag::IgnoredSwitch
-        ) {
+        if matches!(flag, Flag::Cluster | Flag::Ignored | Flag::IgnoredSwitch) {
             continue;
         }
         let dash = |name: &str| match name.len() {

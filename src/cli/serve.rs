@@ -69,6 +69,31 @@ pub(crate) struct Serve {
     #[argh(option)]
     auth: Option<String>,
 
+    /// encrypt, with --tlscert and --tlskey
+    #[cfg(feature = "tls")]
+    #[argh(switch)]
+    tls: bool,
+
+    /// file with the certificate that clients see, in PEM
+    #[cfg(feature = "tls")]
+    #[argh(option)]
+    tlscert: Option<String>,
+
+    /// file with its key, in PEM
+    #[cfg(feature = "tls")]
+    #[argh(option)]
+    tlskey: Option<String>,
+
+    /// clients have to show a certificate, with --tlscacert
+    #[cfg(feature = "tls")]
+    #[argh(switch)]
+    tlsverify: bool,
+
+    /// file with what clients' certificates have to come from, in PEM
+    #[cfg(feature = "tls")]
+    #[argh(option)]
+    tlscacert: Option<String>,
+
     /// longest control line (default: 4096)
     #[argh(option)]
     max_control_line: Option<String>,
@@ -142,6 +167,23 @@ impl Serve {
         serve(settings)
     }
 
+    #[cfg(feature = "tls")]
+    fn set_tls(&self, settings: &mut Settings) -> Result<(), String> {
+        let on = Some("true".to_owned());
+        for (key, value) in [
+            ("tls", on.clone().filter(|_| self.tls)),
+            ("tlscert", self.tlscert.clone()),
+            ("tlskey", self.tlskey.clone()),
+            ("tlsverify", on.filter(|_| self.tlsverify)),
+            ("tlscacert", self.tlscacert.clone()),
+        ] {
+            if let Some(text) = value {
+                settings.set(key, &text)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The file's settings, where there is one, and the options over them.
     fn into_settings(self) -> Result<Settings, String> {
         let mut settings = match &self.config {
@@ -174,6 +216,8 @@ impl Serve {
                 settings.set(key, text)?;
             }
         }
+        #[cfg(feature = "tls")]
+        self.set_tls(&mut settings)?;
         #[cfg(feature = "streams")]
         match (self.store, self.no_store) {
             (Some(_), true) => return Err("--store goes without --no-store".into()),

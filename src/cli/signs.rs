@@ -3,7 +3,6 @@
 use midge_server::{Server, Settings};
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Files that are there while the server is. They go with this.
@@ -22,7 +21,7 @@ impl Signs {
         }
         if let Some(folder) = &settings.ports_file_dir {
             let path = folder.join(format!("nats-server_{pid}.ports"));
-            signs.write(path, &ports(server.client_address(), server.http_address()))?;
+            signs.write(path, &ports(server))?;
         }
         Ok(signs)
     }
@@ -63,10 +62,12 @@ impl Wanted {
 }
 
 /// The addresses as JSON: lists of URLs by what is spoken there.
-fn ports(clients: SocketAddr, http: Option<SocketAddr>) -> String {
-    let mut text = format!("{{\"nats\":[\"nats://{clients}\"]");
-    if let Some(http) = http {
-        text.push_str(&format!(",\"monitoring\":[\"http://{http}\"]"));
+fn ports(server: &Server) -> String {
+    let (scheme, clients) = (server.client_scheme(), server.client_address());
+    let mut text = format!("{{\"nats\":[\"{scheme}://{clients}\"]");
+    if let Some(http) = server.http_address() {
+        let scheme = server.http_scheme();
+        text.push_str(&format!(",\"monitoring\":[\"{scheme}://{http}\"]"));
     }
     text.push('}');
     text

@@ -9,7 +9,7 @@ use crate::secret::Proof;
 use crate::session::{Bounds, Claim, Session};
 use crate::throttle::Throttle;
 use crate::{ConnId, Time};
-use midge_proto::WireError;
+use midge_proto::{TlsOffer, WireError};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -107,6 +107,9 @@ impl Engine {
                 session.user = Some(user);
             }
             // It may be somebody else yet.
+            // Time for that begins when the handshake is done, where there
+            // has to be one.
+            _ if self.config.info.tls == TlsOffer::Required => {}
             _ => {
                 let due = now + self.config.limits.auth_timeout;
                 let key = Timer::Auth(session.conn);

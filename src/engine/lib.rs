@@ -35,6 +35,7 @@ mod publish;
 mod replies;
 mod rng;
 mod secret;
+mod secure;
 mod session;
 mod sessions;
 mod small_bytes;

@@ -114,6 +114,8 @@ pub enum CloseReason {
     BadClientProtocolVersion,
     /// The client asked for no-responders without headers.
     NoRespondersRequiresHeaders,
+    /// There was to be TLS, and none came about.
+    TlsHandshake,
     /// The server stops.
     ServerShutdown,
 }
@@ -138,6 +140,7 @@ impl CloseReason {
             CloseReason::MaxAccountConnectionsExceeded => "Maximum Account Connections Exceeded",
             CloseReason::BadClientProtocolVersion => "Bad Client Protocol Version",
             CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
+            CloseReason::TlsHandshake => "TLS Handshake Failure",
             CloseReason::ServerShutdown => "Server Shutdown",
         }
     }

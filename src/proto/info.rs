@@ -24,6 +24,10 @@ pub struct ServerInfo {
     pub headers: bool,
     /// CONNECT must carry credentials.
     pub auth_required: bool,
+    /// Whether clients go over to TLS after this.
+    pub tls: TlsOffer,
+    /// They have to show a certificate then.
+    pub tls_verify: bool,
     /// The longest payload, in bytes.
     pub max_payload: usize,
     /// Streams are offered.
@@ -42,6 +46,18 @@ pub struct ServerInfo {
     pub remote_account: Option<String>,
 }
 
+/// Whether a connection is to be encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsOffer {
+    /// It cannot be.
+    #[default]
+    None,
+    /// The client decides.
+    Available,
+    /// It has to be.
+    Required,
+}
+
 impl ServerInfo {
     /// A server of protocol 1 with headers, under its own id, that is open to
     /// everybody and offers no streams.
@@ -55,6 +71,8 @@ impl ServerInfo {
             port,
             headers: true,
             auth_required: false,
+            tls: TlsOffer::None,
+            tls_verify: false,
             max_payload: crate::ParseLimits::default().max_payload,
             jetstream: false,
             client_id: 0,
@@ -78,6 +96,9 @@ impl ServerInfo {
         json.uint_field("port", self.port.into());
         json.bool_field("headers", self.headers);
         json.flag("auth_required", self.auth_required);
+        json.flag("tls_required", self.tls == TlsOffer::Required);
+        json.flag("tls_verify", self.tls_verify);
+        json.flag("tls_available", self.tls == TlsOffer::Available);
         json.uint_field("max_payload", self.max_payload as u64);
         json.flag("jetstream", self.jetstream);
         json.uint_field("client_id", self.client_id);

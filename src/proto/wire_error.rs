@@ -21,6 +21,8 @@ pub enum WireError<'a> {
     /// Too many credentials wait to be looked at, or too many from there were
     /// wrong.
     Throttled,
+    /// A client talks in the clear where TLS is required.
+    TlsRequired,
     /// The server holds as many connections as it may.
     MaximumConnections,
     /// The account holds as many connections as it may.
@@ -77,6 +79,7 @@ impl fmt::Display for WireError<'_> {
             WireError::AuthorizationViolation => "Authorization Violation",
             WireError::AuthenticationTimeout => "Authentication Timeout",
             WireError::Throttled => "Connection throttling is active. Please try again later.",
+            WireError::TlsRequired => "Secure Connection - TLS Required",
             WireError::MaximumConnections => "maximum connections exceeded",
             WireError::MaximumAccountConnections => "maximum account active connections exceeded",
             WireError::StaleConnection => "Stale Connection",

@@ -148,11 +148,16 @@ impl EventLoop {
         }
         let codec = Codec::Nats(Partial::default());
         if let Some(id) = self.adopt(stream, codec) {
-            self.give_nonce();
-            let now = self.connections.now;
-            self.engine.open(now, id, peer, &mut self.connections);
-            self.listen_warily(id);
+            self.greet(id, peer);
         }
+    }
+
+    /// Opens a session, which says INFO.
+    pub(crate) fn open_session(&mut self, id: ConnId, peer: SocketAddr) {
+        self.give_nonce();
+        let now = self.connections.now;
+        self.engine.open(now, id, peer, &mut self.connections);
+        self.listen_warily(id);
     }
 
     /// Reads little at once from who has to show first who it is: what comes
@@ -172,6 +177,7 @@ impl EventLoop {
         }
         if let Some(id) = self.adopt(stream, Codec::Http(Vec::new())) {
             self.arm_deadline(id, HTTP_TIMEOUT);
+            self.expect_page_request(id);
         }
     }
 

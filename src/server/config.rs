@@ -20,6 +20,13 @@ pub struct Config {
     pub store: Option<PathBuf>,
     /// The name shown to clients; the server's id if empty.
     pub name: String,
+    /// The certificate that clients see; without one there is no TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::TlsConfig>,
+    /// Clients may do without TLS where there is some.
+    pub allow_non_tls: bool,
+    /// Monitoring pages are served over TLS.
+    pub https: bool,
     /// What a client may ask for.
     pub limits: Limits,
     /// Who may enter.
@@ -59,6 +66,10 @@ impl Default for Config {
             #[cfg(feature = "streams")]
             store: Some(STORE_DEFAULT.into()),
             name: String::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            allow_non_tls: false,
+            https: false,
             limits: Limits::default(),
             auth: Auth::default(),
             accounts: Accounts::default(),
@@ -110,6 +121,14 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
+    /// Whether there is a certificate.
+    fn has_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
     /// Checks that every setting is in its range, and who may enter clear.
     ///
     /// # Errors
@@ -143,6 +162,24 @@ impl Config {
             limits.max_connections > 0,
             "max_connections",
             "at least 1".into(),
+        )?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            check(
+                !tls.cert_file.as_os_str().is_empty() && !tls.key_file.as_os_str().is_empty(),
+                "tls",
+                "given a cert_file and a key_file".into(),
+            )?;
+            check(
+                tls.timeout >= Duration::from_millis(1),
+                "tls timeout",
+                "at least 1ms".into(),
+            )?;
+        }
+        check(
+            !self.https || self.has_tls(),
+            "https",
+            "given with tls, whose certificate it shows".into(),
         )?;
         for (setting, period) in [
             ("ping_interval", limits.ping_interval),

@@ -1,14 +1,15 @@
 //! One socket and what is known about it.
 
-use crate::output_queue::OutputQueue;
+use crate::buffer_pool::BufferPool;
+use crate::output_queue::{Flushed, OutputQueue};
 use crate::receive::READ_MAX;
+use crate::tls::Layer;
 use midge_engine::{ConnId, Time};
 use midge_proto::Needed;
 use mio::net::TcpStream;
 use std::io::{self, Read};
 
 /// A socket in the table.
-#[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnId,
     pub(crate) transport: Transport,
@@ -35,9 +36,9 @@ pub(crate) struct Connection {
 }
 
 /// What carries the bytes.
-#[derive(Debug)]
 pub(crate) struct Transport {
-    stream: TcpStream,
+    pub(crate) stream: TcpStream,
+    pub(crate) layer: Layer,
     /// The poll also reports when it can be written to.
     pub(crate) wants_writable: bool,
 }
@@ -94,6 +95,7 @@ impl Connection {
             id,
             transport: Transport {
                 stream,
+                layer: Layer::Plain,
                 wants_writable: false,
             },
             codec,
@@ -111,12 +113,42 @@ impl Connection {
     }
 }
 
+/// What a read has brought.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Received {
+    /// Bytes at the front of the buffer.
+    pub(crate) count: usize,
+    /// There may be more.
+    pub(crate) is_full: bool,
+}
+
+impl Received {
+    /// The other side will say nothing more.
+    #[cfg(feature = "tls")]
+    pub(crate) const END: Received = Received {
+        count: 0,
+        is_full: false,
+    };
+
+    pub(crate) fn is_end(self) -> bool {
+        self.count == 0 && !self.is_full
+    }
+}
+
 impl Transport {
-    /// Reads what there is. `Ok(None)` when there is nothing for now.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    /// Reads what there is, about as much as `max`, to the front of the read
+    /// buffer. `Ok(None)` when there is nothing for now.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], max: usize) -> io::Result<Option<Received>> {
+        #[cfg(feature = "tls")]
+        if let Layer::Tls(session) = &mut self.layer {
+            return session.read(&mut self.stream, buffer, max);
+        }
         loop {
-            match self.stream.read(buffer) {
-                Ok(count) => return Ok(Some(count)),
+            match self.stream.read(&mut buffer[..max]) {
+                Ok(count) => {
+                    let is_full = count == max;
+                    return Ok(Some(Received { count, is_full }));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -124,13 +156,36 @@ impl Transport {
         }
     }
 
-    /// What to write to, and to register with the poll.
+    /// Writes what waits, as far as the socket takes it.
+    pub(crate) fn flush(
+        &mut self,
+        output: &mut OutputQueue,
+        pool: &mut BufferPool,
+    ) -> io::Result<Flushed> {
+        match &mut self.layer {
+            Layer::Plain => output.flush(&mut self.stream, pool),
+            #[cfg(feature = "tls")]
+            Layer::Tls(session) if session.is_open() => {
+                session.flush(&mut self.stream, output, pool)
+            }
+            #[cfg(feature = "tls")]
+            _ => output.flush(&mut self.stream, pool),
+        }
+    }
+
+    /// What to register with the poll.
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
 
     /// Says that nothing more will be written.
-    pub(crate) fn shut_write(&self) {
+    pub(crate) fn shut_write(&mut self) {
+        #[cfg(feature = "tls")]
+        if let Layer::Tls(session) = &mut self.layer {
+            session.end(&mut self.stream);
+            // What still comes is read to be dropped.
+            self.layer = Layer::Plain;
+        }
         // A socket that is already gone needs no shutting.
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }

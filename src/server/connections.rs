@@ -13,7 +13,7 @@ use std::io;
 
 /// The table of connections. Writing to one marks it dirty; the loop flushes
 /// the dirty ones before it sleeps.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Connections {
     table: Slab<Connection>,
     next_generation: u32,
@@ -136,15 +136,19 @@ impl Connections {
         std::mem::take(&mut self.dead)
     }
 
-    /// Writes what waits for a connection; `None` if it is gone.
+    /// Writes what waits for a connection; `None` if it is gone, or nothing may
+    /// be written yet.
     pub(crate) fn flush_one(&mut self, id: ConnId) -> Option<io::Result<Flushed>> {
         let connection = self
             .table
             .get_mut(id.index as usize)
             .filter(|connection| connection.id == id && connection.phase != Phase::Dead)?;
         connection.is_dirty = false;
-        let socket = connection.transport.stream();
-        Some(connection.output.flush(socket, &mut self.pool))
+        if connection.transport.layer.is_held() {
+            return None;
+        }
+        let output = &mut connection.output;
+        Some(connection.transport.flush(output, &mut self.pool))
     }
 
     /// Queues bytes for a connection.
@@ -228,6 +232,8 @@ impl Outbox for Connections {
             | CloseReason::SlowConsumerWriteDeadline
             | CloseReason::ReadError
             | CloseReason::WriteError => self.kill(conn),
+            // There is nothing to say it in.
+            _ if connection.transport.layer.is_held() => self.kill(conn),
             _ => {
                 if connection.phase == Phase::Open {
                     let lingers = reason != CloseReason::ClientClosed;

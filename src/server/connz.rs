@@ -6,6 +6,7 @@ use crate::monitor::{Made, View, begin_page, end_page};
 use crate::query::{Query, refusal};
 use crate::subsz::{self, LIMIT_MAX as SUBSCRIPTIONS_MAX, SubscriptionDetail, TESTED_MAX};
 use crate::timestamp::uptime;
+use crate::tls;
 use midge_engine::{AccountId, Session, Time, Traffic};
 use midge_proto::{JsonWriter, Nanos};
 use std::cmp::Ordering;
@@ -304,6 +305,9 @@ fn describe(json: &mut JsonWriter, view: &View<'_>, row: &Row<'_>) {
     }
     for (key, name) in ["name", "lang", "version"].into_iter().zip(names) {
         json.string_unless_empty(key, name);
+    }
+    if let Row::Open(session, _) = row {
+        tls::write_connz(json, view, session.conn());
     }
 }
 

@@ -19,6 +19,7 @@ use crate::receive::READ_MAX;
 use crate::server::{Shared, StartError};
 use crate::signals::{self, SignalAction, Signals};
 use crate::timestamp::Clock;
+use crate::tls::Handshakes;
 use crate::turn::{Part, TurnWatch};
 use midge_engine::{CloseReason, ConnId, Engine, EngineConfig, Time, Timers};
 use mio::event::Event;
@@ -65,8 +66,9 @@ pub(crate) struct EventLoop {
     pub(crate) helper: Helper,
     pub(crate) connections: Connections,
     pub(crate) monitor: Monitor,
-    clock: Clock,
+    pub(crate) clock: Clock,
     pub(crate) turn: TurnWatch,
+    pub(crate) handshakes: Handshakes,
     /// Connections to be read from, in turn.
     pub(crate) readable: VecDeque<ConnId>,
     /// Connections that wait for the disk, in the order of coming.
@@ -107,6 +109,7 @@ impl EventLoop {
         } else {
             None
         };
+        let handshakes = Handshakes::new(&config).map_err(StartError::Tls)?;
         let clients = Listener::register(&poll, clients, CLIENTS)?;
         let http = match http {
             Some(socket) => Some(Listener::register(&poll, socket, HTTP)?),
@@ -136,6 +139,7 @@ impl EventLoop {
             monitor: Monitor::new(clock, &config, http_address),
             clock,
             turn: TurnWatch::default(),
+            handshakes,
             readable: VecDeque::new(),
             held: VecDeque::new(),
             feeders: Vec::new(),
@@ -172,6 +176,8 @@ impl EventLoop {
             self.accept_http();
             self.end_part(Part::Accept);
             self.read_readable();
+            self.shake_hands();
+            self.end_part(Part::Handshakes);
             self.completions();
             self.take_help();
             self.end_part(Part::Store);
@@ -217,7 +223,7 @@ impl EventLoop {
     /// from this turn, else until the next timer.
     fn poll_timeout(&self) -> Option<Duration> {
         let is_accepting = Listener::is_ready(&self.clients) || Listener::is_ready(&self.http);
-        if !self.readable.is_empty() || is_accepting {
+        if !self.readable.is_empty() || is_accepting || self.handshakes.is_due() {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.engine.next_deadline(), self.timers.next_deadline()];
@@ -305,6 +311,10 @@ impl EventLoop {
             return;
         };
         connection.deadline_due = None;
+        if connection.phase == Phase::Open && connection.transport.layer.is_held() {
+            self.handshake_due(id);
+            return;
+        }
         let is_client = matches!(connection.codec, Codec::Nats(_));
         if !is_client || connection.phase != Phase::Open {
             self.connections.kill(id);
@@ -431,6 +441,7 @@ impl EventLoop {
                 .disarm(&mut connection.resume_due, Timer::Resume(id));
             self.timers
                 .disarm(&mut connection.deadline_due, Timer::Deadline(id));
+            self.handshakes.note_end(&connection);
             let stream = connection.transport.stream();
             if let Err(error) = self.poll.registry().deregister(stream) {
                 log::debug!("cannot unwatch {id}: {error}");

@@ -2,6 +2,8 @@
 
 use crate::config::Config;
 use midge_proto::ServerInfo;
+#[cfg(feature = "tls")]
+use midge_proto::TlsOffer;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
@@ -14,6 +16,14 @@ pub(crate) fn server_info(config: &Config, address: SocketAddr) -> ServerInfo {
         info.server_name.clone_from(&config.name);
     }
     info.auth_required = config.auth.is_required();
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &config.tls {
+        info.tls_verify = tls.verify;
+        info.tls = match config.allow_non_tls {
+            true => TlsOffer::Available,
+            false => TlsOffer::Required,
+        };
+    }
     info.max_payload = config.limits.frame.max_payload;
     info
 }

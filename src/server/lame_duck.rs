@@ -109,7 +109,8 @@ impl EventLoop {
             self.close(id, CloseReason::ServerShutdown);
             // Pages can be asked for again; those on their way out may finish.
             if let Some(connection) = self.connections.get_mut(id)
-                && matches!(connection.codec, Codec::Http(_))
+                && (matches!(connection.codec, Codec::Http(_))
+                    || connection.transport.layer.is_held())
             {
                 self.connections.kill(id);
             }

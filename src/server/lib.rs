@@ -63,6 +63,11 @@ mod server;
 mod signals;
 mod subsz;
 mod timestamp;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod turn;
 mod varz;
 
@@ -74,6 +79,8 @@ pub use config::{
 };
 pub use midge_engine::{Auth, Limits};
 pub use server::{Handle, Server, StartError};
+#[cfg(feature = "tls")]
+pub use tls::{HandshakeFirst, TlsConfig, TlsVersion};
 
 /// The version of nats-server whose behaviour clients may expect. They choose
 /// code paths by it, so it names the newest version whose features are whole.

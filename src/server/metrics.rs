@@ -3,6 +3,7 @@
 use crate::http::{Response, Status};
 use crate::monitor::View;
 use crate::process::open_files;
+use crate::tls;
 use crate::turn::TURN_MICROS;
 use std::fmt::Write;
 
@@ -14,6 +15,7 @@ pub(crate) fn page(view: &View<'_>) -> Response {
     about_server(view, &mut page);
     about_traffic(view, &mut page);
     about_trouble(view, &mut page);
+    tls::about(view.handshakes, &mut page);
     about_loop(view, &mut page);
     about_process(view, &mut page);
     #[cfg(feature = "streams")]

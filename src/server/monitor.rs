@@ -7,6 +7,7 @@ use crate::http::{JSON, Request, RequestError, Response, Status};
 use crate::process::Usage;
 use crate::query::{Query, refusal};
 use crate::timestamp::Clock;
+use crate::tls::Handshakes;
 use crate::turn::TurnWatch;
 use crate::{accountz, connz, healthz, jsz, metrics, subsz, varz};
 use midge_engine::{Engine, Time};
@@ -41,6 +42,7 @@ const INDEX: &str = "<!DOCTYPE html>
 pub(crate) struct Monitor {
     clock: Clock,
     pub(crate) http_address: Option<SocketAddr>,
+    pub(crate) is_https: bool,
     pub(crate) started: Time,
     pub(crate) write_deadline_nanos: u64,
     /// How often each page was asked for.
@@ -60,6 +62,7 @@ pub(crate) struct World<'a> {
     pub(crate) connections: &'a Connections,
     pub(crate) disk: Option<&'a Disk>,
     pub(crate) turn: &'a TurnWatch,
+    pub(crate) handshakes: &'a Handshakes,
 }
 
 /// What a page is made from.
@@ -68,6 +71,7 @@ pub(crate) struct View<'a> {
     pub(crate) connections: &'a Connections,
     pub(crate) disk: Option<&'a Disk>,
     pub(crate) turn: &'a TurnWatch,
+    pub(crate) handshakes: &'a Handshakes,
     pub(crate) monitor: &'a Monitor,
     pub(crate) now: Time,
 }
@@ -85,6 +89,7 @@ impl Monitor {
         Monitor {
             clock,
             http_address,
+            is_https: config.https,
             started,
             write_deadline_nanos: config.write_deadline.as_nanos() as u64,
             requests: BTreeMap::new(),
@@ -133,6 +138,7 @@ impl Monitor {
             connections: world.connections,
             disk: world.disk,
             turn: world.turn,
+            handshakes: world.handshakes,
             monitor: self,
             now: world.connections.now,
         })

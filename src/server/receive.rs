@@ -6,7 +6,7 @@
 //! the next time, so that little is kept.
 
 use crate::accept::HTTP_TIMEOUT;
-use crate::connection::{Codec, Partial, Phase};
+use crate::connection::{Codec, Partial, Phase, Received};
 use crate::event_loop::{EventLoop, Timer};
 use crate::http::HEAD_MAX;
 use crate::monitor::{Answer, World};
@@ -136,6 +136,7 @@ impl EventLoop {
         match (connection.phase, &connection.codec) {
             // Read from when that is over.
             (Phase::Draining { .. } | Phase::Dead, _) => {}
+            (Phase::Open, _) if connection.transport.layer.is_shaking() => self.queue_handshake(id),
             (Phase::Open, Codec::Nats(_)) if is_resting => {}
             (Phase::Open, Codec::Nats(partial)) if partial.is_backlog => self.receive(id, b""),
             (Phase::Open, Codec::Nats(_)) => self.read_client(id),
@@ -147,15 +148,20 @@ impl EventLoop {
     fn read_client(&mut self, id: ConnId) {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         if let Some(connection) = self.connections.get_mut(id) {
-            let window = &mut buffer[..connection.read_max];
-            let read = connection.transport.read(window);
-            // A short read has emptied the socket, unless the end is to come.
-            let is_full = matches!(read, Ok(Some(count)) if count == window.len());
-            let may_have_more = is_full || connection.read_closed;
+            let read = connection.transport.read(&mut buffer, connection.read_max);
+            let read_closed = connection.read_closed;
+            if connection.transport.layer.wants_flush() {
+                self.connections.mark_dirty(id);
+            }
             match read {
                 Ok(None) => {}
-                Ok(Some(0)) => self.close(id, CloseReason::ClientClosed),
-                Ok(Some(count)) => {
+                Ok(Some(received)) if received.is_end() => {
+                    self.close(id, CloseReason::ClientClosed);
+                }
+                Ok(Some(Received { count, is_full })) => {
+                    // A short read has emptied the socket, unless the end is
+                    // to come.
+                    let may_have_more = is_full || read_closed;
                     let fed = self.engine.fed();
                     self.receive(id, &buffer[..count]);
                     let is_feeder = self.engine.fed() > fed;
@@ -188,9 +194,9 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        match connection.transport.read(&mut self.read_buffer) {
+        match connection.transport.read(&mut self.read_buffer, READ_MAX) {
             Ok(None) => {}
-            Ok(Some(1..)) => self.queue_read(id),
+            Ok(Some(received)) if !received.is_end() => self.queue_read(id),
             Ok(Some(_)) | Err(_) => self.connections.kill(id),
         }
     }
@@ -220,10 +226,10 @@ impl EventLoop {
         if answer.is_none()
             && let Some(connection) = self.connections.get_mut(id)
         {
-            match connection.transport.read(&mut self.read_buffer[..HEAD_MAX]) {
+            match connection.transport.read(&mut self.read_buffer, HEAD_MAX) {
                 Ok(None) => {}
-                Ok(Some(count @ 1..)) => {
-                    received.extend_from_slice(&self.read_buffer[..count]);
+                Ok(Some(read)) if !read.is_end() => {
+                    received.extend_from_slice(&self.read_buffer[..read.count]);
                     answer = self.answer(&mut received);
                     self.queue_read(id);
                 }
@@ -252,6 +258,7 @@ impl EventLoop {
             connections: &self.connections,
             disk: self.disk.as_ref(),
             turn: &self.turn,
+            handshakes: &self.handshakes,
         };
         self.monitor.answer(received, world)
     }

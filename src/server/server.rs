@@ -2,6 +2,7 @@
 
 use crate::config::{Config, ConfigError};
 use crate::event_loop::{EventLoop, WAKER};
+use midge_proto::TlsOffer;
 #[cfg(feature = "streams")]
 use midge_store::StoreError;
 use mio::net::TcpListener;
@@ -17,6 +18,7 @@ pub struct Server {
     event_loop: EventLoop,
     client_address: SocketAddr,
     http_address: Option<SocketAddr>,
+    http_scheme: &'static str,
     handle: Handle,
 }
 
@@ -74,6 +76,8 @@ pub enum StartError {
     },
     /// The event loop can't be set up.
     EventLoop(io::Error),
+    /// A certificate or a key cannot be used; in words, with the file.
+    Tls(String),
     /// A setting is out of its range.
     Config(ConfigError),
     /// The file with the streams can't be used.
@@ -97,6 +101,7 @@ impl fmt::Display for StartError {
                 write!(f, "cannot listen on {address}: {source}")
             }
             StartError::EventLoop(source) => write!(f, "cannot set up the event loop: {source}"),
+            StartError::Tls(why) => f.write_str(why),
             StartError::Config(error) => error.fmt(f),
             #[cfg(feature = "streams")]
             StartError::Store(error) => error.fmt(f),
@@ -110,6 +115,7 @@ impl std::error::Error for StartError {
             StartError::Host { source, .. }
             | StartError::Listen { source, .. }
             | StartError::EventLoop(source) => Some(source),
+            StartError::Tls(_) => None,
             StartError::Config(error) => Some(error),
             #[cfg(feature = "streams")]
             StartError::Store(error) => Some(error),
@@ -139,15 +145,22 @@ impl Server {
             waker,
             stop: AtomicBool::new(false),
         });
+        let http_scheme = if config.https { "https" } else { "http" };
         let event_loop = EventLoop::new(poll, clients, http, config, shared.clone())?;
         log::info!("Listening for client connections on {client_address}");
+        match event_loop.engine.info().tls {
+            TlsOffer::None => {}
+            TlsOffer::Available => log::info!("TLS available for client connections"),
+            TlsOffer::Required => log::info!("TLS required for client connections"),
+        }
         if let Some(address) = http_address {
-            log::info!("Starting http monitor on {address}");
+            log::info!("Starting {http_scheme} monitor on {address}");
         }
         Ok(Server {
             event_loop,
             client_address,
             http_address,
+            http_scheme,
             handle: Handle { shared },
         })
     }
@@ -155,6 +168,19 @@ impl Server {
     /// Where clients connect.
     pub fn client_address(&self) -> SocketAddr {
         self.client_address
+    }
+
+    /// What clients write before it in a URL: `nats`, or `tls`.
+    pub fn client_scheme(&self) -> &'static str {
+        match self.event_loop.engine.info().tls {
+            TlsOffer::None => "nats",
+            TlsOffer::Available | TlsOffer::Required => "tls",
+        }
+    }
+
+    /// What is written before the monitoring pages' address: `http`, or `https`.
+    pub fn http_scheme(&self) -> &'static str {
+        self.http_scheme
     }
 
     /// Where monitoring pages are served, if they are.

@@ -26,14 +26,16 @@ pub(crate) const TURN_MICROS: [u64; 12] = [
 pub(crate) enum Part {
     Accept,
     Read,
+    Handshakes,
     Store,
     Timers,
     Write,
 }
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     Part::Accept,
     Part::Read,
+    Part::Handshakes,
     Part::Store,
     Part::Timers,
     Part::Write,
@@ -45,6 +47,7 @@ impl Part {
         match self {
             Part::Accept => "accept",
             Part::Read => "read",
+            Part::Handshakes => "handshakes",
             Part::Store => "store",
             Part::Timers => "timers",
             Part::Write => "write",
@@ -55,6 +58,7 @@ impl Part {
         match self {
             Part::Accept => "taking in connections",
             Part::Read => "what clients sent",
+            Part::Handshakes => "handshakes of TLS",
             Part::Store => "what the store had to tell",
             Part::Timers => "consumers and what was due",
             Part::Write => "writing to clients and the store",

@@ -3,9 +3,9 @@
 use crate::http::Response;
 use crate::jsz;
 use crate::monitor::{View, begin_page, end_page, float_field};
-use crate::timestamp;
+use crate::{timestamp, tls};
 use midge_engine::AccountId;
-use midge_proto::JsonWriter;
+use midge_proto::{JsonWriter, TlsOffer};
 
 /// What tools expect an object for, and what is not here.
 const ABSENT: [&str; 5] = ["cluster", "gateway", "leaf", "mqtt", "websocket"];
@@ -44,6 +44,9 @@ fn write_server(json: &mut JsonWriter, view: &View<'_>) {
     json.string_field("host", &info.host);
     json.uint_field("port", info.port.into());
     json.flag("auth_required", info.auth_required);
+    json.flag("tls_required", info.tls == TlsOffer::Required);
+    json.flag("tls_verify", info.tls_verify);
+    tls::write_varz(json, view.handshakes);
 }
 
 fn write_limits(json: &mut JsonWriter, view: &View<'_>) {
@@ -69,8 +72,13 @@ fn write_addresses(json: &mut JsonWriter, view: &View<'_>) {
     let host = http.map_or_else(String::new, |address| address.ip().to_string());
     json.string_field("http_host", &host);
     json.string_field("http_base_path", "");
-    json.uint_field("http_port", http.map_or(0, |address| address.port().into()));
-    json.uint_field("https_port", 0);
+    let port = http.map_or(0, |address| address.port().into());
+    let (http, https) = match view.monitor.is_https {
+        false => (port, 0),
+        true => (0, port),
+    };
+    json.uint_field("http_port", http);
+    json.uint_field("https_port", https);
 }
 
 fn write_usage(json: &mut JsonWriter, view: &View<'_>) {

@@ -3,9 +3,13 @@
 //! `syntax` takes a file apart, whatever it is about; `settings` knows the
 //! keys and makes a [`Config`](crate::Config) of them.
 
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 mod read;
 mod settings;
 mod syntax;
+#[cfg(feature = "tls")]
+mod tls;
 mod tree;
 mod users;
 

@@ -69,11 +69,11 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// A length of time: `2m`, `1h30m`, or a number of seconds.
+    /// A length of time: `2m`, `1h30m`, or a number of seconds, such as `0.5`.
     pub(crate) fn duration(&self) -> Result<Duration, ConfError> {
-        let seconds = |text: &str| parse_number(text).and_then(|number| u64::try_from(number).ok());
+        let seconds = |text: &str| scaled(text, 1_000_000_000);
         let duration = match self.parsed(seconds) {
-            Some(seconds) => Some(Duration::from_secs(seconds)),
+            Some(nanos) => Some(Duration::from_nanos(nanos)),
             None => self.parsed(parse_duration),
         };
         duration.ok_or_else(|| self.wrong("a duration, such as 500ms, 10s or 2m"))

@@ -5,8 +5,12 @@
 //! that would make of this server something it is not, such as a part of a
 //! cluster, is an error.
 
+#[cfg(not(feature = "tls"))]
+use super::no_tls as tls;
 use super::read::Item;
 use super::syntax::{self, World};
+#[cfg(feature = "tls")]
+use super::tls;
 use super::tree::{ConfError, Entry, Place, Value};
 use super::users;
 use crate::{Config, HttpConfig};
@@ -131,8 +135,12 @@ impl Settings {
             value: &value,
             place: &place,
         };
-        self.take(item)
-            .map_err(|error| format!("--{}", error.what.replace('_', "-")))
+        // A file has a block for these.
+        let taken = match key.starts_with("tls") {
+            true => tls::option(self, item),
+            false => self.take(item),
+        };
+        taken.map_err(|error| format!("--{}", error.what.replace('_', "-")))
     }
 
     /// A key that means nothing here.
@@ -158,6 +166,19 @@ impl Settings {
                 let port = port(item)?;
                 self.config.http = Some(HttpConfig { host, port });
             }
+            "https" => {
+                let (host, port) = self.listen(item)?;
+                self.config.http = Some(HttpConfig { host, port });
+                self.config.https = true;
+            }
+            "https_port" => {
+                let host = self.config.host.clone();
+                let port = port(item)?;
+                self.config.http = Some(HttpConfig { host, port });
+                self.config.https = true;
+            }
+            "tls" => tls::read(self, item)?,
+            "allow_non_tls" => self.config.allow_non_tls = item.flag()?,
             "server_name" => self.config.name = item.text()?,
             "debug" if item.flag()? => self.log = self.log.max(LogDetail::Debug),
             "trace" if item.flag()? => self.log = LogDetail::Trace,
@@ -176,8 +197,7 @@ impl Settings {
                 );
                 return Err(ConfError::new(item.place, what));
             }
-            "accounts" | "operator" | "resolver" | "resolver_preload" | "tls" | "websocket"
-            | "mqtt" => {
+            "accounts" | "operator" | "resolver" | "resolver_preload" | "websocket" | "mqtt" => {
                 // Passed over, they would leave a door open, or shut.
                 let what = format!("{} is not known yet", item.name);
                 return Err(ConfError::new(item.place, what));
