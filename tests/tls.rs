@@ -6,6 +6,7 @@ use rustls::version::{TLS12, TLS13};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -411,4 +412,42 @@ fn pages_are_served_over_tls() {
     let connz = page("/connz");
     assert!(connz.contains("\"tls_version\": \"1.3\""), "{connz}");
     assert!(connz.contains("\"tls_cipher_suite\": \"TLS_"), "{connz}");
+}
+
+#[test]
+fn certificates_change_under_load_and_nobody_has_to_leave() {
+    let keys = Keys::new("rotation");
+    keys.issue("successor", |_| {});
+    let server = keys.serve(&[]);
+    let mut reader = keys.dial().connect(server.address);
+    reader.send(CONNECT);
+    reader.send("SUB a 1\r\nPING\r\n");
+    reader.expect("PONG\r\n");
+    let old = reader.seen();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut writer = keys.dial().connect(server.address);
+            writer.send("CONNECT {\"verbose\":false}\r\n");
+            while !is_over.load(Ordering::Relaxed) {
+                writer.send("PUB a 2\r\nhi\r\n".repeat(100));
+            }
+            writer.send("PUB a 3\r\nend\r\nPING\r\n");
+            writer.expect("PONG\r\n");
+        });
+        // One that cannot be used changes nothing.
+        std::fs::write(keys.path("server.pem"), "no certificate").unwrap();
+        server.signal("HUP");
+        server.wait_log("server.pem: there is no certificate in it; the certificates stay");
+        assert!(keys.dial().connect(server.address).seen() == old);
+        keys.replace("server", "successor");
+        server.signal("HUP");
+        server.wait_log("Reloaded: certificates");
+        assert!(keys.dial().connect(server.address).seen() != old);
+        is_over.store(true, Ordering::Relaxed);
+        let mut last = String::new();
+        while !last.contains("MSG a 1 3") {
+            last = reader.line();
+        }
+    });
 }

@@ -68,6 +68,14 @@ impl Keys {
         self.folder.join(name).display().to_string()
     }
 
+    /// Puts one certificate in another's place.
+    pub(crate) fn replace(&self, name: &str, by: &str) {
+        for kind in ["key", "pem"] {
+            let (from, to) = (format!("{by}.{kind}"), format!("{name}.{kind}"));
+            fs::copy(self.path(&from), self.path(&to)).expect("copied");
+        }
+    }
+
     /// A server that is told to use them, and more.
     pub(crate) fn serve(&self, args: &[&str]) -> Server {
         let (certificate, key) = (self.path("server.pem"), self.path("server.key"));
@@ -222,6 +230,11 @@ impl Secured {
         }
     }
 
+    /// The next line.
+    pub(crate) fn line(&mut self) -> String {
+        self.try_line().expect("a line")
+    }
+
     fn try_line(&mut self) -> io::Result<String> {
         loop {
             if let Some(end) = self.received.windows(2).position(|pair| pair == b"\r\n") {
@@ -265,5 +278,11 @@ impl Secured {
     pub(crate) fn rest(mut self) -> io::Result<Vec<u8>> {
         self.stream.read_to_end(&mut self.received)?;
         Ok(self.received)
+    }
+
+    /// The certificate that the server has shown.
+    pub(crate) fn seen(&self) -> Vec<u8> {
+        let chain = self.stream.conn.peer_certificates();
+        chain.expect("a certificate")[0].to_vec()
     }
 }

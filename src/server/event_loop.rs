@@ -249,9 +249,7 @@ impl EventLoop {
                 match signals.and_then(|signals| signals.action(event)) {
                     Some(SignalAction::Stop) => self.stop(),
                     Some(SignalAction::LameDuck) => self.enter_lame_duck(),
-                    Some(SignalAction::Reload) => {
-                        log::info!("nothing to reload: no configuration file");
-                    }
+                    Some(SignalAction::Reload) => self.renew_certificates(),
                     None => {}
                 }
             }

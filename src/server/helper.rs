@@ -1,5 +1,6 @@
 //! The thread for what takes long and has nothing to do with the disk:
-//! passwords whose hash has to be computed, and signatures.
+//! passwords whose hash has to be computed, signatures, and certificates that are
+//! read again.
 //!
 //! It is started when there is something for it, so that whoever needs none of
 //! this has no thread for it. What it is given is bounded by the engine.
@@ -7,6 +8,8 @@
 use crate::event_loop::EventLoop;
 use crate::identity;
 use crate::server::Shared;
+#[cfg(feature = "tls")]
+use crate::tls::{self, Acceptor, TlsConfig};
 use midge_engine::{Challenge, ConnId, Proof};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use std::collections::VecDeque;
@@ -19,10 +22,22 @@ pub(crate) struct Helper {
     is_started: bool,
 }
 
+/// Something for the thread to do.
+pub(crate) enum Task {
+    /// Look at a client's proof.
+    Verify(Challenge),
+    /// Read certificates and keys.
+    #[cfg(feature = "tls")]
+    LoadCertificates(Box<TlsConfig>),
+}
+
 /// What has come of something that the thread was given.
 pub(crate) enum Done {
     /// A client's proof holds, or not.
     Verified(ConnId, bool),
+    /// The certificates, or what is wrong with them.
+    #[cfg(feature = "tls")]
+    Certificates(Result<Acceptor, String>),
 }
 
 /// Where work is laid down, and what has come of it.
@@ -34,7 +49,7 @@ struct Desk {
 
 #[derive(Default)]
 struct Piles {
-    todo: VecDeque<Challenge>,
+    todo: VecDeque<Task>,
     done: Vec<Done>,
     is_closed: bool,
 }
@@ -55,14 +70,14 @@ impl Helper {
     ///
     /// # Errors
     /// There is no thread and none can be had.
-    fn give(&mut self, challenge: Challenge) -> std::io::Result<()> {
+    pub(crate) fn give(&mut self, task: Task) -> std::io::Result<()> {
         if !self.is_started {
             let desk = self.desk.clone();
             let named = thread::Builder::new().name("helper".to_owned());
             named.spawn(move || desk.work())?;
             self.is_started = true;
         }
-        self.desk.piles().todo.push_back(challenge);
+        self.desk.piles().todo.push_back(task);
         self.desk.more.notify_one();
         Ok(())
     }
@@ -89,22 +104,26 @@ impl Desk {
     }
 
     fn work(&self) {
-        while let Some(Challenge { conn, proof }) = self.next() {
-            let done = Done::Verified(conn, holds(&proof));
+        while let Some(task) = self.next() {
+            let done = match task {
+                Task::Verify(Challenge { conn, proof }) => Done::Verified(conn, holds(&proof)),
+                #[cfg(feature = "tls")]
+                Task::LoadCertificates(config) => Done::Certificates(tls::load(&config)),
+            };
             self.piles().done.push(done);
             self.shared.wake();
         }
     }
 
     /// The next thing to do, once there is one; `None` at the end.
-    fn next(&self) -> Option<Challenge> {
+    fn next(&self) -> Option<Task> {
         let mut piles = self.piles();
         loop {
             if piles.is_closed {
                 return None;
             }
-            if let Some(challenge) = piles.todo.pop_front() {
-                return Some(challenge);
+            if let Some(task) = piles.todo.pop_front() {
+                return Some(task);
             }
             let waited = self.more.wait(piles);
             piles = waited.unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +150,7 @@ impl EventLoop {
     pub(crate) fn ask_for_help(&mut self) {
         while let Some(challenge) = self.engine.take_challenge() {
             let conn = challenge.conn;
-            if let Err(error) = self.helper.give(challenge) {
+            if let Err(error) = self.helper.give(Task::Verify(challenge)) {
                 log::error!("cannot start the thread that looks at credentials: {error}");
                 self.credentials_seen(conn, false);
             }
@@ -143,6 +162,8 @@ impl EventLoop {
         for done in self.helper.take_done() {
             match done {
                 Done::Verified(conn, is_proven) => self.credentials_seen(conn, is_proven),
+                #[cfg(feature = "tls")]
+                Done::Certificates(loaded) => self.certificates_loaded(loaded),
             }
         }
     }
