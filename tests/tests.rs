@@ -40,6 +40,7 @@ mod headers;
 #[cfg(feature = "streams")]
 mod key_order;
 mod limits;
+mod logs;
 mod metrics_page;
 mod monitoring;
 #[cfg(feature = "streams")]

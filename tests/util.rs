@@ -60,7 +60,8 @@ impl Server {
             let count = stderr.read_line(&mut line).expect("the log is text");
             assert!(count > 0, "midge ended: {}", log.lock().unwrap());
             log.lock().unwrap().push_str(&line);
-            let words = line.trim_end();
+            // It may be JSON.
+            let words = line.trim_end().trim_end_matches("\"}");
             if let Some((_, at)) = words.split_once("Listening for client connections on ") {
                 address = at.parse().ok();
             } else if let Some((_, at)) = words.split_once(" monitor on ") {

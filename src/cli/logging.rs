@@ -1,89 +1,187 @@
 //! What the server's log looks like, and where it goes.
 
-use env_logger::Target;
-use log::{Level, LevelFilter};
-use std::fs::{File, OpenOptions};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use midge_proto::JsonWriter;
+use midge_server::{LogFormat, LogSettings};
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 /// What the last words of a server that cannot go on are logged for.
 pub(crate) const FATAL: &str = "fatal";
 
+/// The variable that goes before the level of the configuration.
+const LEVEL_VARIABLE: &str = "RUST_LOG";
+
 /// Sends the log to a file, or else to stderr, one line each: process, time,
-/// level, words. `RUST_LOG` overrides the level.
+/// level, words; or the same as an object of JSON.
 ///
 /// # Errors
 /// A file that cannot be written, in words.
-pub(crate) fn start(level: LevelFilter, file: Option<PathBuf>) -> Result<(), String> {
-    let pid = std::process::id();
-    let target = match file {
-        None => Target::Stderr,
+pub(crate) fn start(level: LevelFilter, settings: LogSettings) -> Result<(), String> {
+    let named = std::env::var(LEVEL_VARIABLE).ok();
+    let level = named.and_then(|name| name.parse().ok()).unwrap_or(level);
+    let file = match settings.file.clone() {
+        None => None,
         Some(path) => {
-            let log = LogFile::open(path.clone());
-            let log = log.map_err(|error| format!("cannot log to {}: {error}", path.display()))?;
-            Target::Pipe(Box::new(log))
+            let cannot = |error| format!("cannot log to {}: {error}", path.display());
+            Some(LogFile::open(&settings, &path).map_err(cannot)?)
         }
     };
-    env_logger::Builder::new()
-        .filter_level(level)
-        // What it says at each event is for its own makers.
-        .filter_module("mio", LevelFilter::Info)
-        .parse_default_env()
-        .target(target)
-        .format(move |out, record| {
-            let time = humantime::format_rfc3339_micros(std::time::SystemTime::now());
-            let level = match record.level() {
-                Level::Error if record.target() == FATAL => "FTL",
-                Level::Error => "ERR",
-                Level::Warn => "WRN",
-                Level::Info => "INF",
-                Level::Debug => "DBG",
-                Level::Trace => "TRC",
-            };
-            writeln!(out, "[{pid}] {time} [{level}] {}", record.args())
-        })
-        .init();
+    let logger = Logger {
+        pid: std::process::id(),
+        is_json: settings.format == LogFormat::Json,
+        file: file.map(Mutex::new),
+    };
+    log::set_boxed_logger(Box::new(logger)).map_err(|error| error.to_string())?;
+    log::set_max_level(level);
     Ok(())
 }
 
+struct Logger {
+    pid: u32,
+    is_json: bool,
+    /// Else it goes to stderr.
+    file: Option<Mutex<LogFile>>,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // What it says at each event is for its own makers.
+        metadata.level() <= Level::Info || !metadata.target().starts_with("mio")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let mut line = self.line(record);
+        line.push(b'\n');
+        // Where should it be said that nothing can be said?
+        let _ = match &self.file {
+            None => io::stderr().write_all(&line),
+            Some(file) => match file.lock() {
+                Ok(mut file) => file.append(&line),
+                Err(_) => Ok(()),
+            },
+        };
+    }
+
+    fn flush(&self) {}
+}
+
+impl Logger {
+    fn line(&self, record: &Record<'_>) -> Vec<u8> {
+        let time = humantime::format_rfc3339_micros(SystemTime::now());
+        let (short, long) = match record.level() {
+            Level::Error if record.target() == FATAL => ("FTL", "fatal"),
+            Level::Error => ("ERR", "error"),
+            Level::Warn => ("WRN", "warn"),
+            Level::Info => ("INF", "info"),
+            Level::Debug => ("DBG", "debug"),
+            Level::Trace => ("TRC", "trace"),
+        };
+        let (pid, words) = (self.pid, record.args());
+        if !self.is_json {
+            return format!("[{pid}] {time} [{short}] {words}").into_bytes();
+        }
+        let mut json = JsonWriter::new();
+        json.open_object();
+        json.key("time");
+        json.display(&time);
+        json.string_field("level", long);
+        json.uint_field("pid", pid.into());
+        json.key("message");
+        json.display(words);
+        json.close_object();
+        json.into_bytes()
+    }
+}
+
 /// A file that is opened again when SIGUSR1 asks for it, after somebody has
-/// moved the old one away.
+/// moved the old one away, and that is moved away here once it is too long.
 struct LogFile {
     path: PathBuf,
     file: File,
     is_moved: Arc<AtomicBool>,
+    len: u64,
+    len_max: u64,
+    /// Files moved away that are kept; 0 for all.
+    kept_max: usize,
 }
 
 impl LogFile {
-    fn open(path: PathBuf) -> io::Result<LogFile> {
+    fn open(settings: &LogSettings, path: &Path) -> io::Result<LogFile> {
         let is_moved = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, is_moved.clone())?;
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(LogFile {
-            file: append(&path)?,
-            path,
+            len: file.metadata()?.len(),
+            file,
+            path: path.to_owned(),
             is_moved,
+            len_max: settings.len_max.unwrap_or(u64::MAX),
+            kept_max: settings.kept_max,
         })
     }
-}
 
-fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
-}
-
-impl Write for LogFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // If it cannot be opened the old one is better than none.
-        if self.is_moved.swap(false, Ordering::Relaxed)
-            && let Ok(file) = append(&self.path)
-        {
-            self.file = file;
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        // If another cannot be had the old one is better than none.
+        if self.is_moved.swap(false, Ordering::Relaxed) {
+            let _ = self.reopen();
+        } else if self.len > 0 && self.len + line.len() as u64 > self.len_max {
+            let _ = self.rotate();
         }
-        self.file.write(bytes)
+        self.len += line.len() as u64;
+        self.file.write_all(line)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+    fn reopen(&mut self) -> io::Result<()> {
+        self.file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.path)?;
+        self.len = self.file.metadata()?.len();
+        Ok(())
+    }
+
+    /// Moves the file away under a name with the time, as nats-server does.
+    fn rotate(&mut self) -> io::Result<()> {
+        let time = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+        let time = time.trim_end_matches('Z').replace(['-', 'T', ':'], ".");
+        let mut old = self.path.clone().into_os_string();
+        let _ = write!(old, ".{time}");
+        fs::rename(&self.path, &old)?;
+        self.reopen()?;
+        if self.kept_max > 0 {
+            self.forget_oldest()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Removes those that were moved away longest ago.
+    fn forget_oldest(&self) -> io::Result<()> {
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!("{name}.2");
+        let mut old: Vec<PathBuf> = fs::read_dir(folder.unwrap_or(Path::new(".")))?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                name.starts_with(&prefix)
+            })
+            .collect();
+        // Their names have the time in them.
+        old.sort_unstable();
+        let surplus = old.len().saturating_sub(self.kept_max);
+        old.iter().take(surplus).try_for_each(fs::remove_file)
     }
 }

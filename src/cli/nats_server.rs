@@ -227,7 +227,7 @@ fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
             Flag::Pass => pass = Some((*value).to_owned()),
             Flag::Token => config.auth = Auth::token((*value).to_owned()),
             Flag::Name => config.name = (*value).to_owned(),
-            Flag::LogFile => settings.log_file = Some(path()),
+            Flag::LogFile => settings.log_to.file = Some(path()),
             Flag::PidFile => settings.pid_file = Some(path()),
             Flag::PortsDir => settings.ports_file_dir = Some(path()),
             Flag::Debug => settings.log = settings.log.max(LogDetail::Debug),

@@ -146,6 +146,10 @@ pub(crate) struct Serve {
     /// log what happens to each connection
     #[argh(switch, short = 'D')]
     debug: bool,
+
+    /// what a line of the log is: text or json (default: text)
+    #[argh(option)]
+    log_format: Option<String>,
 }
 
 impl Serve {
@@ -211,6 +215,7 @@ impl Serve {
             ("auth_timeout", &self.auth_timeout),
             ("lame_duck_duration", &self.lame_duck_duration),
             ("lame_duck_grace", &self.lame_duck_grace),
+            ("log_format", &self.log_format),
         ] {
             if let Some(text) = value {
                 settings.set(key, text)?;
@@ -258,7 +263,7 @@ pub(crate) fn serve(mut settings: Settings) -> ExitCode {
         LogDetail::Debug => LevelFilter::Debug,
         LogDetail::Plain => LevelFilter::Info,
     };
-    if let Err(why) = logging::start(level, settings.log_file.take()) {
+    if let Err(why) = logging::start(level, std::mem::take(&mut settings.log_to)) {
         eprintln!("{why}");
         return ExitCode::FAILURE;
     }

@@ -5,8 +5,8 @@ use crate::progress::{Count, Progress};
 use crate::{EXIT_DAMAGE, EXIT_USAGE, logging, say};
 use argh::FromArgs;
 use log::LevelFilter;
-use midge_server::STORE_DEFAULT;
 use midge_server::offline::{self, StoreError, Told};
+use midge_server::{LogSettings, STORE_DEFAULT};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -126,7 +126,7 @@ pub(crate) fn code(is_sound: bool) -> ExitCode {
 /// than where in the engine it was.
 pub(crate) fn prepare() {
     // To stderr it always can.
-    let _ = logging::start(LevelFilter::Error, None);
+    let _ = logging::start(LevelFilter::Error, LogSettings::default());
     std::panic::set_hook(Box::new(|_| {}));
 }
 

@@ -5,6 +5,7 @@ use crate::closed_ring::ClosedRing;
 use crate::connection::{Codec, Connection, Phase};
 use crate::output_queue::{Flushed, SHARE_MIN};
 use crate::refusals::{self, Refusals};
+use crate::trace::{self, TracedNames};
 use midge_engine::{CloseReason, ConnId, Delivery, Outbox, Session, Time};
 use midge_proto::encode::{self, MESSAGE_START_MAX};
 use mio::net::TcpStream;
@@ -24,6 +25,8 @@ pub(crate) struct Connections {
     dead: Vec<ConnId>,
     /// Bytes queued since the start.
     queued: u64,
+    /// What clients are called while each line is logged.
+    pub(crate) traced: TracedNames,
     pub(crate) pool: BufferPool,
     pub(crate) closed_ring: ClosedRing,
     refusals: Refusals,
@@ -169,6 +172,9 @@ impl Connections {
 
 impl Outbox for Connections {
     fn line(&mut self, conn: ConnId, line: &[u8]) -> usize {
+        if trace::is_on() {
+            self.traced.sent_line(conn, line);
+        }
         self.push(conn, line)
     }
 
@@ -179,6 +185,9 @@ impl Outbox for Connections {
         };
         if connection.id != conn || connection.phase != Phase::Open {
             return 0;
+        }
+        if trace::is_on() {
+            self.traced.sent(conn, delivery);
         }
         let output = &mut connection.output;
         let len_before = output.len();
@@ -222,6 +231,7 @@ impl Outbox for Connections {
             .get(conn)
             .map_or(0, |connection| connection.output.len());
         self.closed_ring.record(session, reason, self.now, pending);
+        self.traced.forget(conn);
         self.log_end(session, reason);
         let Some(connection) = self.get_mut(conn) else {
             return;

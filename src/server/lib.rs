@@ -68,10 +68,11 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;
+mod trace;
 mod turn;
 mod varz;
 
-pub use conf::{LogDetail, Settings, read_config};
+pub use conf::{LogDetail, LogFormat, LogSettings, Settings, read_config};
 #[cfg(feature = "streams")]
 pub use config::STORE_DEFAULT;
 pub use config::{

@@ -11,6 +11,7 @@ use crate::event_loop::{EventLoop, Timer};
 use crate::http::HEAD_MAX;
 use crate::monitor::{Answer, World};
 use crate::output_queue::SHARE_MIN;
+use crate::trace;
 use crate::turn::Part;
 use bytes::Bytes;
 use memchr::memchr;
@@ -410,6 +411,7 @@ impl EventLoop {
         let now = self.connections.now;
         let cost_before = self.cost();
         let mut flush_at = self.connections.queued() + FLUSH_BYTES;
+        let is_traced = trace::is_on();
         let mut left = Leftover {
             used: 0,
             needed: Needed::Line,
@@ -422,6 +424,10 @@ impl EventLoop {
             let out = &mut self.connections;
             let flow = if let Some((publish, frame_len)) = parse_publish(rest, limits) {
                 left.used += frame_len;
+                if is_traced {
+                    out.traced
+                        .received(self.engine.session(id), &rest[..frame_len]);
+                }
                 self.engine.publish(now, id, &publish, owner, out)
             } else {
                 match parse(rest, limits) {
@@ -430,6 +436,10 @@ impl EventLoop {
                         used: frame_len,
                     }) => {
                         left.used += frame_len;
+                        if is_traced {
+                            out.traced
+                                .received(self.engine.session(id), &rest[..frame_len]);
+                        }
                         let flow = self.engine.command(now, id, &command, owner, out);
                         if matches!(command, Command::Connect(_)) {
                             *limits = self.engine.frame_limits(id);

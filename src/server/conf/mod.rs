@@ -13,4 +13,4 @@ mod tls;
 mod tree;
 mod users;
 
-pub use settings::{LogDetail, Settings, read_config};
+pub use settings::{LogDetail, LogFormat, LogSettings, Settings, read_config};

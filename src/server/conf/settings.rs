@@ -27,8 +27,8 @@ pub struct Settings {
     pub config: Config,
     /// What there is to be logged: `debug`, `trace`.
     pub log: LogDetail,
-    /// The file that is logged to, in place of stderr.
-    pub log_file: Option<PathBuf>,
+    /// Where it is logged to, and how.
+    pub log_to: LogSettings,
     /// The file that has the process id while the server runs.
     pub pid_file: Option<PathBuf>,
     /// The folder of the file that has the addresses while the server runs.
@@ -50,6 +50,29 @@ pub enum LogDetail {
     Debug,
     /// Everything.
     Trace,
+}
+
+/// Where the log goes, and what it looks like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The file that is logged to, in place of stderr.
+    pub file: Option<PathBuf>,
+    /// What a line is.
+    pub format: LogFormat,
+    /// Bytes after which the file is moved away and begun anew.
+    pub len_max: Option<u64>,
+    /// Files that were moved away of which so many are kept; 0 for all.
+    pub kept_max: usize,
+}
+
+/// What a line of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object of JSON.
+    Json,
 }
 
 /// Reads a configuration file over a configuration.
@@ -109,7 +132,7 @@ impl From<Config> for Settings {
         Settings {
             config,
             log: LogDetail::Plain,
-            log_file: None,
+            log_to: LogSettings::default(),
             pid_file: None,
             ports_file_dir: None,
             #[cfg(feature = "streams")]
@@ -183,7 +206,15 @@ impl Settings {
             "debug" if item.flag()? => self.log = self.log.max(LogDetail::Debug),
             "trace" if item.flag()? => self.log = LogDetail::Trace,
             "debug" | "trace" => {}
-            "log_file" | "logfile" => self.log_file = Some(item.text()?.into()),
+            "log_file" | "logfile" => self.log_to.file = Some(item.text()?.into()),
+            "log_format" => self.log_to.format = log_format(item)?,
+            "log_size_limit" | "logfile_size_limit" => {
+                self.log_to.len_max = item.limit()?.map(|limit| limit as u64);
+            }
+            "log_max_num" | "logfile_max_num" => {
+                let max = item.number(0, i64::from(u32::MAX))?;
+                self.log_to.kept_max = usize::try_from(max).unwrap_or_default();
+            }
             "pid_file" | "pidfile" => self.pid_file = Some(item.text()?.into()),
             "ports_file_dir" => self.ports_file_dir = Some(item.text()?.into()),
             "authorization" => users::authorization(self, item)?,
@@ -375,6 +406,14 @@ impl Settings {
 }
 
 /// A port; -1 is any that is free.
+fn log_format(item: Item<'_>) -> Result<LogFormat, ConfError> {
+    match item.text().unwrap_or_default().as_str() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(item.wrong("text or json")),
+    }
+}
+
 fn port(item: Item<'_>) -> Result<u16, ConfError> {
     let port = item.number(-1, i64::from(u16::MAX))?;
     Ok(u16::try_from(port).unwrap_or(0))
