@@ -2,6 +2,7 @@
 
 use crate::tls_util::{Keys, clear_line};
 use crate::util::{CONNECT, PATIENCE, Server, midge};
+use rcgen::{DistinguishedName, DnType, SanType};
 use rustls::version::{TLS12, TLS13};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -175,6 +176,63 @@ fn clients_show_certificates_where_they_have_to() {
             });
             assert_eq!(is_heard, wanted, "{identity:?}");
         }
+    }
+}
+
+#[test]
+fn a_certificate_may_say_which_user_it_is() {
+    let keys = Keys::new("map");
+    let text = |text: &str| text.try_into().expect("a name");
+    keys.issue_named("mail", vec![SanType::Rfc822Name(text("joe@example.com"))]);
+    keys.issue_named("host", vec![SanType::DnsName(text("sensor.example"))]);
+    keys.issue_named("uri", vec![SanType::URI(text("spiffe://example/joe"))]);
+    keys.issue("subject", |params| {
+        params.subject_alt_names.clear();
+        params.distinguished_name = DistinguishedName::new();
+        let name = &mut params.distinguished_name;
+        name.push(DnType::CountryName, "DE");
+        name.push(DnType::OrganizationName, "Works, Ltd");
+        name.push(DnType::CommonName, "joe");
+    });
+    keys.issue_named(
+        "both",
+        vec![
+            SanType::DnsName(text("sensor.example")),
+            SanType::Rfc822Name(text("joe@example.com")),
+        ],
+    );
+    keys.issue_named("nobody", vec![SanType::DnsName(text("elsewhere.example"))]);
+    let server = keys.serve_file(
+        r#"tls { cert_file: $keys/server.pem, key_file: $keys/server.key
+                 ca_file: $keys/root.pem, verify_and_map: true }
+           authorization { users: [
+               { user: "joe@example.com", permissions { publish: "mail" } }
+               { user: "sensor.example", permissions { publish: "host" } }
+               { user: "spiffe://example/joe", permissions { publish: "uri" } }
+               { user: "CN=joe,O=Works\\, Ltd,C=DE", permissions { publish: "subject" } }
+           ] }"#,
+    );
+    for (identity, may) in [
+        ("mail", Some("mail")),
+        ("host", Some("host")),
+        ("uri", Some("uri")),
+        ("subject", Some("subject")),
+        // The address counts more, wherever it stands.
+        ("both", Some("mail")),
+        ("nobody", None),
+    ] {
+        let mut dial = keys.dial();
+        dial.identity = Some(identity);
+        let mut client = dial.connect(server.address);
+        client.send(CONNECT);
+        let Some(may) = may else {
+            client.expect("-ERR 'Authorization Violation'\r\n");
+            continue;
+        };
+        client.send(format!(
+            "PUB {may} 2\r\nhi\r\nPUB other 2\r\nhi\r\nPING\r\n"
+        ));
+        client.expect("-ERR 'Permissions Violation for Publish to \"other\"'\r\nPONG\r\n");
     }
 }
 

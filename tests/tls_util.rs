@@ -2,7 +2,7 @@
 
 use crate::util::{PATIENCE, Server, midge};
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, KeyPair, SanType, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -62,6 +62,11 @@ impl Keys {
     /// Makes one that has ended long ago.
     pub(crate) fn issue_old(&self, name: &str) {
         self.issue(name, |params| params.not_after = date_time_ymd(2001, 1, 1));
+    }
+
+    /// Makes one with other names than that of this machine.
+    pub(crate) fn issue_named(&self, name: &str, names: Vec<SanType>) {
+        self.issue(name, |params| params.subject_alt_names = names);
     }
 
     pub(crate) fn path(&self, name: &str) -> String {

@@ -19,6 +19,8 @@ pub struct Auth {
     pub users: Vec<Arc<User>>,
     /// Who shows nothing is the user of this name.
     pub no_auth_user: Option<String>,
+    /// Clients are whom their certificates name, whatever else they show.
+    pub maps_certificates: bool,
 }
 
 /// Somebody who may enter.
@@ -74,13 +76,13 @@ impl Auth {
     fn one(name: String, secret: Secret) -> Auth {
         Auth {
             users: vec![Arc::new(User::new(name, secret))],
-            no_auth_user: None,
+            ..Auth::default()
         }
     }
 
     /// Whether CONNECT must carry credentials.
     pub fn is_required(&self) -> bool {
-        !self.users.is_empty() && self.no_auth_user.is_none()
+        self.maps_certificates || (!self.users.is_empty() && self.no_auth_user.is_none())
     }
 
     /// Whether INFO must carry something to be signed.
@@ -122,10 +124,19 @@ impl Auth {
 
     /// Who enters without saying anything.
     pub(crate) fn anonymous(&self) -> Judgement {
+        if self.maps_certificates {
+            return Judgement::Nobody;
+        }
         if self.users.is_empty() {
             return Judgement::Anybody;
         }
         let user = self.no_auth_user.as_ref().and_then(|name| self.find(name));
+        user.map_or(Judgement::Nobody, Judgement::of)
+    }
+
+    /// Whom a certificate is of, by the name that was found in it.
+    pub(crate) fn certified(&self, name: Option<&str>) -> Judgement {
+        let user = name.and_then(|name| self.find(name));
         user.map_or(Judgement::Nobody, Judgement::of)
     }
 

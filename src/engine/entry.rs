@@ -146,6 +146,9 @@ impl Engine {
         } else if self.door.throttle.is_spent(session.peer.ip(), now) {
             options.forget_secrets();
             return self.refuse_entry(conn, WireError::Throttled, out);
+        } else if self.config.auth.maps_certificates {
+            let name = session.certified.as_deref();
+            self.config.auth.certified(name)
         } else {
             self.config.auth.judge(options, session.nonce.as_deref())
         };

@@ -7,15 +7,22 @@ use crate::{ConnId, Time};
 use midge_proto::WireError;
 
 impl Engine {
-    /// A connection is encrypted from now on. Time for credentials begins
-    /// here: what the handshake took is not the client's.
-    pub fn secured(&mut self, now: Time, conn: ConnId) {
-        let due = now + self.config.limits.auth_timeout;
-        if let Some(session) = self.sessions.get_mut(conn)
-            && !session.authorized
-        {
-            let key = Timer::Auth(conn);
-            self.timers.arm(&mut session.auth_due, due, key);
+    /// A connection is encrypted from now on. `names` are those of the
+    /// client's certificate, the one that counts most first. Time for
+    /// credentials begins here: what the handshake took is not the client's.
+    pub fn secured(&mut self, now: Time, conn: ConnId, names: &[String]) {
+        let auth = &self.config.auth;
+        let Some(session) = self.sessions.get_mut(conn) else {
+            return;
+        };
+        if auth.maps_certificates {
+            let known = names.iter().find(|name| auth.find(name).is_some());
+            session.certified = known.map(|name| name.as_str().into());
+        }
+        if !session.authorized {
+            let due = now + self.config.limits.auth_timeout;
+            self.timers
+                .arm(&mut session.auth_due, due, Timer::Auth(conn));
         }
     }
 

@@ -68,6 +68,8 @@ pub struct Session {
     pub(crate) rtt_measured: Option<Time>,
     /// When the ping timer is armed for.
     pub(crate) ping_due: Option<Time>,
+    /// The user that the client's certificate names.
+    pub(crate) certified: Option<Box<str>>,
     /// When the authentication timer is armed for.
     pub(crate) auth_due: Option<Time>,
     /// Counts the questions asked with ASK, to name their answers.
@@ -143,6 +145,7 @@ impl Session {
             rtt: None,
             rtt_measured: None,
             ping_due: None,
+            certified: None,
             auth_due: None,
             asked: 0,
             account: AccountId::GLOBAL,

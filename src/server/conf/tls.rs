@@ -43,15 +43,11 @@ fn take(settings: &mut Settings, tls: &mut TlsConfig, item: Item<'_>) -> Result<
         "cert_file" => tls.cert_file = item.text()?.into(),
         "key_file" => tls.key_file = item.text()?.into(),
         "ca_file" => tls.ca_file = Some(item.text()?.into()),
-        "verify" => tls.verify = item.flag()?,
-        "verify_and_map" if item.flag()? => {
-            // Passed over, it would leave the users out.
-            return Err(ConfError::new(
-                item.place,
-                "verify_and_map is not known yet",
-            ));
+        "verify" => tls.verify |= item.flag()?,
+        "verify_and_map" => {
+            settings.config.auth.maps_certificates = item.flag()?;
+            tls.verify |= item.flag()?;
         }
-        "verify_and_map" => {}
         "timeout" => tls.timeout = item.duration()?,
         "min_version" => tls.min_version = version(item)?,
         "handshake_first" | "first" | "immediate" => tls.first = first(item)?,

@@ -1,5 +1,5 @@
 //! As much of a certificate as has to be known beside what rustls checks: when
-//! it ends, and its key.
+//! it ends, its key, and whose it is.
 //!
 //! A certificate is DER: things within things, each with a tag and a length.
 //! What is read here has passed rustls, or is our own.
@@ -7,8 +7,37 @@
 use rustls::pki_types::CertificateDer;
 
 const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const OID: u8 = 0x06;
+const OCTETS: u8 = 0x04;
 const UTC_TIME: u8 = 0x17;
 const LONG_TIME: u8 = 0x18;
+/// The extensions, in the body of a certificate.
+const EXTENSIONS: u8 = 0xa3;
+
+/// The extension that has the other names of whom it is of.
+const OTHER_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+/// Their kinds, in the order in which they count.
+const EMAIL: u8 = 0x81;
+const DNS: u8 = 0x82;
+const URI: u8 = 0x86;
+
+/// What the parts of a name are called in RFC 2253, and their numbers.
+const ATTRIBUTES: [(&[u8], &str); 10] = [
+    (&[0x55, 4, 3], "CN"),
+    (&[0x55, 4, 5], "SERIALNUMBER"),
+    (&[0x55, 4, 6], "C"),
+    (&[0x55, 4, 7], "L"),
+    (&[0x55, 4, 8], "ST"),
+    (&[0x55, 4, 9], "STREET"),
+    (&[0x55, 4, 10], "O"),
+    (&[0x55, 4, 11], "OU"),
+    (&[0x55, 4, 17], "POSTALCODE"),
+    (
+        &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25],
+        "DC",
+    ),
+];
 
 /// What there is to know.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,6 +46,8 @@ pub(crate) struct Certificate<'a> {
     pub(crate) not_after: Option<i64>,
     /// The public key with what kind it is, as pinning hashes it.
     pub(crate) public_key: &'a [u8],
+    subject: &'a [u8],
+    other_names: &'a [u8],
 }
 
 /// Takes the thing at the front: its tag, what is in it, and all of it.
@@ -63,13 +94,95 @@ impl<'a> Certificate<'a> {
         let mut validity = take_tagged(&mut body, SEQUENCE)?;
         take(&mut validity)?;
         let (kind, time, _) = take(&mut validity)?;
-        let _subject = take_tagged(&mut body, SEQUENCE)?;
+        let subject = take_tagged(&mut body, SEQUENCE)?;
         let (_, _, public_key) = take(&mut body)?;
-        Some(Certificate {
+        let mut certificate = Certificate {
             not_after: read_time(kind, time),
             public_key,
-        })
+            subject,
+            other_names: &[],
+        };
+        while let Some((tag, inside, _)) = take(&mut body) {
+            if tag == EXTENSIONS {
+                certificate.other_names = other_names(inside).unwrap_or_default();
+            }
+        }
+        Some(certificate)
     }
+
+    /// Whom it is of, the name that counts most first: mail addresses, names
+    /// of hosts, URIs, and the subject as RFC 2253 writes it.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for wanted in [EMAIL, DNS, URI] {
+            let mut rest = self.other_names;
+            while let Some((kind, name, _)) = take(&mut rest) {
+                if kind == wanted {
+                    names.push(String::from_utf8_lossy(name).into_owned());
+                }
+            }
+        }
+        names.extend(self.subject_name());
+        names
+    }
+
+    /// The last part first, as RFC 2253 has it.
+    fn subject_name(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        let mut rest = self.subject;
+        while !rest.is_empty() {
+            let mut set = take_tagged(&mut rest, SET)?;
+            let mut together = Vec::new();
+            while !set.is_empty() {
+                let mut pair = take_tagged(&mut set, SEQUENCE)?;
+                let number = take_tagged(&mut pair, OID)?;
+                let (_, value, _) = take(&mut pair)?;
+                let known = ATTRIBUTES.iter().find(|(known, _)| *known == number);
+                // What has no name in RFC 2253 has no place in one either.
+                let (_, name) = known?;
+                together.push(format!("{name}={}", escaped(value)));
+            }
+            parts.push(together.join("+"));
+        }
+        parts.reverse();
+        Some(parts.join(",")).filter(|name| !name.is_empty())
+    }
+}
+
+/// The list of other names, out of the extensions.
+fn other_names(mut rest: &[u8]) -> Option<&[u8]> {
+    let mut extensions = take_tagged(&mut rest, SEQUENCE)?;
+    while let Some((SEQUENCE, mut extension, _)) = take(&mut extensions) {
+        if take_tagged(&mut extension, OID)? != OTHER_NAMES {
+            continue;
+        }
+        // Whether it is critical may stand in between.
+        while let Some((tag, mut inside, _)) = take(&mut extension) {
+            if tag == OCTETS {
+                return take_tagged(&mut inside, SEQUENCE);
+            }
+        }
+    }
+    None
+}
+
+fn escaped(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    let last = text.chars().count().saturating_sub(1);
+    let mut out = String::new();
+    for (at, char) in text.chars().enumerate() {
+        let is_special = match char {
+            ',' | '+' | '"' | '\\' | '<' | '>' | ';' => true,
+            ' ' => at == 0 || at == last,
+            '#' => at == 0,
+            _ => false,
+        };
+        if is_special {
+            out.push('\\');
+        }
+        out.push(char);
+    }
+    out
 }
 
 /// `YYMMDDhhmmssZ`, or with a year of four digits.

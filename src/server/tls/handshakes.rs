@@ -387,7 +387,8 @@ impl EventLoop {
                 (None, Err(_)) => return self.fail(id, &Failure::Gone),
                 (Some(_), _) => {}
             }
-            self.engine.secured(now, id);
+            let names = self.names_of(id);
+            self.engine.secured(now, id, &names);
         }
         // The client's next words may have come with its last of these.
         self.queue_read(id);
@@ -407,8 +408,17 @@ impl EventLoop {
             let hash = digest::digest(&digest::SHA256, seen.public_key);
             pinned.iter().any(|pinned| pinned == hash.as_ref())
         };
-        let known = session.and_then(|session| session.with_certificate(is_known));
-        pinned.is_empty() || known.unwrap_or(false)
+        let seen = session.and_then(Session::certificate);
+        pinned.is_empty() || seen.as_ref().is_some_and(is_known)
+    }
+
+    /// Whom a client's certificate is of, the name that counts most first.
+    fn names_of(&self, id: ConnId) -> Vec<String> {
+        let connection = self.connections.get(id);
+        connection
+            .and_then(|connection| connection.transport.layer.session())
+            .and_then(Session::certificate)
+            .map_or_else(Vec::new, |certificate| certificate.names())
     }
 
     /// The time for a handshake is up, or that for beginning by oneself.

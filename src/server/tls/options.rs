@@ -19,7 +19,8 @@ pub struct TlsConfig {
     pub key_file: PathBuf,
     /// What clients' certificates have to come from, in PEM.
     pub ca_file: Option<PathBuf>,
-    /// Clients have to show a certificate.
+    /// Clients have to show a certificate. Whether it says which user they are
+    /// is for [`Auth`](crate::Auth) to say.
     pub verify: bool,
     /// How long a handshake may take.
     pub timeout: Duration,

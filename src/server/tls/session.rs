@@ -130,13 +130,8 @@ impl Session {
     }
 
     /// The client's certificate.
-    pub(crate) fn with_certificate<T>(
-        &self,
-        look: impl FnOnce(&Certificate<'_>) -> T,
-    ) -> Option<T> {
-        let chain = self.tls.peer_certificates()?;
-        let certificate = Certificate::read(chain.first()?)?;
-        Some(look(&certificate))
+    pub(crate) fn certificate(&self) -> Option<Certificate<'_>> {
+        Certificate::read(self.tls.peer_certificates()?.first()?)
     }
 
     /// Does one step of the handshake, and returns whether it is done. It
