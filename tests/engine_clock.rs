@@ -35,6 +35,8 @@ impl Outbox for Told {
         bytes.len()
     }
 
+    fn relieve_all(&mut self) {}
+
     fn relieve(&mut self, conn: ConnId) -> usize {
         let bytes = self.bytes.entry(conn).or_default();
         if self.relieved == Some(conn) {

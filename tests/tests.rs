@@ -41,6 +41,7 @@ mod headers;
 mod key_order;
 mod limits;
 mod logs;
+mod memory;
 mod metrics_page;
 mod monitoring;
 #[cfg(feature = "streams")]

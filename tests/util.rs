@@ -145,12 +145,26 @@ impl Server {
 
     /// Resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// Resident memory without the pages of files, in KiB.
+    pub(crate) fn anonymous_kib(&self) -> u64 {
+        self.memory_kib("RssAnon:")
+    }
+
+    /// The most that was ever resident, in KiB.
+    pub(crate) fn resident_peak_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, what: &str) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("midge runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(what));
         line.and_then(|line| line.split_whitespace().nth(1))
             .and_then(|kib| kib.parse().ok())
-            .expect("VmRSS has a number")
+            .expect("it has a number")
     }
 
     /// A monitoring page: status line and body.

@@ -4,6 +4,7 @@
 //! codes. It is a package of its own so that it can be built for size; what it
 //! calls is built for speed.
 
+mod allocator;
 #[cfg(feature = "streams")]
 mod commands;
 mod logging;

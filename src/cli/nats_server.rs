@@ -7,7 +7,7 @@
 //! asked for.
 
 use crate::EXIT_USAGE;
-use crate::serve::{finish_config, serve};
+use crate::serve::{base_config, check_config, serve};
 use midge_server::{Auth, Config, HttpConfig, LogDetail, Settings, read_config};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -200,7 +200,7 @@ fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
         host: HOST_DEFAULT.to_owned(),
         #[cfg(feature = "streams")]
         store: None,
-        ..Config::default()
+        ..base_config()
     };
     let file = given.iter().rev().find(|given| given.flag == Flag::Config);
     let mut settings = match file {
@@ -247,7 +247,7 @@ fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
         settings.config.http = Some(HttpConfig { host, port });
     }
     settings.keep_streams(has_streams, folder)?;
-    finish_config(&mut settings.config)?;
+    check_config(&settings.config)?;
     Ok(settings)
 }
 

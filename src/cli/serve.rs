@@ -1,5 +1,6 @@
 //! `midge serve`: run a server.
 
+use crate::allocator::allocated;
 use crate::signs::{Signs, Wanted};
 use crate::{EXIT_USAGE, logging};
 use argh::FromArgs;
@@ -107,6 +108,10 @@ pub(crate) struct Serve {
     #[argh(option)]
     max_pending: Option<String>,
 
+    /// memory that the process may use (default: as much as it needs)
+    #[argh(option)]
+    memory: Option<String>,
+
     /// clients at a time (default: 65536)
     #[argh(option)]
     max_connections: Option<String>,
@@ -191,8 +196,8 @@ impl Serve {
     /// The file's settings, where there is one, and the options over them.
     fn into_settings(self) -> Result<Settings, String> {
         let mut settings = match &self.config {
-            Some(path) => read_config(Path::new(path), Config::default())?,
-            None => Settings::from(Config::default()),
+            Some(path) => read_config(Path::new(path), base_config())?,
+            None => Settings::from(base_config()),
         };
         if self.debug {
             settings.log = settings.log.max(LogDetail::Debug);
@@ -206,6 +211,7 @@ impl Serve {
             ("max_control_line", &self.max_control_line),
             ("max_payload", &self.max_payload),
             ("max_pending", &self.max_pending),
+            ("memory", &self.memory),
             ("max_connections", &self.max_connections),
             ("max_subscriptions", &self.max_subscriptions),
             ("max_subject_tokens", &self.max_subject_tokens),
@@ -241,14 +247,22 @@ impl Serve {
         if let (Some(host), Some(http)) = (self.http_host, &mut config.http) {
             http.host = host;
         }
-        finish_config(config)?;
+        check_config(config)?;
         Ok(settings)
     }
 }
 
+/// What every way to start a server begins with.
+pub(crate) fn base_config() -> Config {
+    Config {
+        handle_signals: true,
+        allocated: Some(allocated),
+        ..Config::default()
+    }
+}
+
 /// What every way to start a server ends with.
-pub(crate) fn finish_config(config: &mut Config) -> Result<(), String> {
-    config.handle_signals = true;
+pub(crate) fn check_config(config: &Config) -> Result<(), String> {
     // The settings go by the names of their flags, but for the dashes.
     config.check().map_err(|error| match error {
         ConfigError::Range { .. } => format!("--{}", error.to_string().replace('_', "-")),

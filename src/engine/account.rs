@@ -7,6 +7,7 @@ use crate::accounts::{AccountConfig, ClientLimits};
 use crate::ids::{StreamId, SubId};
 use crate::match_cache::MatchCache;
 use crate::session::{Session, Traffic};
+use crate::shrink::Shrink;
 use crate::small_bytes::SmallBytes;
 use crate::stats::{AccountStats, RouterStats};
 use crate::trie::{NodeId, Place, Trie};
@@ -64,6 +65,7 @@ pub(crate) struct Account {
     trie: Trie,
     cache: MatchCache,
     pub(crate) subs: Slab<Subscription>,
+    shrink: Shrink,
     inserts: u64,
     removes: u64,
 }
@@ -87,6 +89,7 @@ impl Account {
             trie: Trie::new(seed),
             cache: MatchCache::new(seed),
             subs: Slab::new(),
+            shrink: Shrink::default(),
             inserts: 0,
             removes: 0,
         }
@@ -122,6 +125,9 @@ impl Account {
     /// Takes a subscription out and returns it.
     pub(crate) fn unsubscribe(&mut self, id: SubId) -> Subscription {
         let sub = self.subs.remove(id.index());
+        if self.shrink.is_due(self.subs.len(), self.subs.capacity()) {
+            self.subs.shrink_to_fit();
+        }
         let removed = self.trie.remove(sub.place, sub.queue.as_deref());
         if let Some(moved) = removed.moved {
             self.subs[moved.index()].place.position = sub.place.position;

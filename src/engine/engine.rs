@@ -14,6 +14,7 @@ use crate::limits::Limits;
 use crate::maintenance::Desk;
 use crate::outbox::{CloseReason, Outbox};
 use crate::rng::Rng;
+use crate::room::Room;
 use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::stats::{EngineStats, RouterStats};
@@ -96,6 +97,7 @@ pub struct Engine {
     /// not.
     pub(crate) visits: u64,
     pub(crate) fed: u64,
+    pub(crate) room: Room,
     pub(crate) timers: Timers<Timer>,
     /// Who is about to enter, and who has tried to.
     pub(crate) door: Door,
@@ -141,6 +143,7 @@ impl Engine {
             max_fanout: 0,
             visits: 0,
             fed: 0,
+            room: Room::BOUNDLESS,
             timers: Timers::default(),
             door: Door::default(),
             last_client_id: 0,
@@ -176,7 +179,8 @@ impl Engine {
         let due = now + self.config.limits.ping_interval;
         self.timers
             .arm(&mut session.ping_due, due, Timer::Ping(conn));
-        let is_full = self.sessions.len() >= self.config.limits.max_connections;
+        let is_full =
+            self.sessions.len() >= self.config.limits.max_connections || self.room.is_short();
         self.sessions.insert(session);
         self.tell_info(conn, false, out);
         if is_full {
@@ -338,6 +342,11 @@ impl Engine {
         limits
     }
 
+    /// Tells how much memory there is left, where a ceiling is set.
+    pub fn set_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
     /// The configured limits.
     pub fn limits(&self) -> &Limits {
         &self.config.limits
@@ -412,7 +421,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(conn) else {
             return;
         };
-        let max = self.config.limits.max_pending;
+        let max = self.room.bound(self.config.limits.max_pending);
         if !session.closing && out.line(conn, line) > max && out.relieve(conn) > max {
             session.closing = true;
             self.doomed

@@ -21,6 +21,10 @@ pub trait Outbox {
     /// bytes that still wait. Called seldom.
     fn relieve(&mut self, conn: ConnId) -> usize;
 
+    /// Writes now what connections take, all of them, as one message has brought
+    /// a good deal to many. Called seldom.
+    fn relieve_all(&mut self);
+
     /// Says that the engine has let go of a session. What was written before
     /// may still be sent; nothing more will come.
     fn closed(&mut self, conn: ConnId, session: &Session, reason: CloseReason);
@@ -116,6 +120,8 @@ pub enum CloseReason {
     NoRespondersRequiresHeaders,
     /// There was to be TLS, and none came about.
     TlsHandshake,
+    /// It held the most when the memory that the server may use was used up.
+    MemoryUsedUp,
     /// The server stops.
     ServerShutdown,
 }
@@ -141,6 +147,7 @@ impl CloseReason {
             CloseReason::BadClientProtocolVersion => "Bad Client Protocol Version",
             CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             CloseReason::TlsHandshake => "TLS Handshake Failure",
+            CloseReason::MemoryUsedUp => "Memory Used Up",
             CloseReason::ServerShutdown => "Server Shutdown",
         }
     }

@@ -17,6 +17,11 @@ use slab::Slab;
 /// otherwise be open to forgery.
 const RESERVED_REPLIES: [&[u8]; 3] = [b"$JS.ACK.", b"_R_.", b"_GR_."];
 
+/// When one message has brought its receivers this many bytes, what waits is
+/// written before it goes on: many receivers times a large message would be a
+/// good deal of memory for a moment.
+const RELIEF_BYTES: u64 = 1024 * 1024;
+
 /// Subjects that only servers publish to.
 const RESERVED_SUBJECTS: [&[u8]; 3] = [b"_GR_.", b"$GR.", b"$NRG."];
 
@@ -177,14 +182,15 @@ impl Engine {
             }
         };
         let Matched { nodes, trie, subs } = self.accounts[account].find(address);
+        let limits = &self.config.limits;
         let mut sender = Sender {
             now: self.latest,
             account,
             sessions: &mut self.sessions,
             spent: &mut self.spent,
             doomed: &mut self.doomed,
-            max_pending: self.config.limits.max_pending,
-            stall_pending: self.config.limits.stall_pending(),
+            max_pending: self.room.bound(limits.max_pending),
+            stall_pending: self.room.bound_stall(limits.stall_pending()),
             publish,
             tail: &tail,
             stripped: None,
@@ -192,6 +198,7 @@ impl Engine {
             muted,
             routed: Routed::default(),
             out_bytes: 0,
+            relief_at: RELIEF_BYTES,
             visits: 0,
             hits: &mut self.hits,
         };
@@ -313,6 +320,8 @@ struct Sender<'a> {
     muted: Option<ConnId>,
     routed: Routed,
     out_bytes: u64,
+    /// When that is as much what waits is written.
+    relief_at: u64,
     /// Subscriptions looked at.
     visits: u64,
     /// Parts of the server that it goes to.
@@ -379,6 +388,10 @@ impl Sender<'_> {
         }
         session.traffic.out_bytes += sent as u64;
         self.out_bytes += sent as u64;
+        if self.out_bytes >= self.relief_at {
+            self.relief_at = self.out_bytes + RELIEF_BYTES;
+            out.relieve_all();
+        }
         let pending = out.deliver(session.conn, &delivery);
         if pending > self.stall_pending {
             self.routed.congested = true;

@@ -11,6 +11,7 @@
 //! are called is the account's business.
 
 use crate::ids::SubId;
+use crate::shrink::Shrink;
 use crate::small_bytes::SmallBytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -188,6 +189,7 @@ struct Child {
 #[derive(Debug)]
 pub(crate) struct Trie {
     nodes: Slab<Node>,
+    shrink: Shrink,
     literals: HashTable<Child>,
     hasher: FixedState,
     /// Branches still to be walked; kept to spare an allocation a look-up.
@@ -202,6 +204,7 @@ impl Trie {
         debug_assert_eq!(root, ROOT.index());
         Trie {
             nodes,
+            shrink: Shrink::default(),
             literals: HashTable::new(),
             hasher: FixedState::with_seed(seed),
             branches: Vec::new(),
@@ -456,6 +459,10 @@ impl Trie {
                         Entry::Vacant(_) => debug_assert!(false, "a literal child is in the table"),
                     }
                 }
+            }
+            if self.shrink.is_due(self.nodes.len(), self.nodes.capacity()) {
+                self.nodes.shrink_to_fit();
+                self.literals.shrink_to_fit(|child| spread(child.hash));
             }
             at = node.parent;
         }

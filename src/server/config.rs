@@ -1,5 +1,6 @@
 //! What a server is told at its start.
 
+use crate::memory::MEMORY_MIN;
 use midge_engine::{Accounts, Auth, Limits};
 use std::fmt;
 #[cfg(feature = "streams")]
@@ -39,6 +40,12 @@ pub struct Config {
     pub lame_duck_duration: Duration,
     /// How long it waits before it starts to.
     pub lame_duck_grace: Duration,
+    /// How many bytes of memory the process may use; as much as it needs, if
+    /// nothing is said. Takes [`Config::allocated`].
+    pub memory: Option<usize>,
+    /// How many bytes are allocated now. Asked in every turn of the loop: it
+    /// should be a counter that the program's allocator keeps.
+    pub allocated: Option<fn() -> usize>,
     /// Stop on SIGINT and SIGTERM, enter lame duck mode on SIGUSR2. A program
     /// that embeds a server may want its signals for itself.
     pub handle_signals: bool,
@@ -76,6 +83,8 @@ impl Default for Config {
             write_deadline: Duration::from_secs(10),
             lame_duck_duration: Duration::from_secs(120),
             lame_duck_grace: Duration::from_secs(10),
+            memory: None,
+            allocated: None,
             handle_signals: false,
         }
     }
@@ -94,6 +103,10 @@ pub const MAX_CONTROL_LINE_MIN: usize = 64;
 
 /// What `max_pending` must hold beside one payload: the longest line before it.
 const PENDING_LINE: usize = 4096;
+
+/// How many messages of the largest size a ceiling on memory has to have room
+/// for: one that is received, one that is stored, and some that are sent.
+const MEMORY_PAYLOADS: usize = 16;
 
 /// Why a configuration is none to serve by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,6 +170,20 @@ impl Config {
             limits.max_pending >= payload + PENDING_LINE,
             "max_pending",
             format!("at least max_payload and {PENDING_LINE} bytes"),
+        )?;
+        let memory = self.memory.unwrap_or(usize::MAX);
+        check(
+            memory >= MEMORY_MIN && memory / MEMORY_PAYLOADS >= payload,
+            "memory",
+            format!(
+                "at least {} MB, and {MEMORY_PAYLOADS} times max_payload",
+                MEMORY_MIN >> 20
+            ),
+        )?;
+        check(
+            self.memory.is_none() || self.allocated.is_some(),
+            "memory",
+            "left out where nothing counts what is allocated".into(),
         )?;
         check(
             limits.max_connections > 0,

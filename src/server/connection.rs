@@ -113,6 +113,27 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Bytes that wait to be written, and room for a frame that comes in
+    /// pieces.
+    pub(crate) fn held(&self) -> usize {
+        let received = match &self.codec {
+            Codec::Nats(partial) => partial.bytes.capacity(),
+            Codec::Http(received) => received.capacity(),
+        };
+        self.output.len() + received
+    }
+
+    /// Gives back what [`Connection::held`] counts. The connection is over.
+    pub(crate) fn forget_bytes(&mut self) {
+        self.output = OutputQueue::default();
+        match &mut self.codec {
+            Codec::Nats(partial) => *partial = Partial::default(),
+            Codec::Http(received) => *received = Vec::new(),
+        }
+    }
+}
+
 /// What a read has brought.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Received {

@@ -125,6 +125,23 @@ impl Connections {
         }
     }
 
+    /// What all connections hold together, and which of them holds the most;
+    /// but for those that are on their way out.
+    pub(crate) fn held(&self) -> (usize, Option<ConnId>) {
+        let (mut total, mut most, mut holder) = (0, 0, None);
+        for (_, connection) in &self.table {
+            let held = match connection.phase {
+                Phase::Dead => 0,
+                _ => connection.held(),
+            };
+            total += held;
+            if held > most {
+                (most, holder) = (held, Some(connection.id));
+            }
+        }
+        (total, holder)
+    }
+
     /// Lets go of a connection at the end of this turn.
     pub(crate) fn kill(&mut self, id: ConnId) {
         if let Some(connection) = self.get_mut(id)
@@ -226,6 +243,17 @@ impl Outbox for Connections {
             .map_or(0, |connection| connection.output.len())
     }
 
+    fn relieve_all(&mut self) {
+        let dirty = self.take_dirty();
+        for id in &dirty {
+            self.relieve(*id);
+            if let Some(connection) = self.get_mut(*id) {
+                connection.is_dirty = true;
+            }
+        }
+        self.dirty = dirty;
+    }
+
     fn closed(&mut self, conn: ConnId, session: &Session, reason: CloseReason) {
         let pending = self
             .get(conn)
@@ -241,7 +269,8 @@ impl Outbox for Connections {
             CloseReason::SlowConsumerPendingBytes
             | CloseReason::SlowConsumerWriteDeadline
             | CloseReason::ReadError
-            | CloseReason::WriteError => self.kill(conn),
+            | CloseReason::WriteError
+            | CloseReason::MemoryUsedUp => self.kill(conn),
             // There is nothing to say it in.
             _ if connection.transport.layer.is_held() => self.kill(conn),
             _ => {
@@ -267,6 +296,7 @@ impl Connections {
             }
             CloseReason::SlowConsumerPendingBytes
             | CloseReason::SlowConsumerWriteDeadline
+            | CloseReason::MemoryUsedUp
             | CloseReason::StaleConnection => log::Level::Warn,
             _ => log::Level::Debug,
         };

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::connections::Connections;
 use crate::event_loop::EventLoop;
 use crate::identity::entropy;
+use crate::memory::cache_bytes;
 use crate::offline::{self, count};
 use crate::server::{Shared, StartError};
 use midge_api::Timestamp;
@@ -42,6 +43,12 @@ const KNOWN_DAMAGE_MAX: usize = 1000;
 /// Damaged things that are named in the log at once; the rest is counted.
 const DAMAGE_LOGGED_MAX: usize = 20;
 
+/// What parts of a ceiling on memory the caches get, at most: redb's and that
+/// of blocks one each, and what waits for the disk, which is there up to five
+/// times, one of these.
+const CACHE_PART: usize = 8;
+const UNCOMMITTED_PART: usize = 32;
+
 const BUSY: &[u8] = b"{\"type\":\"io.midge.api.v1.verify_response\",\"error\":{\"code\":409,\
     \"description\":\"another look is under way\"}}";
 
@@ -62,6 +69,7 @@ impl Disk {
     /// Opens the file and gives the engine the streams that are in it.
     fn open(
         path: &Path,
+        memory: Option<usize>,
         shared: Arc<Shared>,
         engine: &mut Engine,
         connections: &mut Connections,
@@ -70,6 +78,7 @@ impl Disk {
         let hash_seed = entropy();
         let mut stored = StoredStreams::new(hash_seed);
         let mut config = StoreConfig::new(path);
+        config.cache_bytes = cache_bytes(memory, config.cache_bytes, CACHE_PART);
         if path
             .parent()
             .is_none_or(|parent| parent.as_os_str().is_empty())
@@ -89,7 +98,7 @@ impl Disk {
             hash_seed,
             server_name: info.server_name.clone(),
             server_id: info.server_id.clone(),
-            tuning: StreamsTuning::default(),
+            tuning: tuning(memory),
         };
         let now = connections.now;
         engine.enable_streams(streams, stored, now, wall());
@@ -261,6 +270,17 @@ impl Disk {
     }
 }
 
+/// What the streams keep in memory, below this ceiling.
+fn tuning(memory: Option<usize>) -> StreamsTuning {
+    let usual = StreamsTuning::default();
+    let waiting = cache_bytes(memory, usual.uncommitted_max as usize, UNCOMMITTED_PART);
+    StreamsTuning {
+        cache_len: cache_bytes(memory, usual.cache_len, CACHE_PART),
+        uncommitted_max: waiting as u64,
+        ..usual
+    }
+}
+
 /// Opens the file that the configuration names, if it names one.
 pub(crate) fn open_configured(
     config: &Config,
@@ -271,7 +291,7 @@ pub(crate) fn open_configured(
     let Some(path) = &config.store else {
         return Ok(None);
     };
-    Disk::open(path, shared.clone(), engine, connections).map(Some)
+    Disk::open(path, config.memory, shared.clone(), engine, connections).map(Some)
 }
 
 impl EventLoop {

@@ -13,6 +13,7 @@ use crate::disk::{self, Disk};
 use crate::helper::Helper;
 use crate::identity::{entropy, server_info};
 use crate::lame_duck::LameDuck;
+use crate::memory::Memory;
 use crate::monitor::Monitor;
 use crate::output_queue::Flushed;
 use crate::receive::READ_MAX;
@@ -56,6 +57,7 @@ pub(crate) enum Timer {
 }
 
 pub(crate) struct EventLoop {
+    pub(crate) memory: Memory,
     pub(crate) poll: Poll,
     shared: Arc<Shared>,
     pub(crate) clients: Option<Listener>,
@@ -140,6 +142,7 @@ impl EventLoop {
             clock,
             turn: TurnWatch::default(),
             handshakes,
+            memory: Memory::new(&config),
             readable: VecDeque::new(),
             held: VecDeque::new(),
             feeders: Vec::new(),
@@ -169,6 +172,7 @@ impl EventLoop {
             self.connections.now = self.clock.now();
             self.turn.begin(self.connections.now);
             self.tell_wall();
+            self.mind_memory();
             for event in &events {
                 self.on_event(event);
             }

@@ -46,6 +46,7 @@ mod http;
 mod identity;
 mod jsz;
 mod lame_duck;
+mod memory;
 mod metrics;
 #[cfg(feature = "streams")]
 mod metrics_dead_letters;

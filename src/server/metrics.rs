@@ -129,6 +129,19 @@ fn about_process(view: &View<'_>, page: &mut Page) {
             open_files() as f64,
         ],
     );
+    if let Some((ceiling, allocated)) = view.memory.figures() {
+        page.families(
+            "gauge midge_memory_ceiling_bytes What the process may use.\n\
+             gauge midge_memory_allocated_bytes Memory in use.\n\
+             counter midge_memory_cut_connections_total Connections cut because they held the \
+             most when memory was used up.",
+            &[
+                ceiling as f64,
+                allocated as f64,
+                view.memory.cut_total as f64,
+            ],
+        );
+    }
 }
 
 /// The page so far. All numbers are as Prometheus keeps them: whole ones are

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::connections::Connections;
 use crate::disk::Disk;
 use crate::http::{JSON, Request, RequestError, Response, Status};
+use crate::memory::Memory;
 use crate::process::Usage;
 use crate::query::{Query, refusal};
 use crate::timestamp::Clock;
@@ -63,6 +64,7 @@ pub(crate) struct World<'a> {
     pub(crate) disk: Option<&'a Disk>,
     pub(crate) turn: &'a TurnWatch,
     pub(crate) handshakes: &'a Handshakes,
+    pub(crate) memory: &'a Memory,
 }
 
 /// What a page is made from.
@@ -72,6 +74,7 @@ pub(crate) struct View<'a> {
     pub(crate) disk: Option<&'a Disk>,
     pub(crate) turn: &'a TurnWatch,
     pub(crate) handshakes: &'a Handshakes,
+    pub(crate) memory: &'a Memory,
     pub(crate) monitor: &'a Monitor,
     pub(crate) now: Time,
 }
@@ -139,6 +142,7 @@ impl Monitor {
             disk: world.disk,
             turn: world.turn,
             handshakes: world.handshakes,
+            memory: world.memory,
             monitor: self,
             now: world.connections.now,
         })

@@ -260,6 +260,7 @@ impl EventLoop {
             disk: self.disk.as_ref(),
             turn: &self.turn,
             handshakes: &self.handshakes,
+            memory: &self.memory,
         };
         self.monitor.answer(received, world)
     }
@@ -473,6 +474,7 @@ impl EventLoop {
             if queued >= flush_at {
                 flush_at = queued + FLUSH_BYTES;
                 self.flush();
+                self.mind_memory();
             }
             let cost = self.cost() - cost_before;
             let is_rest_due =

@@ -122,6 +122,7 @@ impl World {
         let (cache_len, block_len) = rng.pick(&[(3000, 200), (8000, 600), (1 << 20, 65_000)]);
         let tuning = StreamsTuning {
             cache_len,
+            uncommitted_max: rng.pick(&[1_000, 100_000, 8 << 20]),
             block_len,
             reopen_len: rng.pick(&[0, 200, 600, 16_000]),
             full_batch_len: rng.pick(&[1, 300, 64 * 1024]),

@@ -255,6 +255,10 @@ impl Streams {
     ) -> Outcome {
         use ResponseKind as Kind;
         let (stream, consumer) = (route.stream.as_str(), route.consumer.as_str());
+        let is_new = matches!(route.kind, Kind::StreamCreate | Kind::ConsumerCreate);
+        if is_new && engine.room.is_short() {
+            return Err(ApiError::INSUFFICIENT_RESOURCES.into());
+        }
         match route.kind {
             Kind::AccountInfo => Ok(self.account_info(request)),
             Kind::StreamCreate => self.create_stream(engine, stream, request, now, out),

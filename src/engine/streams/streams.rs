@@ -35,11 +35,6 @@ use std::time::Duration;
 /// with those that follow: a slow consumer must not cost a commit a message.
 const CURSOR_LINGER: Duration = Duration::from_millis(100);
 
-/// What may gather for the next batch, in bytes, before those who store are
-/// held back. As much may be on its way to the disk already, twice, and the
-/// store copies it.
-const UNCOMMITTED_MAX: u64 = 8 * 1024 * 1024;
-
 /// What a message or an answer that waits takes beside its bytes.
 const WAITING_COST: usize = 96;
 
@@ -274,7 +269,7 @@ impl Streams {
 
     /// Those who store should wait until the disk has caught up.
     pub(crate) fn is_congested(&self) -> bool {
-        self.uncommitted > UNCOMMITTED_MAX
+        self.uncommitted > self.config.tuning.uncommitted_max
     }
 
     /// Whether who sent a message to these has to wait for the disk. Who
@@ -291,7 +286,7 @@ impl Streams {
                 .is_some_and(|stream| !stream.is_volatile()),
             _ => false,
         });
-        stores || self.uncommitted > 2 * UNCOMMITTED_MAX
+        stores || self.uncommitted > 2 * self.config.tuning.uncommitted_max
     }
 
     pub(super) fn forget_stream(&mut self, stream: &Stream) {

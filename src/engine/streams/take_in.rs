@@ -87,10 +87,12 @@ impl Streams {
         };
         let reply = reply.filter(|_| !stream.config.no_ack);
         let is_volatile = stream.is_volatile();
-        let stored = if health == Health::Good || is_volatile {
-            stream.store(message, wall)
-        } else {
+        let stored = if health != Health::Good && !is_volatile {
             Err(ApiError::CLUSTER_NOT_AVAIL)
+        } else if engine.room.is_short() {
+            Err(ApiError::INSUFFICIENT_RESOURCES)
+        } else {
+            stream.store(message, wall)
         };
         self.stored_total += u64::from(matches!(stored, Ok(Stored::New(_))));
         let is_async = is_volatile || stream.config.persist_mode == PersistMode::Async;

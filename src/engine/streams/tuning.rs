@@ -15,6 +15,10 @@ pub struct StreamsTuning {
     /// Bytes of blocks of all streams in memory, beside those that are still
     /// to be written. Has to hold those that are worked on at a time.
     pub cache_len: usize,
+    /// What may gather for the next batch, in bytes, before those who store are
+    /// held back. As much may be on its way to the disk already, twice, and the
+    /// store copies it.
+    pub uncommitted_max: u64,
     /// A block is closed before it grows past this; at most
     /// [`BLOCK_LEN_MAX`].
     pub block_len: usize,
@@ -41,6 +45,7 @@ impl Default for StreamsTuning {
     fn default() -> Self {
         StreamsTuning {
             cache_len: 16 * 1024 * 1024,
+            uncommitted_max: 8 * 1024 * 1024,
             block_len: BLOCK_LEN_MAX,
             reopen_len: REOPEN_LEN,
             full_batch_len: 112 * 1024,

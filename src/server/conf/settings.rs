@@ -246,6 +246,7 @@ impl Settings {
         match item.name.to_ascii_lowercase().as_str() {
             "max_payload" => limits.frame.max_payload = bytes()?,
             "max_control_line" => limits.frame.max_control_line = bytes()?,
+            "memory" => config.memory = item.limit()?,
             "max_pending" => limits.max_pending = bytes()?,
             "max_connections" | "max_conn" => {
                 let max = item.number(-1, i64::MAX)?;

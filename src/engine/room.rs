@@ -1,0 +1,80 @@
+//! How much memory there is left, when a ceiling is set.
+//!
+//! The engine cannot see memory; it is told, once a turn, and divides what is
+//! left: the less there is, the less may wait for one client, so that those
+//! who are furthest behind are cut before anybody else is touched. Where even
+//! that leaves too little, nothing that would stay is taken in: connections,
+//! subscriptions, messages for streams, new streams and consumers. What takes
+//! things out, acks, deletes and deliveries, goes on.
+
+/// What may wait for one client is at least this: with less, a client that
+/// reads would be cut for what one turn brought it.
+const SHARE_MIN: usize = 16 * 1024;
+
+/// See the module's head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that may wait for one client, whatever its limits are.
+    share: usize,
+    /// There is too little left to take in what would stay.
+    is_short: bool,
+}
+
+impl Room {
+    /// No ceiling is set.
+    pub const BOUNDLESS: Room = Room {
+        share: usize::MAX,
+        is_short: false,
+    };
+
+    /// What is left of `whole` bytes when so many are in use.
+    pub fn of(whole: usize, used: usize) -> Room {
+        // With half of what is left for each, n readers that have stopped take
+        // n of n + 2 parts of three quarters together, and their publishers
+        // are held back long before it is short.
+        let left = (whole / 4 * 3).saturating_sub(used);
+        Room {
+            share: (left / 2).max(SHARE_MIN),
+            is_short: used > whole / 8 * 7,
+        }
+    }
+
+    /// What may wait for a client that may have `max` waiting.
+    #[inline]
+    pub(crate) fn bound(self, max: usize) -> usize {
+        max.min(self.share)
+    }
+
+    /// From how much on its publishers are held back, if that would be `max`
+    /// without a ceiling. It is little, since what is left is soon used up and
+    /// a reader that only paused shall not be cut for it.
+    #[inline]
+    pub(crate) fn bound_stall(self, max: usize) -> usize {
+        max.min(self.share / 4)
+    }
+
+    /// There is too little left to take in what would stay.
+    pub fn is_short(self) -> bool {
+        self.is_short
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_less_there_is_left_the_less_may_wait() {
+        let mut before = Room::of(1 << 26, 0);
+        assert!(!before.is_short());
+        assert_eq!(before.bound(1 << 20), 1 << 20);
+        for used in (0..=1 << 26).step_by(1 << 20) {
+            let room = Room::of(1 << 26, used);
+            assert!(room.share <= before.share && room.share >= SHARE_MIN);
+            assert_eq!(room.is_short(), used > (1 << 26) / 8 * 7);
+            before = room;
+        }
+        assert_eq!(Room::of(10, 20).bound(usize::MAX), SHARE_MIN);
+        assert_eq!(Room::BOUNDLESS.bound(usize::MAX), usize::MAX);
+    }
+}

@@ -1,0 +1,142 @@
+//! The ceiling on memory.
+//!
+//! Owns what is done about it: it looks at what is allocated once a turn, and
+//! whenever a good deal was queued within one; tells the engine how much is
+//! left; and when nearly nothing is, cuts the clients that hold the most,
+//! waiting to be sent to them or received in part. Caches are bounded at the
+//! start instead, by shares of the ceiling.
+
+use crate::Config;
+use crate::event_loop::EventLoop;
+use midge_engine::{CloseReason, ConnId, Room, Time};
+use std::time::Duration;
+
+/// How much memory the process may use, and how to find out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ceiling {
+    bytes: usize,
+    allocated: fn() -> usize,
+}
+
+/// The smallest ceiling: below this the program and what it needs to work at
+/// all leave nothing for clients.
+pub(crate) const MEMORY_MIN: usize = 32 * 1024 * 1024;
+
+/// What the process takes beside what it allocates: the program itself, stacks,
+/// and tables of the allocator.
+const PROCESS_BYTES: usize = 6 * 1024 * 1024;
+
+/// The ceiling bounds what is resident, and pieces that are free but too small
+/// for what is wanted are resident too: up to a quarter, so far as was seen.
+const ALLOCATED_OF_RESIDENT: (usize, usize) = (3, 4);
+
+/// Clients are cut only while they hold such a part of the whole together: with
+/// less it is not they who use it up, and cutting them brings little.
+const HELD_PART: usize = 8;
+
+/// Clients cut at a time, so that a turn stays short.
+const CUTS_MAX: usize = 64;
+
+/// Looking for who holds much takes a look at everybody. When there was nobody,
+/// the next look is this much later.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What a cache may hold that would hold `usual` bytes if there were no
+/// ceiling: at most such a part of it.
+#[cfg(feature = "streams")]
+pub(crate) fn cache_bytes(ceiling: Option<usize>, usual: usize, part: usize) -> usize {
+    ceiling.map_or(usual, |bytes| usual.min(bytes / part))
+}
+
+/// What the loop knows about its ceiling.
+pub(crate) struct Memory {
+    ceiling: Option<Ceiling>,
+    /// No look for who holds much before then.
+    look_due: Time,
+    /// Clients that were cut.
+    pub(crate) cut_total: u64,
+    /// There was too little the last time, and the log says so.
+    is_short: bool,
+}
+
+impl Memory {
+    pub(crate) fn new(config: &Config) -> Self {
+        let both = config.memory.zip(config.allocated);
+        Memory {
+            ceiling: both.map(|(bytes, allocated)| Ceiling { bytes, allocated }),
+            look_due: Time::default(),
+            cut_total: 0,
+            is_short: false,
+        }
+    }
+
+    /// The ceiling and what is allocated, if there is a ceiling.
+    pub(crate) fn figures(&self) -> Option<(usize, usize)> {
+        let ceiling = self.ceiling?;
+        Some((ceiling.bytes, (ceiling.allocated)()))
+    }
+
+    /// Bytes that may be allocated.
+    fn whole(&self) -> Option<usize> {
+        let (part, of) = ALLOCATED_OF_RESIDENT;
+        Some(self.ceiling?.bytes.saturating_sub(PROCESS_BYTES) / of * part)
+    }
+
+    fn room(&self) -> Option<Room> {
+        Some(Room::of(self.whole()?, (self.ceiling?.allocated)()))
+    }
+}
+
+impl EventLoop {
+    /// Keeps what is allocated below the ceiling.
+    pub(crate) fn mind_memory(&mut self) {
+        let Some(room) = self.memory.room() else {
+            return;
+        };
+        let room = if room.is_short() {
+            self.make_room(room)
+        } else {
+            room
+        };
+        if room.is_short() != self.memory.is_short {
+            self.memory.is_short = room.is_short();
+            match room.is_short() {
+                true => log::warn!("memory is used up: nothing more is taken in"),
+                false => log::info!("there is memory again"),
+            }
+        }
+        self.engine.set_room(room);
+    }
+
+    /// Cuts those who hold the most until there is enough, or they hold little
+    /// together.
+    fn make_room(&mut self, mut room: Room) -> Room {
+        let now = self.connections.now;
+        if now < self.memory.look_due {
+            return room;
+        }
+        let enough = self.memory.whole().unwrap_or_default() / HELD_PART;
+        for _ in 0..CUTS_MAX {
+            let (held, most) = self.connections.held();
+            let Some(id) = most.filter(|_| held > enough) else {
+                self.memory.look_due = now + LOOK_AGAIN;
+                break;
+            };
+            self.cut(id);
+            room = self.memory.room().unwrap_or(room);
+            if !room.is_short() {
+                break;
+            }
+        }
+        room
+    }
+
+    fn cut(&mut self, id: ConnId) {
+        self.memory.cut_total += 1;
+        self.close(id, CloseReason::MemoryUsedUp);
+        self.connections.kill(id);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.forget_bytes();
+        }
+    }
+}
