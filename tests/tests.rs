@@ -50,6 +50,7 @@ mod nats_server;
 mod parser_properties;
 mod people;
 mod permissions;
+mod reload;
 mod routing;
 mod server_life;
 #[cfg(feature = "streams")]

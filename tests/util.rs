@@ -359,6 +359,13 @@ impl File {
         File(path)
     }
 
+    /// Says something else from now on, all at once.
+    pub(crate) fn replace(&self, text: &str) {
+        let new = self.0.with_extension("new");
+        std::fs::write(&new, text).expect("written");
+        std::fs::rename(&new, &self.0).expect("renamed");
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.0.to_str().expect("text")
     }

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// What the last words of a server that cannot go on are logged for.
@@ -17,36 +17,79 @@ pub(crate) const FATAL: &str = "fatal";
 /// The variable that goes before the level of the configuration.
 const LEVEL_VARIABLE: &str = "RUST_LOG";
 
-/// Sends the log to a file, or else to stderr, one line each: process, time,
-/// level, words; or the same as an object of JSON.
-///
-/// # Errors
-/// A file that cannot be written, in words.
-pub(crate) fn start(level: LevelFilter, settings: LogSettings) -> Result<(), String> {
-    let named = std::env::var(LEVEL_VARIABLE).ok();
-    let level = named.and_then(|name| name.parse().ok()).unwrap_or(level);
-    let file = match settings.file.clone() {
-        None => None,
-        Some(path) => {
-            let cannot = |error| format!("cannot log to {}: {error}", path.display());
-            Some(LogFile::open(&settings, &path).map_err(cannot)?)
-        }
-    };
-    let logger = Logger {
-        pid: std::process::id(),
-        is_json: settings.format == LogFormat::Json,
-        file: file.map(Mutex::new),
-    };
-    log::set_boxed_logger(Box::new(logger)).map_err(|error| error.to_string())?;
-    log::set_max_level(level);
-    Ok(())
+/// Where the log goes and how much of it, which may change.
+pub(crate) struct Logging {
+    place: Arc<Mutex<Place>>,
+    /// Set when SIGUSR1 has asked for the file to be opened again.
+    is_moved: Arc<AtomicBool>,
+    /// The environment says how much.
+    level: Option<LevelFilter>,
+}
+
+struct Place {
+    is_json: bool,
+    /// Else it goes to stderr.
+    file: Option<LogFile>,
+}
+
+impl Logging {
+    /// Sends the log to a file, or else to stderr, one line each: process,
+    /// time, level, words; or the same as an object of JSON.
+    ///
+    /// # Errors
+    /// A file that cannot be written, in words.
+    pub(crate) fn start(level: LevelFilter, settings: &LogSettings) -> Result<Logging, String> {
+        let is_moved = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGUSR1, is_moved.clone())
+            .map_err(|error| format!("cannot catch SIGUSR1: {error}"))?;
+        let named = std::env::var(LEVEL_VARIABLE).ok();
+        let place = Arc::new(Mutex::new(Place::open(settings, &is_moved)?));
+        let logger = Logger {
+            pid: std::process::id(),
+            place: place.clone(),
+        };
+        let logging = Logging {
+            place,
+            is_moved,
+            level: named.and_then(|name| name.parse().ok()),
+        };
+        log::set_boxed_logger(Box::new(logger)).map_err(|error| error.to_string())?;
+        log::set_max_level(logging.level.unwrap_or(level));
+        Ok(logging)
+    }
+
+    /// Goes by other settings from now on.
+    ///
+    /// # Errors
+    /// A file that cannot be written, in words; nothing has changed then.
+    pub(crate) fn change(&self, level: LevelFilter, settings: &LogSettings) -> Result<(), String> {
+        let new = Place::open(settings, &self.is_moved)?;
+        *lock(&self.place) = new;
+        log::set_max_level(self.level.unwrap_or(level));
+        Ok(())
+    }
+}
+
+impl Place {
+    fn open(settings: &LogSettings, is_moved: &Arc<AtomicBool>) -> Result<Place, String> {
+        let open = |path: &PathBuf| {
+            let opened = LogFile::open(settings, path, is_moved.clone());
+            opened.map_err(|error| format!("cannot log to {}: {error}", path.display()))
+        };
+        Ok(Place {
+            is_json: settings.format == LogFormat::Json,
+            file: settings.file.as_ref().map(open).transpose()?,
+        })
+    }
+}
+
+fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Logger {
     pid: u32,
-    is_json: bool,
-    /// Else it goes to stderr.
-    file: Option<Mutex<LogFile>>,
+    place: Arc<Mutex<Place>>,
 }
 
 impl Log for Logger {
@@ -59,15 +102,13 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let mut line = self.line(record);
+        let mut place = lock(&self.place);
+        let mut line = self.line(record, place.is_json);
         line.push(b'\n');
         // Where should it be said that nothing can be said?
-        let _ = match &self.file {
+        let _ = match &mut place.file {
             None => io::stderr().write_all(&line),
-            Some(file) => match file.lock() {
-                Ok(mut file) => file.append(&line),
-                Err(_) => Ok(()),
-            },
+            Some(file) => file.append(&line),
         };
     }
 
@@ -75,7 +116,7 @@ impl Log for Logger {
 }
 
 impl Logger {
-    fn line(&self, record: &Record<'_>) -> Vec<u8> {
+    fn line(&self, record: &Record<'_>, is_json: bool) -> Vec<u8> {
         let time = humantime::format_rfc3339_micros(SystemTime::now());
         let (short, long) = match record.level() {
             Level::Error if record.target() == FATAL => ("FTL", "fatal"),
@@ -86,7 +127,7 @@ impl Logger {
             Level::Trace => ("TRC", "trace"),
         };
         let (pid, words) = (self.pid, record.args());
-        if !self.is_json {
+        if !is_json {
             return format!("[{pid}] {time} [{short}] {words}").into_bytes();
         }
         let mut json = JsonWriter::new();
@@ -115,9 +156,7 @@ struct LogFile {
 }
 
 impl LogFile {
-    fn open(settings: &LogSettings, path: &Path) -> io::Result<LogFile> {
-        let is_moved = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(signal_hook::consts::SIGUSR1, is_moved.clone())?;
+    fn open(settings: &LogSettings, path: &Path, is_moved: Arc<AtomicBool>) -> io::Result<LogFile> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(LogFile {
             len: file.metadata()?.len(),

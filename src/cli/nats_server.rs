@@ -125,7 +125,7 @@ pub(crate) fn is_meant(program: &str) -> bool {
 
 /// Does what nats-server would do with these arguments.
 pub(crate) fn run(args: &[&str]) -> ExitCode {
-    let done = parse(args).and_then(|given| act(&given));
+    let done = parse(args).and_then(|given| act(&given, args));
     done.unwrap_or_else(|why| {
         eprintln!("{NAME}: {why}");
         ExitCode::from(EXIT_USAGE)
@@ -169,7 +169,7 @@ fn parse<'a>(args: &[&'a str]) -> Result<Vec<Given<'a>>, String> {
     Ok(given)
 }
 
-fn act(given: &[Given<'_>]) -> Result<ExitCode, String> {
+fn act(given: &[Given<'_>], args: &[&str]) -> Result<ExitCode, String> {
     let of = |flag: Flag| given.iter().rev().find(|given| given.flag == flag);
     if of(Flag::Version).is_some() {
         println!("{NAME}: v{}", midge_server::NATS_VERSION);
@@ -192,7 +192,12 @@ fn act(given: &[Given<'_>]) -> Result<ExitCode, String> {
         eprintln!("{NAME}: configuration file is valid");
         return Ok(ExitCode::SUCCESS);
     }
-    Ok(serve(settings))
+    let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+    let read_again = move || {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        self::settings(&parse(&args)?)
+    };
+    Ok(serve(settings, of(Flag::Config).map(|_| read_again)))
 }
 
 fn settings(given: &[Given<'_>]) -> Result<Settings, String> {

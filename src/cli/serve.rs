@@ -1,16 +1,20 @@
 //! `midge serve`: run a server.
 
+use crate::EXIT_USAGE;
 use crate::allocator::allocated;
+use crate::logging::{self, Logging};
 use crate::signs::{Signs, Wanted};
-use crate::{EXIT_USAGE, logging};
 use argh::FromArgs;
 use log::LevelFilter;
-use midge_server::{Auth, Config, ConfigError, LogDetail, Server, Settings, read_config};
+use midge_server::{
+    Auth, Config, ConfigError, LogDetail, ReadAgain, Reading, Server, Settings, read_config,
+};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// run a server (what midge does without a command)
-#[derive(FromArgs)]
+#[derive(FromArgs, Clone)]
 #[argh(
     subcommand,
     name = "serve",
@@ -160,7 +164,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> ExitCode {
         let is_check = self.check;
-        let settings = match self.into_settings() {
+        let settings = match self.settings() {
             Ok(settings) => settings,
             Err(error) => {
                 eprintln!("{error}\nrun midge serve --help for what there is");
@@ -173,7 +177,8 @@ impl Serve {
             }
             return ExitCode::SUCCESS;
         }
-        serve(settings)
+        let is_file = self.config.is_some();
+        serve(settings, is_file.then_some(move || self.settings()))
     }
 
     #[cfg(feature = "tls")]
@@ -194,7 +199,7 @@ impl Serve {
     }
 
     /// The file's settings, where there is one, and the options over them.
-    fn into_settings(self) -> Result<Settings, String> {
+    fn settings(&self) -> Result<Settings, String> {
         let mut settings = match &self.config {
             Some(path) => read_config(Path::new(path), base_config())?,
             None => Settings::from(base_config()),
@@ -230,22 +235,22 @@ impl Serve {
         #[cfg(feature = "tls")]
         self.set_tls(&mut settings)?;
         #[cfg(feature = "streams")]
-        match (self.store, self.no_store) {
+        match (&self.store, self.no_store) {
             (Some(_), true) => return Err("--store goes without --no-store".into()),
             (Some(path), false) => settings.config.store = Some(path.into()),
             (None, true) => settings.config.store = None,
             (None, false) => {}
         }
         let config = &mut settings.config;
-        match (self.auth, self.user, self.pass) {
+        match (self.auth.clone(), self.user.clone(), self.pass.clone()) {
             (None, None, None) => {}
             (Some(token), None, None) => config.auth = Auth::token(token),
             (None, Some(user), Some(pass)) => config.auth = Auth::user(user, pass),
             (Some(_), ..) => return Err("--auth goes without --user and --pass".into()),
             (None, ..) => return Err("--user and --pass go together".into()),
         }
-        if let (Some(host), Some(http)) = (self.http_host, &mut config.http) {
-            http.host = host;
+        if let (Some(host), Some(http)) = (&self.http_host, &mut config.http) {
+            http.host.clone_from(host);
         }
         check_config(config)?;
         Ok(settings)
@@ -270,26 +275,54 @@ pub(crate) fn check_config(config: &Config) -> Result<(), String> {
     })
 }
 
-/// Serves until the end.
-pub(crate) fn serve(mut settings: Settings) -> ExitCode {
-    let level = match settings.log {
-        LogDetail::Trace => LevelFilter::Trace,
-        LogDetail::Debug => LevelFilter::Debug,
-        LogDetail::Plain => LevelFilter::Info,
+/// Serves until the end. What reads the settings anew is used when the server
+/// is told to reload.
+pub(crate) fn serve<R>(mut settings: Settings, read: Option<R>) -> ExitCode
+where
+    R: Fn() -> Result<Settings, String> + Send + Sync + 'static,
+{
+    let logging = match Logging::start(level(&settings), &settings.log_to) {
+        Ok(logging) => logging,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::FAILURE;
+        }
     };
-    if let Err(why) = logging::start(level, std::mem::take(&mut settings.log_to)) {
-        eprintln!("{why}");
-        return ExitCode::FAILURE;
-    }
-    for warning in &settings.warnings {
-        log::warn!("{warning}");
-    }
+    warn(&settings);
+    settings.config.reload = read.map(|read| -> ReadAgain {
+        let logging = Arc::new(logging);
+        Arc::new(move || {
+            let mut settings = read()?;
+            let config = std::mem::take(&mut settings.config);
+            let logging = logging.clone();
+            let adopt = Box::new(move || {
+                logging.change(level(&settings), &settings.log_to)?;
+                warn(&settings);
+                Ok(())
+            });
+            Ok(Reading { config, adopt })
+        })
+    });
     match run(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             log::error!(target: logging::FATAL, "{why}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn level(settings: &Settings) -> LevelFilter {
+    match settings.log {
+        LogDetail::Trace => LevelFilter::Trace,
+        LogDetail::Debug => LevelFilter::Debug,
+        LogDetail::Plain => LevelFilter::Info,
+    }
+}
+
+fn warn(settings: &Settings) {
+    for warning in &settings.warnings {
+        log::warn!("{warning}");
     }
 }
 

@@ -1,8 +1,9 @@
 //! `midge verify`, `midge compact` and `midge recover`: looking after a store
 //! that no server has open.
 
+use crate::logging::Logging;
 use crate::progress::{Count, Progress};
-use crate::{EXIT_DAMAGE, EXIT_USAGE, logging, say};
+use crate::{EXIT_DAMAGE, EXIT_USAGE, say};
 use argh::FromArgs;
 use log::LevelFilter;
 use midge_server::offline::{self, StoreError, Told};
@@ -126,7 +127,7 @@ pub(crate) fn code(is_sound: bool) -> ExitCode {
 /// than where in the engine it was.
 pub(crate) fn prepare() {
     // To stderr it always can.
-    let _ = logging::start(LevelFilter::Error, LogSettings::default());
+    let _ = Logging::start(LevelFilter::Error, &LogSettings::default());
     std::panic::set_hook(Box::new(|_| {}));
 }
 

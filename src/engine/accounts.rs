@@ -117,6 +117,12 @@ impl Accounts {
         id == AccountId::SYSTEM || self.0.len() == 2
     }
 
+    /// Whether these are the same accounts, whatever each may use.
+    pub fn has_same_names(&self, other: &Accounts) -> bool {
+        let name = |account: &AccountConfig| account.name.clone();
+        self.0.iter().map(name).eq(other.0.iter().map(name))
+    }
+
     /// The one of this name.
     pub fn named(&self, name: &str) -> Option<AccountId> {
         let found = self.iter().find(|(_, account)| account.name == name);

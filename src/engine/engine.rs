@@ -278,6 +278,12 @@ impl Engine {
     /// Tells the clients that can hear it that the server is about to leave.
     pub fn lame_duck<O: Outbox>(&mut self, out: &mut O) {
         self.config.info.lame_duck = true;
+        self.tell_all_info(out);
+        self.clean_up(out);
+    }
+
+    /// Says anew what everybody was told at first, to those who can hear it.
+    pub(crate) fn tell_all_info<O: Outbox>(&mut self, out: &mut O) {
         let listeners: Vec<ConnId> = self
             .sessions
             .iter()
@@ -287,7 +293,6 @@ impl Engine {
         for conn in listeners {
             self.tell_info(conn, false, out);
         }
-        self.clean_up(out);
     }
 
     /// Ends a session. Safe to call for one that is over already.

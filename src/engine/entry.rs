@@ -55,7 +55,12 @@ impl Door {
                 .is_none_or(|count| *count < max)
     }
 
-    fn entered(&mut self, user: &User) {
+    /// Who is in is to be counted anew.
+    pub(crate) fn forget_present(&mut self) {
+        self.present.clear();
+    }
+
+    pub(crate) fn entered(&mut self, user: &User) {
         if user.max_connections > 0 {
             *self.present.entry(user.name.clone()).or_default() += 1;
         }
@@ -101,6 +106,7 @@ impl Engine {
             Judgement::Anybody => session.authorized = true,
             Judgement::User(user) if !user.is_shut_out && self.door.has_room(&user) => {
                 session.authorized = true;
+                session.is_guest = true;
                 session.account = user.account;
                 session.bounds = Bounds::of(&user, &self.sid_hasher);
                 self.door.entered(&user);
@@ -150,6 +156,7 @@ impl Engine {
             let name = session.certified.as_deref();
             self.config.auth.certified(name)
         } else {
+            session.is_guest = shows_none && options.user.is_empty() && options.nkey.is_empty();
             self.config.auth.judge(options, session.nonce.as_deref())
         };
         session.options.forget_secrets();

@@ -79,6 +79,8 @@ pub struct Session {
     pub(crate) nonce: Option<Box<str>>,
     /// Whose session it is, where there are users.
     pub(crate) user: Option<Arc<User>>,
+    /// It is that user's because it has shown nothing.
+    pub(crate) is_guest: bool,
     /// It is waited for word of the credentials; what else has come waits, too.
     pub(crate) verifying: Option<Claim>,
     /// What its user may do, unless that is everything.
@@ -151,6 +153,7 @@ impl Session {
             account: AccountId::GLOBAL,
             nonce: None,
             user: None,
+            is_guest: false,
             verifying: None,
             bounds: None,
             subs: HashTable::new(),

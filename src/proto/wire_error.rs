@@ -48,6 +48,9 @@ pub enum WireError<'a> {
     /// A subscription that the client may not make: its subject, and its queue
     /// group.
     SubscriptionViolation(&'a [u8], Option<&'a [u8]>),
+    /// A subscription that the client may not have any more: its subject, its
+    /// queue group and its name.
+    SubscriptionRemoved(&'a [u8], Option<&'a [u8]>, &'a [u8]),
     /// Words for a person who typed the line.
     Hint(&'a str),
 }
@@ -64,6 +67,7 @@ impl WireError<'_> {
                 | WireError::ReplyViolation(_)
                 | WireError::PublishViolation(_)
                 | WireError::SubscriptionViolation(..)
+                | WireError::SubscriptionRemoved(..)
                 | WireError::Hint(_)
         )
     }
@@ -115,6 +119,10 @@ impl fmt::Display for WireError<'_> {
                     }
                     None => Ok(()),
                 };
+            }
+            WireError::SubscriptionRemoved(subject, queue, sid) => {
+                WireError::SubscriptionViolation(subject, *queue).fmt(f)?;
+                return write!(f, " (sid \"{}\")", String::from_utf8_lossy(sid));
             }
             WireError::Hint(text) => text,
         };

@@ -1,6 +1,7 @@
 //! What a server is told at its start.
 
 use crate::memory::MEMORY_MIN;
+use crate::reload::ReadAgain;
 use midge_engine::{Accounts, Auth, Limits};
 use std::fmt;
 #[cfg(feature = "streams")]
@@ -49,6 +50,9 @@ pub struct Config {
     /// Stop on SIGINT and SIGTERM, enter lame duck mode on SIGUSR2. A program
     /// that embeds a server may want its signals for itself.
     pub handle_signals: bool,
+    /// Reads the configuration again when SIGHUP or [`crate::Handle::reload`]
+    /// asks for it, if that can be done.
+    pub reload: Option<ReadAgain>,
 }
 
 /// Where streams are kept if nothing else is said: in the working directory.
@@ -86,6 +90,7 @@ impl Default for Config {
             memory: None,
             allocated: None,
             handle_signals: false,
+            reload: None,
         }
     }
 }

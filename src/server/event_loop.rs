@@ -90,7 +90,8 @@ pub(crate) struct EventLoop {
     pub(crate) is_feeding: bool,
     pub(crate) timers: Timers<Timer>,
     pub(crate) accept_retry_due: Option<Time>,
-    write_deadline: Duration,
+    /// As it is gone by now.
+    pub(crate) config: Box<Config>,
     pub(crate) lame_duck: LameDuck,
     pub(crate) lame_duck_due: Option<Time>,
     pub(crate) stop_due: Option<Time>,
@@ -154,8 +155,8 @@ impl EventLoop {
             is_feeding: false,
             timers: Timers::default(),
             accept_retry_due: None,
-            write_deadline: config.write_deadline,
             lame_duck: LameDuck::new(config.lame_duck_grace, config.lame_duck_duration),
+            config: Box::new(config),
             lame_duck_due: None,
             stop_due: None,
             is_finished: false,
@@ -242,6 +243,9 @@ impl EventLoop {
                 if self.shared.take_stop_request() {
                     self.stop();
                 }
+                if self.shared.take_reload_request() {
+                    self.reload();
+                }
             }
             CLIENTS => Listener::ready(&mut self.clients),
             HTTP => Listener::ready(&mut self.http),
@@ -253,7 +257,7 @@ impl EventLoop {
                 match signals.and_then(|signals| signals.action(event)) {
                     Some(SignalAction::Stop) => self.stop(),
                     Some(SignalAction::LameDuck) => self.enter_lame_duck(),
-                    Some(SignalAction::Reload) => self.renew_certificates(),
+                    Some(SignalAction::Reload) => self.reload(),
                     None => {}
                 }
             }
@@ -328,7 +332,7 @@ impl EventLoop {
         match self.connections.flush_one(id) {
             Some(Ok(Flushed::All)) => self.all_written(id),
             Some(Ok(Flushed::Blocked { progress: true })) => {
-                self.arm_deadline(id, self.write_deadline);
+                self.arm_deadline(id, self.config.write_deadline);
             }
             _ => self.close(id, CloseReason::SlowConsumerWriteDeadline),
         }
@@ -416,7 +420,7 @@ impl EventLoop {
         let is_session =
             connection.phase == Phase::Open && matches!(connection.codec, Codec::Nats(_));
         if connection.deadline_due.is_none() || (progress && is_session) {
-            self.arm_deadline(id, self.write_deadline);
+            self.arm_deadline(id, self.config.write_deadline);
         }
     }
 

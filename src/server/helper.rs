@@ -1,15 +1,15 @@
 //! The thread for what takes long and has nothing to do with the disk:
-//! passwords whose hash has to be computed, signatures, and certificates that are
-//! read again.
+//! passwords whose hash has to be computed, signatures, and configurations and
+//! certificates that are read again.
 //!
 //! It is started when there is something for it, so that whoever needs none of
 //! this has no thread for it. What it is given is bounded by the engine.
 
+use crate::config::Config;
 use crate::event_loop::EventLoop;
 use crate::identity;
+use crate::reload::Fresh;
 use crate::server::Shared;
-#[cfg(feature = "tls")]
-use crate::tls::{self, Acceptor, TlsConfig};
 use midge_engine::{Challenge, ConnId, Proof};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use std::collections::VecDeque;
@@ -26,18 +26,17 @@ pub(crate) struct Helper {
 pub(crate) enum Task {
     /// Look at a client's proof.
     Verify(Challenge),
-    /// Read certificates and keys.
-    #[cfg(feature = "tls")]
-    LoadCertificates(Box<TlsConfig>),
+    /// Read the configuration again, and what it names. This is the one gone
+    /// by, as it is now.
+    Reload(Box<Config>),
 }
 
 /// What has come of something that the thread was given.
 pub(crate) enum Done {
+    /// Another configuration, or what is wrong with it.
+    Read(Result<Box<Fresh>, String>),
     /// A client's proof holds, or not.
     Verified(ConnId, bool),
-    /// The certificates, or what is wrong with them.
-    #[cfg(feature = "tls")]
-    Certificates(Result<Acceptor, String>),
 }
 
 /// Where work is laid down, and what has come of it.
@@ -77,7 +76,14 @@ impl Helper {
             named.spawn(move || desk.work())?;
             self.is_started = true;
         }
-        self.desk.piles().todo.push_back(task);
+        let todo = &mut self.desk.piles().todo;
+        match task {
+            Task::Verify(_) => todo.push_back(task),
+            // An operator does not wait for strangers; who asks twice at once
+            // is answered once.
+            Task::Reload(_) if matches!(todo.front(), Some(Task::Reload(_))) => {}
+            Task::Reload(_) => todo.push_front(task),
+        }
         self.desk.more.notify_one();
         Ok(())
     }
@@ -107,8 +113,7 @@ impl Desk {
         while let Some(task) = self.next() {
             let done = match task {
                 Task::Verify(Challenge { conn, proof }) => Done::Verified(conn, holds(&proof)),
-                #[cfg(feature = "tls")]
-                Task::LoadCertificates(config) => Done::Certificates(tls::load(&config)),
+                Task::Reload(config) => Done::Read(Fresh::read(*config)),
             };
             self.piles().done.push(done);
             self.shared.wake();
@@ -162,8 +167,7 @@ impl EventLoop {
         for done in self.helper.take_done() {
             match done {
                 Done::Verified(conn, is_proven) => self.credentials_seen(conn, is_proven),
-                #[cfg(feature = "tls")]
-                Done::Certificates(loaded) => self.certificates_loaded(loaded),
+                Done::Read(read) => self.reloaded(read),
             }
         }
     }

@@ -60,6 +60,7 @@ mod process;
 mod query;
 mod receive;
 mod refusals;
+mod reload;
 mod server;
 mod signals;
 mod subsz;
@@ -80,6 +81,7 @@ pub use config::{
     Config, ConfigError, HttpConfig, MAX_CONTROL_LINE_MAX, MAX_CONTROL_LINE_MIN, MAX_PAYLOAD_MAX,
 };
 pub use midge_engine::{Auth, Limits};
+pub use reload::{ReadAgain, Reading};
 pub use server::{Handle, Server, StartError};
 #[cfg(feature = "tls")]
 pub use tls::{HandshakeFirst, TlsConfig, TlsVersion};

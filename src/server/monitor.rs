@@ -102,6 +102,11 @@ impl Monitor {
         }
     }
 
+    /// Shows another configuration from now on.
+    pub(crate) fn reloaded(&mut self, config: &Config) {
+        self.write_deadline_nanos = config.write_deadline.as_nanos() as u64;
+    }
+
     /// Answers the first request, if it is whole.
     pub(crate) fn answer(&mut self, received: &mut Vec<u8>, world: World<'_>) -> Option<Answer> {
         let mut bytes = Vec::new();

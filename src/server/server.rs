@@ -32,6 +32,7 @@ pub struct Handle {
 pub(crate) struct Shared {
     waker: Waker,
     stop: AtomicBool,
+    reload: AtomicBool,
 }
 
 impl Handle {
@@ -42,6 +43,12 @@ impl Handle {
         self.shared.stop.store(true, Ordering::Release);
         self.shared.wake();
     }
+
+    /// Asks the server to read its configuration again: [`Config::reload`].
+    pub fn reload(&self) {
+        self.shared.reload.store(true, Ordering::Release);
+        self.shared.wake();
+    }
 }
 
 impl Shared {
@@ -50,6 +57,10 @@ impl Shared {
         if let Err(error) = self.waker.wake() {
             log::error!("cannot wake the event loop: {error}");
         }
+    }
+
+    pub(crate) fn take_reload_request(&self) -> bool {
+        self.reload.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn take_stop_request(&self) -> bool {
@@ -144,6 +155,7 @@ impl Server {
         let shared = Arc::new(Shared {
             waker,
             stop: AtomicBool::new(false),
+            reload: AtomicBool::new(false),
         });
         let http_scheme = if config.https { "https" } else { "http" };
         let event_loop = EventLoop::new(poll, clients, http, config, shared.clone())?;

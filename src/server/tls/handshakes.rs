@@ -11,12 +11,11 @@ use super::certificate::Certificate;
 use super::layer::Expected;
 use super::options::HandshakeFirst;
 use super::session::Broken;
-use super::{Acceptor, Layer, Session, TlsConfig, load};
+use super::{Acceptor, Layer, Session, load};
 use crate::accept::HTTP_TIMEOUT;
 use crate::config::Config;
 use crate::connection::{Codec, Connection, Phase};
 use crate::event_loop::{EventLoop, Timer};
-use crate::helper::Task;
 use midge_engine::{CloseReason, ConnId, Time};
 use ring::digest;
 use rustls::Error;
@@ -110,7 +109,6 @@ impl fmt::Display for Failure {
 /// How TLS is done here, and who is at it.
 pub(crate) struct Handshakes {
     acceptor: Option<Acceptor>,
-    config: Option<TlsConfig>,
     pub(crate) timeout: Duration,
     first: HandshakeFirst,
     allow_non_tls: bool,
@@ -137,7 +135,6 @@ impl Handshakes {
         let pinned: Option<Vec<_>> = tls.pinned_certs.iter().map(|hex| from_hex(hex)).collect();
         Ok(Handshakes {
             acceptor,
-            config: config.tls.clone(),
             timeout: tls.timeout,
             first: tls.first,
             allow_non_tls: config.allow_non_tls,
@@ -151,6 +148,15 @@ impl Handshakes {
             logged: None,
             unlogged: 0,
         })
+    }
+
+    /// From now on clients see other certificates, and are held to other
+    /// settings; those that are there keep what they have.
+    pub(crate) fn adopt(&mut self, new: Handshakes) {
+        self.acceptor = new.acceptor;
+        self.timeout = new.timeout;
+        self.first = new.first;
+        self.pinned = new.pinned;
     }
 
     /// There is TLS.
@@ -433,29 +439,6 @@ impl EventLoop {
         match connection.transport.stream.peer_addr() {
             Ok(peer) => self.inform_first(id, peer),
             Err(_) => self.fail(id, &Failure::Gone),
-        }
-    }
-
-    /// Has the certificates read again.
-    pub(crate) fn renew_certificates(&mut self) {
-        let Some(config) = self.handshakes.config.clone() else {
-            log::info!("nothing to reload");
-            return;
-        };
-        let task = Task::LoadCertificates(Box::new(config));
-        if let Err(error) = self.helper.give(task) {
-            log::error!("cannot read the certificates again: {error}");
-        }
-    }
-
-    /// From now on clients see these; those that are there keep what they have.
-    pub(crate) fn certificates_loaded(&mut self, loaded: Result<Acceptor, String>) {
-        match loaded {
-            Ok(acceptor) => {
-                self.handshakes.acceptor = Some(acceptor);
-                log::info!("Reloaded: certificates");
-            }
-            Err(why) => log::error!("{why}; the certificates stay as they were"),
         }
     }
 

@@ -1,0 +1,216 @@
+//! What changes while sessions are there: who may enter, what they may do, and
+//! how much they may take.
+//!
+//! Whoever would still be let in stays, with what is allowed now; all others
+//! are told that they are not. No message is lost on the way: nothing of a
+//! session that stays is touched but what it may no longer do.
+
+use crate::accounts::Accounts;
+use crate::auth::{Auth, User};
+use crate::engine::{Engine, Timer};
+use crate::ids::SubId;
+use crate::limits::Limits;
+use crate::outbox::Outbox;
+use crate::permissions::Verdict;
+use crate::session::{Bounds, Session};
+use crate::{ConnId, Time};
+use midge_proto::WireError;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a reload has done to sessions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Sessions that were closed.
+    pub closed: usize,
+    /// Subscriptions that are no longer allowed, of those that stay.
+    pub unsubscribed: usize,
+}
+
+/// What becomes of a session.
+enum Fate {
+    /// It stays as it is, still to show who it is.
+    Waits,
+    /// It stays, as this user's or nobody's in particular.
+    Stays(Option<Arc<User>>),
+    Goes,
+}
+
+impl Engine {
+    /// Goes by other rules from now on. The accounts have to be the same, but
+    /// for what they may use: [`Accounts::has_same_names`].
+    pub fn reload<O: Outbox>(
+        &mut self,
+        now: Time,
+        (limits, auth, accounts): (Limits, Auth, Accounts),
+        out: &mut O,
+    ) -> Reloaded {
+        self.latest = now;
+        let payload_before = self.config.limits.frame.max_payload;
+        for (id, account) in accounts.iter() {
+            self.accounts[id].limits = account.limits;
+        }
+        self.config.info.max_payload = limits.frame.max_payload;
+        self.config.info.auth_required = auth.is_required();
+        self.config.limits = limits;
+        self.config.accounts = accounts;
+        self.config.auth = auth;
+        let done = self.reload_sessions(now, out);
+        if self.config.limits.frame.max_payload != payload_before {
+            self.tell_all_info(out);
+        }
+        self.clean_up(out);
+        done
+    }
+
+    fn reload_sessions<O: Outbox>(&mut self, now: Time, out: &mut O) -> Reloaded {
+        let users = self.config.auth.users.iter();
+        let by_name: BTreeMap<String, Arc<User>> = users
+            .map(|user| (user.name.clone(), user.clone()))
+            .collect();
+        let all: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
+        let mut done = Reloaded::default();
+        self.door.forget_present();
+        for conn in all {
+            self.hurry_ping(now, conn);
+            let Some(session) = self.sessions.get_mut(conn) else {
+                continue;
+            };
+            if let Some(claim) = &mut session.verifying {
+                // Word of what was right will come too late if it is no more.
+                let user = claim.user.take();
+                claim.user = user.and_then(|user| successor(&by_name, &user));
+            }
+            match self.config.auth.fate(session, &by_name) {
+                Fate::Waits => {}
+                Fate::Stays(user) => {
+                    done.unsubscribed += self.continue_as(conn, user, out);
+                }
+                Fate::Goes => {
+                    self.refuse_entry(conn, WireError::AuthorizationViolation, out);
+                    done.closed += 1;
+                }
+            }
+        }
+        done
+    }
+
+    /// An idle client is pinged after the new interval, if that ends sooner.
+    fn hurry_ping(&mut self, now: Time, conn: ConnId) {
+        let due = now + self.config.limits.ping_interval;
+        if let Some(session) = self.sessions.get_mut(conn)
+            && session.ping_due.is_some_and(|armed| armed > due)
+        {
+            self.timers
+                .arm(&mut session.ping_due, due, Timer::Ping(conn));
+        }
+    }
+
+    /// Replaces what a session may do, and takes from it what it no longer
+    /// may; returns how many subscriptions that were.
+    fn continue_as<O: Outbox>(
+        &mut self,
+        conn: ConnId,
+        user: Option<Arc<User>>,
+        out: &mut O,
+    ) -> usize {
+        let Some(session) = self.sessions.get_mut(conn) else {
+            return 0;
+        };
+        if !session.authorized {
+            session.authorized = true;
+            self.timers.disarm(&mut session.auth_due, Timer::Auth(conn));
+        }
+        let permissions = user.as_ref().and_then(|user| user.permissions.clone());
+        let before = session.bounds.as_ref().map(|bounds| &bounds.permissions);
+        let is_same = permissions.as_ref() == before;
+        session.bounds = match (session.bounds.take(), &user) {
+            // Answers that are due may still be given.
+            (Some(mut bounds), Some(_)) if permissions.is_some() => {
+                bounds.permissions = permissions.unwrap_or_default();
+                Some(bounds)
+            }
+            (_, Some(user)) => Bounds::of(user, &self.sid_hasher),
+            (_, None) => None,
+        };
+        if let Some(user) = &user {
+            self.door.entered(user);
+        }
+        session.user = user;
+        if is_same {
+            return 0;
+        }
+        self.judge_again(conn, out)
+    }
+
+    /// Judges the subscriptions of a session by what it may see now.
+    fn judge_again<O: Outbox>(&mut self, conn: ConnId, out: &mut O) -> usize {
+        let Some(session) = self.sessions.get(conn) else {
+            return 0;
+        };
+        let all: Vec<SubId> = session.subscriptions().collect();
+        let mut removed = 0;
+        for id in all {
+            let Some(session) = self.sessions.get(conn) else {
+                break;
+            };
+            let account = &mut self.accounts[session.account];
+            let filter = account.filter(id);
+            let sub = &mut account.subs[id.index()];
+            let verdict = match &session.bounds {
+                Some(bounds) => bounds.permissions.judge(&filter, sub.queue.as_deref()),
+                None => Verdict::Allowed,
+            };
+            sub.is_filtered = verdict == Verdict::Filtered;
+            if verdict != Verdict::Denied {
+                continue;
+            }
+            let (queue, sid) = (sub.queue.clone(), sub.sid.to_vec());
+            let removal = WireError::SubscriptionRemoved(&filter, queue.as_deref(), &sid);
+            self.tell_error(conn, removal, out);
+            self.remove_subscription(conn, id);
+            removed += 1;
+        }
+        removed
+    }
+}
+
+impl Auth {
+    /// What becomes of a session under these rules. Its secrets are not kept,
+    /// so it stays its user's if that one's are what they were.
+    fn fate(&self, session: &Session, by_name: &BTreeMap<String, Arc<User>>) -> Fate {
+        if self.users.is_empty() && !self.maps_certificates {
+            return match session.account {
+                crate::AccountId::GLOBAL => Fate::Stays(None),
+                _ => Fate::Goes,
+            };
+        }
+        let is_certified = |user: &User| session.certified.as_deref() == Some(&user.name);
+        let user = match &session.user {
+            Some(user) if self.maps_certificates && !is_certified(user) => None,
+            Some(user) if !session.is_guest => successor(by_name, user),
+            _ if self.maps_certificates => None,
+            _ => {
+                let name = self.no_auth_user.as_ref();
+                name.and_then(|name| by_name.get(name).cloned())
+            }
+        };
+        match user {
+            Some(user) if user.account == session.account || !session.authorized => {
+                Fate::Stays(Some(user))
+            }
+            _ if session.authorized => Fate::Goes,
+            _ => Fate::Waits,
+        }
+    }
+}
+
+/// The user that goes on where another was: of the same name, secret and
+/// account.
+fn successor(by_name: &BTreeMap<String, Arc<User>>, user: &User) -> Option<Arc<User>> {
+    let found = by_name.get(&user.name)?;
+    let is_same = found.secret == user.secret
+        && found.account == user.account
+        && found.is_shut_out == user.is_shut_out;
+    is_same.then(|| found.clone())
+}
