@@ -53,6 +53,7 @@ mod permissions;
 mod reload;
 mod routing;
 mod server_life;
+mod service;
 #[cfg(feature = "streams")]
 mod simulation;
 mod slow_readers;

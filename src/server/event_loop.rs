@@ -18,6 +18,7 @@ use crate::monitor::Monitor;
 use crate::output_queue::Flushed;
 use crate::receive::READ_MAX;
 use crate::server::{Shared, StartError};
+use crate::service_manager::ServiceManager;
 use crate::signals::{self, SignalAction, Signals};
 use crate::timestamp::Clock;
 use crate::tls::Handshakes;
@@ -54,9 +55,13 @@ pub(crate) enum Timer {
     AcceptRetry,
     LameDuck,
     StopFlush,
+    /// The service manager wants to hear that the server is alive.
+    Alive,
 }
 
 pub(crate) struct EventLoop {
+    pub(crate) service_manager: Option<ServiceManager>,
+    pub(crate) alive_due: Option<Time>,
     pub(crate) memory: Memory,
     pub(crate) poll: Poll,
     shared: Arc<Shared>,
@@ -113,6 +118,11 @@ impl EventLoop {
             None
         };
         let handshakes = Handshakes::new(&config).map_err(StartError::Tls)?;
+        // Both are the program's: one that embeds a server tells for itself.
+        let manager = match config.handle_signals {
+            true => ServiceManager::of_environment(),
+            false => None,
+        };
         let clients = Listener::register(&poll, clients, CLIENTS)?;
         let http = match http {
             Some(socket) => Some(Listener::register(&poll, socket, HTTP)?),
@@ -143,6 +153,8 @@ impl EventLoop {
             clock,
             turn: TurnWatch::default(),
             handshakes,
+            service_manager: manager,
+            alive_due: None,
             memory: Memory::new(&config),
             readable: VecDeque::new(),
             held: VecDeque::new(),
@@ -165,6 +177,7 @@ impl EventLoop {
 
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
+        self.tell_ready();
         while !self.is_finished {
             match self.poll.poll(&mut events, self.poll_timeout()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -301,6 +314,10 @@ impl EventLoop {
                 Timer::LameDuck => {
                     self.lame_duck_due = None;
                     self.let_some_go();
+                }
+                Timer::Alive => {
+                    self.alive_due = None;
+                    self.tell_alive();
                 }
                 Timer::StopFlush => {
                     self.stop_due = None;

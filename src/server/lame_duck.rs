@@ -68,6 +68,7 @@ impl EventLoop {
         }
         log::info!("Entering lame duck mode, stop accepting new clients");
         self.clients = None;
+        self.tell_status("lame duck mode: clients are let go");
         self.engine.lame_duck(&mut self.connections);
         self.arm_lame_duck(self.lame_duck.grace());
     }
@@ -101,6 +102,7 @@ impl EventLoop {
             return;
         }
         log::info!("Initiating Shutdown...");
+        self.tell_stopping();
         self.clients = None;
         self.http = None;
         self.timers.disarm(&mut self.lame_duck_due, Timer::LameDuck);

@@ -62,6 +62,7 @@ mod receive;
 mod refusals;
 mod reload;
 mod server;
+mod service_manager;
 mod signals;
 mod subsz;
 mod timestamp;
