@@ -228,6 +228,6 @@ mod tests {
         watch.end_part(Part::Timers, at(20_099));
         assert_eq!(watch.end(), None);
         let slow: Vec<u64> = watch.slow().map(|(_, count)| count).collect();
-        assert_eq!(slow, [0, 0, 0, 4, 0]);
+        assert_eq!(slow, [0, 0, 0, 0, 4, 0]);
     }
 }
