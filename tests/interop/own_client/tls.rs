@@ -1,4 +1,4 @@
-//! Connections that nobody else reads, against the reference: midge has none of its own yet.
+//! Connections that nobody else reads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,32 @@ use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, KeyPair};
 use tempfile::TempDir;
 
 use crate::harness::{Kind, PATIENCE, Server, eventually, options};
+
+/// Runs functions as tests, against each kind of server.
+macro_rules! on_each {
+    ($($name:ident,)*) => {$(
+        mod $name {
+            use crate::harness::Kind;
+
+            #[test]
+            fn midge() {
+                super::$name(Kind::Midge);
+            }
+
+            #[test]
+            fn nats_server() {
+                super::$name(Kind::Reference);
+            }
+        }
+    )*};
+}
+
+on_each! {
+    what_is_said_arrives_whole_both_ways,
+    a_broken_connection_is_as_safe_as_the_first,
+    whom_nobody_vouches_for_is_not_talked_to,
+    a_client_shows_its_own_certificate,
+}
 
 /// Certificates of a server and a client, and what they come from, as files.
 struct Keys {
@@ -50,9 +76,9 @@ impl Keys {
         self.folder.path().join(name)
     }
 
-    /// The reference with these certificates and flags; nothing if it is not there.
-    fn serve(&self, flags: &[&str]) -> Option<Server> {
-        let binary = Kind::Reference.binary()?;
+    /// A server with these certificates and flags; nothing if this half is to be left out.
+    fn serve(&self, kind: Kind, flags: &[&str]) -> Option<Server> {
+        let binary = kind.binary()?;
         let (certificate, key) = (self.path("server.pem"), self.path("server.key"));
         let word = |path: &Path| path.to_str().expect("a plain path").to_owned();
         let (certificate, key, root) =
@@ -66,7 +92,7 @@ impl Keys {
             &root,
         ];
         all.extend(flags);
-        Some(Server::start(Kind::Reference, &binary, &all))
+        Some(Server::start(kind, &binary, &all))
     }
 
     fn trusting(&self) -> Tls {
@@ -84,11 +110,10 @@ fn with(tls: Tls) -> Options {
     }
 }
 
-#[test]
-fn what_is_said_arrives_whole_both_ways() {
+fn what_is_said_arrives_whole_both_ways(kind: Kind) {
     const MESSAGES: u32 = 20_000;
     let keys = Keys::new();
-    let Some(server) = keys.serve(&["--tls"]) else {
+    let Some(server) = keys.serve(kind, &["--tls"]) else {
         return;
     };
     let client = server.connect_with(with(keys.trusting()));
@@ -112,10 +137,9 @@ fn what_is_said_arrives_whole_both_ways() {
     client.drain(PATIENCE).expect("drained");
 }
 
-#[test]
-fn a_broken_connection_is_as_safe_as_the_first() {
+fn a_broken_connection_is_as_safe_as_the_first(kind: Kind) {
     let keys = Keys::new();
-    let Some(mut server) = keys.serve(&["--tls"]) else {
+    let Some(mut server) = keys.serve(kind, &["--tls"]) else {
         return;
     };
     let client = server.connect_with(with(keys.trusting()));
@@ -130,10 +154,9 @@ fn a_broken_connection_is_as_safe_as_the_first() {
     assert_eq!(message.payload(), b"in between");
 }
 
-#[test]
-fn whom_nobody_vouches_for_is_not_talked_to() {
+fn whom_nobody_vouches_for_is_not_talked_to(kind: Kind) {
     let keys = Keys::new();
-    let Some(server) = keys.serve(&["--tls"]) else {
+    let Some(server) = keys.serve(kind, &["--tls"]) else {
         return;
     };
     let strangers = Keys::new();
@@ -141,10 +164,9 @@ fn whom_nobody_vouches_for_is_not_talked_to() {
     assert!(matches!(error, Error::Tls(_)), "{error}");
 }
 
-#[test]
-fn a_client_shows_its_own_certificate() {
+fn a_client_shows_its_own_certificate(kind: Kind) {
     let keys = Keys::new();
-    let Some(server) = keys.serve(&["--tlsverify"]) else {
+    let Some(server) = keys.serve(kind, &["--tlsverify"]) else {
         return;
     };
     let error = Client::connect(&server.url(), with(keys.trusting())).expect_err("refused");

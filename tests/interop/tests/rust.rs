@@ -18,4 +18,5 @@ mod reconnect;
 mod request;
 mod slow_consumer;
 mod streams;
+mod tls;
 mod unsubscribe;
