@@ -159,7 +159,7 @@ fn what_follows_a_connect_waits_for_word_of_it() {
     let mut wrong = server.connect();
     wrong.try_send("CONNECT {\"auth_token\":\"x\"}\r\nPUB b 1\r\ny\r\nPING\r\n");
     wrong.expect_end(VIOLATION);
-    assert_eq!(client.sync(), "");
+    assert!(!client.sync().contains("MSG"));
 }
 
 #[test]

@@ -491,7 +491,8 @@ fn certificates_change_under_load_and_nobody_has_to_leave() {
                 writer.send("PUB a 2\r\nhi\r\n".repeat(100));
             }
             writer.send("PUB a 3\r\nend\r\nPING\r\n");
-            writer.expect("PONG\r\n");
+            // The server may ask as well.
+            while !writer.line().contains("PONG") {}
         });
         // One that cannot be used changes nothing.
         std::fs::write(keys.path("server.pem"), "no certificate").unwrap();
