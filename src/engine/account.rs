@@ -36,6 +36,17 @@ pub(crate) enum Sink {
     FlowControl,
     /// To whoever looks after the store.
     Maintenance,
+    /// Into another account, by the import at this place.
+    Import(u32),
+    /// To a requester in another account.
+    WayBack,
+}
+
+impl Sink {
+    /// Whether it leads into another account.
+    pub(crate) fn crosses(self) -> bool {
+        matches!(self, Sink::Import(_) | Sink::WayBack)
+    }
 }
 
 /// The interest of one client, or of a part of the server, in one filter.
@@ -279,7 +290,14 @@ mod tests {
 
     fn subject() -> impl Strategy<Value = String> {
         // Acks and inboxes are looked up in ways of their own.
-        let prefixes = ["", "$JS.", "$JS.ACK.", "$JS.ACK.a.b.c.*.", "_INBOX."];
+        let prefixes = [
+            "",
+            "$JS.",
+            "$JS.ACK.",
+            "$JS.ACK.a.b.c.*.",
+            "_INBOX.",
+            "_R_.",
+        ];
         let prefix = prop::sample::select(prefixes.to_vec());
         (prefix, prop::collection::vec(token(), 1..5))
             .prop_map(|(prefix, tokens)| prefix.to_owned() + &tokens.join("."))

@@ -5,18 +5,24 @@
 //! one account does is neither seen nor felt in another.
 
 use crate::ids::AccountId;
+use crate::imports::Import;
 use midge_api::AccountLimits;
 use std::ops::{Index, IndexMut};
 
 /// The account that clients are in when nothing names another.
 pub(crate) const GLOBAL: &str = "$G";
 
-/// The system account, unless another is it.
-const SYSTEM: &str = "$SYS";
+/// Accounts that there may be. Each is an index of its own; more are hardly
+/// for one machine.
+pub const ACCOUNTS_MAX: usize = 4096;
 
 /// The accounts that there are: `$G`, the system account, then all others.
 #[derive(Debug, Clone)]
-pub struct Accounts(Vec<AccountConfig>);
+pub struct Accounts {
+    all: Vec<AccountConfig>,
+    /// What they take from one another.
+    pub imports: Vec<Import>,
+}
 
 /// An account as it is configured.
 #[derive(Debug, Clone)]
@@ -47,7 +53,7 @@ pub(crate) struct ByAccount<T>(Vec<T>);
 impl<T> ByAccount<T> {
     /// Makes one for each account.
     pub(crate) fn new(accounts: &Accounts, make: impl Fn(&AccountConfig) -> T) -> Self {
-        ByAccount(accounts.0.iter().map(make).collect())
+        ByAccount(accounts.all.iter().map(make).collect())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (AccountId, &T)> {
@@ -86,13 +92,13 @@ impl Index<AccountId> for Accounts {
     type Output = AccountConfig;
 
     fn index(&self, id: AccountId) -> &AccountConfig {
-        &self.0[usize::from(id.0)]
+        &self.all[usize::from(id.0)]
     }
 }
 
 impl IndexMut<AccountId> for Accounts {
     fn index_mut(&mut self, id: AccountId) -> &mut AccountConfig {
-        &mut self.0[usize::from(id.0)]
+        &mut self.all[usize::from(id.0)]
     }
 }
 
@@ -101,20 +107,41 @@ impl Default for Accounts {
     fn default() -> Self {
         let mut global = AccountConfig::new(GLOBAL);
         global.streams = Some(AccountLimits::default());
-        Accounts(vec![global, AccountConfig::new(SYSTEM)])
+        Accounts {
+            all: vec![global, AccountConfig::new(Accounts::SYSTEM)],
+            imports: Vec::new(),
+        }
     }
 }
 
 impl Accounts {
+    /// What the system account is called unless another is it.
+    pub const SYSTEM: &str = "$SYS";
+
     /// All of them, `$G` first.
     pub fn iter(&self) -> impl Iterator<Item = (AccountId, &AccountConfig)> {
-        (0..).map(AccountId).zip(&self.0)
+        (0..).map(AccountId).zip(&self.all)
     }
 
     /// Whether what is about the streams of all accounts is an account's to
     /// ask for: the system account's, and `$G`'s where there is no other.
     pub(crate) fn is_operator(&self, id: AccountId) -> bool {
-        id == AccountId::SYSTEM || self.0.len() == 2
+        id == AccountId::SYSTEM || !self.has_others()
+    }
+
+    /// Whether there are others than `$G` and the system account.
+    pub fn has_others(&self) -> bool {
+        self.all.len() > 2
+    }
+
+    /// Adds one, unless there are as many as there may be.
+    pub fn add(&mut self, account: AccountConfig) -> Option<AccountId> {
+        if self.all.len() >= ACCOUNTS_MAX {
+            return None;
+        }
+        let id = AccountId(u16::try_from(self.all.len()).ok()?);
+        self.all.push(account);
+        Some(id)
     }
 
     /// Whether these are the same accounts, whatever each may use.

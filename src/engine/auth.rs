@@ -82,7 +82,15 @@ impl Auth {
 
     /// Whether CONNECT must carry credentials.
     pub fn is_required(&self) -> bool {
-        self.maps_certificates || (!self.users.is_empty() && self.no_auth_user.is_none())
+        self.maps_certificates || (!self.is_open() && self.no_auth_user.is_none())
+    }
+
+    /// Whether nobody needs credentials, but those who look after the server:
+    /// they have an account that is not for the rest.
+    fn is_open(&self) -> bool {
+        self.users
+            .iter()
+            .all(|user| user.account == AccountId::SYSTEM)
     }
 
     /// Whether INFO must carry something to be signed.
@@ -127,7 +135,7 @@ impl Auth {
         if self.maps_certificates {
             return Judgement::Nobody;
         }
-        if self.users.is_empty() {
+        if self.no_auth_user.is_none() && self.is_open() {
             return Judgement::Anybody;
         }
         let user = self.no_auth_user.as_ref().and_then(|name| self.find(name));

@@ -7,10 +7,11 @@
 
 use crate::Time;
 use crate::engine::{Engine, Timer};
-use crate::feed::{Outgoing, ReplyTo};
+use crate::feed::Outgoing;
 use crate::ids::AccountId;
 use crate::maintenance::{Desk, Maintenance};
 use crate::outbox::Outbox;
+use crate::ways_back::ReplyTo;
 use bytes::Bytes;
 use midge_api::{ApiError, BACKUP_CHUNK, BackupError, BackupKind, BackupRequest, JsonWriter};
 use midge_proto::headers::HeaderWriter;

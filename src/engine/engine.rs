@@ -21,6 +21,7 @@ use crate::stats::{EngineStats, RouterStats};
 use crate::streams::{Internal, Streams};
 use crate::timers::Timers;
 use crate::trie::NodeId;
+use crate::ways_back::WaysBack;
 use crate::{ConnId, Time};
 use bytes::Bytes;
 use core::net::SocketAddr;
@@ -89,6 +90,8 @@ pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) sessions: Sessions,
     pub(crate) accounts: ByAccount<Account>,
+    /// From services to those in other accounts who have asked them.
+    pub(crate) ways_back: WaysBack,
     pub(crate) sid_hasher: FixedState,
     pub(crate) rng: Rng,
     pub(crate) stats: EngineStats,
@@ -131,11 +134,13 @@ pub struct Engine {
 impl Engine {
     /// An engine without sessions.
     pub fn new(config: EngineConfig) -> Self {
-        Engine {
+        let sid_hasher = FixedState::with_seed(config.hash_seed.rotate_left(1));
+        let mut engine = Engine {
             accounts: ByAccount::new(&config.accounts, |account| {
                 Account::new(account, config.hash_seed)
             }),
-            sid_hasher: FixedState::with_seed(config.hash_seed.rotate_left(1)),
+            ways_back: WaysBack::new(&sid_hasher),
+            sid_hasher,
             rng: Rng::new(config.seed),
             config,
             sessions: Sessions::default(),
@@ -159,7 +164,9 @@ impl Engine {
             #[cfg(feature = "streams")]
             desk: Desk::default(),
             streams: None,
-        }
+        };
+        engine.listen_for_imports();
+        engine
     }
 
     /// A client has connected: it is greeted with INFO, and sent away again if

@@ -5,16 +5,18 @@
 //! message of the streams' own that meets a part of the server again waits
 //! until that part is free, so that nothing is entered twice.
 
+use crate::Time;
 use crate::account::Sink;
 use crate::accounts::ByAccount;
 use crate::engine::Engine;
-use crate::ids::{AccountId, SubId};
+use crate::ids::AccountId;
 use crate::outbox::Outbox;
-use crate::publish::Routed;
+use crate::publish::{Origin, Routed};
 use crate::session::Session;
 use crate::storage::{Batch, BlockKey};
-use crate::streams::{Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig, Tenant};
-use crate::{ConnId, Time};
+use crate::streams::{
+    Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig, Tenant, is_addressed,
+};
 use bytes::Bytes;
 use midge_api::{BackupError, Timestamp};
 use midge_proto::encode::Decimal;
@@ -27,30 +29,6 @@ const INTERNAL_MAX: usize = 65_536;
 /// What a message that is given to the streams costs beside its bytes, in
 /// bytes of such messages.
 const FED_COST: usize = 64;
-
-/// Where a message comes from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Origin {
-    pub(crate) account: AccountId,
-    /// The client; none if it is the server itself.
-    pub(crate) conn: Option<ConnId>,
-}
-
-/// Where an answer goes that is given later.
-#[derive(Debug, Clone)]
-pub(crate) struct ReplyTo {
-    pub(crate) account: AccountId,
-    pub(crate) subject: Box<[u8]>,
-}
-
-impl ReplyTo {
-    pub(crate) fn new(account: AccountId, subject: &[u8]) -> Self {
-        ReplyTo {
-            account,
-            subject: subject.into(),
-        }
-    }
-}
 
 /// A message that streams send.
 #[derive(Debug, Clone, Copy)]
@@ -256,8 +234,7 @@ impl Engine {
     pub(crate) fn feed<O: Outbox>(
         &mut self,
         now: Time,
-        conn: ConnId,
-        account: AccountId,
+        origin: Origin,
         publish: &Publish<'_>,
         routed: &mut Routed,
         out: &mut O,
@@ -272,12 +249,8 @@ impl Engine {
         let mut hits = std::mem::take(&mut self.hits);
         self.with_streams(|streams, engine| {
             for sink in &hits {
-                let from = Origin {
-                    account,
-                    conn: Some(conn),
-                };
                 let is_taken =
-                    streams.take_in(engine, now, *sink, from, message, publish.reply, out);
+                    streams.take_in(engine, now, *sink, origin, message, publish.reply, out);
                 routed.receivers += u64::from(is_taken);
             }
             routed.held |= streams.holds(&hits);
@@ -301,11 +274,15 @@ impl Engine {
                     header_len: internal.header_len,
                 };
                 let reply = internal.reply.as_deref();
-                let from = Origin {
-                    account: internal.account,
-                    conn: None,
-                };
-                streams.take_in(engine, now, internal.sink, from, message, reply, out);
+                streams.take_in(
+                    engine,
+                    now,
+                    internal.sink,
+                    internal.origin,
+                    message,
+                    reply,
+                    out,
+                );
             });
         }
     }
@@ -331,20 +308,37 @@ impl Engine {
             tail: None,
         };
         let mut routed = self.route(message.account, address, &publish, None, None, out);
-        routed.receivers += self.hits.len() as u64;
-        for sink in self.hits.drain(..) {
-            if self.internal.len() < INTERNAL_MAX {
-                self.internal.push_back(Internal {
-                    account: message.account,
-                    sink,
-                    subject: message.subject.into(),
-                    reply: message.reply.map(Into::into),
-                    payload: Bytes::copy_from_slice(message.payload),
-                    header_len: message.header_len,
-                });
-            }
+        if !self.hits.is_empty() {
+            let origin = Origin {
+                account: message.account,
+                conn: None,
+            };
+            routed.add(self.reach_own(origin, address, &publish, out));
         }
         routed
+    }
+
+    /// Puts a message aside for a part of the server; false if that has
+    /// nothing to do with it, or there is no room.
+    pub(crate) fn keep_internal(
+        &mut self,
+        sink: Sink,
+        origin: Origin,
+        publish: &Publish<'_>,
+    ) -> bool {
+        let is_addressed = sink == Sink::Api && is_addressed(publish.subject);
+        if is_addressed || self.internal.len() >= INTERNAL_MAX {
+            return false;
+        }
+        self.internal.push_back(Internal {
+            origin,
+            sink,
+            subject: publish.subject.into(),
+            reply: publish.reply.map(Into::into),
+            payload: Bytes::copy_from_slice(publish.payload),
+            header_len: publish.header.map_or(0, |header| header.len),
+        });
+        true
     }
 
     /// Shows a message to the clients that listen on its subject, and to no
@@ -390,15 +384,5 @@ impl Engine {
             header_len: header.len(),
         };
         self.send_out(to, message, out)
-    }
-
-    /// Whether anybody would get a message on this subject.
-    pub(crate) fn is_heard(&mut self, account: AccountId, subject: &[u8]) -> bool {
-        self.accounts[account].is_heard(subject)
-    }
-
-    /// Makes a part of the server listen.
-    pub(crate) fn listen(&mut self, account: AccountId, sink: Sink, filter: &[u8]) -> SubId {
-        self.accounts[account].subscribe(sink, filter, None, b"")
     }
 }

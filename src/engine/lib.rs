@@ -21,10 +21,12 @@ mod entry;
 #[cfg(feature = "streams")]
 mod feed;
 mod ids;
+mod imports;
 mod keepalive;
 mod limits;
 #[cfg(feature = "streams")]
 mod maintenance;
+mod mapping;
 mod match_cache;
 mod membership;
 mod nkey;
@@ -55,16 +57,19 @@ mod throttle;
 mod time;
 mod timers;
 mod trie;
+mod ways_back;
 
 pub use account::SubscriptionInfo;
-pub use accounts::{AccountConfig, Accounts, ClientLimits};
+pub use accounts::{ACCOUNTS_MAX, AccountConfig, Accounts, ClientLimits};
 pub use auth::{Auth, User};
 pub use engine::{Engine, EngineConfig, Flow, Recovery};
 pub use entry::Challenge;
 pub use ids::{AccountId, ConnId, ConsumerId, DeliverySeq, Seq, StreamId};
+pub use imports::{Answers, Import, ImportKind};
 pub use limits::Limits;
 #[cfg(feature = "streams")]
 pub use maintenance::Maintenance;
+pub use mapping::Mapping;
 pub use nkey::PublicKey;
 pub use outbox::{CloseReason, Delivery, Outbox, Tail};
 pub use permissions::{Permissions, Responses, Rule, Rules};

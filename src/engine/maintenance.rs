@@ -8,9 +8,9 @@
 use crate::Time;
 use crate::backup::Backup;
 use crate::engine::Engine;
-use crate::feed::ReplyTo;
 use crate::ids::{AccountId, StreamId};
 use crate::outbox::Outbox;
+use crate::ways_back::ReplyTo;
 use midge_api::BackupError;
 use std::collections::VecDeque;
 

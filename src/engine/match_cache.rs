@@ -6,6 +6,7 @@
 //! a literal one spoils its own subject, a wildcard spoils all.
 
 use crate::trie::{NodeId, Trie};
+use crate::ways_back;
 use foldhash::fast::FixedState;
 use memchr::{memchr_iter, memrchr};
 use std::hash::BuildHasher;
@@ -36,7 +37,8 @@ impl Slot {
     }
 }
 
-/// Below this a subject's last token is one request's own.
+/// Below this, and below those of the ways back, a subject's last token is one
+/// request's own.
 const INBOXES: &[u8] = b"_INBOX.";
 
 /// Below this, behind stream and consumer, all tokens are one message's own.
@@ -58,7 +60,7 @@ struct Family {
 
 /// The name of the family that a subject is of.
 fn family_name(subject: &[u8]) -> Option<&[u8]> {
-    let name = if subject.starts_with(INBOXES) {
+    let name = if subject.starts_with(INBOXES) || subject.starts_with(ways_back::PREFIX) {
         let dot = memrchr(b'.', subject)?;
         (dot + 1 < subject.len()).then_some(dot)?
     } else if subject.starts_with(ACKS) {

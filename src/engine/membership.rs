@@ -1,11 +1,17 @@
 //! Who is in which account, and what comes of it.
 
 use crate::ConnId;
+use crate::account::Sink;
 use crate::engine::Engine;
-use crate::ids::AccountId;
+use crate::ids::{AccountId, SubId};
 use crate::stats::AccountStats;
 
 impl Engine {
+    /// Makes a part of the server listen.
+    pub(crate) fn listen(&mut self, account: AccountId, sink: Sink, filter: &[u8]) -> SubId {
+        self.accounts[account].subscribe(sink, filter, None, b"")
+    }
+
     /// Takes a session, which has no subscriptions, into the account of its
     /// user; false if there are as many in it as there may be.
     pub(crate) fn enter_account(&mut self, conn: ConnId, id: AccountId) -> bool {

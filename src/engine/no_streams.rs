@@ -3,12 +3,13 @@
 //! There are none: nothing in here is ever made, so that the engine's seams
 //! stay where they are and lead nowhere.
 
+use crate::account::Sink;
 use crate::engine::Engine;
 use crate::outbox::Outbox;
-use crate::publish::Routed;
+use crate::publish::{Origin, Routed};
 use crate::session::Session;
 use crate::stats::StreamsTotals;
-use crate::{AccountId, ConnId, ConsumerId, StreamId, Time};
+use crate::{ConsumerId, StreamId, Time};
 use midge_proto::Publish;
 
 /// The streams, which there are none of.
@@ -63,6 +64,14 @@ impl Engine {
         None
     }
 
+    pub(crate) fn is_congested(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn keep_internal(&mut self, _: Sink, _: Origin, _: &Publish<'_>) -> bool {
+        false
+    }
+
     pub(crate) fn with_streams(&mut self, _: impl FnOnce(&mut Streams, &mut Engine)) {}
 
     pub(crate) fn interest_changed(&mut self) {}
@@ -74,8 +83,7 @@ impl Engine {
     pub(crate) fn feed<O: Outbox>(
         &mut self,
         _: Time,
-        _: ConnId,
-        _: AccountId,
+        _: Origin,
         _: &Publish<'_>,
         _: &mut Routed,
         _: &mut O,

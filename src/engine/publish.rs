@@ -25,6 +25,14 @@ const RELIEF_BYTES: u64 = 1024 * 1024;
 /// Subjects that only servers publish to.
 const RESERVED_SUBJECTS: [&[u8]; 3] = [b"_GR_.", b"$GR.", b"$NRG."];
 
+/// Where a message comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) account: AccountId,
+    /// The client; none if it is the server itself.
+    pub(crate) conn: Option<ConnId>,
+}
+
 /// What a message met on its way.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Routed {
@@ -35,6 +43,16 @@ pub(crate) struct Routed {
     pub(crate) congested: bool,
     /// The disk is so far behind that the publisher has to wait for it.
     pub(crate) held: bool,
+}
+
+impl Routed {
+    /// It met this as well, elsewhere.
+    pub(crate) fn add(&mut self, other: Routed) {
+        self.receivers += other.receivers;
+        self.receiver = other.receiver.or(self.receiver);
+        self.congested |= other.congested;
+        self.held |= other.held;
+    }
 }
 
 impl Engine {
@@ -79,7 +97,11 @@ impl Engine {
 
         let mut routed = self.route(account, publish.subject, publish, owner, muted, out);
         if !self.hits.is_empty() {
-            self.feed(now, conn, account, publish, &mut routed, out);
+            let origin = Origin {
+                account,
+                conn: Some(conn),
+            };
+            self.reach(now, origin, publish, &mut routed, out);
         }
         if routed.receivers == 0
             && no_responders
@@ -264,7 +286,11 @@ impl Engine {
         self.stats.in_bytes += text.len() as u64;
         let mut routed = self.route(account, subject, &publish, None, None, out);
         if !self.hits.is_empty() {
-            self.feed(now, conn, account, &publish, &mut routed, out);
+            let origin = Origin {
+                account,
+                conn: Some(conn),
+            };
+            self.reach(now, origin, &publish, &mut routed, out);
         }
         (routed.receivers, self.end_of_publish(conn, routed, out))
     }

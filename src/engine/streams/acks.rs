@@ -9,9 +9,9 @@ use super::intake::Incoming;
 use super::pull_request::PullRequest;
 use super::streams::{Health, Streams};
 use crate::engine::Engine;
-use crate::feed::Origin;
 use crate::ids::{AccountId, ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
+use crate::publish::Origin;
 use crate::{ConnId, Time};
 use midge_api::{Ack, AckSubject, Ended, FlowControlSubject, NextRequest, Timestamp};
 

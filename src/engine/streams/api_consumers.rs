@@ -45,6 +45,7 @@ impl Streams {
         let id = self
             .id_of(request.from.account, &route.stream)
             .ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let (max_consumers, max_ack_pending) = self.consumer_limits(request.from.account);
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
@@ -52,7 +53,14 @@ impl Streams {
             check_consumer_name(&asked.config.name)?;
         }
         metadata::strip_server_metadata(&mut asked.config.metadata);
+        let is_unsaid = asked.config.max_ack_pending == 0;
         asked.config.check(&stream.config, asked.pedantic)?;
+        if let Some(max) = max_ack_pending.filter(|max| asked.config.max_ack_pending > *max) {
+            if !is_unsaid {
+                return Err(ApiError::consumer_max_pending_ack_excess(max).into());
+            }
+            asked.config.max_ack_pending = max;
+        }
         let existing = stream.consumers_by_name.get(&asked.config.name).copied();
         let named = existing.and_then(|id| stream.consumers.get(&id));
         let is_durable = named.map_or(asked.config.is_durable(), Consumer::is_durable);
@@ -63,6 +71,10 @@ impl Streams {
                 return self.update_consumer(engine, id, consumer, asked, action, now, out);
             }
             _ => {}
+        }
+        let count = stream.consumers.len() as u64;
+        if max_consumers.is_some_and(|max| count >= max) {
+            return Err(ApiError::MAXIMUM_CONSUMERS_LIMIT.into());
         }
         check_limits(stream, &asked, None)?;
         let is_unnamed = asked.config.name.is_empty();
@@ -455,7 +467,7 @@ pub(super) fn is_bound(engine: &mut Engine, consumer: &Consumer) -> bool {
     let subject = consumer.config.deliver_subject.as_bytes();
     // The API listens there itself, to requests.
     let is_api = subject.starts_with(b"$JS.API.");
-    consumer.is_push() && !is_api && engine.accounts[consumer.account].has_interest(subject, group)
+    consumer.is_push() && !is_api && engine.has_interest(consumer.account, subject, group)
 }
 
 /// What a stream allows its consumers beside what each may be by itself.

@@ -63,6 +63,7 @@ impl Streams {
             let info = self.info_of(id, None, "")?;
             return Ok(Answered::WhenSafe(responses::stream_created(&info)));
         }
+        self.check_account_limits(account, &config, None)?;
         if self.streams.len() >= STREAMS_MAX {
             return Err(ApiError::MAXIMUM_STREAMS_LIMIT.into());
         }
@@ -118,6 +119,7 @@ impl Streams {
         metadata::strip_server_metadata(&mut config.metadata);
         let old = self.streams[&id].config.clone();
         old.check_update(&mut config, is_pedantic)?;
+        self.check_account_limits(account, &config, Some(id))?;
         self.check_overlap(account, &config, Some(id))?;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
@@ -222,6 +224,7 @@ impl Streams {
             .timers
             .disarm(&mut stream.expiry_due, Timer::Stream(id));
         self.forget_stream(&stream);
+        self.tenants[account].count_again();
         let event = Event::Stream {
             stream: name,
             action: Action::Delete,

@@ -33,6 +33,18 @@ pub(crate) struct Incoming<'a> {
     pub(crate) header_len: usize,
 }
 
+impl Incoming<'_> {
+    /// What it counts as in a stream.
+    pub(super) fn accounted_len(&self, is_volatile: bool) -> u64 {
+        accounted_len(
+            is_volatile,
+            self.subject.len(),
+            self.payload.len(),
+            self.header_len > 0,
+        )
+    }
+}
+
 /// What became of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
@@ -279,12 +291,7 @@ impl Stream {
         if config.discard != Discard::New {
             return Ok(());
         }
-        let size = accounted_len(
-            self.is_volatile(),
-            message.subject.len(),
-            message.payload.len(),
-            message.header_len > 0,
-        );
+        let size = message.accounted_len(self.is_volatile());
         let mut replaced = None;
         if config.max_msgs_per_subject > 0
             && let Some(subject) = self.log.subjects.get(message.subject)

@@ -1,13 +1,13 @@
 //! Messages from one part of the server to another.
 
 use crate::account::Sink;
-use crate::ids::AccountId;
+use crate::publish::Origin;
 use bytes::Bytes;
 
 /// A message of the streams' own that has met a part of the server.
 #[derive(Debug)]
 pub(crate) struct Internal {
-    pub(crate) account: AccountId,
+    pub(crate) origin: Origin,
     pub(crate) sink: Sink,
     pub(crate) subject: Box<[u8]>,
     pub(crate) reply: Option<Box<[u8]>>,

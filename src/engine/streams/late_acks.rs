@@ -17,9 +17,9 @@ use super::streams::Streams;
 use crate::Time;
 use crate::account::Sink;
 use crate::engine::Engine;
-use crate::feed::Origin;
 use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
+use crate::publish::Origin;
 use midge_api::{Ack, AckPolicy, AckSubject};
 
 /// Messages of a consumer that may be settled ahead of its cursor. Beyond,

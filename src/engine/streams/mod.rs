@@ -72,6 +72,7 @@ pub(crate) use stream::Stream;
 pub(crate) use streams::Streams;
 pub use streams::StreamsConfig;
 pub use summary::summarize;
+pub(crate) use take_in::is_addressed;
 pub(crate) use tenant::Tenant;
 pub use tuning::{REOPEN_LEN, StreamsTuning};
 pub use view::{ConsumerView, StreamView, StreamsView};

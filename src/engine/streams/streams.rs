@@ -242,6 +242,7 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&id) else {
             return false;
         };
+        self.tenants[stream.account].count_again();
         if stream.is_volatile() {
             return false;
         }

@@ -3,13 +3,14 @@
 use super::answers::OnFailure;
 use super::intake::{Incoming, Stored};
 use super::request::Request;
+use super::stream::Stream;
 use super::streams::{Health, Streams};
 use crate::Time;
 use crate::account::Sink;
 use crate::engine::Engine;
-use crate::feed::Origin;
 use crate::ids::StreamId;
 use crate::outbox::Outbox;
+use crate::publish::Origin;
 use midge_api::{ApiError, BackupKind, DlqKind, PersistMode, PubAck};
 
 /// About what a waiting PubAck takes beside the subject it goes to.
@@ -30,7 +31,7 @@ impl Streams {
         out: &mut O,
     ) -> bool {
         match sink {
-            Sink::Session(_) => true,
+            Sink::Session(_) | Sink::Import(_) | Sink::WayBack => true,
             Sink::Stream(id) => {
                 self.publish(engine, id, from, message, reply, out);
                 true
@@ -82,17 +83,23 @@ impl Streams {
     ) {
         let wall = self.wall;
         let health = self.health;
+        let Some(is_volatile) = self.streams.get(&id).map(Stream::is_volatile) else {
+            return;
+        };
+        let len = message.accounted_len(is_volatile);
+        let has_room = self.has_room(from.account, is_volatile, len);
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         let reply = reply.filter(|_| !stream.config.no_ack);
-        let is_volatile = stream.is_volatile();
         let stored = if health != Health::Good && !is_volatile {
             Err(ApiError::CLUSTER_NOT_AVAIL)
         } else if engine.room.is_short() {
             Err(ApiError::INSUFFICIENT_RESOURCES)
-        } else {
+        } else if has_room {
             stream.store(message, wall)
+        } else {
+            Err(ApiError::ACCOUNT_RESOURCES_EXCEEDED)
         };
         self.stored_total += u64::from(matches!(stored, Ok(Stored::New(_))));
         let is_async = is_volatile || stream.config.persist_mode == PersistMode::Async;
@@ -181,7 +188,7 @@ impl Streams {
 
 /// Whether a subject of the API names a consumer to pull from or a stream to
 /// read.
-fn is_addressed(subject: &[u8]) -> bool {
+pub(crate) fn is_addressed(subject: &[u8]) -> bool {
     subject.starts_with(b"$JS.API.CONSUMER.MSG.NEXT.")
         || subject.starts_with(b"$JS.API.DIRECT.GET.")
 }

@@ -7,7 +7,7 @@ use super::stream::Stream;
 use super::streams::Streams;
 use crate::accounts::AccountConfig;
 use crate::ids::{AccountId, StreamId};
-use midge_api::{API_LEVEL, AccountInfo, AccountLimits};
+use midge_api::{API_LEVEL, AccountInfo, AccountLimits, ApiError, Storage, StreamConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +20,39 @@ pub(crate) struct Tenant {
     pub(crate) by_name: BTreeMap<String, StreamId>,
     pub(crate) api_total: u64,
     pub(crate) api_errors: u64,
+    used: Used,
+}
+
+/// Bytes that an account's streams take, where that has a bound. At least as
+/// much as they do: what leaves is counted when the bound is met.
+#[derive(Debug)]
+struct Used {
+    memory: u64,
+    storage: u64,
+    /// Something may have left since it was counted.
+    is_stale: bool,
+}
+
+impl Used {
+    /// Not counted yet, so that the first message makes it.
+    const UNKNOWN: Used = Used {
+        memory: u64::MAX,
+        storage: u64::MAX,
+        is_stale: true,
+    };
+
+    /// Takes so much more, if that is within the bound.
+    fn take(&mut self, is_volatile: bool, len: u64, max: u64) -> bool {
+        let used = match is_volatile {
+            true => &mut self.memory,
+            false => &mut self.storage,
+        };
+        match used.checked_add(len).filter(|sum| *sum <= max) {
+            Some(sum) => *used = sum,
+            None => return false,
+        }
+        true
+    }
 }
 
 impl Tenant {
@@ -30,11 +63,105 @@ impl Tenant {
             by_name: BTreeMap::new(),
             api_total: 0,
             api_errors: 0,
+            used: Used::UNKNOWN,
         }
+    }
+
+    /// Something may have left one of its streams.
+    pub(super) fn count_again(&mut self) {
+        self.used.is_stale = true;
     }
 }
 
+/// What a limit allows; -1 is no limit.
+fn bound(limit: i64) -> Option<u64> {
+    u64::try_from(limit).ok()
+}
+
+/// The same where 0 is no limit either.
+fn positive(limit: i64) -> Option<u64> {
+    bound(limit).filter(|max| *max > 0)
+}
+
 impl Streams {
+    /// Whether a stream may be made, or changed if it is there, as far as its
+    /// account's limits go.
+    pub(super) fn check_account_limits(
+        &self,
+        account: AccountId,
+        config: &StreamConfig,
+        own: Option<StreamId>,
+    ) -> Result<(), ApiError> {
+        let tenant = &self.tenants[account];
+        let limits = tenant.limits.ok_or(ApiError::NOT_ENABLED_FOR_ACCOUNT)?;
+        if limits.max_bytes_required && config.max_bytes <= 0 {
+            return Err(ApiError::STREAM_MAX_BYTES_REQUIRED);
+        }
+        let is_volatile = config.storage == Storage::Memory;
+        let (max, max_stream, exceeded) = match is_volatile {
+            true => (
+                limits.max_memory,
+                limits.memory_max_stream_bytes,
+                ApiError::MEMORY_RESOURCES_EXCEEDED,
+            ),
+            false => (
+                limits.max_storage,
+                limits.storage_max_stream_bytes,
+                ApiError::STORAGE_RESOURCES_EXCEEDED,
+            ),
+        };
+        let reserved = bound(config.max_bytes).unwrap_or(0);
+        if positive(max_stream).is_some_and(|max| reserved > max) {
+            return Err(ApiError::STREAM_MAX_STREAM_BYTES_EXCEEDED);
+        }
+        let count = tenant.by_name.len() as u64;
+        if own.is_none() && positive(limits.max_streams).is_some_and(|max| count >= max) {
+            return Err(ApiError::MAXIMUM_STREAMS_LIMIT);
+        }
+        let others = self.streams_of(account);
+        let others =
+            others.filter(|other| Some(other.id) != own && other.is_volatile() == is_volatile);
+        let all = others.fold(reserved, |sum, other| {
+            sum.saturating_add(bound(other.config.max_bytes).unwrap_or(0))
+        });
+        if reserved > 0 && bound(max).is_some_and(|max| all > max) {
+            return Err(exceeded);
+        }
+        Ok(())
+    }
+
+    /// Counts a message of so many bytes against its account's limit; false if
+    /// that leaves no room for it.
+    pub(super) fn has_room(&mut self, account: AccountId, is_volatile: bool, len: u64) -> bool {
+        let tenant = &mut self.tenants[account];
+        let limits = tenant.limits.unwrap_or_default();
+        let max = match is_volatile {
+            true => limits.max_memory,
+            false => limits.max_storage,
+        };
+        let Some(max) = bound(max) else {
+            return true;
+        };
+        if tenant.used.take(is_volatile, len, max) {
+            return true;
+        }
+        if !std::mem::take(&mut tenant.used.is_stale) {
+            return false;
+        }
+        let info = self.info_of_account(account);
+        let used = &mut self.tenants[account].used;
+        (used.memory, used.storage) = (info.memory, info.storage);
+        used.take(is_volatile, len, max)
+    }
+
+    /// The consumers that a stream of an account may have, and messages that
+    /// each may have unacknowledged.
+    pub(super) fn consumer_limits(&self, account: AccountId) -> (Option<u64>, Option<i64>) {
+        let limits = self.tenants[account].limits.unwrap_or_default();
+        let max_ack_pending = Some(limits.max_ack_pending).filter(|max| *max > 0);
+        (positive(limits.max_consumers), max_ack_pending)
+    }
+
     /// The streams of an account, by name.
     pub(crate) fn streams_of(&self, account: AccountId) -> impl Iterator<Item = &Stream> {
         let ids = self.tenants[account].by_name.values();

@@ -3,6 +3,8 @@
 //! `syntax` takes a file apart, whatever it is about; `settings` knows the
 //! keys and makes a [`Config`](crate::Config) of them.
 
+mod accounts;
+mod exchange;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod read;

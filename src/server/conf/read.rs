@@ -49,6 +49,18 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Whether something is there, in words.
+    pub(crate) fn is_enabled(&self) -> Result<bool, ConfError> {
+        let text = self.text().unwrap_or_default();
+        match text.to_ascii_lowercase().as_str() {
+            "enabled" | "enable" => Ok(true),
+            "disabled" | "disable" => Ok(false),
+            _ => self
+                .flag()
+                .map_err(|_| self.wrong("enabled or disabled, or a block in braces")),
+        }
+    }
+
     /// A whole number in a range.
     pub(crate) fn number(&self, least: i64, most: i64) -> Result<i64, ConfError> {
         self.parsed(parse_number)

@@ -5,6 +5,7 @@
 //! that would make of this server something it is not, such as a part of a
 //! cluster, is an error.
 
+use super::accounts;
 #[cfg(not(feature = "tls"))]
 use super::no_tls as tls;
 use super::read::Item;
@@ -121,8 +122,17 @@ fn read_file(path: &Path) -> Result<String, String> {
 
 fn read_entries(entries: &[Entry], config: Config) -> Result<Settings, ConfError> {
     let mut settings = Settings::from(config);
+    // The others are told from it.
+    let is_system = |entry: &&Entry| matches!(&*entry.key, "system_account" | "system");
+    let system = entries.iter().rfind(is_system).map(Item::from);
+    if let Some(item) = system {
+        accounts::name_system(&mut settings, item)?;
+    }
     for entry in entries {
         settings.take(Item::from(entry))?;
+    }
+    if let Some(item) = system {
+        accounts::check_system(entries, item)?;
     }
     Ok(settings)
 }
@@ -228,7 +238,9 @@ impl Settings {
                 );
                 return Err(ConfError::new(item.place, what));
             }
-            "accounts" | "operator" | "resolver" | "resolver_preload" | "websocket" | "mqtt" => {
+            "accounts" => accounts::accounts(self, item)?,
+            "system_account" | "system" => {}
+            "operator" | "resolver" | "resolver_preload" | "websocket" | "mqtt" => {
                 // Passed over, they would leave a door open, or shut.
                 let what = format!("{} is not known yet", item.name);
                 return Err(ConfError::new(item.place, what));
@@ -303,14 +315,13 @@ impl Settings {
     /// Whether there are streams, and where.
     fn jetstream(&mut self, item: Item<'_>) -> Result<(), ConfError> {
         let wrong = |why: String| ConfError::new(item.place, why);
-        let word = item.text().unwrap_or_default();
-        match word.to_ascii_lowercase().as_str() {
-            "enabled" | "enable" | "true" => return self.keep_streams(true, None).map_err(wrong),
-            "disabled" | "disable" | "false" => {
+        match item.is_enabled() {
+            Ok(true) => return self.keep_streams(true, None).map_err(wrong),
+            Ok(false) => {
                 self.keep_none();
                 return Ok(());
             }
-            _ => {}
+            Err(_) => {}
         }
         let (mut is_on, mut folder) = (true, None);
         for entry in item.block()? {

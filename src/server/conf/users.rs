@@ -3,7 +3,7 @@
 use super::read::Item;
 use super::settings::Settings;
 use super::tree::ConfError;
-use midge_engine::{Permissions, PublicKey, Responses, Rule, Rules, Secret, User};
+use midge_engine::{AccountId, Permissions, PublicKey, Responses, Rule, Rules, Secret, User};
 use std::sync::Arc;
 
 /// Users that a file may name: more than a small machine has clients.
@@ -78,7 +78,9 @@ pub(crate) fn authorization(settings: &mut Settings, item: Item<'_>) -> Result<(
             user.permissions.clone_from(&permissions);
         }
     }
-    settings.config.auth.users = users.into_iter().map(Arc::new).collect();
+    let all = &mut settings.config.auth.users;
+    all.retain(|user| user.account != AccountId::GLOBAL);
+    all.extend(users.into_iter().map(Arc::new));
     Ok(())
 }
 
@@ -94,7 +96,7 @@ fn shown(item: Item<'_>) -> Result<String, ConfError> {
     }
 }
 
-fn read_user(settings: &mut Settings, item: Item<'_>) -> Result<User, ConfError> {
+pub(crate) fn read_user(settings: &mut Settings, item: Item<'_>) -> Result<User, ConfError> {
     let whole = item.place;
     let (mut name, mut pass, mut key) = (None, None, None);
     let mut user = User::new(String::new(), Secret::None);
@@ -222,4 +224,23 @@ fn responses(settings: &mut Settings, item: Item<'_>) -> Result<Option<Responses
         }
     }
     Ok(Some(responses))
+}
+
+/// A user of an account has to be a new one.
+pub(crate) fn check_new(
+    all: &[Arc<User>],
+    own: &[User],
+    user: &User,
+    item: Item<'_>,
+) -> Result<(), ConfError> {
+    let others = all.iter().map(|other| &**other).chain(own);
+    if others.into_iter().any(|other| other.name == user.name) {
+        let what = format!("there is a user \"{}\" already", user.name);
+        return Err(ConfError::new(item.place, what));
+    }
+    if all.len() + own.len() >= USERS_MAX {
+        let what = format!("there are more than {USERS_MAX} users");
+        return Err(ConfError::new(item.place, what));
+    }
+    Ok(())
 }

@@ -1,0 +1,141 @@
+//! The ways back from a service in one account to its requester in another.
+//!
+//! A request that crosses into another account gets a reply subject of the
+//! server's own, `_R_.` and a word that nobody can guess. What is published
+//! there goes to the subject that the requester named, in its account.
+
+use crate::Time;
+use crate::ids::AccountId;
+use crate::imports::Answers;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// What such reply subjects begin with, and the filter over them.
+pub(crate) const PREFIX: &[u8] = b"_R_.";
+pub(crate) const FILTER: &[u8] = b"_R_.>";
+
+/// Ways that are open at a time; with more, the oldest is closed. Each takes
+/// some 200 bytes.
+const OPEN_MAX: usize = 65_536;
+
+/// How long a way stays open for one who does not answer, and after each
+/// answer where several may come. nats-server waits as long.
+const OPEN_FOR: Duration = Duration::from_secs(120);
+
+/// Where an answer goes that is given later.
+#[derive(Debug, Clone)]
+pub(crate) struct ReplyTo {
+    pub(crate) account: AccountId,
+    pub(crate) subject: Box<[u8]>,
+}
+
+impl ReplyTo {
+    pub(crate) fn new(account: AccountId, subject: &[u8]) -> Self {
+        ReplyTo {
+            account,
+            subject: subject.into(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Way {
+    to: ReplyTo,
+    answers: Answers,
+    until: Time,
+}
+
+#[derive(Debug)]
+pub(crate) struct WaysBack {
+    open: HashMap<Box<[u8]>, Way, FixedState>,
+    /// The oldest first; some may be closed already.
+    order: VecDeque<Box<[u8]>>,
+}
+
+impl WaysBack {
+    pub(crate) fn new(hasher: &FixedState) -> Self {
+        WaysBack {
+            open: HashMap::with_hasher(hasher.clone()),
+            order: VecDeque::new(),
+        }
+    }
+
+    /// Opens a way from a subject, which nobody has had before.
+    pub(crate) fn open(&mut self, subject: &[u8], to: ReplyTo, answers: Answers, now: Time) {
+        self.close_old(now);
+        let until = now + OPEN_FOR;
+        let way = Way { to, answers, until };
+        self.open.insert(subject.into(), way);
+        self.order.push_back(subject.into());
+    }
+
+    fn close_old(&mut self, now: Time) {
+        while let Some(oldest) = self.order.front() {
+            let is_open = self.open.get(oldest).is_some_and(|way| way.until > now);
+            if is_open && self.order.len() < OPEN_MAX {
+                return;
+            }
+            if let Some(subject) = self.order.pop_front() {
+                self.open.remove(&subject);
+            }
+        }
+    }
+
+    /// Where an answer goes. An empty one is the last, and so is the first
+    /// where one is all that may come.
+    pub(crate) fn take(&mut self, subject: &[u8], is_empty: bool, now: Time) -> Option<ReplyTo> {
+        let way = self.open.get_mut(subject).filter(|way| way.until > now)?;
+        if way.answers == Answers::Several && !is_empty {
+            way.until = now + OPEN_FOR;
+            return Some(way.to.clone());
+        }
+        self.open.remove(subject).map(|way| way.to)
+    }
+
+    /// Where an answer would go.
+    pub(crate) fn get(&self, subject: &[u8], now: Time) -> Option<&ReplyTo> {
+        let way = self.open.get(subject).filter(|way| way.until > now);
+        way.map(|way| &way.to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ways(count: usize, answers: Answers) -> WaysBack {
+        let mut ways = WaysBack::new(&FixedState::default());
+        for number in 0..count {
+            let to = ReplyTo::new(AccountId::GLOBAL, b"inbox");
+            ways.open(&number.to_le_bytes(), to, answers, Time::default());
+        }
+        ways
+    }
+
+    #[test]
+    fn ways_close_with_the_last_answer_or_with_time() {
+        let (subject, now) = (0usize.to_le_bytes(), Time::default());
+        let mut one = ways(1, Answers::One);
+        assert!(one.take(&subject, false, now).is_some());
+        assert!(one.take(&subject, false, now).is_none());
+        let mut several = ways(1, Answers::Several);
+        let later = now + OPEN_FOR / 2;
+        assert!(several.take(&subject, false, later).is_some());
+        let much_later = later + OPEN_FOR / 2 + OPEN_FOR / 4;
+        assert!(several.get(&subject, much_later).is_some());
+        assert!(several.take(&subject, true, much_later).is_some());
+        assert!(several.take(&subject, false, much_later).is_none());
+        let mut late = ways(1, Answers::One);
+        assert!(late.take(&subject, false, now + OPEN_FOR).is_none());
+    }
+
+    #[test]
+    fn the_oldest_way_is_closed_for_one_too_many() {
+        let mut ways = ways(OPEN_MAX + 1, Answers::One);
+        let (first, second) = (0usize.to_le_bytes(), 1usize.to_le_bytes());
+        assert!(ways.take(&first, false, Time::default()).is_none());
+        assert!(ways.take(&second, false, Time::default()).is_some());
+    }
+}
