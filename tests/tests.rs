@@ -4,6 +4,9 @@
 // A test that meets what it does not expect should say so and stop.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(feature = "streams")]
+mod account_streams;
+mod accounts;
 mod auth;
 #[cfg(feature = "streams")]
 mod backup;

@@ -347,7 +347,7 @@ impl Engine {
         limits.max_payload = match self.sessions.get(conn) {
             Some(session) if session.authorized => {
                 let own = self.accounts[session.account].limits.max_payload;
-                own.unwrap_or(limits.max_payload)
+                own.map_or(limits.max_payload, |own| own.min(limits.max_payload))
             }
             _ => 0,
         };

@@ -276,14 +276,12 @@ impl Streams {
         if !self.can_change(target) {
             return Err(ApiError::CLUSTER_NOT_AVAIL);
         }
-        let stream = self.streams.get(&target);
-        let stream = stream.ok_or(ApiError::STREAM_NOT_FOUND)?;
-        let (account, is_volatile) = (stream.account, stream.is_volatile());
-        if !self.has_room(account, is_volatile, message.accounted_len(is_volatile)) {
+        if !self.has_room(target, message) {
             return Err(ApiError::ACCOUNT_RESOURCES_EXCEEDED);
         }
         let stream = self.streams.get_mut(&target);
         let stream = stream.ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let account = stream.account;
         stream.store_copy(message, wall)?;
         self.stored_total += 1;
         self.after_store(target, message.subject.len() + message.payload.len());

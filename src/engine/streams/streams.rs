@@ -90,6 +90,8 @@ pub(crate) struct Streams {
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     /// What each account has of them.
     pub(crate) tenants: ByAccount<Tenant>,
+    /// The bytes of some account have a bound.
+    pub(super) has_bounds: bool,
     pub(super) last_stream: StreamId,
     /// Streams that are stored and not served, as their accounts may have
     /// none now: how many, by account.
@@ -159,6 +161,7 @@ impl Streams {
         Streams {
             config,
             streams: BTreeMap::new(),
+            has_bounds: tenants.iter().any(|(_, tenant)| tenant.has_bounds()),
             tenants,
             last_stream: StreamId(0),
             unserved: BTreeMap::new(),

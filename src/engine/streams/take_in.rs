@@ -3,7 +3,6 @@
 use super::answers::OnFailure;
 use super::intake::{Incoming, Stored};
 use super::request::Request;
-use super::stream::Stream;
 use super::streams::{Health, Streams};
 use crate::Time;
 use crate::account::Sink;
@@ -83,15 +82,12 @@ impl Streams {
     ) {
         let wall = self.wall;
         let health = self.health;
-        let Some(is_volatile) = self.streams.get(&id).map(Stream::is_volatile) else {
-            return;
-        };
-        let len = message.accounted_len(is_volatile);
-        let has_room = self.has_room(from.account, is_volatile, len);
+        let has_room = self.has_room(id, message);
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         let reply = reply.filter(|_| !stream.config.no_ack);
+        let is_volatile = stream.is_volatile();
         let stored = if health != Health::Good && !is_volatile {
             Err(ApiError::CLUSTER_NOT_AVAIL)
         } else if engine.room.is_short() {

@@ -3,6 +3,7 @@
 //! Streams of all accounts share memory, batches and the disk. Names, limits
 //! and counters are each account's own.
 
+use super::intake::Incoming;
 use super::stream::Stream;
 use super::streams::Streams;
 use crate::accounts::AccountConfig;
@@ -65,6 +66,12 @@ impl Tenant {
             api_errors: 0,
             used: Used::UNKNOWN,
         }
+    }
+
+    /// Whether the bytes of its streams have a bound.
+    pub(super) fn has_bounds(&self) -> bool {
+        let limits = self.limits.unwrap_or_default();
+        bound(limits.max_memory).is_some() || bound(limits.max_storage).is_some()
     }
 
     /// Something may have left one of its streams.
@@ -130,9 +137,19 @@ impl Streams {
         Ok(())
     }
 
-    /// Counts a message of so many bytes against its account's limit; false if
+    /// Counts a message for a stream against its account's limit; false if
     /// that leaves no room for it.
-    pub(super) fn has_room(&mut self, account: AccountId, is_volatile: bool, len: u64) -> bool {
+    #[inline]
+    pub(super) fn has_room(&mut self, id: StreamId, message: Incoming<'_>) -> bool {
+        !self.has_bounds || self.count_in(id, message)
+    }
+
+    fn count_in(&mut self, id: StreamId, message: Incoming<'_>) -> bool {
+        let Some(stream) = self.streams.get(&id) else {
+            return true;
+        };
+        let (account, is_volatile) = (stream.account, stream.is_volatile());
+        let len = message.accounted_len(is_volatile);
         let tenant = &mut self.tenants[account];
         let limits = tenant.limits.unwrap_or_default();
         let max = match is_volatile {
