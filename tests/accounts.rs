@@ -284,7 +284,7 @@ fn what_clients_may_ask_for_is_limited_by_account() {
 
 #[test]
 fn without_users_elsewhere_only_the_system_account_needs_a_password() {
-    let (server, _file) = server("accounts { $SYS { users: [{user: s, password: p}] } }");
+    let (server, _kept) = server("accounts { $SYS { users: [{user: s, password: p}] } }");
     let mut guest = server.client();
     guest.send("SUB > 1\r\n");
     assert_eq!(guest.sync(), "");
@@ -292,9 +292,31 @@ fn without_users_elsewhere_only_the_system_account_needs_a_password() {
     s.send("PUB x 0\r\n\r\n");
     s.sync();
     assert_eq!(guest.sync(), "");
+    server.signal("HUP");
+    server.wait_log("Reloaded: 0 clients let go");
     let mut wrong = server.connect();
     wrong.send("CONNECT {\"user\":\"s\",\"pass\":\"q\"}\r\n");
     wrong.expect_end("-ERR 'Authorization Violation'\r\n");
+}
+
+#[test]
+fn what_is_imported_changes_with_a_reload() {
+    let (server, file) = server(CONF);
+    let (mut a, mut b) = (enter(&server, "a"), enter(&server, "b"));
+    b.send("SUB > 1\r\n");
+    b.sync();
+    std::fs::write(file.path(), CONF.replace("prefix: from.a", "prefix: new")).unwrap();
+    server.signal("HUP");
+    server.wait_log("Reloaded: 0 clients let go");
+    a.send("PUB news.x 2\r\nhi\r\n");
+    a.sync();
+    assert_eq!(b.sync(), "MSG new.news.x 1 2\r\nhi\r\n");
+    std::fs::write(file.path(), "accounts { A {} }").unwrap();
+    server.signal("HUP");
+    server.wait_log("nothing has changed: accounts cannot come");
+    a.send("PUB news.x 2\r\nhi\r\n");
+    a.sync();
+    assert_eq!(b.sync(), "MSG new.news.x 1 2\r\nhi\r\n");
 }
 
 #[test]

@@ -144,10 +144,12 @@ impl Accounts {
         Some(id)
     }
 
-    /// Whether these are the same accounts, whatever each may use.
-    pub fn has_same_names(&self, other: &Accounts) -> bool {
-        let name = |account: &AccountConfig| account.name.clone();
-        self.0.iter().map(name).eq(other.0.iter().map(name))
+    /// Whether a server with these may go on with others: accounts may change
+    /// what they may use and what they take from one another, but not come, go
+    /// or move, and not begin or cease to keep streams.
+    pub fn may_become(&self, others: &Accounts) -> bool {
+        let kind = |account: &AccountConfig| (account.name.clone(), account.streams.is_some());
+        self.all.iter().map(kind).eq(others.all.iter().map(kind))
     }
 
     /// The one of this name.

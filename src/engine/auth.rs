@@ -87,7 +87,7 @@ impl Auth {
 
     /// Whether nobody needs credentials, but those who look after the server:
     /// they have an account that is not for the rest.
-    fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.users
             .iter()
             .all(|user| user.account == AccountId::SYSTEM)

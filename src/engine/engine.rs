@@ -92,6 +92,8 @@ pub struct Engine {
     pub(crate) accounts: ByAccount<Account>,
     /// From services to those in other accounts who have asked them.
     pub(crate) ways_back: WaysBack,
+    /// What makes imports lead somewhere.
+    pub(crate) import_subscriptions: Vec<(AccountId, SubId)>,
     pub(crate) sid_hasher: FixedState,
     pub(crate) rng: Rng,
     pub(crate) stats: EngineStats,
@@ -140,6 +142,7 @@ impl Engine {
                 Account::new(account, config.hash_seed)
             }),
             ways_back: WaysBack::new(&sid_hasher),
+            import_subscriptions: Vec::new(),
             sid_hasher,
             rng: Rng::new(config.seed),
             config,

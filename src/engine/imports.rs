@@ -102,11 +102,16 @@ struct Beyond {
 }
 
 impl Engine {
-    /// Makes all imports lead somewhere.
+    /// Makes all imports lead somewhere, in place of those there were.
     pub(crate) fn listen_for_imports(&mut self) {
+        for (account, sub) in std::mem::take(&mut self.import_subscriptions) {
+            self.accounts[account].unsubscribe(sub);
+        }
         let imports = self.config.accounts.imports.clone();
         for (place, import) in (0..).zip(&imports) {
-            self.listen(import.from(), Sink::Import(place), &import.filter);
+            let account = import.from();
+            let sub = self.listen(account, Sink::Import(place), &import.filter);
+            self.import_subscriptions.push((account, sub));
         }
         let is_of_service = |import: &&Import| matches!(import.kind, ImportKind::Service(_));
         let services = imports.iter().filter(is_of_service);
@@ -116,8 +121,10 @@ impl Engine {
         accounts.sort_unstable();
         accounts.dedup();
         for account in accounts {
-            self.listen(account, Sink::WayBack, ways_back::FILTER);
+            let sub = self.listen(account, Sink::WayBack, ways_back::FILTER);
+            self.import_subscriptions.push((account, sub));
         }
+        self.interest_changed();
     }
 
     /// Gives a published message to what it has met beside sessions: other

@@ -4,6 +4,7 @@
 //! stay where they are and lead nowhere.
 
 use crate::account::Sink;
+use crate::accounts::Accounts;
 use crate::engine::Engine;
 use crate::outbox::Outbox;
 use crate::publish::{Origin, Routed};
@@ -19,6 +20,10 @@ pub(crate) enum Streams {}
 pub(crate) enum Internal {}
 
 impl Streams {
+    pub(crate) fn set_limits(&mut self, _: &Accounts) {
+        match *self {}
+    }
+
     pub(crate) fn has_work(&self) -> bool {
         match *self {}
     }

@@ -38,7 +38,7 @@ enum Fate {
 
 impl Engine {
     /// Goes by other rules from now on. The accounts have to be the same, but
-    /// for what they may use: [`Accounts::has_same_names`].
+    /// for what they may use: [`Accounts::may_become`].
     pub fn reload<O: Outbox>(
         &mut self,
         now: Time,
@@ -53,7 +53,15 @@ impl Engine {
         self.config.info.max_payload = limits.frame.max_payload;
         self.config.info.auth_required = auth.is_required();
         self.config.limits = limits;
+        if let Some(streams) = &mut self.streams {
+            streams.set_limits(&accounts);
+        }
+        let imports = std::mem::take(&mut self.config.accounts.imports);
+        let is_same = imports == accounts.imports;
         self.config.accounts = accounts;
+        if !is_same {
+            self.listen_for_imports();
+        }
         self.config.auth = auth;
         let done = self.reload_sessions(now, out);
         if self.config.limits.frame.max_payload != payload_before {
@@ -179,7 +187,8 @@ impl Auth {
     /// What becomes of a session under these rules. Its secrets are not kept,
     /// so it stays its user's if that one's are what they were.
     fn fate(&self, session: &Session, by_name: &BTreeMap<String, Arc<User>>) -> Fate {
-        if self.users.is_empty() && !self.maps_certificates {
+        let is_open = self.is_open() && self.no_auth_user.is_none() && !self.maps_certificates;
+        if is_open && (self.users.is_empty() || session.user.is_none()) {
             return match session.account {
                 crate::AccountId::GLOBAL => Fate::Stays(None),
                 _ => Fate::Goes,

@@ -62,11 +62,12 @@ impl EventLoop {
     pub(crate) fn reloaded(&mut self, read: Result<Box<Fresh>, String>) {
         let accounts = &self.config.accounts;
         let fresh = match read {
-            Ok(fresh) if fresh.config.accounts.has_same_names(accounts) => *fresh,
+            Ok(fresh) if accounts.may_become(&fresh.config.accounts) => *fresh,
             Ok(_) => {
                 log::error!(
                     "Reload failed, nothing has changed: \
-                     accounts cannot come, go or change places while the server runs"
+                     accounts cannot come, go, change places or be switched between with and \
+                     without streams while the server runs"
                 );
                 return;
             }

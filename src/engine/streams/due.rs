@@ -18,6 +18,7 @@ use midge_proto::headers::{HeaderWriter, name as names};
 impl Streams {
     /// Starts to listen, with what was stored.
     pub(crate) fn enable(&mut self, engine: &mut Engine, recovery: StoredStreams, now: Time) {
+        self.find_bounds();
         for (account, tenant) in self.tenants.iter() {
             // Who may have no streams is told so.
             engine.listen(account, Sink::Api, b"$JS.API.>");

@@ -161,7 +161,7 @@ impl Streams {
         Streams {
             config,
             streams: BTreeMap::new(),
-            has_bounds: tenants.iter().any(|(_, tenant)| tenant.has_bounds()),
+            has_bounds: false,
             tenants,
             last_stream: StreamId(0),
             unserved: BTreeMap::new(),

@@ -6,7 +6,7 @@
 use super::intake::Incoming;
 use super::stream::Stream;
 use super::streams::Streams;
-use crate::accounts::AccountConfig;
+use crate::accounts::{AccountConfig, Accounts};
 use crate::ids::{AccountId, StreamId};
 use midge_api::{API_LEVEL, AccountInfo, AccountLimits, ApiError, Storage, StreamConfig};
 use std::collections::BTreeMap;
@@ -91,6 +91,20 @@ fn positive(limit: i64) -> Option<u64> {
 }
 
 impl Streams {
+    /// Accounts may use other amounts of streams from now on.
+    pub(crate) fn set_limits(&mut self, accounts: &Accounts) {
+        for (id, account) in accounts.iter() {
+            self.tenants[id].limits = account.streams;
+            self.tenants[id].count_again();
+        }
+        self.find_bounds();
+    }
+
+    pub(super) fn find_bounds(&mut self) {
+        let mut tenants = self.tenants.iter();
+        self.has_bounds = tenants.any(|(_, tenant)| tenant.has_bounds());
+    }
+
     /// Whether a stream may be made, or changed if it is there, as far as its
     /// account's limits go.
     pub(super) fn check_account_limits(
