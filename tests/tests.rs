@@ -40,6 +40,7 @@ mod floods;
 #[cfg(feature = "streams")]
 mod full_disks;
 mod headers;
+mod hostile;
 #[cfg(feature = "streams")]
 mod key_order;
 mod limits;
