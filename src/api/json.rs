@@ -43,6 +43,23 @@ pub fn parse(text: &str) -> Result<Value, serde_json::Error> {
     serde_json::from_str(text)
 }
 
+/// Reads one JSON object for its texts, numbers and switches, each as it is
+/// written; the rest is passed over.
+///
+/// # Errors
+/// That of the first byte that is none, and that it is no object.
+pub fn parse_flat(text: &str) -> Result<Vec<(String, String)>, String> {
+    let Value::Object(fields) = parse(text).map_err(|error| error.to_string())? else {
+        return Err("this is no object".to_owned());
+    };
+    let flat = fields.into_iter().filter_map(|(key, value)| match value {
+        Value::String(text) => Some((key, text)),
+        Value::Bool(_) | Value::Number(_) => Some((key, value.to_string())),
+        _ => None,
+    });
+    Ok(flat.collect())
+}
+
 /// Reads one JSON object, key by key.
 ///
 /// No text at all is an object without keys.

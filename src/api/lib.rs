@@ -61,7 +61,7 @@ pub use get_request::{DirectGetError, GetRequest};
 pub use info::{
     AccountInfo, AccountLimits, ConsumerInfo, LostMessages, SequenceInfo, StreamInfo, StreamState,
 };
-pub use json::is_object;
+pub use json::{is_object, parse_flat};
 pub use midge_proto::JsonWriter;
 pub use midge_proto::{Nanos, Timestamp};
 pub use name::{MAX_NAME, check_consumer_name, check_stream_name, is_valid_name};

@@ -40,6 +40,8 @@ pub(crate) enum Sink {
     Import(u32),
     /// To a requester in another account.
     WayBack,
+    /// To whoever knows about the server itself.
+    System,
 }
 
 impl Sink {
@@ -79,6 +81,9 @@ pub(crate) struct Account {
     shrink: Shrink,
     inserts: u64,
     removes: u64,
+    /// Subscriptions of the server's own that are always there, which nobody
+    /// wants to see counted.
+    uncounted: usize,
 }
 
 /// What a published subject leads to. The nodes stay valid as long as no
@@ -103,7 +108,15 @@ impl Account {
             shrink: Shrink::default(),
             inserts: 0,
             removes: 0,
+            uncounted: 0,
         }
+    }
+
+    /// Listens for what clients ask of the server itself.
+    pub(crate) fn hear_questions(&mut self, filter: &[u8]) {
+        self.subscribe(Sink::System, filter, None, b"");
+        self.inserts -= 1;
+        self.uncounted += 1;
     }
 
     /// Adds a subscription for a valid filter.
@@ -215,7 +228,7 @@ impl Account {
 
     /// Adds what it counts.
     pub(crate) fn add_stats(&self, stats: &mut RouterStats) {
-        stats.subscriptions += self.subs.len();
+        stats.subscriptions += self.subs.len() - self.uncounted;
         stats.cached += self.cache.len();
         stats.inserts += self.inserts;
         stats.removes += self.removes;

@@ -13,6 +13,7 @@ use crate::limits::Limits;
 #[cfg(feature = "streams")]
 use crate::maintenance::Desk;
 use crate::outbox::{CloseReason, Outbox};
+use crate::questions::Question;
 use crate::rng::Rng;
 use crate::room::Room;
 use crate::session::Session;
@@ -124,6 +125,8 @@ pub struct Engine {
     pub(crate) queue_groups: Vec<(NodeId, usize)>,
     /// The parts of the server that a message goes to.
     pub(crate) hits: Vec<Sink>,
+    /// What clients ask of the server itself.
+    pub(crate) questions: VecDeque<Question>,
     /// Messages of the streams' own that go to a part of the server.
     pub(crate) internal: VecDeque<Internal>,
     /// Who asked for something to be done with the store.
@@ -163,12 +166,14 @@ impl Engine {
             scratch: Vec::new(),
             queue_groups: Vec::new(),
             hits: Vec::new(),
+            questions: VecDeque::new(),
             internal: VecDeque::new(),
             #[cfg(feature = "streams")]
             desk: Desk::default(),
             streams: None,
         };
         engine.listen_for_imports();
+        engine.listen_for_questions();
         engine
     }
 

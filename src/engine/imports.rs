@@ -137,6 +137,9 @@ impl Engine {
         routed: &mut Routed,
         out: &mut O,
     ) {
+        if self.hits.contains(&Sink::System) {
+            routed.receivers += self.take_questions(origin, publish);
+        }
         if self.config.accounts.imports.is_empty() {
             return self.feed(now, origin, publish, routed, out);
         }

@@ -10,8 +10,9 @@ use crate::outbox::Outbox;
 use crate::publish::{Origin, Routed};
 use crate::session::Session;
 use crate::stats::StreamsTotals;
-use crate::{ConsumerId, StreamId, Time};
+use crate::{AccountId, ConsumerId, StreamId, Time};
 use midge_proto::Publish;
+use midge_proto::encode::Decimal;
 
 /// The streams, which there are none of.
 pub(crate) enum Streams {}
@@ -82,6 +83,26 @@ impl Engine {
     pub(crate) fn interest_changed(&mut self) {}
 
     pub(crate) fn client_left(&mut self, _: &Session) {}
+
+    pub(crate) fn answer<O: Outbox>(
+        &mut self,
+        account: AccountId,
+        reply: &[u8],
+        body: &[u8],
+        out: &mut O,
+    ) {
+        let size = Decimal::new(body.len());
+        let publish = Publish {
+            subject: reply,
+            reply: None,
+            header: None,
+            payload: body,
+            size_digits: size.as_bytes(),
+            tail: None,
+        };
+        self.route(account, reply, &publish, None, None, out);
+        self.hits.clear();
+    }
 
     pub(crate) fn feed_internal<O: Outbox>(&mut self, _: Time, _: &mut O) {}
 

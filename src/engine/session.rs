@@ -170,6 +170,11 @@ impl Session {
         self.client_id
     }
 
+    /// What its user may do, unless that is everything.
+    pub fn permissions(&self) -> Option<&Permissions> {
+        self.bounds.as_ref().map(|bounds| &*bounds.permissions)
+    }
+
     /// The account it is in.
     pub fn account(&self) -> AccountId {
         self.account

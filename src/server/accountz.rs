@@ -63,8 +63,10 @@ pub(crate) fn statistics(view: &View<'_>, query: &Query) -> Made {
     let mut json = begin_page(view);
     json.key("account_statz");
     json.open_array();
+    let wanted = query.text("acc");
     for account in view.engine.accounts() {
-        if with_unused || view.engine.account_stats(account).sessions > 0 {
+        let is_used = with_unused || view.engine.account_stats(account).sessions > 0;
+        if is_used && (wanted.is_empty() || wanted == view.engine.account_name(account)) {
             write_statistics(&mut json, view, account);
         }
     }

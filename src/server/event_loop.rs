@@ -14,7 +14,7 @@ use crate::helper::Helper;
 use crate::identity::{entropy, server_info};
 use crate::lame_duck::LameDuck;
 use crate::memory::Memory;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, World};
 use crate::output_queue::Flushed;
 use crate::receive::READ_MAX;
 use crate::server::{Shared, StartError};
@@ -201,6 +201,8 @@ impl EventLoop {
             self.end_part(Part::Store);
             self.tick();
             self.end_part(Part::Timers);
+            self.answer_question();
+            self.end_part(Part::Questions);
             self.before_sleep();
             self.end_part(Part::Write);
             self.end_turn();
@@ -225,6 +227,19 @@ impl EventLoop {
             format!("; {} ms for {who}", took.as_millis())
         });
         log::warn!("{slow}{}", reader.unwrap_or_default());
+    }
+
+    /// What monitoring remembers, and what there is to be shown.
+    pub(crate) fn look_around(&mut self) -> (&mut Monitor, World<'_>) {
+        let world = World {
+            engine: &self.engine,
+            connections: &self.connections,
+            disk: self.disk.as_ref(),
+            turn: &self.turn,
+            handshakes: &self.handshakes,
+            memory: &self.memory,
+        };
+        (&mut self.monitor, world)
     }
 
     /// A part of the turn is over.

@@ -47,6 +47,19 @@ pub(crate) enum Status {
     Unavailable,
 }
 
+impl Status {
+    pub(crate) fn code(self) -> u64 {
+        match self {
+            Status::Ok => 200,
+            Status::BadRequest => 400,
+            Status::NotFound => 404,
+            Status::MethodNotAllowed => 405,
+            Status::HeadTooLong => 431,
+            Status::Unavailable => 503,
+        }
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

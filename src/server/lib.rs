@@ -65,6 +65,7 @@ mod server;
 mod service_manager;
 mod signals;
 mod subsz;
+mod system;
 mod timestamp;
 #[cfg(feature = "tls")]
 mod tls;

@@ -13,6 +13,7 @@ use crate::turn::TurnWatch;
 use crate::{accountz, connz, healthz, jsz, metrics, subsz, varz};
 use midge_engine::{Engine, Time};
 use midge_proto::{JsonWriter, Timestamp};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub(crate) struct Monitor {
     pub(crate) is_https: bool,
     pub(crate) started: Time,
     pub(crate) write_deadline_nanos: u64,
+    /// Answers to questions and news that were given with a number.
+    answers: Cell<u64>,
     /// How often each page was asked for.
     requests: BTreeMap<&'static str, u64>,
     /// What the process used when a page last wanted to know.
@@ -95,6 +98,7 @@ impl Monitor {
             is_https: config.https,
             started,
             write_deadline_nanos: config.write_deadline.as_nanos() as u64,
+            answers: Cell::new(0),
             requests: BTreeMap::new(),
             usage: Usage::default(),
             counted_from: (started, Usage::now().cpu),
@@ -165,6 +169,12 @@ impl Monitor {
         }
     }
 
+    /// The number of the next answer.
+    pub(crate) fn next_answer(&self) -> u64 {
+        self.answers.set(self.answers.get() + 1);
+        self.answers.get()
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         self.usage
     }
@@ -190,16 +200,16 @@ pub(crate) type Made = Result<Response, Response>;
 
 /// A page and how it is made. Its JSON is compact; it is laid out for those
 /// who look at it in a browser.
-struct Page {
-    path: &'static str,
-    make: fn(&View<'_>, &Query) -> Made,
+pub(crate) struct Page {
+    pub(crate) path: &'static str,
+    pub(crate) make: fn(&View<'_>, &Query) -> Made,
 }
 
 const fn page(path: &'static str, make: fn(&View<'_>, &Query) -> Made) -> Page {
     Page { path, make }
 }
 
-const PAGES: [Page; 13] = [
+pub(crate) const PAGES: [Page; 13] = [
     page("/", |_, _| {
         Ok(Response {
             status: Status::Ok,

@@ -18,6 +18,60 @@ impl Query {
         Query(pairs.map(read).collect())
     }
 
+    /// Reads options as they are asked for with a message: an object of JSON
+    /// with names that differ a little, or nothing at all.
+    ///
+    /// # Errors
+    /// What is wrong with the JSON.
+    pub(crate) fn from_json(body: &[u8]) -> Result<Query, String> {
+        let mut query = Query::default();
+        if body.trim_ascii().is_empty() {
+            return Ok(query);
+        }
+        let text = String::from_utf8_lossy(body);
+        let fields = midge_api::parse_flat(&text).map_err(|error| error.to_string())?;
+        for (key, value) in fields {
+            let name = match (key.as_str(), value.as_str()) {
+                ("subscriptions_detail", "true") => {
+                    query.set("subs", "detail");
+                    continue;
+                }
+                ("subscriptions", _) => "subs",
+                ("include_unused", _) => "unused",
+                ("direct_consumer", _) => "direct-consumers",
+                ("leader_only", _) => "leader-only",
+                ("stream_leader_only", _) => "stream-leader-only",
+                ("consumer", "true" | "false") => "consumers",
+                ("account", _) => {
+                    query.put("acc", &value);
+                    "account"
+                }
+                ("state", "0") => continue,
+                ("state", "1") => {
+                    query.put("state", "closed");
+                    continue;
+                }
+                ("state", "2") => {
+                    query.put("state", "any");
+                    continue;
+                }
+                (key, _) => key,
+            };
+            query.put(name, &value);
+        }
+        Ok(query)
+    }
+
+    /// Adds a value; the first of a name counts.
+    fn put(&mut self, name: &str, value: &str) {
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Sets a value, whatever there was of this name.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(0, (name.to_owned(), value.to_owned()));
+    }
+
     /// A value by its name.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(key, _)| key == name);
@@ -126,6 +180,27 @@ mod tests {
         assert_eq!(query.id("big").ok(), Some(Some(u64::MAX)));
         assert_eq!(query.flag("on").ok(), Some(true));
         assert_eq!(query.flag("x").ok(), Some(false));
+    }
+
+    #[test]
+    fn options_in_json_are_those_of_the_pages() {
+        let read = |json: &str| Query::from_json(json.as_bytes()).expect(json);
+        let query = read(r#"{"subscriptions":true,"limit":3,"acc":"A","state":1}"#);
+        assert_eq!(query.flag("subs").ok(), Some(true));
+        assert_eq!(query.count("limit").ok(), Some(3));
+        assert_eq!((query.text("acc"), query.text("state")), ("A", "closed"));
+        let query = read(r#"{"account":"A","consumer":true,"leader_only":true,"accounts":["x"]}"#);
+        assert_eq!((query.text("acc"), query.text("account")), ("A", "A"));
+        assert_eq!(query.flag("consumers").ok(), Some(true));
+        assert_eq!(query.flag("leader-only").ok(), Some(true));
+        assert_eq!(query.text("accounts"), "");
+        let query = read(r#"{"consumer":"c","subscriptions_detail":true,"subscriptions":true}"#);
+        assert_eq!(
+            (query.text("consumer"), query.text("subs")),
+            ("c", "detail")
+        );
+        assert_eq!(read(" ").text("x"), "");
+        assert!(Query::from_json(b"{").is_err() && Query::from_json(b"[]").is_err());
     }
 
     #[test]

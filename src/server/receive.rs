@@ -9,7 +9,7 @@ use crate::accept::HTTP_TIMEOUT;
 use crate::connection::{Codec, Partial, Phase, Received};
 use crate::event_loop::{EventLoop, Timer};
 use crate::http::HEAD_MAX;
-use crate::monitor::{Answer, World};
+use crate::monitor::Answer;
 use crate::output_queue::SHARE_MIN;
 use crate::trace;
 use crate::turn::Part;
@@ -254,15 +254,8 @@ impl EventLoop {
     }
 
     fn answer(&mut self, received: &mut Vec<u8>) -> Option<Answer> {
-        let world = World {
-            engine: &self.engine,
-            connections: &self.connections,
-            disk: self.disk.as_ref(),
-            turn: &self.turn,
-            handshakes: &self.handshakes,
-            memory: &self.memory,
-        };
-        self.monitor.answer(received, world)
+        let (monitor, world) = self.look_around();
+        monitor.answer(received, world)
     }
 
     /// Takes in bytes of a client: the engine gets every command that is

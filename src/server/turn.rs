@@ -29,15 +29,17 @@ pub(crate) enum Part {
     Handshakes,
     Store,
     Timers,
+    Questions,
     Write,
 }
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     Part::Accept,
     Part::Read,
     Part::Handshakes,
     Part::Store,
     Part::Timers,
+    Part::Questions,
     Part::Write,
 ];
 
@@ -50,6 +52,7 @@ impl Part {
             Part::Handshakes => "handshakes",
             Part::Store => "store",
             Part::Timers => "timers",
+            Part::Questions => "questions",
             Part::Write => "write",
         }
     }
@@ -61,6 +64,7 @@ impl Part {
             Part::Handshakes => "handshakes of TLS",
             Part::Store => "what the store had to tell",
             Part::Timers => "consumers and what was due",
+            Part::Questions => "what was asked of the server",
             Part::Write => "writing to clients and the store",
         }
     }
@@ -228,6 +232,6 @@ mod tests {
         watch.end_part(Part::Timers, at(20_099));
         assert_eq!(watch.end(), None);
         let slow: Vec<u64> = watch.slow().map(|(_, count)| count).collect();
-        assert_eq!(slow, [0, 0, 0, 0, 4, 0]);
+        assert_eq!(slow, [0, 0, 0, 0, 4, 0, 0]);
     }
 }

@@ -93,9 +93,13 @@ fn write_usage(json: &mut JsonWriter, view: &View<'_>) {
     );
     json.string_field("uptime", &timestamp::uptime(view.now - monitor.started));
     json.uint_field("mem", monitor.usage().resident_bytes);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    json.uint_field("cores", cores as u64);
+    json.uint_field("cores", cores());
     float_field(json, "cpu", (monitor.cpu_percent() * 10.0).round() / 10.0);
+}
+
+/// Processors that this process may use.
+pub(crate) fn cores() -> u64 {
+    std::thread::available_parallelism().map_or(1, usize::from) as u64
 }
 
 fn write_traffic(json: &mut JsonWriter, view: &View<'_>) {

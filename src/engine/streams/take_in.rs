@@ -31,6 +31,10 @@ impl Streams {
     ) -> bool {
         match sink {
             Sink::Session(_) | Sink::Import(_) | Sink::WayBack => true,
+            Sink::System => {
+                let body = &message.payload[message.header_len..];
+                engine.put_question(message.subject, body, from, reply)
+            }
             Sink::Stream(id) => {
                 self.publish(engine, id, from, message, reply, out);
                 true

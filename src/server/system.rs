@@ -1,0 +1,242 @@
+//! Answers to what clients ask of the server itself: `$SYS.REQ.>`.
+//!
+//! They are the monitoring pages in an envelope, with options in JSON in place
+//! of a query. One is made in a turn of the loop, as with HTTP.
+
+use crate::event_loop::EventLoop;
+use crate::http::{JSON, Response};
+use crate::jsz;
+use crate::monitor::{PAGES, View, float_field};
+use crate::query::{Query, refusal};
+use crate::varz::cores;
+use midge_engine::{AccountId, Permissions, Question, Rules};
+use midge_proto::{JsonWriter, Nanos};
+
+/// What our part of the protocol can do: streams.
+const HAS_STREAMS: u64 = 1;
+
+impl EventLoop {
+    /// Answers one question, if there are some.
+    pub(crate) fn answer_question(&mut self) {
+        let Some(question) = self.engine.take_question() else {
+            return;
+        };
+        let (monitor, world) = self.look_around();
+        let answer = monitor.view(world, |view| answer(view, &question));
+        if let Some(answer) = answer {
+            let now = self.connections.now;
+            let out = &mut self.connections;
+            self.engine.answer_question(now, &question, &answer, out);
+        }
+    }
+}
+
+/// The answer; `None` if the question is for other servers.
+fn answer(view: &View<'_>, question: &Question) -> Option<Vec<u8>> {
+    let subject = String::from_utf8_lossy(&question.subject);
+    let mut words = subject.split('.').skip(2);
+    let (about, whom) = (words.next()?, words.next()?);
+    let page = words.next().unwrap_or("STATSZ");
+    let query = Query::from_json(&question.body);
+    if let Ok(query) = &query
+        && !is_for_us(view, query)
+    {
+        return None;
+    }
+    let mut json = JsonWriter::new();
+    json.open_object();
+    match (about, page) {
+        ("SERVER", "IDZ") => write_id(&mut json, view),
+        ("SERVER", "STATSZ") => {
+            write_server(&mut json, view);
+            json.key("statsz");
+            write_statistics(&mut json, view);
+        }
+        ("USER", _) => {
+            write_server(&mut json, view);
+            json.key("data");
+            write_user(&mut json, view, question);
+        }
+        _ => {
+            write_server(&mut json, view);
+            let made = match query {
+                Ok(query) => make_page(view, question, about, whom, page, query),
+                Err(why) => refusal(why),
+            };
+            write_page(&mut json, page, &made);
+        }
+    }
+    json.close_object();
+    Some(json.into_bytes())
+}
+
+/// Whether a question that goes to all servers is meant for this one as well.
+fn is_for_us(view: &View<'_>, query: &Query) -> bool {
+    let info = view.engine.info();
+    let is_in_none = query.text("cluster").is_empty() && query.text("domain").is_empty();
+    is_in_none
+        && info.server_name.contains(query.text("server_name"))
+        && info.host.contains(query.text("host"))
+}
+
+fn make_page(
+    view: &View<'_>,
+    question: &Question,
+    about: &str,
+    whom: &str,
+    page: &str,
+    mut query: Query,
+) -> Response {
+    if question.account != AccountId::SYSTEM {
+        query.set("acc", view.engine.account_name(question.account));
+    } else if about == "ACCOUNT" && whom != "PING" {
+        query.set("acc", whom);
+    }
+    let path = match page {
+        "STATZ" => "/accstatz".to_owned(),
+        _ => format!("/{}", page.to_ascii_lowercase()),
+    };
+    match PAGES.iter().find(|page| page.path == path) {
+        None => refusal("there is no such page"),
+        Some(page) => {
+            let (Ok(made) | Err(made)) = (page.make)(view, &query);
+            made
+        }
+    }
+}
+
+fn write_page(json: &mut JsonWriter, page: &str, made: &Response) {
+    if made.content_type != JSON {
+        json.key("error");
+        json.open_object();
+        json.uint_field("code", made.status.code());
+        json.string_field("description", &String::from_utf8_lossy(&made.body));
+        json.close_object();
+        return;
+    }
+    json.key("data");
+    if page == "HEALTHZ" {
+        // What HTTP says in its head.
+        json.open_object();
+        json.uint_field("status_code", made.status.code());
+        json.raw(made.body.get(1..).unwrap_or_default());
+    } else {
+        json.raw(&made.body);
+    }
+}
+
+fn write_id(json: &mut JsonWriter, view: &View<'_>) {
+    let info = view.engine.info();
+    json.string_field("name", &info.server_name);
+    json.string_field("host", &info.host);
+    json.string_field("id", &info.server_id);
+}
+
+/// Who answers, and when.
+pub(crate) fn write_server(json: &mut JsonWriter, view: &View<'_>) {
+    json.key("server");
+    json.open_object();
+    write_id(json, view);
+    let info = view.engine.info();
+    json.string_field("ver", info.version);
+    json.flag("jetstream", info.jetstream);
+    json.uint_field("flags", if info.jetstream { HAS_STREAMS } else { 0 });
+    json.uint_field("seq", view.monitor.next_answer());
+    json.time_field("time", view.timestamp(view.now));
+    json.close_object();
+}
+
+/// The server in a few figures.
+pub(crate) fn write_statistics(json: &mut JsonWriter, view: &View<'_>) {
+    let (engine, monitor) = (view.engine, view.monitor);
+    let stats = engine.stats();
+    json.open_object();
+    json.time_field("start", view.timestamp(monitor.started));
+    json.uint_field("mem", monitor.usage().resident_bytes);
+    json.uint_field("cores", cores());
+    float_field(json, "cpu", monitor.cpu_percent().round());
+    let accounts = engine.accounts();
+    let is_active = |account: &AccountId| engine.account_stats(*account).sessions > 0;
+    for (key, value) in [
+        ("connections", engine.session_count() as u64),
+        ("total_connections", stats.total_connections),
+        ("active_accounts", accounts.filter(is_active).count() as u64),
+        ("subscriptions", engine.router_stats().subscriptions as u64),
+        ("slow_consumers", stats.slow_consumers()),
+        ("active_servers", 1),
+    ] {
+        json.uint_field(key, value);
+    }
+    for (key, msgs, bytes) in [
+        ("sent", stats.out_msgs, stats.out_bytes),
+        ("sent_to_clients", stats.out_msgs, stats.out_bytes),
+        ("received", stats.in_msgs, stats.in_bytes),
+        ("received_from_clients", stats.in_msgs, stats.in_bytes),
+    ] {
+        json.key(key);
+        json.open_object();
+        json.uint_field("msgs", msgs);
+        json.uint_field("bytes", bytes);
+        json.close_object();
+    }
+    if engine.has_streams() {
+        json.key("jetstream");
+        jsz::write_varz(json, view);
+    }
+    json.close_object();
+}
+
+/// Who asks, and what that one may do.
+fn write_user(json: &mut JsonWriter, view: &View<'_>, question: &Question) {
+    let session = question.conn.and_then(|conn| view.engine.session(conn));
+    let name = session.map(midge_engine::Session::user_name);
+    let account = view.engine.account_name(question.account);
+    json.open_object();
+    json.string_field("user", name.unwrap_or_default());
+    json.string_field("account", account);
+    json.string_field("account_name", account);
+    if let Some(permissions) = session.and_then(midge_engine::Session::permissions) {
+        json.key("permissions");
+        write_permissions(json, permissions);
+    }
+    json.close_object();
+}
+
+fn write_permissions(json: &mut JsonWriter, permissions: &Permissions) {
+    json.open_object();
+    for (key, rules) in [
+        ("publish", &permissions.publish),
+        ("subscribe", &permissions.subscribe),
+    ] {
+        let Rules { allow, deny } = rules;
+        json.key(key);
+        json.open_object();
+        json.strings_unless_empty("allow", &texts(allow.as_deref().unwrap_or_default()));
+        json.strings_unless_empty("deny", &texts(deny));
+        json.close_object();
+    }
+    if let Some(responses) = permissions.responses {
+        json.key("responses");
+        json.open_object();
+        json.int_field("max", responses.max.map_or(-1, i64::from));
+        let ttl = responses
+            .expires
+            .map_or(-1, |expires| Nanos::from(expires).0);
+        json.int_field("ttl", ttl);
+        json.close_object();
+    }
+    json.close_object();
+}
+
+fn texts(rules: &[midge_engine::Rule]) -> Vec<String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let rule = |rule: &midge_engine::Rule| match &rule.queue {
+        None => text(&rule.filter),
+        Some(queue) => format!("{} {}", text(&rule.filter), text(queue)),
+    };
+    rules.iter().map(rule).collect()
+}
+
+#[cfg(test)]
+#[path = "system_tests.rs"]
+mod tests;
