@@ -1,11 +1,13 @@
 //! TLS as clients meet it, and those who mean no good.
 
+#[cfg(feature = "streams")]
+use crate::cli_util::{done, run};
 use crate::tls_util::{Keys, clear_line};
-use crate::util::{CONNECT, PATIENCE, Server, midge};
+use crate::util::{CONNECT, Dice, PATIENCE, Server, midge};
 use rcgen::{DistinguishedName, DnType, SanType};
 use rustls::version::{TLS12, TLS13};
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -509,4 +511,57 @@ fn certificates_change_under_load_and_nobody_has_to_leave() {
             last = reader.line();
         }
     });
+}
+
+#[cfg(feature = "streams")]
+#[test]
+fn commands_talk_to_such_a_server() {
+    let keys = Keys::new("commands");
+    let root = keys.path("root.pem");
+    let server = keys.serve(&["--tlsverify", "--tlscacert", &root]);
+    let url = format!("localhost:{}", server.address.port());
+    let (certificate, key) = (keys.path("client.pem"), keys.path("client.key"));
+    let shown = format!("--tlsca {root} --tlscert {certificate} --tlskey {key}");
+    done(&url, &format!("pub a x {shown}"));
+    done(&format!("tls://{url}"), &format!("pub a x {shown}"));
+    for args in [
+        "pub a x".to_owned(),
+        format!("pub a x --tlsca {certificate}"),
+        format!("pub a x --tlsca {root} --tlscert {certificate}"),
+    ] {
+        let (code, _, said) = run(&url, &args);
+        assert_eq!(code, 2, "{args}: {said}");
+    }
+}
+
+#[test]
+fn whatever_a_hello_is_made_of_the_server_stays() {
+    let keys = Keys::new("mutants");
+    let server = keys.serve(&[]);
+    let mut dice = Dice::new(0x0715_0bad);
+    let hello = keys.dial().hello();
+    for _ in 0..500 {
+        let mut bytes = hello.clone();
+        for _ in 0..1 + dice.below(8) {
+            let at = dice.below(bytes.len());
+            bytes[at] = dice.next() as u8;
+        }
+        bytes[0] = 0x16;
+        bytes.truncate(1 + dice.below(bytes.len()));
+        let mut stream = bare(&server);
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(Shutdown::Write);
+        end_of(&mut stream);
+    }
+    // And so it does when what comes afterwards is no record.
+    for length in [1, 5, 100, 20_000, 200_000] {
+        let mut client = keys.dial().connect(server.address);
+        assert!(client.is_heard());
+        let stream = &mut client.stream.sock;
+        let noise: Vec<u8> = (0..length).map(|_| dice.next() as u8).collect();
+        let _ = stream.write_all(&noise);
+        let _ = stream.shutdown(Shutdown::Write);
+        end_of(stream);
+    }
+    assert!(keys.dial().connect(server.address).is_heard());
 }

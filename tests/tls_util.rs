@@ -184,6 +184,16 @@ impl Dial<'_> {
         self.shake(stream, String::new()).expect("a handshake")
     }
 
+    /// What a client begins with.
+    pub(crate) fn hello(&self) -> Vec<u8> {
+        let config = self.keys.config(self.identity, self.version);
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut tls = ClientConnection::new(config, name).expect("a client");
+        let mut hello = Vec::new();
+        tls.write_tls(&mut hello).expect("written");
+        hello
+    }
+
     fn shake(&self, stream: TcpStream, info: String) -> io::Result<Secured> {
         let config = self.keys.config(self.identity, self.version);
         let name = ServerName::try_from("localhost").expect("a name");

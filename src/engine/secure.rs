@@ -26,6 +26,11 @@ impl Engine {
         }
     }
 
+    /// Whether INFO says that clients have to show a certificate.
+    pub fn set_tls_verify(&mut self, verify: bool) {
+        self.config.info.tls_verify = verify;
+    }
+
     /// Ends a session whose client talks in the clear, or says nothing, where
     /// TLS is required.
     pub fn refuse_clear<O: Outbox>(&mut self, conn: ConnId, out: &mut O) -> Flow {

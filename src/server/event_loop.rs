@@ -53,6 +53,9 @@ pub(crate) enum Timer {
     /// A connection has run out of time.
     Deadline(ConnId),
     AcceptRetry,
+    /// The certificate may be about to expire.
+    #[cfg(feature = "tls")]
+    CertificateLook,
     LameDuck,
     StopFlush,
     /// The service manager wants to hear that the server is alive.
@@ -177,6 +180,8 @@ impl EventLoop {
 
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
+        #[cfg(feature = "tls")]
+        self.arm_certificate_look();
         self.tell_ready();
         while !self.is_finished {
             match self.poll.poll(&mut events, self.poll_timeout()) {
@@ -326,6 +331,8 @@ impl EventLoop {
                     Listener::ready(&mut self.clients);
                     Listener::ready(&mut self.http);
                 }
+                #[cfg(feature = "tls")]
+                Timer::CertificateLook => self.look_at_certificate(),
                 Timer::LameDuck => {
                     self.lame_duck_due = None;
                     self.let_some_go();

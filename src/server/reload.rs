@@ -80,6 +80,10 @@ impl EventLoop {
         self.warn_of_what_stays(&new, &handshakes);
         if self.handshakes.is_on() && handshakes.is_on() {
             self.handshakes.adopt(handshakes);
+            #[cfg(feature = "tls")]
+            if let Some(tls) = &new.tls {
+                self.engine.set_tls_verify(tls.verify);
+            }
         }
         let now = self.connections.now;
         let rules = (new.limits.clone(), new.auth.clone(), new.accounts.clone());

@@ -3,21 +3,46 @@
 use super::arguments::Arguments;
 use super::failure::Failure;
 use super::output::warn;
+#[cfg(feature = "tls")]
+use midge_client::Tls;
 use midge_client::{Client, Event, Events, Options, TIMEOUT_DEFAULT};
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options that all commands have; see [`Action`](super::command::Action).
-pub(crate) const OPTIONS: &str =
-    "  --server URL           nats://[user:password@]host[:4222]; of several, with
+/// What there is to be said of a connection, with or without TLS.
+macro_rules! options {
+    ($tls:literal) => {
+        concat!(
+            "  --server URL           nats://[user:password@]host[:4222]; of several, with
                          commas between them, the first that answers
                          (default: $MIDGE_URL or 127.0.0.1:4222)
   --user NAME            who asks, if the URL does not say
   --password TEXT        with which password
   --token TEXT           in place of user and password
-  --timeout DURATION     how long to wait for the server (default: 5s; longer
+",
+            $tls,
+            "  --timeout DURATION     how long to wait for the server (default: 5s; longer
                          where it has work to do)
   --json                 print JSON, for programs
-  --help                 show this";
+  --help                 show this"
+        )
+    };
+}
+
+/// The options that all commands have; see [`Action`](super::command::Action).
+#[cfg(not(feature = "tls"))]
+pub(crate) const OPTIONS: &str = options!("");
+
+/// The options that all commands have; see [`Action`](super::command::Action).
+#[cfg(feature = "tls")]
+pub(crate) const OPTIONS: &str = options!(
+    "  --tlsca FILE           encrypt, and trust what comes from these certificates
+                         (default: as the server wants, and the machine's)
+  --tlscert FILE         with a certificate of one's own
+  --tlskey FILE          and its key
+"
+);
 
 /// The variable that names the server where no option does.
 const URL_VARIABLE: &str = "MIDGE_URL";
@@ -84,6 +109,8 @@ fn open(arguments: &Arguments, timeout: Duration, reconnects: bool) -> Result<Cl
         pass: text("password"),
         token: text("token"),
         reconnects,
+        #[cfg(feature = "tls")]
+        tls: tls(arguments)?,
         ..Options::default()
     };
     Client::connect(&url, options).map_err(|error| {
@@ -95,6 +122,26 @@ fn open(arguments: &Arguments, timeout: Duration, reconnects: bool) -> Result<Cl
             "{place}: {error}\n--server or MIDGE_URL names another server"
         ))
     })
+}
+
+/// What is said about TLS, if anything is.
+#[cfg(feature = "tls")]
+fn tls(arguments: &Arguments) -> Result<Option<Tls>, Failure> {
+    let path = |name| arguments.text(name).map(PathBuf::from);
+    let roots = path("tlsca");
+    let identity = match (path("tlscert"), path("tlskey")) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return Err(Failure::usage("--tlscert and --tlskey go together")),
+    };
+    if roots.is_none() && identity.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Tls {
+        roots,
+        identity,
+        is_first: false,
+    }))
 }
 
 /// Tells a person what happens to the connection, from its first break on.

@@ -9,6 +9,7 @@
 
 use super::certificate::Certificate;
 use super::layer::Expected;
+use super::load::warn_of_end;
 use super::options::HandshakeFirst;
 use super::session::Broken;
 use super::{Acceptor, Layer, Session, load};
@@ -36,6 +37,9 @@ const TURN_MAX: Duration = Duration::from_micros(500);
 /// Failed handshakes are logged this often at most: strangers must not be able
 /// to fill the log.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often the certificate's end is looked at.
+const LOOK_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a handshake begins with: the type of its record.
 const HANDSHAKE_RECORD: u8 = 0x16;
@@ -123,6 +127,7 @@ pub(crate) struct Handshakes {
     pub(crate) done: u64,
     /// By their reasons.
     pub(crate) failed: [u64; Failure::REASONS.len()],
+    look_due: Option<Time>,
     logged: Option<Time>,
     unlogged: u64,
 }
@@ -145,6 +150,7 @@ impl Handshakes {
             in_progress: 0,
             done: 0,
             failed: Default::default(),
+            look_due: None,
             logged: None,
             unlogged: 0,
         })
@@ -440,6 +446,24 @@ impl EventLoop {
             Ok(peer) => self.inform_first(id, peer),
             Err(_) => self.fail(id, &Failure::Gone),
         }
+    }
+
+    pub(crate) fn arm_certificate_look(&mut self) {
+        if self.handshakes.is_on() {
+            let due = self.connections.now + LOOK_PAUSE;
+            self.timers
+                .arm(&mut self.handshakes.look_due, due, Timer::CertificateLook);
+        }
+    }
+
+    /// Warns of a certificate that ends soon: a server may run for years.
+    pub(crate) fn look_at_certificate(&mut self) {
+        self.handshakes.look_due = None;
+        let config = self.config.tls.as_ref();
+        if let (Some(config), Some(end)) = (config, self.handshakes.not_after()) {
+            warn_of_end(&config.cert_file, end);
+        }
+        self.arm_certificate_look();
     }
 
     /// There will be no TLS with this client, and nothing else.

@@ -147,7 +147,7 @@ fn missing(file: &Path, wanted: &str) -> String {
 }
 
 /// Says so if a certificate ends soon, or has ended.
-fn warn_of_end(file: &Path, not_after: i64) {
+pub(crate) fn warn_of_end(file: &Path, not_after: i64) {
     let left = not_after - unix_now();
     let file = file.display();
     if left < 0 {
