@@ -31,17 +31,22 @@ def test_each_rule_is_whole():
         assert re.search(r"[<>=]", expr), f"it never ends: {expr}"
 
 
-@pytest.mark.skipif(is_reference(), reason="these are metrics of midge")
-async def test_what_the_rules_ask_for_is_measured(start_server, tmp_path):
+async def measured(start_server, tmp_path):
+    """The names of the series that a server with a stream and a consumer has."""
     port = free_port()
     server = await start_server("--http-port", str(port), *store_flags(tmp_path))
     stream = await server.jetstream()
     await stream.add_stream(name="S", subjects=["s"])
     await stream.pull_subscribe("s", "d")
     page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
-    measured = {re.split(r"[{ ]", line)[0] for line in page.splitlines() if line[:1] != "#"}
+    names = {re.split(r"[{ ]", line)[0] for line in page.splitlines() if line[:1] != "#"}
     # Too few messages to have an age.
-    measured.add("midge_consumer_oldest_undelivered_age_seconds")
+    return names | {"midge_consumer_oldest_undelivered_age_seconds"}
+
+
+@pytest.mark.skipif(is_reference(), reason="these are metrics of midge")
+async def test_what_the_rules_ask_for_is_measured(start_server, tmp_path):
+    names = await measured(start_server, tmp_path)
     for rule in rules():
-        wanted = set(re.findall(r"midge_\w+", rule["expr"]))
-        assert wanted and wanted <= measured, f"{rule['alert']}: {wanted - measured}"
+        wanted = set(re.findall(r"(?:midge|process)_\w+", rule["expr"]))
+        assert wanted and wanted <= names, f"{rule['alert']}: {wanted - names}"
