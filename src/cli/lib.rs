@@ -3,61 +3,66 @@
 //! Owns the words of the `midge` command: its options, what is printed, exit
 //! codes. It is a package of its own so that it can be built for size; what it
 //! calls is built for speed.
+//!
+//! A command is declared ([`command`]) in the file that has what its actions
+//! do; [`COMMANDS`] has them all. What they share: [`arguments`] are what was
+//! given, [`output`] is stdout and stderr, [`failure`] makes the exit code.
+
+// Without streams there is `serve` alone, which needs little of this.
+#![cfg_attr(not(feature = "streams"), allow(dead_code))]
 
 mod allocator;
+mod arguments;
+mod command;
 #[cfg(feature = "streams")]
 mod commands;
+mod failure;
+mod help;
 mod logging;
 mod nats_server;
+mod output;
 #[cfg(feature = "streams")]
 mod progress;
 #[cfg(feature = "streams")]
 mod restore;
 mod serve;
 mod signs;
+mod spelling;
 #[cfg(feature = "streams")]
 mod store;
 mod units;
 
-#[cfg(feature = "streams")]
-use argh::SubCommands;
-use argh::{EarlyExit, FromArgs};
-use std::io::{self, Write};
+use arguments::{Arguments, take_action};
+use command::Command;
+use failure::{Failure, finish};
+use spelling::nearest;
 use std::process::ExitCode;
 
-/// Exit code when the answer could not be written.
-const EXIT_UNSAID: u8 = 1;
-
-/// Exit code for a command line that cannot be understood, or that leads to no
-/// server.
-const EXIT_USAGE: u8 = 2;
-
+/// All of them, in the order in which they are shown.
 #[cfg(feature = "streams")]
-/// Exit code for a store in which something is damaged.
-const EXIT_DAMAGE: u8 = 1;
+const COMMANDS: &[&Command] = &[
+    &serve::COMMAND,
+    &store::VERIFY,
+    &store::COMPACT,
+    &store::RECOVER,
+    &restore::COMMAND,
+    &commands::publish::COMMAND,
+    &commands::subscribe::COMMAND,
+    &commands::request::COMMAND,
+    &commands::respond::COMMAND,
+    &commands::stream::COMMAND,
+    &commands::consumer::COMMAND,
+    &commands::kv::COMMAND,
+    &commands::dlq::COMMAND,
+    &commands::why::COMMAND,
+    &commands::top::COMMAND,
+    &commands::bench::COMMAND,
+    &commands::backup::COMMAND,
+    &commands::completions::COMMAND,
+];
 
-/// midge, a NATS-compatible pub/sub server small enough for the edge.
-/// Without a command it serves.
-#[derive(FromArgs)]
-struct Midge {
-    #[argh(subcommand)]
-    command: Command,
-}
-
-#[derive(FromArgs)]
-#[argh(subcommand)]
-#[allow(clippy::large_enum_variant)] // There is one, for a moment.
-enum Command {
-    Serve(serve::Serve),
-    #[cfg(feature = "streams")]
-    Verify(store::Verify),
-    #[cfg(feature = "streams")]
-    Compact(store::Compact),
-    #[cfg(feature = "streams")]
-    Recover(store::Recover),
-    #[cfg(feature = "streams")]
-    Restore(restore::Restore),
-}
+#[cfg(not(feature = "streams"))]
+const COMMANDS: &[&Command] = &[&serve::COMMAND];
 
 /// Runs what the arguments ask for; the first of them is the program's name.
 pub fn run(args: Vec<String>) -> ExitCode {
@@ -68,96 +73,72 @@ pub fn run(args: Vec<String>) -> ExitCode {
     }
     match args.first() {
         Some(&("--version" | "-V" | "-v")) => {
-            return say(
-                concat!("midge ", env!("CARGO_PKG_VERSION")),
-                ExitCode::SUCCESS,
-            );
+            return finish(output::print(concat!("midge ", env!("CARGO_PKG_VERSION"))));
         }
-        // The plain command starts a server, with or without options.
-        None => args.insert(0, "serve"),
         Some(&"help") => {
             args.remove(0);
             args.push("--help");
         }
-        Some(first) if first.starts_with('-') && !matches!(*first, "--help" | "-h") => {
-            args.insert(0, "serve");
-        }
+        _ => {}
+    }
+    match args.first() {
+        Some(&("--help" | "-h")) => return finish(output::print(&help::page(COMMANDS))),
+        // The plain command starts a server, with or without options.
+        None => args.insert(0, serve::COMMAND.name),
+        Some(first) if first.starts_with('-') => args.insert(0, serve::COMMAND.name),
         Some(_) => {}
     }
-    #[cfg(feature = "streams")]
-    if let Some(done) = commands::run(&args, &local_names()) {
-        return done;
-    }
-    run_local(&args)
+    finish(run_command(&args))
 }
 
-/// The commands that need no server.
-#[cfg(feature = "streams")]
-fn local_names() -> Vec<&'static str> {
-    let commands = <Command as SubCommands>::COMMANDS;
-    commands.iter().map(|command| command.name).collect()
-}
-
-/// What such a command says of itself.
-#[cfg(feature = "streams")]
-fn local_help(name: &str) -> String {
-    match Midge::from_args(&["midge"], &[name, "--help"]) {
-        Err(page) => page.output,
-        Ok(_) => String::new(),
+fn run_command(words: &[&str]) -> Result<(), Failure> {
+    let (&name, words) = words.split_first().unwrap_or((&"", words));
+    let words = words.iter().map(|&word| word.to_owned()).collect();
+    match COMMANDS.iter().find(|command| command.name == name) {
+        Some(command) => run_action(command, words),
+        None => {
+            let names = COMMANDS.iter().map(|command| command.name);
+            let words = format!("there is no midge {name}") + &nearest(name, "", names);
+            Err(Failure::usage(words).but("midge --help shows what there is"))
+        }
     }
 }
 
-/// Runs a command that needs no server.
-fn run_local(args: &[&str]) -> ExitCode {
-    match Midge::from_args(&["midge"], args) {
-        Ok(Midge { command }) => match command {
-            Command::Serve(serve) => serve.run(),
-            #[cfg(feature = "streams")]
-            Command::Verify(verify) => verify.run(),
-            #[cfg(feature = "streams")]
-            Command::Compact(compact) => compact.run(),
-            #[cfg(feature = "streams")]
-            Command::Recover(recover) => recover.run(),
-            #[cfg(feature = "streams")]
-            Command::Restore(restore) => restore.run(),
-        },
-        Err(EarlyExit {
-            output,
-            status: Ok(()),
-        }) => {
-            let page = output.trim_end();
-            #[cfg(feature = "streams")]
-            if matches!(args, ["--help" | "-h"]) {
-                let page = format!("{page}\n{}", commands::list());
-                return say(&page, ExitCode::SUCCESS);
+fn run_action(command: &'static Command, mut words: Vec<String>) -> Result<(), Failure> {
+    let mut wants_help = asks_for_help(&words);
+    let action = match take_action(command, &mut words) {
+        Ok(Some(action)) => action,
+        _ if wants_help => return output::print(&help::command_page(command)),
+        Ok(None) => {
+            let mut words = format!("midge {} does one of these:", command.name);
+            for action in command.actions {
+                words.push(' ');
+                words.push_str(action.name);
             }
-            say(page, ExitCode::SUCCESS)
+            return Err(hint(Failure::usage(words), command, ""));
         }
-        Err(EarlyExit { output, .. }) => {
-            complain(&format!(
-                "{}\nrun midge --help for what there is",
-                output.trim_end()
-            ));
-            ExitCode::from(EXIT_USAGE)
-        }
+        Err(failure) => return Err(hint(failure, command, "")),
+    };
+    wants_help |= asks_for_help(&words);
+    if wants_help {
+        return output::print(&help::action_page(command, action));
     }
+    let arguments =
+        Arguments::parse(action, &words).map_err(|failure| hint(failure, command, action.name))?;
+    (action.run)(&arguments)
 }
 
-/// Writes a line to stdout and ends with this code. Whoever hangs up has seen
-/// enough; what cannot be written for another reason was not said.
-fn say(words: &str, code: ExitCode) -> ExitCode {
-    let line = format!("{words}\n");
-    let mut out = io::stdout().lock();
-    match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(&format!("cannot write: {error}"));
-            ExitCode::from(EXIT_UNSAID)
-        }
-        _ => code,
-    }
+/// What stands behind `--` is somebody's message.
+fn asks_for_help(words: &[String]) -> bool {
+    let mut options = words.iter().take_while(|word| *word != "--");
+    options.any(|word| word == "--help") || words.first().is_some_and(|word| word == "-h")
 }
 
-/// Says something on stderr. If nobody reads that, nobody needs it.
-fn complain(words: &str) {
-    let _ = writeln!(io::stderr(), "{words}");
+/// Who has mistyped something is told where to look.
+fn hint(failure: Failure, command: &Command, action: &str) -> Failure {
+    let blank = if action.is_empty() { "" } else { " " };
+    let name = command.name;
+    failure.but(&format!(
+        "midge {name}{blank}{action} --help shows what there is"
+    ))
 }

@@ -6,8 +6,8 @@
 //! addresses instead of this machine's alone, and streams only where they are
 //! asked for.
 
-use crate::EXIT_USAGE;
-use crate::serve::{base_config, check_config, serve};
+use crate::failure::{EXIT_USAGE, finish};
+use crate::serve::{ReadSettings, base_config, check_config, serve};
 use midge_server::{Auth, Config, HttpConfig, LogDetail, Settings, read_config};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -193,11 +193,12 @@ fn act(given: &[Given<'_>], args: &[&str]) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-    let read_again = move || {
+    let read: ReadSettings = Box::new(move || {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         self::settings(&parse(&args)?)
-    };
-    Ok(serve(settings, of(Flag::Config).map(|_| read_again)))
+    });
+    let read = of(Flag::Config).map(|_| read);
+    Ok(finish(serve(settings, read)))
 }
 
 fn settings(given: &[Given<'_>]) -> Result<Settings, String> {

@@ -1,76 +1,61 @@
 //! `midge restore`: looking at a backup, and making a store of it.
 
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
 use crate::progress::Count;
-use crate::store::{code, prepare, telling};
-use crate::{EXIT_USAGE, say};
-use argh::FromArgs;
+use crate::store::{conclude, prepare, store, telling};
 use midge_api::JsonWriter;
-use midge_server::STORE_DEFAULT;
 use midge_server::offline::{self, BackupContent, RestoreError, StoreError};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::Path;
 
-/// Exit code when nothing was made.
-const EXIT_REFUSED: u8 = 1;
+pub(crate) const COMMAND: Command = Command {
+    name: "restore",
+    about: "make a store of what midge backup has written",
+    actions: &[Action {
+        name: "",
+        places: "FILE",
+        about: "Make a store of what midge backup has written to a file. All of the backup is
+looked at first, and one that is not whole is refused. The store gets its name
+when it is complete; one that is there is never touched.",
+        options: &[
+            "  -s, --store FILE       file to make; there must be none yet
+                         (default: midge.redb)
+  --check                only look at the backup
+  --json                 print JSON
+  --help                 show this
 
-/// make a store of what midge backup has written
-#[derive(FromArgs)]
-#[argh(
-    subcommand,
-    name = "restore",
-    note = "All of the backup is looked at first, and one that is not whole is refused.
-The store gets its name when it is complete; one that is there is never
-touched. Exits with 0 if that is done, with 1 if it is refused or something
-in it is damaged, with 2 if the backup cannot be read.",
-    example = "midge restore monday.backup --check
-midge restore monday.backup --store /var/lib/midge.redb"
-)]
-pub(crate) struct Restore {
-    /// backup to read
-    #[argh(positional)]
-    file: PathBuf,
+Exits with 0 if that is done, with 1 if it is refused or something in it is
+damaged, with 2 if the backup cannot be read.",
+        ],
+        example: "midge restore monday.backup --check
+midge restore monday.backup --store /var/lib/midge.redb",
+        run,
+    }],
+};
 
-    /// file to make; there must be none yet (default: midge.redb)
-    #[argh(option, short = 's', default = "STORE_DEFAULT.into()")]
-    store: PathBuf,
-
-    /// only look at the backup
-    #[argh(switch)]
-    check: bool,
-
-    /// print JSON
-    #[argh(switch)]
-    json: bool,
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    prepare();
+    let file = Path::new(arguments.text("file").unwrap_or_default());
+    let store = store(arguments);
+    let is_check = arguments.has("check");
+    let to = (!is_check).then_some(store);
+    let doing = if is_check { "check" } else { "restore" };
+    let content =
+        telling(doing, Count::Bytes, |told| offline::restore(file, to, told)).map_err(failure)?;
+    let text = describe(to.unwrap_or(file), &content, arguments.has("json"));
+    let words = String::from_utf8_lossy(&text);
+    conclude(&words, content.verified.is_sound())
 }
 
-impl Restore {
-    pub(crate) fn run(self) -> ExitCode {
-        prepare();
-        let to = (!self.check).then_some(self.store.as_path());
-        let doing = if self.check { "check" } else { "restore" };
-        let content = telling(doing, Count::Bytes, |told| {
-            offline::restore(&self.file, to, told)
-        });
-        match content {
-            Ok(content) => {
-                let text = describe(to.unwrap_or(&self.file), &content, self.json);
-                let text = String::from_utf8_lossy(&text);
-                say(&text, code(content.verified.is_sound()))
-            }
-            Err(error) => fail(&error),
-        }
-    }
-}
-
-fn fail(error: &RestoreError) -> ExitCode {
-    eprintln!("{error}");
+fn failure(error: RestoreError) -> Failure {
+    let words = error.to_string();
     match error {
-        RestoreError::Read(..) => ExitCode::from(EXIT_USAGE),
+        RestoreError::Read(..) => Failure::usage(words),
         RestoreError::Store(StoreError::Exists(_)) => {
-            eprintln!("--store names another file to make");
-            ExitCode::from(EXIT_REFUSED)
+            Failure::refused(words).but("--store names another file to make")
         }
-        _ => ExitCode::from(EXIT_REFUSED),
+        _ => Failure::refused(words),
     }
 }
 

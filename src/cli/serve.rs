@@ -1,260 +1,149 @@
 //! `midge serve`: run a server.
 
-use crate::EXIT_USAGE;
 use crate::allocator::allocated;
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
 use crate::logging::{self, Logging};
+use crate::output;
 use crate::signs::{Signs, Wanted};
-use argh::FromArgs;
 use log::LevelFilter;
 use midge_server::{
     Auth, Config, ConfigError, LogDetail, ReadAgain, Reading, Server, Settings, read_config,
 };
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
-/// run a server (what midge does without a command)
-#[derive(FromArgs, Clone)]
-#[argh(
-    subcommand,
-    name = "serve",
-    note = "Sizes are bytes or carry a unit: 64KB, 1MB. Durations carry one: 500ms,
-10s, 2m.",
-    example = "midge --store /var/lib/midge.redb --http-port 8222
-midge serve --host 0.0.0.0 --user joe --pass secret"
-)]
-pub(crate) struct Serve {
-    /// file to configure it by; options go before what is in it
-    #[argh(option, short = 'c')]
-    config: Option<String>,
+pub(crate) const COMMAND: Command = Command {
+    name: "serve",
+    about: "run a server (what midge does without a command)",
+    actions: &[Action {
+        name: "",
+        places: "",
+        about: "Run a server, which is what midge does without a command.",
+        options: &[
+            "  -c, --config FILE      file to configure it by; options go before it
+  --check                only look whether the configuration is in order
+  -a, --host ADDRESS     address to listen on (default: 127.0.0.1)
+  -p, --port PORT        port to listen on, 0 for any free one (default: 4222)
+  -m, --http-port PORT   serve monitoring pages on this port, 0 for any free one
+                         (default: off)
+  --http-host ADDRESS    address for monitoring pages (default: that of --host)",
+            #[cfg(feature = "streams")]
+            "  -s, --store FILE       file that streams are kept in (default: midge.redb)
+  --no-store             keep no streams",
+            "  -n, --name NAME        name that clients see (default: a random id)
+  --user NAME            user that clients must give, with --pass
+  --pass TEXT            password that clients must give, with --user
+  --auth TEXT            token that clients must give",
+            #[cfg(feature = "tls")]
+            "  --tls                  encrypt, with --tlscert and --tlskey
+  --tlscert FILE         the certificate that clients see, in PEM
+  --tlskey FILE          its key, in PEM
+  --tlsverify            clients have to show a certificate, with --tlscacert
+  --tlscacert FILE       what clients' certificates have to come from, in PEM",
+            "  --max-control-line BYTES
+                         longest control line (default: 4096)
+  --max-payload BYTES    longest message, headers included (default: 1MB)
+  --max-pending BYTES    what may wait for one client before it is cut as a slow
+                         consumer (default: 64MB)
+  --memory BYTES         memory that the process may use (default: as much as it
+                         needs)
+  --max-connections COUNT
+                         clients at a time (default: 65536)
+  --max-subscriptions COUNT
+                         subscriptions of one client, 0 for no limit
+                         (default: 0)
+  --max-subject-tokens COUNT
+                         tokens in the subject of a subscription, 0 for no limit
+                         (default: 0)
+  --write-deadline TIME  how long a client may take nothing of what waits for it
+                         (default: 10s)
+  --ping-interval TIME   how often an idle client is pinged (default: 2m)
+  --ping-max COUNT       unanswered pings before a client is cut (default: 2)
+  --auth-timeout TIME    how long a client may take to give its credentials
+                         (default: 2s)
+  --lame-duck-duration TIME
+                         how long lame duck mode takes to let go of all clients
+                         (default: 2m)
+  --lame-duck-grace TIME
+                         how long lame duck mode waits before it starts to
+                         (default: 10s)
+  -D, --debug            log what happens to each connection
+  --log-format FORMAT    what a line of the log is: text or json (default: text)
+  --help                 show this
 
-    /// only look whether the configuration is in order
-    #[argh(switch)]
-    check: bool,
+BYTES may carry a unit, 64KB or 1MB; a TIME does: 500ms, 10s, 2m.",
+        ],
+        example: "midge serve --store /var/lib/midge.redb --http-port 8222
+midge serve --host 0.0.0.0 --user joe --pass secret",
+        run: start,
+    }],
+};
 
-    /// address to listen on (default: 127.0.0.1)
-    #[argh(option, short = 'a')]
-    host: Option<String>,
+/// Options that have a key in a configuration file, which is called as they
+/// are, but for the dashes. The key says what is wrong with a value.
+const WITH_KEY: &str = "host port http-port name max-control-line max-payload max-pending memory \
+    max-connections max-subscriptions max-subject-tokens write-deadline ping-interval ping-max \
+    auth-timeout lame-duck-duration lame-duck-grace log-format \
+    tls tlscert tlskey tlsverify tlscacert";
 
-    /// port to listen on, 0 for any free one (default: 4222)
-    #[argh(option, short = 'p')]
-    port: Option<String>,
-
-    /// serve monitoring pages on this port, 0 for any free one (default: off)
-    #[argh(option, short = 'm')]
-    http_port: Option<String>,
-
-    /// address for monitoring pages (default: that of --host)
-    #[argh(option)]
-    http_host: Option<String>,
-
-    /// file that streams are kept in (default: midge.redb)
-    #[cfg(feature = "streams")]
-    #[argh(option, short = 's')]
-    store: Option<String>,
-
-    /// keep no streams
-    #[cfg(feature = "streams")]
-    #[argh(switch)]
-    no_store: bool,
-
-    /// name that clients see (default: a random id)
-    #[argh(option, short = 'n')]
-    name: Option<String>,
-
-    /// user that clients must give, with --pass
-    #[argh(option)]
-    user: Option<String>,
-
-    /// password that clients must give, with --user
-    #[argh(option)]
-    pass: Option<String>,
-
-    /// token that clients must give
-    #[argh(option)]
-    auth: Option<String>,
-
-    /// encrypt, with --tlscert and --tlskey
-    #[cfg(feature = "tls")]
-    #[argh(switch)]
-    tls: bool,
-
-    /// file with the certificate that clients see, in PEM
-    #[cfg(feature = "tls")]
-    #[argh(option)]
-    tlscert: Option<String>,
-
-    /// file with its key, in PEM
-    #[cfg(feature = "tls")]
-    #[argh(option)]
-    tlskey: Option<String>,
-
-    /// clients have to show a certificate, with --tlscacert
-    #[cfg(feature = "tls")]
-    #[argh(switch)]
-    tlsverify: bool,
-
-    /// file with what clients' certificates have to come from, in PEM
-    #[cfg(feature = "tls")]
-    #[argh(option)]
-    tlscacert: Option<String>,
-
-    /// longest control line (default: 4096)
-    #[argh(option)]
-    max_control_line: Option<String>,
-
-    /// longest message, headers included (default: 1MB)
-    #[argh(option)]
-    max_payload: Option<String>,
-
-    /// bytes that may wait for one client before it is cut as a slow consumer
-    /// (default: 64MB)
-    #[argh(option)]
-    max_pending: Option<String>,
-
-    /// memory that the process may use (default: as much as it needs)
-    #[argh(option)]
-    memory: Option<String>,
-
-    /// clients at a time (default: 65536)
-    #[argh(option)]
-    max_connections: Option<String>,
-
-    /// subscriptions of one client, 0 for no limit (default: 0)
-    #[argh(option)]
-    max_subscriptions: Option<String>,
-
-    /// tokens in the subject of a subscription, 0 for no limit (default: 0)
-    #[argh(option)]
-    max_subject_tokens: Option<String>,
-
-    /// how long a client may take nothing of what waits for it (default: 10s)
-    #[argh(option)]
-    write_deadline: Option<String>,
-
-    /// how often an idle client is pinged (default: 2m)
-    #[argh(option)]
-    ping_interval: Option<String>,
-
-    /// unanswered pings before a client is cut (default: 2)
-    #[argh(option)]
-    ping_max: Option<String>,
-
-    /// how long a client may take to give its credentials (default: 2s)
-    #[argh(option)]
-    auth_timeout: Option<String>,
-
-    /// how long lame duck mode takes to let go of all clients (default: 2m)
-    #[argh(option)]
-    lame_duck_duration: Option<String>,
-
-    /// how long lame duck mode waits before it starts to (default: 10s)
-    #[argh(option)]
-    lame_duck_grace: Option<String>,
-
-    /// log what happens to each connection
-    #[argh(switch, short = 'D')]
-    debug: bool,
-
-    /// what a line of the log is: text or json (default: text)
-    #[argh(option)]
-    log_format: Option<String>,
+fn start(arguments: &Arguments) -> Result<(), Failure> {
+    let settings = settings(arguments)
+        .map_err(|error| Failure::usage(error).but("midge serve --help shows what there is"))?;
+    if arguments.has("check") {
+        for warning in &settings.warnings {
+            output::warn(warning);
+        }
+        return Ok(());
+    }
+    let again = arguments.clone();
+    let read: ReadSettings = Box::new(move || self::settings(&again));
+    serve(settings, arguments.has("config").then_some(read))
 }
 
-impl Serve {
-    pub(crate) fn run(self) -> ExitCode {
-        let is_check = self.check;
-        let settings = match self.settings() {
-            Ok(settings) => settings,
-            Err(error) => {
-                eprintln!("{error}\nrun midge serve --help for what there is");
-                return ExitCode::from(EXIT_USAGE);
-            }
+/// The file's settings, where there is one, and the options over them.
+fn settings(arguments: &Arguments) -> Result<Settings, String> {
+    let mut settings = match arguments.text("config") {
+        Some(path) => read_config(Path::new(path), base_config())?,
+        None => Settings::from(base_config()),
+    };
+    if arguments.has("debug") {
+        settings.log = settings.log.max(LogDetail::Debug);
+    }
+    for option in WITH_KEY.split_ascii_whitespace() {
+        let key = match option {
+            "name" => "server_name".to_owned(),
+            _ => option.replace('-', "_"),
         };
-        if is_check {
-            for warning in &settings.warnings {
-                eprintln!("{warning}");
-            }
-            return ExitCode::SUCCESS;
+        match arguments.text(option) {
+            // A flag.
+            Some("") => settings.set(&key, "true")?,
+            Some(text) => settings.set(&key, text)?,
+            None => {}
         }
-        let is_file = self.config.is_some();
-        serve(settings, is_file.then_some(move || self.settings()))
     }
-
-    #[cfg(feature = "tls")]
-    fn set_tls(&self, settings: &mut Settings) -> Result<(), String> {
-        let on = Some("true".to_owned());
-        for (key, value) in [
-            ("tls", on.clone().filter(|_| self.tls)),
-            ("tlscert", self.tlscert.clone()),
-            ("tlskey", self.tlskey.clone()),
-            ("tlsverify", on.filter(|_| self.tlsverify)),
-            ("tlscacert", self.tlscacert.clone()),
-        ] {
-            if let Some(text) = value {
-                settings.set(key, &text)?;
-            }
-        }
-        Ok(())
+    #[cfg(feature = "streams")]
+    match (arguments.text("store"), arguments.has("no-store")) {
+        (Some(_), true) => return Err("--store goes without --no-store".into()),
+        (Some(path), false) => settings.config.store = Some(path.into()),
+        (None, true) => settings.config.store = None,
+        (None, false) => {}
     }
-
-    /// The file's settings, where there is one, and the options over them.
-    fn settings(&self) -> Result<Settings, String> {
-        let mut settings = match &self.config {
-            Some(path) => read_config(Path::new(path), base_config())?,
-            None => Settings::from(base_config()),
-        };
-        if self.debug {
-            settings.log = settings.log.max(LogDetail::Debug);
-        }
-        // They go by the names of the keys in a file, but for the dashes.
-        for (key, value) in [
-            ("host", &self.host),
-            ("port", &self.port),
-            ("http_port", &self.http_port),
-            ("server_name", &self.name),
-            ("max_control_line", &self.max_control_line),
-            ("max_payload", &self.max_payload),
-            ("max_pending", &self.max_pending),
-            ("memory", &self.memory),
-            ("max_connections", &self.max_connections),
-            ("max_subscriptions", &self.max_subscriptions),
-            ("max_subject_tokens", &self.max_subject_tokens),
-            ("write_deadline", &self.write_deadline),
-            ("ping_interval", &self.ping_interval),
-            ("ping_max", &self.ping_max),
-            ("auth_timeout", &self.auth_timeout),
-            ("lame_duck_duration", &self.lame_duck_duration),
-            ("lame_duck_grace", &self.lame_duck_grace),
-            ("log_format", &self.log_format),
-        ] {
-            if let Some(text) = value {
-                settings.set(key, text)?;
-            }
-        }
-        #[cfg(feature = "tls")]
-        self.set_tls(&mut settings)?;
-        #[cfg(feature = "streams")]
-        match (&self.store, self.no_store) {
-            (Some(_), true) => return Err("--store goes without --no-store".into()),
-            (Some(path), false) => settings.config.store = Some(path.into()),
-            (None, true) => settings.config.store = None,
-            (None, false) => {}
-        }
-        let config = &mut settings.config;
-        match (self.auth.clone(), self.user.clone(), self.pass.clone()) {
-            (None, None, None) => {}
-            (Some(token), None, None) => config.auth = Auth::token(token),
-            (None, Some(user), Some(pass)) => config.auth = Auth::user(user, pass),
-            (Some(_), ..) => return Err("--auth goes without --user and --pass".into()),
-            (None, ..) => return Err("--user and --pass go together".into()),
-        }
-        if let (Some(host), Some(http)) = (&self.http_host, &mut config.http) {
-            http.host.clone_from(host);
-        }
-        check_config(config)?;
-        Ok(settings)
+    let config = &mut settings.config;
+    let text = |name| arguments.text(name).map(str::to_owned);
+    match (text("auth"), text("user"), text("pass")) {
+        (None, None, None) => {}
+        (Some(token), None, None) => config.auth = Auth::token(token),
+        (None, Some(user), Some(pass)) => config.auth = Auth::user(user, pass),
+        (Some(_), ..) => return Err("--auth goes without --user and --pass".into()),
+        (None, ..) => return Err("--user and --pass go together".into()),
     }
+    if let (Some(host), Some(http)) = (text("http-host"), &mut config.http) {
+        http.host = host;
+    }
+    check_config(config)?;
+    Ok(settings)
 }
 
 /// What every way to start a server begins with.
@@ -275,19 +164,13 @@ pub(crate) fn check_config(config: &Config) -> Result<(), String> {
     })
 }
 
+/// Reads the settings, now or later.
+pub(crate) type ReadSettings = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+
 /// Serves until the end. What reads the settings anew is used when the server
 /// is told to reload.
-pub(crate) fn serve<R>(mut settings: Settings, read: Option<R>) -> ExitCode
-where
-    R: Fn() -> Result<Settings, String> + Send + Sync + 'static,
-{
-    let logging = match Logging::start(level(&settings), &settings.log_to) {
-        Ok(logging) => logging,
-        Err(why) => {
-            eprintln!("{why}");
-            return ExitCode::FAILURE;
-        }
-    };
+pub(crate) fn serve(mut settings: Settings, read: Option<ReadSettings>) -> Result<(), Failure> {
+    let logging = Logging::start(level(&settings), &settings.log_to).map_err(Failure::refused)?;
     warn(&settings);
     settings.config.reload = read.map(|read| -> ReadAgain {
         let logging = Arc::new(logging);
@@ -303,13 +186,10 @@ where
             Ok(Reading { config, adopt })
         })
     });
-    match run(settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            log::error!(target: logging::FATAL, "{why}");
-            ExitCode::FAILURE
-        }
-    }
+    run(settings).map_err(|why| {
+        log::error!(target: logging::FATAL, "{why}");
+        Failure::told()
+    })
 }
 
 fn level(settings: &Settings) -> LevelFilter {

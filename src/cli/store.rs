@@ -1,125 +1,127 @@
 //! `midge verify`, `midge compact` and `midge recover`: looking after a store
 //! that no server has open.
 
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
 use crate::logging::Logging;
+use crate::output::print;
 use crate::progress::{Count, Progress};
-use crate::{EXIT_DAMAGE, EXIT_USAGE, say};
-use argh::FromArgs;
 use log::LevelFilter;
 use midge_server::offline::{self, StoreError, Told};
 use midge_server::{LogSettings, STORE_DEFAULT};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::Path;
 
-/// look at everything in a store, while no server has it open
-#[derive(FromArgs)]
-#[argh(
-    subcommand,
-    name = "verify",
-    note = "Exits with 0 if all is as it was written, with 1 if something is damaged,
-with 2 if it cannot be looked at. A running server looks at its own store
-when it gets a request on $MIDGE.API.VERIFY.",
-    example = "midge verify --store /var/lib/midge.redb"
-)]
-pub(crate) struct Verify {
-    /// file to look at (default: midge.redb)
-    #[argh(option, short = 's', default = "STORE_DEFAULT.into()")]
-    store: PathBuf,
+pub(crate) const VERIFY: Command = Command {
+    name: "verify",
+    about: "look at everything in a store, while no server has it open",
+    actions: &[Action {
+        name: "",
+        places: "",
+        about: "Look at everything in a store, while no server has it open. A running server
+looks at its own store when it gets a request on $MIDGE.API.VERIFY.",
+        options: &[
+            "  -s, --store FILE       file to look at (default: midge.redb)
+  --json                 print JSON
+  --help                 show this
 
-    /// print JSON
-    #[argh(switch)]
-    json: bool,
-}
+Exits with 0 if all is as it was written, with 1 if something is damaged, with
+2 if it cannot be looked at.",
+        ],
+        example: "midge verify --store /var/lib/midge.redb",
+        run: verify,
+    }],
+};
 
-/// give the room that a store does not use back, while no server has it open
-#[derive(FromArgs)]
-#[argh(
-    subcommand,
-    name = "compact",
-    note = "Exits with 0 if that is done, with 1 if damage is in the way, with 2 if the
+pub(crate) const COMPACT: Command = Command {
+    name: "compact",
+    about: "give back the room that a store does not use, while nobody has it open",
+    actions: &[Action {
+        name: "",
+        places: "",
+        about: "Give the room that a store does not use back, while no server has it open.",
+        options: &[
+            "  -s, --store FILE       file to make smaller (default: midge.redb)
+  --help                 show this
+
+Exits with 0 if that is done, with 1 if damage is in the way, with 2 if the
 store cannot be opened.",
-    example = "midge compact --store /var/lib/midge.redb"
-)]
-pub(crate) struct Compact {
-    /// file to make smaller (default: midge.redb)
-    #[argh(option, short = 's', default = "STORE_DEFAULT.into()")]
-    store: PathBuf,
-}
+        ],
+        example: "midge compact --store /var/lib/midge.redb",
+        run: compact,
+    }],
+};
 
-/// copy what is whole in a damaged store to a new one
-#[derive(FromArgs)]
-#[argh(
-    subcommand,
-    name = "recover",
-    note = "For a store that cannot be opened any more. The damaged file stays as it is.
+pub(crate) const RECOVER: Command = Command {
+    name: "recover",
+    about: "copy what is whole in a damaged store to a new one",
+    actions: &[Action {
+        name: "",
+        places: "",
+        about: "Copy what is whole in a damaged store to a new one. For a store that cannot be
+opened any more; the damaged file stays as it is.",
+        options: &["  -s, --store FILE       file to read (default: midge.redb)
+  --to FILE              file to make; there must be none yet
+  --help                 show this
+
 Exits with 0 if everything could be found, with 1 if something was lost, with
-2 if nothing could be done.",
-    example = "midge recover --store midge.redb --to whole.redb"
-)]
-pub(crate) struct Recover {
-    /// file to read (default: midge.redb)
-    #[argh(option, short = 's', default = "STORE_DEFAULT.into()")]
-    store: PathBuf,
+2 if nothing could be done."],
+        example: "midge recover --store midge.redb --to whole.redb",
+        run: recover,
+    }],
+};
 
-    /// file to make; there must be none yet
-    #[argh(option)]
-    to: PathBuf,
+fn verify(arguments: &Arguments) -> Result<(), Failure> {
+    prepare();
+    let store = store(arguments);
+    let verified =
+        telling("verify", Count::Things, |told| offline::verify(store, told)).map_err(failure)?;
+    let words = match arguments.has("json") {
+        true => String::from_utf8_lossy(&verified.to_json()).into_owned(),
+        false => format!("{}: {verified}", store.display()),
+    };
+    conclude(&words, verified.is_sound())
 }
 
-impl Verify {
-    pub(crate) fn run(self) -> ExitCode {
-        prepare();
-        let verified = match telling("verify", Count::Things, |told| {
-            offline::verify(&self.store, told)
-        }) {
-            Ok(verified) => verified,
-            Err(error) => return fail(&error),
-        };
-        let text = if self.json {
-            String::from_utf8_lossy(&verified.to_json()).into_owned()
-        } else {
-            format!("{}: {verified}", self.store.display())
-        };
-        say(&text, code(verified.is_sound()))
-    }
+fn compact(arguments: &Arguments) -> Result<(), Failure> {
+    prepare();
+    let store = store(arguments);
+    let done = telling("compact", Count::Things, |told| {
+        offline::compact(store, told)
+    })
+    .map_err(failure)?;
+    let (before, after) = (done.before, done.after);
+    print(&format!(
+        "{}: {before} bytes before, {after} bytes now",
+        store.display()
+    ))
 }
 
-impl Compact {
-    pub(crate) fn run(self) -> ExitCode {
-        prepare();
-        match telling("compact", Count::Things, |told| {
-            offline::compact(&self.store, told)
-        }) {
-            Ok(done) => {
-                let store = self.store.display();
-                let (before, after) = (done.before, done.after);
-                let words = format!("{store}: {before} bytes before, {after} bytes now");
-                say(&words, ExitCode::SUCCESS)
-            }
-            Err(error) => fail(&error),
-        }
-    }
+fn recover(arguments: &Arguments) -> Result<(), Failure> {
+    let Some(to) = arguments.text("to") else {
+        return Err(
+            Failure::usage("--to is missing").but("midge recover --help shows what there is")
+        );
+    };
+    prepare();
+    let recovered = offline::recover(store(arguments), Path::new(to)).map_err(failure)?;
+    conclude(&format!("{to}: {recovered}"), recovered.is_whole())
 }
 
-impl Recover {
-    pub(crate) fn run(self) -> ExitCode {
-        prepare();
-        let recovered = match offline::recover(&self.store, &self.to) {
-            Ok(recovered) => recovered,
-            Err(error) => return fail(&error),
-        };
-        let words = format!("{}: {recovered}", self.to.display());
-        say(&words, code(recovered.is_whole()))
-    }
+/// The file that a command is about.
+pub(crate) fn store(arguments: &Arguments) -> &Path {
+    Path::new(arguments.text("store").unwrap_or(STORE_DEFAULT))
 }
 
-/// Damage is no error, and no success.
-pub(crate) fn code(is_sound: bool) -> ExitCode {
+/// Says what was found. Damage is no error, and no success: not even to whoever
+/// hangs up before it is said.
+pub(crate) fn conclude(words: &str, is_sound: bool) -> Result<(), Failure> {
+    let said = print(words);
     if is_sound {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_DAMAGE)
+        return said;
     }
+    let why = said.err().map(|failure| failure.to_string());
+    Err(Failure::refused(why.unwrap_or_default()))
 }
 
 /// Errors of the store go to stderr. The storage engine panics over some pages
@@ -137,17 +139,14 @@ pub(crate) fn telling<T>(doing: &str, count: Count, work: impl FnOnce(Told<'_>) 
     work(&mut |done, of| progress.set(done, of))
 }
 
-fn fail(error: &StoreError) -> ExitCode {
-    eprintln!("{error}");
+fn failure(error: StoreError) -> Failure {
+    let words = error.to_string();
     match error {
-        StoreError::InUse(_) => {
-            eprintln!(
-                "stop the server that has it open first; a running server looks at its own \
-                 store on a request to $MIDGE.API.VERIFY"
-            );
-            ExitCode::from(EXIT_USAGE)
-        }
-        StoreError::Damaged { .. } => ExitCode::from(EXIT_DAMAGE),
-        _ => ExitCode::from(EXIT_USAGE),
+        StoreError::InUse(_) => Failure::usage(words).but(
+            "stop the server that has it open first; a running server looks at its own \
+             store on a request to $MIDGE.API.VERIFY",
+        ),
+        StoreError::Damaged { .. } => Failure::refused(words),
+        _ => Failure::usage(words),
     }
 }

@@ -1,10 +1,10 @@
 //! Publishing into streams: what was stored where, in the order in which it
 //! was published.
 
-use super::arguments::Arguments;
 use super::connection::timeout;
-use super::failure::Failure;
-use super::output;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::output;
 use midge_client::streams::{JsonWriter, Pending, PubAck, Publisher, PublisherOptions};
 use midge_client::{Client, Error, Publish};
 use std::collections::VecDeque;

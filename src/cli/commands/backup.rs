@@ -3,11 +3,11 @@
 //! What comes is looked at while it is written, so that a copy which has its
 //! name is one that can be restored. Until then it is called `.partial`.
 
-use super::arguments::Arguments;
-use super::command::{Action, Command};
-use super::failure::Failure;
-use super::output;
 use super::remote::{QUESTION_TIMEOUT, Remote, number};
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
+use crate::output;
 use crate::progress::{Count, Progress};
 use crate::restore::describe;
 use midge_api::{BACKUP_CHUNK, JsonWriter};

@@ -4,11 +4,11 @@
 //! one list: what may stand behind the words before, for each command and
 //! action.
 
-use super::COMMANDS;
-use super::arguments::Arguments;
-use super::command::{Action, Command};
-use super::failure::Failure;
-use super::output;
+use crate::COMMANDS;
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
+use crate::output;
 
 pub(crate) const COMMAND: Command = Command {
     name: "completions",
@@ -107,10 +107,6 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn lists() -> Vec<(String, String)> {
     let mut top = String::new();
     let mut lists = Vec::new();
-    for name in crate::local_names() {
-        push_word(&mut top, "", name);
-        lists.push((name.to_owned(), options_of(&crate::local_help(name))));
-    }
     for command in COMMANDS {
         push_word(&mut top, "", command.name);
         let mut actions = String::new();
@@ -134,18 +130,6 @@ fn lists() -> Vec<(String, String)> {
     top.push_str(" help --help --version");
     lists.push((String::new(), top));
     lists
-}
-
-/// The options that a page of help names at the beginning of its lines.
-fn options_of(page: &str) -> String {
-    let mut options = String::new();
-    for line in page.lines().filter(|line| line.starts_with("  -")) {
-        let mut words = line.split([' ', ',']);
-        if let Some(name) = words.find_map(|word| word.strip_prefix("--")) {
-            push_word(&mut options, "--", name);
-        }
-    }
-    options
 }
 
 fn push_word(words: &mut String, before: &str, word: &str) {

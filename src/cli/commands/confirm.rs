@@ -1,7 +1,7 @@
 //! Asking a person before something is gone for good.
 
-use super::arguments::Arguments;
-use super::failure::Failure;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 /// The option that stands for the answer.

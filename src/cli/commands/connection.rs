@@ -1,52 +1,31 @@
 //! The server that a command talks to: which one, as whom, for how long.
 
-use super::arguments::Arguments;
-use super::failure::Failure;
-use super::output::warn;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::output::warn;
 #[cfg(feature = "tls")]
 use midge_client::Tls;
-use midge_client::{Client, Event, Events, Options, TIMEOUT_DEFAULT};
+use midge_client::{Client, Error, Event, Events, Options, TIMEOUT_DEFAULT};
 #[cfg(feature = "tls")]
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What there is to be said of a connection, with or without TLS.
-macro_rules! options {
-    ($tls:literal) => {
-        concat!(
-            "  --server URL           nats://[user:password@]host[:4222]; of several, with
-                         commas between them, the first that answers
-                         (default: $MIDGE_URL or 127.0.0.1:4222)
-  --user NAME            who asks, if the URL does not say
-  --password TEXT        with which password
-  --token TEXT           in place of user and password
-",
-            $tls,
-            "  --timeout DURATION     how long to wait for the server (default: 5s; longer
-                         where it has work to do)
-  --json                 print JSON, for programs
-  --help                 show this"
-        )
-    };
-}
-
-/// The options that all commands have; see [`Action`](super::command::Action).
-#[cfg(not(feature = "tls"))]
-pub(crate) const OPTIONS: &str = options!("");
-
-/// The options that all commands have; see [`Action`](super::command::Action).
-#[cfg(feature = "tls")]
-pub(crate) const OPTIONS: &str = options!(
-    "  --tlsca FILE           encrypt, and trust what comes from these certificates
-                         (default: as the server wants, and the machine's)
-  --tlscert FILE         with a certificate of one's own
-  --tlskey FILE          and its key
-"
-);
-
 /// The variable that names the server where no option does.
 const URL_VARIABLE: &str = "MIDGE_URL";
 const URL_DEFAULT: &str = "127.0.0.1:4222";
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let words = error.to_string();
+        match error {
+            // That is how somebody wrote it.
+            Error::Subject(_) | Error::Filter(_) | Error::Header(_) | Error::Key(_) => {
+                Failure::usage(words)
+            }
+            _ => Failure::refused(words),
+        }
+    }
+}
 
 /// Connects once: a command that asks something ends when its server is gone.
 pub(crate) fn connect(arguments: &Arguments) -> Result<Client, Failure> {

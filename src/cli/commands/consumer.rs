@@ -1,15 +1,15 @@
 //! `midge consumer`: making consumers, looking at them, letting them rest.
 
-use super::arguments::Arguments;
 use super::block::{write_facts, write_settings};
-use super::command::{Action, Command};
 use super::confirm::{FORCE, confirm};
-use super::failure::Failure;
 use super::remote::{Answer, QUESTION_TIMEOUT, Remote, nothing};
 use super::settings::{self, Settings};
 use super::stream::checked;
 use super::table::{cell, list_of};
 use super::{age, next};
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
 use crate::units::Period;
 use midge_api::{JsonWriter, Timestamp};
 use serde_json::Value;

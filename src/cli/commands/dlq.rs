@@ -1,11 +1,11 @@
 //! `midge dlq`: looking at dead letters, sending them back, letting go of
 //! them.
 
-use super::arguments::Arguments;
-use super::command::{Action, Command};
-use super::failure::Failure;
 use super::redrive;
 use super::remote::{QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, array, ask, number};
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
 use midge_api::JsonWriter;
 
 /// Dead letters that are asked for at a time, the most that the server gives.

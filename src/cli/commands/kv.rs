@@ -1,13 +1,9 @@
 //! `midge kv`: buckets of keys and values, which are streams of a form that
 //! all NATS clients know.
 
-use super::arguments::Arguments;
-use super::command::{Action, Command};
 use super::confirm::{FORCE, confirm};
-use super::failure::Failure;
 use super::kv_watch;
 use super::message::push_payload;
-use super::output;
 use super::payload::Payload;
 use super::remote::{
     Answer, NO_MESSAGE_FOUND, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, nothing, number, string,
@@ -15,6 +11,10 @@ use super::remote::{
 use super::settings::{self, Settings};
 use super::stored::{next, payload};
 use super::table::{cell, write_table};
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
+use crate::output;
 use midge_api::{JsonWriter, json};
 use midge_client::streams::kv::{check_bucket, check_key};
 use midge_client::{Error, Headers, Publish};

@@ -1,12 +1,12 @@
 //! `midge kv watch`, and the keys of a bucket: what its stream has, in order.
 
-use super::arguments::Arguments;
 use super::connection;
-use super::failure::Failure;
 use super::kv::bucket;
 use super::message::push_payload;
-use super::output;
 use super::table::push_clean;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::output;
 use midge_client::streams::JsonWriter;
 use midge_client::streams::kv::{Entry, Operation, Update, WatchOptions, WatchStart};
 

@@ -1,7 +1,7 @@
 //! A message for people: where it is from, its headers, what it says.
 
-use super::output::{Paint, has_colour, push_painted};
 use super::table::push_clean;
+use crate::output::{Paint, has_colour, push_painted};
 use midge_api::JsonWriter;
 use midge_proto::headers::HeaderBlock;
 

@@ -2,14 +2,14 @@
 //! became of them.
 
 use super::age::with_age;
-use super::arguments::Arguments;
 use super::consumer::subject;
-use super::failure::Failure;
 use super::message::push_message;
-use super::output;
 use super::printer::push_content;
 use super::remote::{QUESTION_TIMEOUT, Remote, nothing};
 use super::table::push_clean;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::output;
 use midge_api::{AckSubject, JsonWriter};
 use midge_client::{Message, Publish};
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! How fast: so many a second, a minute, an hour.
 
-use super::failure::Failure;
+use crate::failure::Failure;
 use std::time::{Duration, Instant};
 
 /// When something may be done again.

@@ -1,8 +1,8 @@
 //! What a message says: from the command line or from stdin.
 
-use super::arguments::Arguments;
-use super::failure::Failure;
 use super::template::{Filling, Template};
+use crate::arguments::Arguments;
+use crate::failure::Failure;
 use std::io::{self, BufRead, IsTerminal, Read};
 
 /// A server that does not say what it takes takes as much as NATS servers do

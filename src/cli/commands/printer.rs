@@ -1,10 +1,10 @@
 //! How messages that come are shown: for people, raw, or as JSON.
 
-use super::arguments::Arguments;
-use super::failure::Failure;
 use super::message::push_body;
-use super::output::{self, Paint, push_painted};
 use super::table::push_clean;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::output::{self, Paint, push_painted};
 use midge_client::Message;
 use midge_client::streams::{JsonWriter, Metadata};
 use std::time::{Duration, SystemTime};

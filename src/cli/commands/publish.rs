@@ -1,14 +1,14 @@
 //! `midge pub`: messages from the command line or from stdin.
 
 use super::acks::Acks;
-use super::arguments::Arguments;
-use super::command::{Action, Command};
 use super::connection::{complaint, connect, timeout};
-use super::failure::Failure;
-use super::output;
 use super::pace::Pace;
 use super::payload::{Payload, next_line};
 use super::template::{Filling, GAPS, Template};
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
+use crate::output;
 use midge_api::JsonWriter;
 use midge_client::{Client, Headers, Publish};
 use std::io;

@@ -3,10 +3,10 @@
 //! The server does it; what happens here is that somebody watches. So nothing
 //! is lost when the watcher goes away.
 
-use super::arguments::Arguments;
 use super::dlq;
-use super::failure::Failure;
 use super::remote::{Answer, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, number, string};
+use crate::arguments::Arguments;
+use crate::failure::Failure;
 use crate::progress::{Count, Progress};
 use midge_api::JsonWriter;
 use serde_json::Value;

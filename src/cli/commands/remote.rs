@@ -4,12 +4,12 @@
 //! Owns what all such commands have in common: what an error answer means for
 //! the exit code, and what is printed of an answer.
 
-use super::arguments::Arguments;
 use super::connection;
-use super::failure::Failure;
-use super::output;
 use super::show::describe;
 use super::table::cell;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::output;
 use midge_api::{JsonWriter, json};
 use midge_client::{Client, Error, Message};
 use serde_json::Value;

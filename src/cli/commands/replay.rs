@@ -1,8 +1,8 @@
 //! The messages of a stream, in their order and without gaps.
 
-use super::arguments::Arguments;
-use super::failure::Failure;
-use super::output::warn;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::output::warn;
 use midge_client::streams::{
     Ordered, OrderedOptions, PullOptions, Start, StreamMessage, Timestamp,
 };

@@ -1,14 +1,14 @@
 //! `midge req`: a question and its answers.
 
-use super::arguments::Arguments;
-use super::command::{Action, Command};
 use super::connection::{complaint, connect, timeout};
-use super::failure::Failure;
 use super::payload::Payload;
 use super::printer::{self, Printer};
 use super::publish::{fill, headers};
 use super::table::push_clean;
 use super::template::{Filling, GAPS, Template};
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
 use midge_client::{Client, Error, Publish, Subscription};
 use std::time::{Duration, Instant};
 

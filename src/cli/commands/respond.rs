@@ -1,16 +1,16 @@
 //! `midge reply`: answers to those who ask.
 
-use super::arguments::Arguments;
-use super::command::{Action, Command};
 use super::connection::{complaint, connect_lasting, tell_events};
-use super::failure::Failure;
-use super::output::{print, print_json, warn};
 use super::payload::Payload;
 use super::program;
 use super::publish::{fill, headers};
 use super::request::SERVICE_ERROR;
 use super::table::push_clean;
 use super::template::{Filling, GAPS, Template};
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
+use crate::output::{print, print_json, warn};
 use midge_api::JsonWriter;
 use midge_client::{Client, Message, Publish, TIMEOUT_DEFAULT};
 use std::time::Duration;

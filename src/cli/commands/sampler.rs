@@ -5,10 +5,10 @@
 //! stream by stream, so that looking does not slow down what is looked at.
 
 use super::age;
-use super::arguments::Arguments;
-use super::failure::Failure;
 use super::remote::{QUESTION_TIMEOUT, Remote, number, string};
 use super::settings::Settings;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
 use midge_api::{JsonWriter, Timestamp};
 use serde_json::Value;
 use std::time::{Duration, Instant};

@@ -3,9 +3,9 @@
 //! Owns the ways in which such a thing can end: whatever happens, the terminal
 //! is as it was before.
 
-use super::failure::Failure;
-use super::output;
 use super::sampler::Sample;
+use crate::failure::Failure;
+use crate::output;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use std::io::{self, IsTerminal, Read};

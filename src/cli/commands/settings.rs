@@ -1,9 +1,9 @@
 //! The configuration of a stream or a consumer: what the server or a file has,
 //! changed by what was given.
 
-use super::arguments::Arguments;
-use super::failure::Failure;
 use super::remote::Remote;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
 use midge_api::{JsonWriter, json};
 use serde_json::{Map, Value};
 

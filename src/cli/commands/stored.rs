@@ -2,13 +2,13 @@
 //! consumer that would remember it.
 
 use super::age;
-use super::arguments::Arguments;
-use super::failure::Failure;
 use super::message::push_message;
-use super::output;
 use super::remote::{Answer, NO_MESSAGE_FOUND, QUESTION_TIMEOUT, Remote, nothing, number, string};
 use super::stream::subject;
 use super::table::cell;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::output;
 use midge_api::{JsonWriter, Timestamp};
 use midge_proto::from_base64;
 use midge_proto::headers::HeaderBlock;

@@ -1,14 +1,14 @@
 //! `midge stream`: making streams, looking at them, letting go of them.
 
-use super::arguments::Arguments;
 use super::block::{write_facts, write_settings};
-use super::command::{Action, Command};
 use super::confirm::{FORCE, confirm};
-use super::failure::Failure;
 use super::remote::{Answer, QUESTION_TIMEOUT, Remote, WORK_TIMEOUT, nothing, number, string};
 use super::settings::{self, Settings};
 use super::stored;
 use super::table::{cell, list_of};
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
 use midge_api::{JsonWriter, is_valid_name};
 use serde_json::Value;
 

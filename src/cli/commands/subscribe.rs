@@ -1,12 +1,12 @@
 //! `midge sub`: messages as they come, or as a stream has them.
 
-use super::arguments::Arguments;
-use super::command::{Action, Command};
 use super::connection::{complaint, connect_lasting, tell_events};
-use super::failure::Failure;
-use super::output::warn;
 use super::printer::{self, Printer};
 use super::replay::{self, Next, Replay};
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
+use crate::output::warn;
 use midge_client::{Client, Message, Subscription, TIMEOUT_DEFAULT};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;

@@ -3,15 +3,15 @@
 //! Owns what is shown of a sample and in which order. [`sampler`](super::sampler)
 //! asks the server, [`screen`](super::screen) is the terminal.
 
-use super::arguments::Arguments;
-use super::command::{Action, Command};
-use super::failure::Failure;
-use super::output;
 use super::remote::string;
 use super::sampler::{Sample, Sampler};
 use super::screen::{Event, Inbox, Screen};
 use super::settings::{self, Settings};
 use super::table::write_table;
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
+use crate::output;
 use midge_client::streams::JsonWriter;
 use serde_json::Value;
 use std::io::{self, IsTerminal};

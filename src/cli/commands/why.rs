@@ -1,9 +1,9 @@
 //! `midge why`: what became of one message.
 
-use super::arguments::Arguments;
-use super::command::{Action, Command};
-use super::failure::Failure;
 use super::remote::ask;
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
 use midge_api::JsonWriter;
 
 pub(crate) const COMMAND: Command = Command {

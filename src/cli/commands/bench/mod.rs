@@ -6,11 +6,11 @@ mod part;
 mod plan;
 mod report;
 
-use super::arguments::Arguments;
-use super::command::{Action, Command};
 use super::connection::{complaint, connect, timeout};
-use super::failure::Failure;
-use super::output::warn;
+use crate::arguments::Arguments;
+use crate::command::{Action, Command};
+use crate::failure::Failure;
+use crate::output::warn;
 use crate::progress::{Count, Progress};
 use histogram::Histogram;
 use midge_client::streams::{ConsumerConfig, Storage, StreamConfig};

@@ -1,9 +1,9 @@
 //! What one connection does while it is measured.
 
 use super::super::connection::complaint;
-use super::super::failure::Failure;
 use super::histogram::Histogram;
 use super::plan::{Mode, Plan};
+use crate::failure::Failure;
 use midge_client::streams::{Consumer, Pending, PublisherOptions, PullOptions};
 use midge_client::{Client, Error, Publish, Subscription};
 use std::collections::VecDeque;

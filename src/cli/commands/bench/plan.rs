@@ -1,8 +1,8 @@
 //! What is measured: how much of what, and how far it has come.
 
-use super::super::arguments::Arguments;
 use super::super::connection::timeout;
-use super::super::failure::Failure;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
 use midge_client::Client;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

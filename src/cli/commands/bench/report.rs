@@ -1,10 +1,10 @@
 //! What was measured, for people and for programs.
 
-use super::super::arguments::Arguments;
-use super::super::failure::Failure;
-use super::super::output;
 use super::histogram::Histogram;
 use super::plan::{Mode, Plan};
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::output;
 use midge_client::streams::JsonWriter;
 use std::time::Duration;
 

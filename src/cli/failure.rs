@@ -1,11 +1,13 @@
 //! How a command ends: done, or why not.
 
-use super::output;
-use crate::EXIT_USAGE;
-use midge_client::Error;
+use crate::output;
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
+
+/// Exit code for a command line that cannot be understood, or that leads to no
+/// server.
+pub(crate) const EXIT_USAGE: u8 = 2;
 
 /// Exit code when the server refused, or something was not done or not there.
 const EXIT_FAILED: u8 = 1;
@@ -14,7 +16,7 @@ const EXIT_FAILED: u8 = 1;
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
-    /// Empty if nobody is there to be told.
+    /// Empty if nobody is there to be told, or was told already.
     words: String,
 }
 
@@ -33,6 +35,11 @@ impl Failure {
             code: EXIT_FAILED,
             words: words.into(),
         }
+    }
+
+    /// It is not done, and that was said.
+    pub(crate) fn told() -> Self {
+        Failure::refused("")
     }
 
     /// Writing what was found out failed. Whoever hangs up has seen enough:
@@ -57,19 +64,6 @@ impl Failure {
         self.words.push('\n');
         self.words.push_str(words);
         self
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let words = error.to_string();
-        match error {
-            // That is how somebody wrote it.
-            Error::Subject(_) | Error::Filter(_) | Error::Header(_) | Error::Key(_) => {
-                Failure::usage(words)
-            }
-            _ => Failure::refused(words),
-        }
     }
 }
 

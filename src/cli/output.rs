@@ -2,8 +2,8 @@
 //!
 //! Owns the rule for colour: on a terminal, and unless `NO_COLOR` is set.
 
-use super::failure::Failure;
-use midge_api::JsonWriter;
+use crate::failure::Failure;
+use midge_proto::JsonWriter;
 use std::io::{self, IsTerminal, Write};
 
 /// How a word is shown to a person. Used sparingly: what matters is in the

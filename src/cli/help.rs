@@ -1,14 +1,31 @@
 //! The pages that `--help` shows.
 
-use super::command::{Action, Command, option};
-use super::connection;
+use crate::command::{Action, Command, SHARED, option};
 
-/// What every page ends with.
+/// What the page of a command that talks to a server ends with.
 const ENDS: &str = "
 Exits with 0 if it is done; with 1 if the server refuses, something fails, is
 not found or takes too long; with 2 if the command line makes no sense or
 there is no server.
 ";
+
+/// The program: what its commands are.
+pub(crate) fn page(commands: &[&Command]) -> String {
+    let mut out = String::from(
+        "Usage: midge [COMMAND] [options]
+
+midge, a NATS-compatible pub/sub server small enough for the edge. Without a
+command it serves.
+
+Commands:
+",
+    );
+    for command in commands {
+        push_entry(&mut out, command.name, command.about);
+    }
+    out.push_str("\nmidge COMMAND --help has the options of each.\n");
+    out
+}
 
 /// A command with several actions: what they are.
 pub(crate) fn command_page(command: &Command) -> String {
@@ -55,6 +72,19 @@ pub(crate) fn action_page(command: &Command, action: &Action) -> String {
     for block in action.options {
         push(&mut out, &[std::mem::take(&mut title), block, "\n"]);
     }
+    if !action.is_local() {
+        push_shared(&mut out, action);
+    }
+    out.push_str("\nExamples:\n");
+    push_lines(&mut out, action.example.lines());
+    if !action.is_local() {
+        out.push_str(ENDS);
+    }
+    out
+}
+
+/// The shared options, but for those that mean something of its own here.
+fn push_shared(out: &mut String, action: &Action) {
     out.push_str("\nOf all commands:\n");
     let own = |name: &str| {
         let lines = action.options.iter().flat_map(|block| block.lines());
@@ -63,23 +93,19 @@ pub(crate) fn action_page(command: &Command, action: &Action) -> String {
             .any(|option| option.is_called(name))
     };
     let mut is_shown = true;
-    for line in connection::OPTIONS.lines() {
+    for line in SHARED.iter().flat_map(|block| block.lines()) {
         if let Some(option) = option(line) {
             is_shown = !own(option.name);
         }
         if is_shown {
-            push(&mut out, &[line, "\n"]);
+            push(out, &[line, "\n"]);
         }
     }
-    out.push_str("\nExamples:\n");
-    push_lines(&mut out, action.example.lines());
-    out.push_str(ENDS);
-    out
 }
 
 /// A name and what it stands for, on lines of their own if the name is long.
-pub(crate) fn push_entry(out: &mut String, name: &str, about: &str) {
-    // As wide as where the other commands are shown.
+fn push_entry(out: &mut String, name: &str, about: &str) {
+    // Most names are shorter.
     const WIDTH: usize = 18;
     push(out, &["  ", name]);
     if name.len() >= WIDTH {

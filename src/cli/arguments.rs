@@ -1,15 +1,14 @@
 //! A command line that makes sense: from words to the values that were given.
 
-use super::command::{Action, Command, Kind, Parameter, option};
-use super::connection;
-use super::failure::Failure;
-use super::spelling::nearest;
+use crate::command::{Action, Command, Kind, Parameter, SHARED, option};
+use crate::failure::Failure;
+use crate::spelling::nearest;
 use crate::units::{Period, Size};
-use midge_api::JsonWriter;
+use midge_proto::JsonWriter;
 use std::time::Duration;
 
 /// A value that was given.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Given {
     name: &'static str,
     kind: Kind,
@@ -25,14 +24,14 @@ impl Given {
 }
 
 /// What was given for an action.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Arguments {
     pub(crate) action: &'static Action,
     given: Vec<Given>,
 }
 
 /// Finds the action that a command line asks for, and takes its name out of
-/// the words. Options of the connection may stand before it. `None` where
+/// the words. Shared options may stand before it. `None` where
 /// there is no name.
 pub(crate) fn take_action(
     command: &Command,
@@ -47,7 +46,10 @@ pub(crate) fn take_action(
             Some((name, _)) => (name, true),
             None => (name, false),
         };
-        let mut known = connection::OPTIONS.lines().filter_map(option);
+        let mut known = SHARED
+            .iter()
+            .flat_map(|block| block.lines())
+            .filter_map(option);
         let Some(known) = known.find(|option| option.is_called(name)) else {
             break;
         };
@@ -86,6 +88,9 @@ impl Arguments {
             match word.strip_prefix("--") {
                 Some("") if !are_plain => are_plain = true,
                 Some(option) if !are_plain => arguments.add_option(option, &mut words)?,
+                _ if !are_plain && let Some(option) = action.short(word) => {
+                    arguments.add_option(option, &mut words)?;
+                }
                 _ => {
                     last = places
                         .next()
@@ -144,7 +149,8 @@ impl Arguments {
     fn add(&mut self, parameter: Parameter, text: &str) -> Result<(), Failure> {
         let Parameter { name, kind, .. } = parameter;
         let called = name.to_ascii_lowercase();
-        if !parameter.is_repeated && self.has(name) {
+        // A flag means the same again.
+        if !parameter.is_repeated && kind != Kind::Flag && self.has(name) {
             return Err(Failure::usage(format!("{called} is there twice")));
         }
         // A script's variable that is not set must not mean all. Saying
@@ -250,8 +256,8 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::COMMANDS;
     use super::*;
+    use crate::COMMANDS;
 
     const ACTION: Action = Action {
         name: "try",

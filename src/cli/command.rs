@@ -3,11 +3,32 @@
 //! A command is declared by the text of its help. From the lines that people
 //! read come the options that are understood, so that the two cannot differ;
 //! and a command takes a few hundred bytes in the program, where a structure
-//! of the argument parser took thousands.
+//! of an argument parser's derive took thousands.
 
-use super::arguments::Arguments;
-use super::connection;
-use super::failure::Failure;
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+
+/// The options of all commands that talk to a server; see [`Action::options`].
+pub(crate) const SHARED: &[&str] = &[
+    "  --server URL           nats://[user:password@]host[:4222]; of several, with
+                         commas between them, the first that answers
+                         (default: $MIDGE_URL or 127.0.0.1:4222)
+  --user NAME            who asks, if the URL does not say
+  --password TEXT        with which password
+  --token TEXT           in place of user and password",
+    #[cfg(feature = "tls")]
+    "  --tlsca FILE           encrypt, and trust what comes from these certificates
+                         (default: as the server wants, and the machine's)
+  --tlscert FILE         with a certificate of one's own
+  --tlskey FILE          and its key",
+    "  --timeout DURATION     how long to wait for the server (default: 5s; longer
+                         where it has work to do)
+  --json                 print JSON, for programs
+  --help                 show this",
+];
+
+/// A dash and a letter.
+const SHORT_LEN: usize = 2;
 
 /// Something that `midge` does: `midge pub`, or all of `midge dlq …`.
 #[derive(Debug)]
@@ -35,10 +56,13 @@ pub(crate) struct Action {
     ///                          and further lines
     ///   --header NAME:VALUE... may be there again and again
     ///   --all                  is a flag
+    ///   -s, --store FILE       has a short name
     /// ```
     ///
-    /// [`connection::OPTIONS`] are added; one of these here that has the name
-    /// of one of those is shown in its place.
+    /// [`SHARED`] are added; one of these here that has the name of one of
+    /// those is shown in its place. A block that has `--help` itself is of a
+    /// command that needs no server, and takes no more than it says; after the
+    /// options it may say how the command ends.
     pub(crate) options: &'static [&'static str],
     /// Command lines that make sense, the most useful one first.
     pub(crate) example: &'static str,
@@ -68,6 +92,8 @@ pub(crate) enum Kind {
 pub(crate) struct Parameter {
     /// Without dashes. That of a place is in upper case.
     pub(crate) name: &'static str,
+    /// What may be written for it, as `-s`; or nothing.
+    pub(crate) short: &'static str,
     pub(crate) kind: Kind,
     pub(crate) is_repeated: bool,
     pub(crate) is_optional: bool,
@@ -88,6 +114,7 @@ impl Parameter {
         };
         Parameter {
             name,
+            short: "",
             kind,
             is_repeated: value.ends_with("..."),
             is_optional,
@@ -106,12 +133,19 @@ impl Command {
 }
 
 impl Action {
-    /// The blocks of its options, those of the connection last.
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = &'static str> {
-        self.options.iter().copied().chain([connection::OPTIONS])
+    /// Whether it needs no server, and so takes no [`SHARED`] options.
+    pub(crate) fn is_local(&self) -> bool {
+        let mut lines = self.options.iter().flat_map(|block| block.lines());
+        lines.any(|line| line.starts_with("  --help"))
     }
 
-    /// Its options and those of the connection.
+    /// The blocks of its options, those that are shared last.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &'static str> {
+        let shared = if self.is_local() { &[] } else { SHARED };
+        self.options.iter().chain(shared).copied()
+    }
+
+    /// Its options and those that are shared.
     pub(crate) fn named(&self) -> impl Iterator<Item = Parameter> {
         self.blocks().flat_map(str::lines).filter_map(option)
     }
@@ -119,6 +153,13 @@ impl Action {
     /// What may be given by name: options, then places.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = Parameter> {
         self.named().chain(self.places())
+    }
+
+    /// The option whose short name this is.
+    pub(crate) fn short(&self, word: &str) -> Option<&'static str> {
+        let mut all = self.named();
+        let found = all.find(|option| !word.is_empty() && option.short == word);
+        found.map(|option| option.name)
     }
 
     pub(crate) fn places(&self) -> impl Iterator<Item = Parameter> + use<> {
@@ -130,15 +171,23 @@ impl Action {
 
 /// The option that a line of help declares, if it does.
 pub(crate) fn option(line: &'static str) -> Option<Parameter> {
-    let mut words = line.strip_prefix("  --")?.split(' ');
+    let line = line.strip_prefix("  ")?;
+    let (short, line) = match line.split_once(", ") {
+        Some((short, rest)) if short.len() == SHORT_LEN && short.starts_with('-') => (short, rest),
+        _ => ("", line),
+    };
+    let mut words = line.strip_prefix("--")?.split(' ');
     let name = words.next()?;
-    Some(Parameter::new(name, words.next().unwrap_or_default()))
+    Some(Parameter {
+        short,
+        ..Parameter::new(name, words.next().unwrap_or_default())
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::COMMANDS;
     use super::*;
+    use crate::COMMANDS;
 
     /// As wide as a terminal is at least.
     const WIDTH: usize = 80;
