@@ -524,6 +524,11 @@ fn commands_talk_to_such_a_server() {
     let shown = format!("--tlsca {root} --tlscert {certificate} --tlskey {key}");
     done(&url, &format!("pub a x {shown}"));
     done(&format!("tls://{url}"), &format!("pub a x {shown}"));
+    // Records of all lengths, one close behind the other.
+    done(
+        &url,
+        &format!("bench pubsub --messages 50000 --size 16 {shown}"),
+    );
     for args in [
         "pub a x".to_owned(),
         format!("pub a x --tlsca {certificate}"),

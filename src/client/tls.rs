@@ -41,6 +41,9 @@ pub(crate) struct Session {
     /// Held while records go out, so that they do in the order of their
     /// numbers. Taken before `connection`. The buffer of who holds it.
     outgoing: Mutex<Vec<u8>>,
+    /// What has come out of records before there was a buffer for it: rustls
+    /// takes no more before that is taken from it. Only the reader looks here.
+    ahead: Mutex<Vec<u8>>,
 }
 
 impl Session {
@@ -83,13 +86,21 @@ impl Session {
         Ok(Session {
             connection: Mutex::new(connection),
             outgoing: Mutex::default(),
+            ahead: Mutex::default(),
         })
     }
 
     /// Reads some bytes of what the server says; none at the end.
     pub(crate) fn read(&self, stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
         let mut record = [0; RECORD_SIZE];
+        let mut ahead = lock(&self.ahead);
         loop {
+            if !ahead.is_empty() {
+                let count = ahead.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&ahead[..count]);
+                ahead.drain(..count);
+                return Ok(count);
+            }
             match lock(&self.connection).reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 other => return other,
@@ -107,6 +118,8 @@ impl Session {
                 if rest.is_empty() {
                     break;
                 }
+                // It ends with there being no more for now.
+                let _ = connection.reader().read_to_end(&mut ahead);
             }
         }
     }
