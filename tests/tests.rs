@@ -26,6 +26,7 @@ mod cli_streams;
 mod cli_top;
 #[cfg(feature = "streams")]
 mod cli_util;
+mod configurations;
 #[cfg(feature = "streams")]
 mod crashes;
 #[cfg(feature = "streams")]

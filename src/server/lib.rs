@@ -76,6 +76,8 @@ mod trace;
 mod turn;
 mod varz;
 
+#[cfg(fuzzing)]
+pub use conf::parse_config;
 pub use conf::{LogDetail, LogFormat, LogSettings, Settings, read_config};
 #[cfg(feature = "streams")]
 pub use config::STORE_DEFAULT;

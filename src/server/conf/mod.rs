@@ -15,4 +15,6 @@ mod tls;
 mod tree;
 mod users;
 
+#[cfg(fuzzing)]
+pub use settings::parse_config;
 pub use settings::{LogDetail, LogFormat, LogSettings, Settings, read_config};

@@ -10,6 +10,8 @@ pub(crate) struct Item<'a> {
     pub(crate) name: &'a str,
     pub(crate) value: &'a Value,
     pub(crate) place: &'a Place,
+    /// Its value is used elsewhere.
+    pub(crate) is_variable: bool,
 }
 
 impl<'a> From<&'a Entry> for Item<'a> {
@@ -18,6 +20,7 @@ impl<'a> From<&'a Entry> for Item<'a> {
             name: &entry.key,
             value: &entry.value,
             place: &entry.place,
+            is_variable: entry.is_variable,
         }
     }
 }
@@ -114,6 +117,7 @@ impl<'a> Item<'a> {
                     name: self.name,
                     value,
                     place,
+                    is_variable: false,
                 })
                 .collect(),
             _ => vec![*self],

@@ -83,17 +83,41 @@ pub enum LogFormat {
 pub fn read_config(path: &Path, config: Config) -> Result<Settings, String> {
     let text = read_file(path).map_err(|why| format!("{}: {why}", path.display()))?;
     let file: Arc<str> = path.display().to_string().into();
-    let whole = Place {
-        file: file.clone(),
-        line: 0,
-    };
-    let settings = syntax::parse(&text, file, &Machine)
+    read_text(&text, file, &Machine, config)
+}
+
+fn read_text(
+    text: &str,
+    file: Arc<str>,
+    world: &dyn World,
+    config: Config,
+) -> Result<Settings, String> {
+    let settings = syntax::parse(text, file.clone(), world)
         .and_then(|entries| read_entries(&entries, config))
         .map_err(|error| error.to_string())?;
     match settings.config.check() {
         Ok(()) => Ok(settings),
-        Err(why) => Err(format!("{}: {why}", whole.file)),
+        Err(why) => Err(format!("{file}: {why}")),
     }
+}
+
+/// Reads a configuration where there are no other files and no environment.
+///
+/// # Errors
+/// What is wrong, with its line.
+#[cfg(fuzzing)]
+pub fn parse_config(text: &str, config: Config) -> Result<Settings, String> {
+    struct Nowhere;
+    impl World for Nowhere {
+        fn read(&self, _: &str, _: &str) -> Result<(String, Arc<str>), String> {
+            Err("there are no files".to_owned())
+        }
+
+        fn variable(&self, name: &str) -> Option<String> {
+            (name == "a").then(|| "1".to_owned())
+        }
+    }
+    read_text(text, "text".into(), &Nowhere, config)
 }
 
 /// This machine's files and environment.
@@ -167,6 +191,7 @@ impl Settings {
             name: key,
             value: &value,
             place: &place,
+            is_variable: false,
         };
         // A file has a block for these.
         let taken = match key.starts_with("tls") {
@@ -176,8 +201,11 @@ impl Settings {
         taken.map_err(|error| format!("--{}", error.what.replace('_', "-")))
     }
 
-    /// A key that means nothing here.
+    /// A key that means nothing here, unless something stands for it elsewhere.
     pub(crate) fn unknown(&mut self, item: Item<'_>) {
+        if item.is_variable {
+            return;
+        }
         let words = format!(
             "{}: \"{}\" is not known and does nothing",
             item.place, item.name

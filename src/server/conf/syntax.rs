@@ -172,7 +172,12 @@ impl<'a> Parser<'a> {
         }
         let value = self.value()?;
         if let Some(scope) = self.scopes.last_mut() {
-            scope.push(Entry { key, value, place });
+            scope.push(Entry {
+                key,
+                value,
+                place,
+                is_variable: false,
+            });
         }
         Ok(())
     }
@@ -333,14 +338,15 @@ impl<'a> Parser<'a> {
     }
 
     /// What a name stands for: the innermost key that was set before.
-    fn variable(&self, name: &str) -> Result<Value, ConfError> {
+    fn variable(&mut self, name: &str) -> Result<Value, ConfError> {
         let entries = self
             .scopes
-            .iter()
+            .iter_mut()
             .rev()
-            .flat_map(|scope| scope.iter().rev());
+            .flat_map(|scope| scope.iter_mut().rev());
         for entry in entries {
             if entry.key == name {
+                entry.is_variable = true;
                 return Ok(entry.value.clone());
             }
         }

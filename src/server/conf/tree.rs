@@ -46,6 +46,8 @@ pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) value: Value,
     pub(crate) place: Place,
+    /// Something else stands for it, so that it need mean nothing itself.
+    pub(crate) is_variable: bool,
 }
 
 /// A value as it is written.

@@ -76,3 +76,32 @@ async def test_credentials_are_sent_again_after_a_restart(start_server):
 async def test_credentials_nobody_asked_for_are_ignored(server):
     await assert_works(server, user="alice", password="x")
     await assert_works(server, token="x")
+
+
+# A key whose other half only the client has, and bcrypt's hash of "tomato".
+SEED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
+KEY = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
+HASH = "$2y$04$Eqm0g3Gzyhx5eehmXMAsk.U7umpYU5o1yHHdfY/ZtVPDfP6oMc3CG"
+
+USERS = f"""
+authorization {{
+  default_permissions {{ publish: "inside", subscribe: "inside" }}
+  users [ {{ nkey: {KEY} }}, {{ user: joe, password: '{HASH}' }} ]
+}}
+"""
+
+
+async def test_keys_hashes_and_permissions(start_server, tmp_path):
+    file = tmp_path / "users.conf"
+    file.write_text(USERS)
+    server = await start_server("--config", str(file))
+    await assert_works(server, nkeys_seed_str=SEED)
+    await assert_works(server, user="joe", password="tomato")
+    await assert_refused(server, user="joe", password="potato")
+    await assert_refused(server)
+
+    watch = Watch()
+    client = await server.connect(**watch.options(), user="joe", password="tomato")
+    await client.publish("outside", b"")
+    await client.flush()
+    assert ["permissions violation for publish" in str(error).lower() for error in watch.errors] == [True]

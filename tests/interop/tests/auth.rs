@@ -61,3 +61,34 @@ async fn credentials_nobody_asked_for_are_ignored() {
     assert!(!client.server_info().auth_required);
     settle(&client).await;
 }
+
+/// A key whose other half only the client has.
+const SEED: &str = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
+const KEY: &str = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
+
+/// bcrypt's hash of `tomato`.
+const HASH: &str = "$2y$04$Eqm0g3Gzyhx5eehmXMAsk.U7umpYU5o1yHHdfY/ZtVPDfP6oMc3CG";
+
+fn configuration(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn a_key_signs_and_a_hash_is_compared() {
+    let file = configuration(&format!(
+        "authorization {{ users [ {{ nkey: {KEY} }}, {{ user: joe, password: '{HASH}' }} ] }}"
+    ));
+    let server = Server::start_with(&["--config", file.path().to_str().unwrap()]).await;
+    let with = |user: &str, password: &str| {
+        ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+    };
+
+    assert_works(&server, ConnectOptions::with_nkey(SEED.into())).await;
+    assert_works(&server, with("joe", "tomato")).await;
+    assert_refused(&server, with("joe", HASH)).await;
+    assert_refused(&server, with("joe", "potato")).await;
+    assert_refused(&server, with(KEY, "")).await;
+    assert_refused(&server, ConnectOptions::new()).await;
+}
