@@ -419,8 +419,7 @@ impl EventLoop {
             let flow = if let Some((publish, frame_len)) = parse_publish(rest, limits) {
                 left.used += frame_len;
                 if is_traced {
-                    out.traced
-                        .received(self.engine.session(id), &rest[..frame_len]);
+                    out.traced.received(&self.engine, id, &rest[..frame_len]);
                 }
                 self.engine.publish(now, id, &publish, owner, out)
             } else {
@@ -431,8 +430,7 @@ impl EventLoop {
                     }) => {
                         left.used += frame_len;
                         if is_traced {
-                            out.traced
-                                .received(self.engine.session(id), &rest[..frame_len]);
+                            out.traced.received(&self.engine, id, &rest[..frame_len]);
                         }
                         let flow = self.engine.command(now, id, &command, owner, out);
                         if matches!(command, Command::Connect(_)) {

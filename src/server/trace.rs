@@ -5,7 +5,7 @@
 //! not get into the log.
 
 use memchr::memchr;
-use midge_engine::{ConnId, Delivery, Session};
+use midge_engine::{ConnId, Delivery, Engine, Session};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -31,12 +31,12 @@ pub(crate) struct TracedNames(HashMap<ConnId, String>);
 impl TracedNames {
     /// A client has sent a command.
     #[cold]
-    pub(crate) fn received(&mut self, session: Option<&Session>, frame: &[u8]) {
-        let Some(session) = session else {
+    pub(crate) fn received(&mut self, engine: &Engine, conn: ConnId, frame: &[u8]) {
+        let Some(session) = engine.session(conn) else {
             return;
         };
         let name = self.0.entry(session.conn()).or_default();
-        *name = name_of(session);
+        *name = name_of(session, engine.account_name(session.account()));
         let (line, payload) = first_line(frame);
         let text = line_text(line);
         let is_connect = text
@@ -110,7 +110,7 @@ fn line_text(bytes: &[u8]) -> String {
 }
 
 /// Where a client comes from, its number and what it has said of itself.
-fn name_of(session: &Session) -> String {
+fn name_of(session: &Session, account: &str) -> String {
     let options = session.options();
     let mut name = format!("{} - cid:{}", session.peer(), session.client_id());
     if !options.lang.is_empty() || !options.name.is_empty() {
@@ -119,7 +119,7 @@ fn name_of(session: &Session) -> String {
         let _ = write!(name, " - {about:?}");
     }
     if !options.user.is_empty() {
-        let _ = write!(name, " - {:?}", format!("$G/user:{}", options.user));
+        let _ = write!(name, " - {:?}", format!("{account}/user:{}", options.user));
     }
     name
 }
