@@ -191,17 +191,10 @@ impl Engine {
         muted: Option<ConnId>,
         out: &mut O,
     ) -> Routed {
-        let mut respelled = std::mem::take(&mut self.respelled);
+        let mut respelled = None;
         let tail = match publish.tail {
             Some(tail) => Tail::new(tail, owner),
-            None => {
-                respelled.clear();
-                let header_digits = publish.header.map(|header| header.digits);
-                let (reply, payload) = (publish.reply, publish.payload);
-                let size = publish.size_digits;
-                encode::message_tail(&mut respelled, reply, header_digits, size, payload);
-                Tail::new(&respelled, None)
-            }
+            None => Tail::new(respelled.insert(self.respell(publish)), None),
         };
         let Matched { nodes, trie, subs } = self.accounts[account].find(address);
         let limits = &self.config.limits;
@@ -252,8 +245,22 @@ impl Engine {
         self.stats.out_bytes += out_bytes;
         self.max_fanout = self.max_fanout.max(routed.receivers);
         drop(tail);
-        self.respelled = respelled;
+        if let Some(respelled) = respelled {
+            self.respelled = respelled;
+        }
         routed
+    }
+
+    /// The tail of a message whose line was not spelled as a MSG has it.
+    #[cold]
+    fn respell(&mut self, publish: &Publish<'_>) -> Vec<u8> {
+        let mut respelled = std::mem::take(&mut self.respelled);
+        respelled.clear();
+        let header_digits = publish.header.map(|header| header.digits);
+        let (reply, payload) = (publish.reply, publish.payload);
+        let size = publish.size_digits;
+        encode::message_tail(&mut respelled, reply, header_digits, size, payload);
+        respelled
     }
 
     /// Publishes a line that a person typed. Returns how many received it,

@@ -203,9 +203,6 @@ impl Outbox for Connections {
         if connection.id != conn || connection.phase != Phase::Open {
             return 0;
         }
-        if trace::is_on() {
-            self.traced.sent(conn, delivery);
-        }
         let output = &mut connection.output;
         let len_before = output.len();
         let Delivery {
@@ -214,6 +211,16 @@ impl Outbox for Connections {
             sid,
             tail,
         } = *delivery;
+        if trace::is_on() {
+            // Anew, so that what is delivered need not lie in memory for this.
+            let shown = Delivery {
+                has_header,
+                subject,
+                sid,
+                tail,
+            };
+            self.traced.sent(conn, &shown);
+        }
         let is_copied = tail.bytes().len() < SHARE_MIN;
         let copied: &[u8] = if is_copied { tail.bytes() } else { b"" };
         let len_max = MESSAGE_START_MAX + subject.len() + sid.len() + copied.len();
@@ -235,6 +242,7 @@ impl Outbox for Connections {
         pending
     }
 
+    #[cold]
     fn relieve(&mut self, conn: ConnId) -> usize {
         // It stays in the list of the dirty, where an error shows again and a
         // blocked socket is waited for.
@@ -243,6 +251,7 @@ impl Outbox for Connections {
             .map_or(0, |connection| connection.output.len())
     }
 
+    #[cold]
     fn relieve_all(&mut self) {
         let dirty = self.take_dirty();
         for id in &dirty {
