@@ -35,6 +35,7 @@ mod permissions;
 mod person;
 mod publish;
 mod questions;
+mod recent;
 mod reload;
 mod replies;
 mod rng;

@@ -6,20 +6,15 @@
 
 use crate::Time;
 use crate::permissions::Responses;
+use crate::recent::Recent;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use std::collections::VecDeque;
 
 /// Reply subjects that are remembered of one client. With more, the oldest
 /// can not be answered any more.
 const REPLIES_MAX: usize = 4096;
 
 #[derive(Debug)]
-pub(crate) struct Replies {
-    open: HashMap<Box<[u8]>, Permit, FixedState>,
-    /// The oldest first; some may be gone already.
-    order: VecDeque<Box<[u8]>>,
-}
+pub(crate) struct Replies(Recent<Permit>);
 
 #[derive(Debug)]
 struct Permit {
@@ -28,12 +23,8 @@ struct Permit {
 }
 
 impl Replies {
-    /// The seed keeps publishers from choosing subjects that collide.
     pub(crate) fn new(hasher: &FixedState) -> Self {
-        Replies {
-            open: HashMap::with_hasher(hasher.clone()),
-            order: VecDeque::new(),
-        }
+        Replies(Recent::new(REPLIES_MAX, hasher))
     }
 
     /// A message came that asks for an answer.
@@ -42,24 +33,16 @@ impl Replies {
             left: rules.max,
             until: rules.expires.map(|expires| now + expires),
         };
-        if self.open.insert(reply.into(), permit).is_some() {
-            return;
-        }
-        self.order.push_back(reply.into());
-        while self.order.len() > REPLIES_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.open.remove(&oldest);
-            }
-        }
+        self.0.insert(reply, permit);
     }
 
     /// Whether an answer may go there now. If so, it is one less.
     pub(crate) fn take(&mut self, subject: &[u8], now: Time) -> bool {
-        let Some(permit) = self.open.get_mut(subject) else {
+        let Some(permit) = self.0.get_mut(subject) else {
             return false;
         };
         if permit.until.is_some_and(|until| until < now) {
-            self.open.remove(subject);
+            self.0.remove(subject);
             return false;
         }
         match &mut permit.left {
@@ -67,7 +50,7 @@ impl Replies {
             Some(left) => *left -= 1,
         }
         if permit.left == Some(0) {
-            self.open.remove(subject);
+            self.0.remove(subject);
         }
         true
     }
@@ -111,5 +94,20 @@ mod tests {
         }
         assert!(!replies.take(&0u64.to_le_bytes(), now()));
         assert!(replies.take(&1u64.to_le_bytes(), now()));
+    }
+
+    #[test]
+    fn a_subject_may_be_answered_however_often_it_was() {
+        let mut replies = Replies::new(&FixedState::default());
+        let once = rules(Some(1), None);
+        replies.note(b"kept", once, now());
+        for number in 0..5000u64 {
+            replies.note(b"r", once, now());
+            assert!(replies.take(b"r", now()), "{number}");
+            assert!(!replies.take(b"r", now()), "{number}");
+            replies.note(&number.to_le_bytes(), once, now());
+            assert!(replies.take(&number.to_le_bytes(), now()), "{number}");
+        }
+        assert!(replies.take(b"kept", now()));
     }
 }

@@ -7,9 +7,8 @@
 use crate::Time;
 use crate::ids::AccountId;
 use crate::imports::Answers;
+use crate::recent::Recent;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// What such reply subjects begin with, and the filter over them.
@@ -17,7 +16,8 @@ pub(crate) const PREFIX: &[u8] = b"_R_.";
 pub(crate) const FILTER: &[u8] = b"_R_.>";
 
 /// Ways that are open at a time; with more, the oldest is closed. Each takes
-/// some 200 bytes.
+/// some 250 bytes and the subject that the requester named, which may be as
+/// long as a line.
 const OPEN_MAX: usize = 65_536;
 
 /// How long a way stays open for one who does not answer, and after each
@@ -48,55 +48,39 @@ struct Way {
 }
 
 #[derive(Debug)]
-pub(crate) struct WaysBack {
-    open: HashMap<Box<[u8]>, Way, FixedState>,
-    /// The oldest first; some may be closed already.
-    order: VecDeque<Box<[u8]>>,
-}
+pub(crate) struct WaysBack(Recent<Way>);
 
 impl WaysBack {
     pub(crate) fn new(hasher: &FixedState) -> Self {
-        WaysBack {
-            open: HashMap::with_hasher(hasher.clone()),
-            order: VecDeque::new(),
-        }
+        WaysBack(Recent::new(OPEN_MAX, hasher))
     }
 
     /// Opens a way from a subject, which nobody has had before.
     pub(crate) fn open(&mut self, subject: &[u8], to: ReplyTo, answers: Answers, now: Time) {
-        self.close_old(now);
-        let until = now + OPEN_FOR;
-        let way = Way { to, answers, until };
-        self.open.insert(subject.into(), way);
-        self.order.push_back(subject.into());
-    }
-
-    fn close_old(&mut self, now: Time) {
-        while let Some(oldest) = self.order.front() {
-            let is_open = self.open.get(oldest).is_some_and(|way| way.until > now);
-            if is_open && self.order.len() < OPEN_MAX {
-                return;
-            }
-            if let Some(subject) = self.order.pop_front() {
-                self.open.remove(&subject);
-            }
+        while self.0.oldest().is_some_and(|way| way.until <= now) {
+            self.0.forget_oldest();
         }
+        let until = now + OPEN_FOR;
+        self.0.insert(subject, Way { to, answers, until });
     }
 
     /// Where an answer goes. An empty one is the last, and so is the first
     /// where one is all that may come.
     pub(crate) fn take(&mut self, subject: &[u8], is_empty: bool, now: Time) -> Option<ReplyTo> {
-        let way = self.open.get_mut(subject).filter(|way| way.until > now)?;
-        if way.answers == Answers::Several && !is_empty {
-            way.until = now + OPEN_FOR;
-            return Some(way.to.clone());
+        self.get(subject, now)?;
+        let mut way = self.0.remove(subject)?;
+        if way.answers == Answers::One || is_empty {
+            return Some(way.to);
         }
-        self.open.remove(subject).map(|way| way.to)
+        let to = way.to.clone();
+        way.until = now + OPEN_FOR;
+        self.0.insert(subject, way);
+        Some(to)
     }
 
     /// Where an answer would go.
     pub(crate) fn get(&self, subject: &[u8], now: Time) -> Option<&ReplyTo> {
-        let way = self.open.get(subject).filter(|way| way.until > now);
+        let way = self.0.get(subject).filter(|way| way.until > now);
         way.map(|way| &way.to)
     }
 }
@@ -137,5 +121,16 @@ mod tests {
         let (first, second) = (0usize.to_le_bytes(), 1usize.to_le_bytes());
         assert!(ways.take(&first, false, Time::default()).is_none());
         assert!(ways.take(&second, false, Time::default()).is_some());
+    }
+
+    #[test]
+    fn what_is_answered_takes_no_room_from_what_is_not() {
+        let (mut ways, now) = (ways(1, Answers::One), Time::default());
+        for number in 1..=OPEN_MAX {
+            let to = ReplyTo::new(AccountId::GLOBAL, b"inbox");
+            ways.open(&number.to_le_bytes(), to, Answers::One, now);
+            assert!(ways.take(&number.to_le_bytes(), false, now).is_some());
+        }
+        assert!(ways.take(&0usize.to_le_bytes(), false, now).is_some());
     }
 }
