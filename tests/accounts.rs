@@ -261,6 +261,33 @@ fn nobody_names_a_way_back_as_a_reply() {
 }
 
 #[test]
+fn only_the_account_that_was_asked_answers() {
+    let (server, _file) = server(CONF);
+    let (mut a, mut b, mut c) = (
+        enter(&server, "a"),
+        enter(&server, "b"),
+        enter(&server, "c"),
+    );
+    a.send("SUB ask.* 1\r\n");
+    a.sync();
+    b.send("SUB _INBOX.> 9\r\nPUB a.ask.time _INBOX.1 0\r\n\r\n");
+    b.sync();
+    let reply = reply_of(&a.line());
+    a.sync();
+    // The requester's own account is none of those, either.
+    for forger in [&mut c, &mut b] {
+        forger.send(format!("SUB told 1\r\nPUB {reply} told 6\r\nforged\r\n"));
+        let heard = forger.sync();
+        assert!(heard.starts_with("HMSG told 1 "), "{heard}");
+        assert!(heard.contains("NATS/1.0 503\r\n"), "{heard}");
+    }
+    assert_eq!(b.sync(), "");
+    a.send(format!("PUB {reply} 4\r\nnoon\r\n"));
+    a.sync();
+    assert_eq!(b.sync(), "MSG _INBOX.1 9 4\r\nnoon\r\n");
+}
+
+#[test]
 fn what_clients_may_ask_for_is_limited_by_account() {
     let (server, _file) = server(
         "accounts { A { users: [{user: a, password: p}]

@@ -77,6 +77,7 @@ impl World {
                 info,
                 seed,
                 hash_seed: 1,
+                word_key: [1; 2],
             }),
             told: Told::default(),
             now: Time::default(),

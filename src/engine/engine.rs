@@ -23,6 +23,7 @@ use crate::streams::{Internal, Streams};
 use crate::timers::Timers;
 use crate::trie::NodeId;
 use crate::ways_back::WaysBack;
+use crate::words::Words;
 use crate::{ConnId, Time};
 use bytes::Bytes;
 use core::net::SocketAddr;
@@ -47,6 +48,9 @@ pub struct EngineConfig {
     /// Keeps clients from choosing names that collide in hash tables; nobody
     /// outside may learn it.
     pub hash_seed: u64,
+    /// What subjects are made of that nobody may guess; nobody outside may
+    /// learn it.
+    pub word_key: [u64; 2],
 }
 
 /// Whether a connection goes on.
@@ -93,6 +97,8 @@ pub struct Engine {
     pub(crate) accounts: ByAccount<Account>,
     /// From services to those in other accounts who have asked them.
     pub(crate) ways_back: WaysBack,
+    /// What their subjects end in.
+    pub(crate) words: Words,
     /// What makes imports lead somewhere.
     pub(crate) import_subscriptions: Vec<(AccountId, SubId)>,
     pub(crate) sid_hasher: FixedState,
@@ -145,6 +151,7 @@ impl Engine {
                 Account::new(account, config.hash_seed)
             }),
             ways_back: WaysBack::new(&sid_hasher),
+            words: Words::new(config.word_key),
             import_subscriptions: Vec::new(),
             sid_hasher,
             rng: Rng::new(config.seed),

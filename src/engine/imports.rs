@@ -266,8 +266,9 @@ impl Engine {
             }
             Sink::WayBack => {
                 let is_empty = crossing.publish.payload.is_empty();
+                let from = (crossing.origin.account, crossing.address);
                 let ways = &mut self.ways_back;
-                let to = ways.take(crossing.address, is_empty, self.latest)?;
+                let to = ways.take(from, is_empty, self.latest)?;
                 Some(Beyond {
                     account: to.account,
                     address: to.subject.into_vec(),
@@ -288,10 +289,10 @@ impl Engine {
             return None;
         }
         let mut subject = PREFIX.to_vec();
-        let word = format!("{:016x}{:016x}", self.rng.next(), self.rng.next());
-        subject.extend_from_slice(word.as_bytes());
+        subject.extend_from_slice(self.words.next().as_bytes());
         let to = ReplyTo::new(crossing.origin.account, reply);
-        self.ways_back.open(&subject, to, answers, self.latest);
+        let from = (beyond.account, &subject[..]);
+        self.ways_back.open(from, to, answers, self.latest);
         Some(subject)
     }
 
@@ -396,7 +397,7 @@ impl Engine {
                     let left = if is_stream { 0 } else { left };
                     (import.to(), import.mapping.apply(subject), left)
                 }
-                _ => match self.ways_back.get(subject, self.latest) {
+                _ => match self.ways_back.get((account, subject), self.latest) {
                     Some(to) => (to.account, to.subject.to_vec(), left),
                     None => return false,
                 },

@@ -60,6 +60,7 @@ mod time;
 mod timers;
 mod trie;
 mod ways_back;
+mod words;
 
 pub use account::SubscriptionInfo;
 pub use accounts::{ACCOUNTS_MAX, AccountConfig, Accounts, ClientLimits};

@@ -2,7 +2,8 @@
 //!
 //! A request that crosses into another account gets a reply subject of the
 //! server's own, `_R_.` and a word that nobody can guess. What is published
-//! there goes to the subject that the requester named, in its account.
+//! there goes to the subject that the requester named, in its account; from
+//! other accounts than the service's nothing does.
 
 use crate::Time;
 use crate::ids::AccountId;
@@ -42,6 +43,8 @@ impl ReplyTo {
 
 #[derive(Debug)]
 struct Way {
+    /// The account that the request went to.
+    from: AccountId,
     to: ReplyTo,
     answers: Answers,
     until: Time,
@@ -55,19 +58,38 @@ impl WaysBack {
         WaysBack(Recent::new(OPEN_MAX, hasher))
     }
 
-    /// Opens a way from a subject, which nobody has had before.
-    pub(crate) fn open(&mut self, subject: &[u8], to: ReplyTo, answers: Answers, now: Time) {
+    /// Opens a way from a subject, which nobody has had before, in the account
+    /// that the request goes to.
+    pub(crate) fn open(
+        &mut self,
+        (from, subject): (AccountId, &[u8]),
+        to: ReplyTo,
+        answers: Answers,
+        now: Time,
+    ) {
         while self.0.oldest().is_some_and(|way| way.until <= now) {
             self.0.forget_oldest();
         }
         let until = now + OPEN_FOR;
-        self.0.insert(subject, Way { to, answers, until });
+        let way = Way {
+            from,
+            to,
+            answers,
+            until,
+        };
+        self.0.insert(subject, way);
     }
 
     /// Where an answer goes. An empty one is the last, and so is the first
     /// where one is all that may come.
-    pub(crate) fn take(&mut self, subject: &[u8], is_empty: bool, now: Time) -> Option<ReplyTo> {
-        self.get(subject, now)?;
+    pub(crate) fn take(
+        &mut self,
+        from: (AccountId, &[u8]),
+        is_empty: bool,
+        now: Time,
+    ) -> Option<ReplyTo> {
+        self.get(from, now)?;
+        let (_, subject) = from;
         let mut way = self.0.remove(subject)?;
         if way.answers == Answers::One || is_empty {
             return Some(way.to);
@@ -79,9 +101,9 @@ impl WaysBack {
     }
 
     /// Where an answer would go.
-    pub(crate) fn get(&self, subject: &[u8], now: Time) -> Option<&ReplyTo> {
-        let way = self.0.get(subject).filter(|way| way.until > now);
-        way.map(|way| &way.to)
+    pub(crate) fn get(&self, (from, subject): (AccountId, &[u8]), now: Time) -> Option<&ReplyTo> {
+        let way = self.0.get(subject)?;
+        (way.from == from && way.until > now).then_some(&way.to)
     }
 }
 
@@ -89,11 +111,16 @@ impl WaysBack {
 mod tests {
     use super::*;
 
+    /// A subject in the account that requests go to.
+    fn service(subject: &[u8]) -> (AccountId, &[u8]) {
+        (AccountId(2), subject)
+    }
+
     fn ways(count: usize, answers: Answers) -> WaysBack {
         let mut ways = WaysBack::new(&FixedState::default());
         for number in 0..count {
             let to = ReplyTo::new(AccountId::GLOBAL, b"inbox");
-            ways.open(&number.to_le_bytes(), to, answers, Time::default());
+            ways.open(service(&number.to_le_bytes()), to, answers, Time::default());
         }
         ways
     }
@@ -102,25 +129,31 @@ mod tests {
     fn ways_close_with_the_last_answer_or_with_time() {
         let (subject, now) = (0usize.to_le_bytes(), Time::default());
         let mut one = ways(1, Answers::One);
-        assert!(one.take(&subject, false, now).is_some());
-        assert!(one.take(&subject, false, now).is_none());
+        assert!(one.take(service(&subject), false, now).is_some());
+        assert!(one.take(service(&subject), false, now).is_none());
         let mut several = ways(1, Answers::Several);
         let later = now + OPEN_FOR / 2;
-        assert!(several.take(&subject, false, later).is_some());
+        assert!(several.take(service(&subject), false, later).is_some());
         let much_later = later + OPEN_FOR / 2 + OPEN_FOR / 4;
-        assert!(several.get(&subject, much_later).is_some());
-        assert!(several.take(&subject, true, much_later).is_some());
-        assert!(several.take(&subject, false, much_later).is_none());
+        assert!(several.get(service(&subject), much_later).is_some());
+        assert!(several.take(service(&subject), true, much_later).is_some());
+        assert!(several.take(service(&subject), false, much_later).is_none());
         let mut late = ways(1, Answers::One);
-        assert!(late.take(&subject, false, now + OPEN_FOR).is_none());
+        assert!(
+            late.take(service(&subject), false, now + OPEN_FOR)
+                .is_none()
+        );
     }
 
     #[test]
     fn the_oldest_way_is_closed_for_one_too_many() {
         let mut ways = ways(OPEN_MAX + 1, Answers::One);
         let (first, second) = (0usize.to_le_bytes(), 1usize.to_le_bytes());
-        assert!(ways.take(&first, false, Time::default()).is_none());
-        assert!(ways.take(&second, false, Time::default()).is_some());
+        assert!(ways.take(service(&first), false, Time::default()).is_none());
+        assert!(
+            ways.take(service(&second), false, Time::default())
+                .is_some()
+        );
     }
 
     #[test]
@@ -128,9 +161,25 @@ mod tests {
         let (mut ways, now) = (ways(1, Answers::One), Time::default());
         for number in 1..=OPEN_MAX {
             let to = ReplyTo::new(AccountId::GLOBAL, b"inbox");
-            ways.open(&number.to_le_bytes(), to, Answers::One, now);
-            assert!(ways.take(&number.to_le_bytes(), false, now).is_some());
+            ways.open(service(&number.to_le_bytes()), to, Answers::One, now);
+            assert!(
+                ways.take(service(&number.to_le_bytes()), false, now)
+                    .is_some()
+            );
         }
-        assert!(ways.take(&0usize.to_le_bytes(), false, now).is_some());
+        assert!(
+            ways.take(service(&0usize.to_le_bytes()), false, now)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn only_the_account_that_was_asked_can_answer() {
+        let (mut ways, now) = (ways(1, Answers::One), Time::default());
+        let subject = 0usize.to_le_bytes();
+        let forged = (AccountId(3), &subject[..]);
+        assert!(ways.get(forged, now).is_none());
+        assert!(ways.take(forged, false, now).is_none());
+        assert!(ways.take(service(&subject), false, now).is_some());
     }
 }

@@ -139,6 +139,7 @@ impl EventLoop {
             accounts: config.accounts.clone(),
             seed: entropy(),
             hash_seed: entropy(),
+            word_key: [entropy(), entropy()],
         });
         let mut connections = Connections::new(clock.now());
         let disk = disk::open_configured(&config, &shared, &mut engine, &mut connections)?;

@@ -437,5 +437,6 @@ fn engine(seed: u64) -> Engine {
         info: ServerInfo::new("N".into(), "2.0.0", "h".into(), 1),
         seed,
         hash_seed: seed,
+        word_key: [seed; 2],
     })
 }
