@@ -234,6 +234,38 @@ fn credentials_have_two_seconds() {
 }
 
 #[test]
+fn one_network_takes_half_of_the_time_for_proofs() {
+    let hash = format!("$2a$11${}", "x".repeat(53));
+    let auth = Auth::user("u".into(), hash);
+    let mut world = World::new(Limits::default(), auth, 1);
+    let ask = |world: &mut World, index: u32, peer: &str| {
+        let conn = ConnId {
+            index,
+            generation: 1,
+        };
+        let peer = peer.parse().unwrap();
+        world.engine.open(world.now, conn, peer, &mut world.told);
+        world.say(conn, "CONNECT {\"user\":\"u\",\"pass\":\"p\"}\r\n");
+        world.engine.is_verifying(conn)
+    };
+    for index in 0..16 {
+        let peer = format!("[2001:db8::{index:x}]:9");
+        assert!(ask(&mut world, index, &peer), "{index}");
+    }
+    assert!(!ask(&mut world, 16, "[2001:db8::ffff]:9"));
+    assert!(ask(&mut world, 17, "[2001:db8:0:1::]:9"));
+    // Who has gone is looked at all the same, and then there is time again.
+    let gone = world.engine.take_challenge().unwrap().conn;
+    let reason = CloseReason::ClientClosed;
+    world.engine.close(gone, reason, &mut world.told);
+    assert!(!ask(&mut world, 18, "[2001:db8::ffff]:9"));
+    world
+        .engine
+        .verified(world.now, gone, false, &mut world.told);
+    assert!(ask(&mut world, 19, "[2001:db8::ffff]:9"));
+}
+
+#[test]
 fn an_id_of_the_past_reaches_nobody() {
     let mut world = World::new(Limits::default(), Auth::default(), 1);
     world.open(JOE);

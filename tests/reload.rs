@@ -176,6 +176,21 @@ fn a_guest_is_whoever_guests_are() {
 }
 
 #[test]
+fn who_goes_leaves_no_room_for_more_of_the_same_user() {
+    let user = "authorization { users [ {user: u, pass: p, max_connections: 2} ] }";
+    let (server, file) = server(&format!("no_auth_user: u\n{user}"));
+    let mut stays = enter(&server, "u", "p");
+    let mut guest = server.client();
+    guest.sync();
+    reload(&server, &file, &user.replace(": 2", ": 1"));
+    guest.expect_end(VIOLATION);
+    let mut more = server.connect();
+    more.send("CONNECT {\"user\":\"u\",\"pass\":\"p\"}\r\n");
+    more.expect_end("-ERR 'maximum connections exceeded'\r\n");
+    hears_nothing(&mut stays);
+}
+
+#[test]
 fn limits_change_and_clients_are_told() {
     let (server, file) = server("max_payload: 1000\n");
     let mut old = server.client();

@@ -1,13 +1,13 @@
 //! How a session comes to be somebody's: CONNECT, and what is found out about
 //! the credentials in it.
 
-use crate::auth::{Judgement, User};
+use crate::auth::{Auth, Judgement, User};
 use crate::engine::{Engine, Flow, Timer};
 use crate::ids::AccountId;
 use crate::outbox::{CloseReason, Outbox};
 use crate::secret::Proof;
 use crate::session::{Bounds, Claim, Session};
-use crate::throttle::Throttle;
+use crate::throttle::{Network, Throttle, network};
 use crate::{ConnId, Time};
 use midge_proto::{TlsOffer, WireError};
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// further ones are refused, so that they come again when they may be served.
 const CHALLENGES_MAX: usize = 32;
 
-/// What one address may have of these, so that the rest is for the others.
+/// What one network may have of these, so that the rest is for the others.
 const CHALLENGES_EACH: usize = CHALLENGES_MAX / 2;
 
 /// Something to find out about a client's credentials. Whoever takes it has to
@@ -31,12 +31,14 @@ pub struct Challenge {
 }
 
 /// Who is about to enter, who has tried to, and who is in.
-#[derive(Default)]
 pub(crate) struct Door {
+    /// What is made of clients that have said nothing.
+    guest: Judgement,
+    wants_nonce: bool,
     /// To be taken and looked at.
     challenges: VecDeque<Challenge>,
-    /// Those and the ones that have been taken.
-    under_way: usize,
+    /// Those and the ones that have been taken: whose they are, and where from.
+    under_way: Vec<(ConnId, Network)>,
     throttle: Throttle,
     /// Sessions of each user whose number is limited.
     present: BTreeMap<String, usize>,
@@ -45,6 +47,32 @@ pub(crate) struct Door {
 }
 
 impl Door {
+    pub(crate) fn new(auth: &Auth) -> Self {
+        Door {
+            guest: auth.anonymous(),
+            wants_nonce: auth.wants_nonce(),
+            challenges: VecDeque::new(),
+            under_way: Vec::new(),
+            throttle: Throttle::default(),
+            present: BTreeMap::new(),
+            nonce: None,
+        }
+    }
+
+    /// Goes by other rules. What they say to every client is found out once:
+    /// there may be ten thousand users to look at.
+    pub(crate) fn mind(&mut self, auth: &Auth) {
+        self.guest = auth.anonymous();
+        self.wants_nonce = auth.wants_nonce();
+    }
+
+    /// Whether one more proof from there can be looked at.
+    fn has_time(&self, network: Network) -> bool {
+        let is_near = |other: &&(ConnId, Network)| other.1 == network;
+        self.under_way.len() < CHALLENGES_MAX
+            && self.under_way.iter().filter(is_near).count() < CHALLENGES_EACH
+    }
+
     /// Whether a user may have one more session.
     fn has_room(&self, user: &User) -> bool {
         let max = user.max_connections;
@@ -79,7 +107,7 @@ impl Engine {
     /// Whether clients get something to sign, and [`Engine::set_nonce`] has to
     /// be called before the next one.
     pub fn wants_nonce(&self) -> bool {
-        self.config.auth.wants_nonce()
+        self.door.wants_nonce
     }
 
     /// Gives what the next client has to sign: text that was never there
@@ -102,9 +130,10 @@ impl Engine {
     /// A client is here that has said nothing.
     pub(crate) fn receive_guest(&mut self, now: Time, session: &mut Session) {
         session.nonce = self.door.nonce.take();
-        match self.config.auth.anonymous() {
+        match &self.door.guest {
             Judgement::Anybody => session.authorized = true,
-            Judgement::User(user) if !user.is_shut_out && self.door.has_room(&user) => {
+            Judgement::User(user) if !user.is_shut_out && self.door.has_room(user) => {
+                let user = user.clone();
                 session.authorized = true;
                 session.is_guest = true;
                 session.account = user.account;
@@ -184,19 +213,12 @@ impl Engine {
         };
         // The client has done its part in time.
         self.timers.disarm(&mut session.auth_due, Timer::Auth(conn));
-        let address = session.peer.ip();
-        let is_neighbour =
-            |other: &&Session| other.verifying.is_some() && other.peer.ip() == address;
-        let is_full = self.door.under_way >= CHALLENGES_MAX
-            || (self.door.under_way >= CHALLENGES_EACH
-                && self.sessions.iter().filter(is_neighbour).count() >= CHALLENGES_EACH);
-        if is_full {
+        let network = network(session.peer.ip());
+        if !self.door.has_time(network) {
             return self.refuse_entry(conn, WireError::Throttled, out);
         }
-        if let Some(session) = self.sessions.get_mut(conn) {
-            session.verifying = Some(Claim { user });
-        }
-        self.door.under_way += 1;
+        session.verifying = Some(Claim { user });
+        self.door.under_way.push((conn, network));
         self.door.challenges.push_back(Challenge { conn, proof });
         Flow::Verify
     }
@@ -210,7 +232,10 @@ impl Engine {
         out: &mut O,
     ) -> Flow {
         self.latest = now;
-        self.door.under_way = self.door.under_way.saturating_sub(1);
+        let under_way = &mut self.door.under_way;
+        if let Some(place) = under_way.iter().position(|(whose, _)| *whose == conn) {
+            under_way.swap_remove(place);
+        }
         let session = self.sessions.get_mut(conn);
         let Some(claim) = session.and_then(|session| session.verifying.take()) else {
             return self.flow_of(conn);

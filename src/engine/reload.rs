@@ -62,6 +62,7 @@ impl Engine {
         if !is_same {
             self.listen_for_imports();
         }
+        self.door.mind(&auth);
         self.config.auth = auth;
         let done = self.reload_sessions(now, out);
         if self.config.limits.frame.max_payload != payload_before {
@@ -78,7 +79,7 @@ impl Engine {
             .collect();
         let all: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
         let mut done = Reloaded::default();
-        self.door.forget_present();
+        let mut staying = Vec::new();
         for conn in all {
             self.hurry_ping(now, conn);
             let Some(session) = self.sessions.get_mut(conn) else {
@@ -91,14 +92,17 @@ impl Engine {
             }
             match self.config.auth.fate(session, &by_name) {
                 Fate::Waits => {}
-                Fate::Stays(user) => {
-                    done.unsubscribed += self.continue_as(conn, user, out);
-                }
+                Fate::Stays(user) => staying.push((conn, user)),
                 Fate::Goes => {
                     self.refuse_entry(conn, WireError::AuthorizationViolation, out);
                     done.closed += 1;
                 }
             }
+        }
+        // Those that go are taken off the old count, not off this one.
+        self.door.forget_present();
+        for (conn, user) in staying {
+            done.unsubscribed += self.continue_as(conn, user, out);
         }
         done
     }

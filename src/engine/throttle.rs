@@ -31,9 +31,9 @@ pub(crate) struct Throttle {
 
 /// The part of an address that one customer has: all of an IPv4 address, the
 /// first half of an IPv6 address.
-type Network = u64;
+pub(crate) type Network = u64;
 
-fn network(address: IpAddr) -> Network {
+pub(crate) fn network(address: IpAddr) -> Network {
     match address.to_canonical() {
         IpAddr::V4(address) => u64::from(address.to_bits()),
         // Those whose upper half is small are not in use.
