@@ -471,6 +471,10 @@ fn accounts_that_cannot_be_are_refused_with_their_line() {
         ),
         ("accounts { A {}, A {} }", "1: account \"A\" is there twice"),
         (
+            "accounts { A {} }\nAccounts { B {} }",
+            "2: accounts are there twice",
+        ),
+        (
             "accounts { $G {} }",
             "1: \"$G\" is there without being named: for those users in none",
         ),
@@ -493,7 +497,12 @@ fn accounts_that_cannot_be_are_refused_with_their_line() {
     ] {
         assert_eq!(refusal(conf), wanted, "{conf}");
     }
-    for conf in ["accounts: [A, B]", "accounts { A {} }", CONF] {
+    for conf in [
+        "accounts: [A, B]",
+        "accounts { A {} }",
+        "Accounts { S {} }\nSystem_Account: S",
+        CONF,
+    ] {
         assert_eq!(refusal(conf), "", "{conf}");
     }
 }

@@ -273,11 +273,60 @@ fn a_file_is_checked_line_by_line() {
             "no_auth_user: joe",
             "no_auth_user \"joe\" is none of the users",
         ),
+        (
+            "authorization { users [ { user: a, password: '' } ] }",
+            "the password of \"a\" is empty",
+        ),
+        (
+            "authorization { user: '', password: p }",
+            "FILE:1: user is empty",
+        ),
         ("authorization {", "FILE:1: the block has no end"),
         ("write_deadline: 0", "write_deadline must be at least 1ms"),
     ] {
         let (said, is_good) = check(text);
         assert!(!is_good && said.contains(wanted), "{text}: {said}");
+    }
+}
+
+#[test]
+fn secrets_in_the_wrong_place_are_not_shown() {
+    let seed = "SUAKYRHVIOREXV7EUZTBHUHL7NUMHPMAS7QMDU3GTIUWEI5LDNOXD43IZY";
+    let hash = "$2y$11$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
+    let (said, is_good) = check(&format!("authorization {{ users [ {{ nkey: {seed} }} ] }}"));
+    assert!(!is_good && !said.contains("SUAK"), "{said}");
+    let (said, is_good) = check(&format!("authorization {{ user: a, password: {hash} }}"));
+    assert!(is_good && said.is_empty(), "{said}");
+}
+
+#[test]
+fn one_user_of_the_command_line_does_not_replace_accounts() {
+    for (text, wanted) in [
+        (
+            "accounts { A { users: [ {user: u, password: p} ] } }",
+            "goes without accounts",
+        ),
+        (
+            "accounts { $SYS { users: [ {user: u, password: p} ] } }",
+            "goes without accounts",
+        ),
+        (
+            "authorization { users: [ {user: u, password: p} ] }, no_auth_user: u",
+            "goes without no_auth_user",
+        ),
+        ("authorization { users: [ {user: u, password: p} ] }", ""),
+    ] {
+        let file = File::new("flags", text);
+        let output = Command::new(crate::util::midge())
+            .args(["serve", "--check", "--auth", "t", "--config", file.path()])
+            .output()
+            .expect("midge runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let is_good = output.status.success();
+        assert!(
+            is_good == wanted.is_empty() && said.contains(wanted),
+            "{text}: {said}"
+        );
     }
 }
 
@@ -300,4 +349,12 @@ fn options_go_before_the_file() {
     let info = server.connect().info;
     assert!(info.contains("\"server_name\":\"from-option\""), "{info}");
     assert!(info.contains("\"max_payload\":100"), "{info}");
+}
+
+#[test]
+fn pages_are_where_the_last_line_says() {
+    // Without TLS there is nothing to serve the first over.
+    let file = File::new("pages", "https_port: -1\nhttp_port: -1\n");
+    let server = Server::start_with(&["--config", file.path()]);
+    assert!(server.json("/varz").is_object());
 }

@@ -230,6 +230,7 @@ fn limits_change_and_clients_are_told() {
 #[test]
 fn a_wrong_file_changes_nothing() {
     let (server, file) = server("authorization { token: t }\n");
+    let log = format!("{}.log", file.path());
     let mut client = server.connect();
     client.send("CONNECT {\"verbose\":false,\"auth_token\":\"t\"}\r\n");
     client.sync();
@@ -247,13 +248,18 @@ fn a_wrong_file_changes_nothing() {
             "log_file: /nowhere/at/all\n",
             "cannot log to /nowhere/at/all",
         ),
+        (
+            "debug: true\nlog_file: LOG\nfoo: 1\naccounts { NEW { users: [ {user: u, password: p} ] } }\n",
+            "accounts cannot come, go",
+        ),
     ] {
-        let said = reload(&server, &file, text);
+        let said = reload(&server, &file, &text.replace("LOG", &log));
         let failed = said
             .find("Reload failed, nothing has changed: ")
             .expect(&said);
         assert!(said[failed..].contains(wanted), "{text}: {said}");
-        assert!(!said.contains("[DBG]"), "{said}");
+        assert!(!said.contains("[DBG]") && !said.contains("foo"), "{said}");
+        assert!(!fs::exists(&log).expect("a folder"), "{text}");
     }
     fs::remove_file(file.path()).expect("it is there");
     server.signal("HUP");
@@ -292,6 +298,26 @@ fn the_log_may_go_elsewhere() {
     let said = reload(&server, &file, "");
     assert!(said.contains("Reloaded: "), "{said}");
     let _ = fs::remove_dir_all(&folder);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn certificates_say_nothing_until_tls_is_there() {
+    let keys = crate::tls_util::Keys::new("stays");
+    let users = "authorization { users: [ {user: u, pass: p} ] }";
+    let (server, file) = server(users);
+    let mut client = enter(&server, "u", "p");
+    let tls = format!(
+        "{users}\ntls {{ cert_file: '{}', key_file: '{}', ca_file: '{}', verify_and_map: true }}",
+        keys.path("server.pem"),
+        keys.path("server.key"),
+        keys.path("root.pem"),
+    );
+    let said = reload(&server, &file, &tls);
+    assert!(said.contains("tls cannot change"), "{said}");
+    assert!(said.contains("Reloaded: 0 clients let go"), "{said}");
+    hears_nothing(&mut client);
+    enter(&server, "u", "p");
 }
 
 #[test]

@@ -158,6 +158,13 @@ fn parse<'a>(args: &[&'a str]) -> Result<Vec<Given<'a>>, String> {
             }]);
         }
         let value = match value {
+            Some(value) if !flag.takes_value() => {
+                if !switch(name, value)? {
+                    given.retain(|given: &Given<'_>| given.flag != flag);
+                    continue;
+                }
+                value
+            }
             Some(value) => value,
             None if flag.takes_value() => rest
                 .next()
@@ -213,7 +220,7 @@ fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
         Some(file) => read_config(Path::new(file.value), config)?,
         None => Settings::from(config),
     };
-    let (mut user, mut pass) = (None, None);
+    let (mut user, mut pass, mut token) = (None, None, None);
     let (mut has_streams, mut folder) = (false, None);
     let mut http_port = None;
     for Given { flag, name, value } in given {
@@ -231,7 +238,7 @@ fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
             Flag::StoreDir => folder = Some(path()),
             Flag::User => user = Some((*value).to_owned()),
             Flag::Pass => pass = Some((*value).to_owned()),
-            Flag::Token => config.auth = Auth::token((*value).to_owned()),
+            Flag::Token => token = Some((*value).to_owned()),
             Flag::Name => config.name = (*value).to_owned(),
             Flag::LogFile => settings.log_to.file = Some(path()),
             Flag::PidFile => settings.pid_file = Some(path()),
@@ -241,11 +248,14 @@ fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
             _ => {}
         }
     }
-    match (user, pass) {
-        (Some(user), Some(pass)) => settings.config.auth = Auth::user(user, pass),
+    let auth = match (user, pass) {
+        (Some(user), Some(pass)) => Some(Auth::user(user, pass)),
         // As there: a user without a password is a token.
-        (Some(token), None) => settings.config.auth = Auth::token(token),
-        (None, _) => {}
+        (Some(token), None) => Some(Auth::token(token)),
+        (None, _) => token.map(Auth::token),
+    };
+    if let Some(auth) = auth {
+        settings.replace_auth(auth)?;
     }
     if let Some((port, is_https)) = http_port {
         let host = settings.config.host.clone();
@@ -255,6 +265,15 @@ fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
     settings.keep_streams(has_streams, folder)?;
     check_config(&settings.config)?;
     Ok(settings)
+}
+
+/// Whether a switch that has a value is on, as Go writes it.
+fn switch(name: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("invalid boolean value {value:?} for -{name}")),
+    }
 }
 
 /// A port; -1 is any that is free.
@@ -281,19 +300,26 @@ fn send_signal(words: &str) -> Result<ExitCode, String> {
         "reopen" => "USR1",
         _ => return Err(format!("unknown signal \"{command}\"")),
     };
-    let pid = match target.parse::<u32>() {
-        Ok(pid) => pid.to_string(),
+    let pid = match target.parse::<i64>() {
+        Ok(_) => process(target),
         Err(_) => std::fs::read_to_string(target)
-            .map(|text| text.trim().to_owned())
-            .map_err(|error| format!("{target}: {error}"))?,
+            .map_err(|error| format!("{target}: {error}"))
+            .map(|text| process(text.trim()))?,
     };
+    let pid = pid.ok_or_else(|| format!("{target}: that is no process id"))?;
     // What sends signals is unsafe to call; this program is not.
+    let pid = pid.to_string();
     let sent = Command::new("kill").args(["-s", signal, &pid]).status();
     match sent {
         Ok(status) if status.success() => Ok(ExitCode::SUCCESS),
         Ok(_) => Err(format!("no server took the signal at process {pid}")),
         Err(error) => Err(format!("cannot run kill: {error}")),
     }
+}
+
+/// The process of this id. To `kill` 0 and what is negative are many at once.
+fn process(text: &str) -> Option<i32> {
+    text.parse().ok().filter(|pid| *pid > 0)
 }
 
 fn help() -> String {
@@ -364,6 +390,60 @@ mod tests {
         ] {
             let said = read(args).err().unwrap_or_default();
             assert!(said.contains(wanted), "{args:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn switches_are_on_or_off() {
+        for (args, wanted) in [
+            (&["-D=true"][..], LogDetail::Debug),
+            (&["-D=false"], LogDetail::Plain),
+            (&["-D", "-DV", "--DV=0"], LogDetail::Debug),
+            (&["-D=f", "-D"], LogDetail::Debug),
+        ] {
+            assert_eq!(read(args).expect("known").log, wanted, "{args:?}");
+        }
+        let said = read(&["-js=no"]).err().unwrap_or_default();
+        assert_eq!(said, "invalid boolean value \"no\" for -js");
+    }
+
+    #[test]
+    fn one_process_is_told() {
+        for (text, wanted) in [
+            ("1", Some(1)),
+            ("0", None),
+            ("-1", None),
+            ("4294967295", None),
+            ("1 2", None),
+            ("", None),
+        ] {
+            assert_eq!(process(text), wanted, "{text}");
+        }
+        for target in ["stop=0", "stop=-1"] {
+            let said = send_signal(target).err().unwrap_or_default();
+            assert!(said.contains("no process id"), "{target}: {said}");
+        }
+    }
+
+    #[test]
+    fn nothing_to_show_is_no_secret() {
+        for args in [
+            &["--auth="][..],
+            &["--user", ""],
+            &["--user", "", "--pass", ""],
+            &["--user", "", "--pass", "p"],
+            &["--user", "u", "--pass", ""],
+        ] {
+            let said = read(args).err().unwrap_or_default();
+            assert!(said.contains("is empty"), "{args:?}: {said}");
+        }
+        for args in [
+            &["--auth=t"][..],
+            &["--user", "t"],
+            &["--user=u", "--pass=p"],
+        ] {
+            let config = read(args).expect("known").config;
+            assert!(config.auth.is_required(), "{args:?}");
         }
     }
 

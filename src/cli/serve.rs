@@ -130,15 +130,15 @@ fn settings(arguments: &Arguments) -> Result<Settings, String> {
         (None, true) => settings.config.store = None,
         (None, false) => {}
     }
-    let config = &mut settings.config;
     let text = |name| arguments.text(name).map(str::to_owned);
     match (text("auth"), text("user"), text("pass")) {
         (None, None, None) => {}
-        (Some(token), None, None) => config.auth = Auth::token(token),
-        (None, Some(user), Some(pass)) => config.auth = Auth::user(user, pass),
+        (Some(token), None, None) => settings.replace_auth(Auth::token(token))?,
+        (None, Some(user), Some(pass)) => settings.replace_auth(Auth::user(user, pass))?,
         (Some(_), ..) => return Err("--auth goes without --user and --pass".into()),
         (None, ..) => return Err("--user and --pass go together".into()),
     }
+    let config = &mut settings.config;
     if let (Some(host), Some(http)) = (text("http-host"), &mut config.http) {
         http.host = host;
     }

@@ -115,6 +115,9 @@ impl Auth {
             if !names.insert(name) {
                 return Err(format!("user \"{name}\" is there twice"));
             }
+            if name.is_empty() && matches!(user.secret, Secret::Password(_)) {
+                return Err("the name of a user is empty".to_owned());
+            }
             if let Secret::Token(password) | Secret::Password(password) = &user.secret {
                 password.check().map_err(|what| match name.as_str() {
                     "" => format!("the token {what}"),
@@ -349,6 +352,13 @@ mod tests {
         );
         auth.users.extend(Auth::user("u".into(), "q".into()).users);
         assert!(auth.check().is_err_and(|what| what.contains("twice")));
+        for nothing in [
+            Auth::token(String::new()),
+            Auth::user("u".into(), String::new()),
+            Auth::user(String::new(), "p".into()),
+        ] {
+            assert!(nothing.check().is_err_and(|what| what.contains("is empty")));
+        }
         let auth = Auth::user("u".into(), "$2a$11$short".into());
         assert!(
             auth.check()

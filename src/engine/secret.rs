@@ -38,11 +38,7 @@ pub enum Password {
 impl From<String> for Password {
     /// What begins as bcrypt's hashes do is one.
     fn from(text: String) -> Password {
-        let bytes = text.as_bytes();
-        let is_hash = bytes.starts_with(b"$2")
-            && bytes.get(2).is_some_and(|kind| b"abxy".contains(kind))
-            && bytes.get(3) == Some(&b'$');
-        match is_hash {
+        match Password::is_hash(&text) {
             true => Password::Bcrypt(text),
             false => Password::Plain(text),
         }
@@ -50,13 +46,25 @@ impl From<String> for Password {
 }
 
 impl Password {
-    /// Checks that a hash is whole and can be computed in time.
+    /// Whether this begins as bcrypt's hashes do.
+    pub fn is_hash(text: &str) -> bool {
+        let bytes = text.as_bytes();
+        bytes.starts_with(b"$2")
+            && bytes.get(2).is_some_and(|kind| b"abxy".contains(kind))
+            && bytes.get(3) == Some(&b'$')
+    }
+
+    /// Checks that there is something to be shown, and that a hash is whole and can
+    /// be computed in time.
     ///
     /// # Errors
     /// What is wrong, to go behind the name of whose it is.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let Password::Bcrypt(hash) = self else {
-            return Ok(());
+        let hash = match self {
+            Password::Bcrypt(hash) => hash,
+            // Who shows nothing would be let in.
+            Password::Plain(text) if text.is_empty() => return Err("is empty".to_owned()),
+            Password::Plain(_) => return Ok(()),
         };
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"./".contains(&byte);
         let (cost, letters) = hash[4..].split_once('$').unwrap_or_default();
@@ -135,6 +143,8 @@ mod tests {
             (format!("$2a$xx${letters}"), "is none"),
             ("$2a$11".to_owned(), "is none"),
             ("$2a$é".to_owned(), "is none"),
+            (" ".to_owned(), ""),
+            (String::new(), "is empty"),
         ] {
             let said = Password::from(text.clone())
                 .check()

@@ -24,6 +24,10 @@ pub struct Reading {
     pub adopt: Box<dyn FnOnce() -> Result<(), String>>,
 }
 
+/// Why a file with other accounts is refused.
+const ACCOUNTS_STAY: &str = "accounts cannot come, go, change places or be switched between with \
+     and without streams while the server runs";
+
 /// A configuration, and what it names.
 pub(crate) struct Fresh {
     config: Config,
@@ -32,14 +36,21 @@ pub(crate) struct Fresh {
 
 impl Fresh {
     /// Reads what there is to be read again, beside the loop.
-    pub(crate) fn read(config: Config) -> Result<Box<Fresh>, String> {
-        let Some(read) = &config.reload else {
+    ///
+    /// # Errors
+    /// Why nothing can change; then nothing has.
+    pub(crate) fn read(old: Config) -> Result<Box<Fresh>, String> {
+        let Some(read) = &old.reload else {
             // It came from no file; certificates did.
-            let handshakes = Handshakes::new(&config)?;
+            let handshakes = Handshakes::new(&old)?;
+            let config = old;
             return Ok(Box::new(Fresh { config, handshakes }));
         };
         let Reading { config, adopt } = read()?;
         let handshakes = Handshakes::new(&config)?;
+        if !old.accounts.may_become(&config.accounts) {
+            return Err(ACCOUNTS_STAY.to_owned());
+        }
         adopt()?;
         Ok(Box::new(Fresh { config, handshakes }))
     }
@@ -60,24 +71,19 @@ impl EventLoop {
 
     /// Goes by a configuration that has been read, if it could be.
     pub(crate) fn reloaded(&mut self, read: Result<Box<Fresh>, String>) {
-        let accounts = &self.config.accounts;
         let fresh = match read {
-            Ok(fresh) if accounts.may_become(&fresh.config.accounts) => *fresh,
-            Ok(_) => {
-                log::error!(
-                    "Reload failed, nothing has changed: \
-                     accounts cannot come, go, change places or be switched between with and \
-                     without streams while the server runs"
-                );
-                return;
-            }
+            Ok(fresh) => *fresh,
             Err(why) => {
                 log::error!("Reload failed, nothing has changed: {why}");
                 return;
             }
         };
-        let (new, handshakes) = (fresh.config, fresh.handshakes);
+        let (mut new, handshakes) = (fresh.config, fresh.handshakes);
         self.warn_of_what_stays(&new, &handshakes);
+        if self.handshakes.is_on() != handshakes.is_on() {
+            // Certificates can only say who somebody is where they are shown.
+            new.auth.maps_certificates = self.config.auth.maps_certificates;
+        }
         if self.handshakes.is_on() && handshakes.is_on() {
             self.handshakes.adopt(handshakes);
             #[cfg(feature = "tls")]

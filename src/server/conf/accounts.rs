@@ -71,14 +71,26 @@ pub(crate) fn check_system(entries: &[Entry], item: Item<'_>) -> Result<(), Conf
             .iter()
             .any(|item| item.text().is_ok_and(|text| text == name)),
     };
-    let mut blocks = entries.iter().filter(|entry| entry.key == "accounts");
-    if name == Accounts::SYSTEM || blocks.any(is_named) {
+    if name == Accounts::SYSTEM || blocks(entries).any(is_named) {
         return Ok(());
     }
     Err(ConfError::new(
         item.place,
         format!("there is no account \"{name}\""),
     ))
+}
+
+/// Accounts are said in one place: another would undo what the first exchange.
+pub(crate) fn check_once(entries: &[Entry]) -> Result<(), ConfError> {
+    match blocks(entries).nth(1) {
+        Some(second) => Err(ConfError::new(&second.place, "accounts are there twice")),
+        None => Ok(()),
+    }
+}
+
+fn blocks(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
+    let is_one = |entry: &&Entry| entry.key.eq_ignore_ascii_case("accounts");
+    entries.iter().filter(is_one)
 }
 
 /// Where an account of this name is, or is made.

@@ -15,6 +15,7 @@ use super::tls;
 use super::tree::{ConfError, Entry, Place, Value};
 use super::users;
 use crate::{Config, HttpConfig};
+use midge_engine::{AccountId, Auth, User};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -146,8 +147,12 @@ fn read_file(path: &Path) -> Result<String, String> {
 
 fn read_entries(entries: &[Entry], config: Config) -> Result<Settings, ConfError> {
     let mut settings = Settings::from(config);
+    accounts::check_once(entries)?;
     // The others are told from it.
-    let is_system = |entry: &&Entry| matches!(&*entry.key, "system_account" | "system");
+    let is_system = |entry: &&Entry| {
+        let key = entry.key.to_ascii_lowercase();
+        matches!(&*key, "system_account" | "system")
+    };
     let system = entries.iter().rfind(is_system).map(Item::from);
     if let Some(item) = system {
         accounts::name_system(&mut settings, item)?;
@@ -201,6 +206,24 @@ impl Settings {
         taken.map_err(|error| format!("--{}", error.what.replace('_', "-")))
     }
 
+    /// Has one user or token of the command line in place of the file's.
+    ///
+    /// # Errors
+    /// Where the file says more of who may enter than one could stand for.
+    pub fn replace_auth(&mut self, auth: Auth) -> Result<(), String> {
+        let old = &self.config.auth;
+        let is_elsewhere = |user: &Arc<User>| user.account != AccountId::GLOBAL;
+        if self.config.accounts.has_others() || old.users.iter().any(is_elsewhere) {
+            return Err("a user or a token goes without accounts in the file".to_owned());
+        }
+        if old.no_auth_user.is_some() || old.maps_certificates {
+            let what = "a user or a token goes without no_auth_user and verify_and_map in the file";
+            return Err(what.to_owned());
+        }
+        self.config.auth = auth;
+        Ok(())
+    }
+
     /// A key that means nothing here, unless something stands for it elsewhere.
     pub(crate) fn unknown(&mut self, item: Item<'_>) {
         if item.is_variable {
@@ -218,26 +241,10 @@ impl Settings {
             "listen" => (self.config.host, self.config.port) = self.listen(item)?,
             "host" | "net" => self.config.host = item.text()?,
             "port" => self.config.port = port(item)?,
-            "http" => {
-                let (host, port) = self.listen(item)?;
-                self.config.http = Some(HttpConfig { host, port });
-            }
-            "http_port" | "monitor_port" => {
-                let host = self.config.host.clone();
-                let port = port(item)?;
-                self.config.http = Some(HttpConfig { host, port });
-            }
-            "https" => {
-                let (host, port) = self.listen(item)?;
-                self.config.http = Some(HttpConfig { host, port });
-                self.config.https = true;
-            }
-            "https_port" => {
-                let host = self.config.host.clone();
-                let port = port(item)?;
-                self.config.http = Some(HttpConfig { host, port });
-                self.config.https = true;
-            }
+            "http" => self.pages(self.listen(item)?, false),
+            "https" => self.pages(self.listen(item)?, true),
+            "http_port" | "monitor_port" => self.pages(self.here(port(item)?), false),
+            "https_port" => self.pages(self.here(port(item)?), true),
             "tls" => tls::read(self, item)?,
             "allow_non_tls" => self.config.allow_non_tls = item.flag()?,
             "server_name" => self.config.name = item.text()?,
@@ -312,12 +319,22 @@ impl Settings {
         Ok(())
     }
 
+    /// Where monitoring pages are served; what is said last holds.
+    fn pages(&mut self, (host, port): (String, u16), is_https: bool) {
+        self.config.http = Some(HttpConfig { host, port });
+        self.config.https = is_https;
+    }
+
+    /// This port, where clients are listened for.
+    fn here(&self, port: u16) -> (String, u16) {
+        (self.config.host.clone(), port)
+    }
+
     /// An address, a port, or both.
     fn listen(&self, item: Item<'_>) -> Result<(String, u16), ConfError> {
         let expected = "a port, or an address and a port such as 127.0.0.1:4222";
-        let here = || self.config.host.clone();
         if let Ok(port) = port(item) {
-            return Ok((here(), port));
+            return Ok(self.here(port));
         }
         let text = item.text()?;
         let (host, digits) = match text.rsplit_once(':') {
@@ -332,12 +349,10 @@ impl Settings {
             "-1" => 0,
             _ => digits.parse().map_err(|_| item.wrong(expected))?,
         };
-        let host = if host.is_empty() {
-            here()
-        } else {
-            host.to_owned()
-        };
-        Ok((host, port))
+        match host {
+            "" => Ok(self.here(port)),
+            host => Ok((host.to_owned(), port)),
+        }
     }
 
     /// Whether there are streams, and where.
@@ -445,7 +460,6 @@ impl Settings {
     }
 }
 
-/// A port; -1 is any that is free.
 fn log_format(item: Item<'_>) -> Result<LogFormat, ConfError> {
     match item.text().unwrap_or_default().as_str() {
         "text" => Ok(LogFormat::Text),
@@ -454,6 +468,7 @@ fn log_format(item: Item<'_>) -> Result<LogFormat, ConfError> {
     }
 }
 
+/// A port; -1 is any that is free.
 fn port(item: Item<'_>) -> Result<u16, ConfError> {
     let port = item.number(-1, i64::from(u16::MAX))?;
     Ok(u16::try_from(port).unwrap_or(0))

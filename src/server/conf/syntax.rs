@@ -10,6 +10,7 @@
 //! function of its arguments.
 
 use super::tree::{ConfError, Entry, Place, Value};
+use midge_engine::Password;
 use std::sync::Arc;
 
 /// Blocks and lists that may lie inside one another: more than any
@@ -220,10 +221,8 @@ impl<'a> Parser<'a> {
             _ => {
                 let word = self.word(|_| false);
                 match word.strip_prefix('$') {
-                    // A password's hash begins so.
-                    Some(name) if !name.starts_with("2a$") && !name.starts_with("2b$") => {
-                        self.variable(name)
-                    }
+                    // A password's hash begins with the same sign.
+                    Some(name) if !Password::is_hash(word) => self.variable(name),
                     _ => Ok(Value::Text(word.to_owned())),
                 }
             }
@@ -441,7 +440,9 @@ mod tests {
             r#"a=x\n\"\\Aä b=c\\n"#,
         );
         check("a (\n x y\n {z}\n)\nb 1", r"a=x y\n {z} b=1");
-        check("a: $2a$11$abc", "a=$2a$11$abc");
+        for hash in ["$2a$11$abc", "$2b$11$abc", "$2x$11$abc", "$2y$11$abc"] {
+            check(&format!("a: {hash}"), &format!("a={hash}"));
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(crate) fn authorization(settings: &mut Settings, item: Item<'_>) -> Result<(
     for entry in item.block()? {
         let item = Item::from(entry);
         match entry.key.to_ascii_lowercase().as_str() {
-            "user" | "username" => name = Some(item.text()?),
+            "user" | "username" => name = Some(shown(item)?),
             "pass" | "password" => pass = Some(item.text()?),
             "token" => token = Some(shown(item)?),
             "timeout" => settings.config.limits.auth_timeout = item.duration()?,
@@ -135,8 +135,14 @@ pub(crate) fn read_user(settings: &mut Settings, item: Item<'_>) -> Result<User,
 }
 
 fn nkey(item: Item<'_>) -> Result<PublicKey, ConfError> {
-    PublicKey::parse(&item.text()?)
-        .ok_or_else(|| item.wrong("the public key of a user, U and 55 letters and digits"))
+    PublicKey::parse(&item.text()?).ok_or_else(|| {
+        // Without the value: it may be the secret half.
+        let what = format!(
+            "{} takes the public key of a user, U and 55 letters and digits",
+            item.name
+        );
+        ConfError::new(item.place, what)
+    })
 }
 
 /// Whether ordinary connections are among these kinds.
