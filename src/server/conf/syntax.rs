@@ -20,6 +20,18 @@ const DEPTH_MAX: usize = 64;
 /// Files that may include one another.
 const INCLUDES_MAX: usize = 16;
 
+/// Files that are included altogether: two lines in each of sixteen files make
+/// 65536 otherwise.
+const FILES_MAX: usize = 1024;
+
+/// What all values may take in memory, those that stand elsewhere as well: a
+/// few lines of names double it with each line. Ten thousand users with
+/// permissions of their own take a quarter.
+const BYTES_MAX: usize = 64 << 20;
+
+/// What a value takes beside its text.
+const VALUE_BYTES: usize = size_of::<Entry>();
+
 /// What a configuration may refer to.
 pub(crate) trait World {
     /// The text of a file that `from` includes, and what to call it.
@@ -35,22 +47,32 @@ pub(crate) fn parse(
     file: Arc<str>,
     world: &dyn World,
 ) -> Result<Vec<Entry>, ConfError> {
-    parse_file(text, file, world, 0)
+    parse_file(text, file, world, &mut Taken::default())
+}
+
+/// What the files of a configuration have come to, all together.
+#[derive(Default)]
+struct Taken {
+    /// Blocks and lists around what is read now, in whatever file.
+    depth: usize,
+    /// Files around the one that is read now.
+    includes: usize,
+    files: usize,
+    bytes: usize,
 }
 
 fn parse_file(
     text: &str,
     file: Arc<str>,
     world: &dyn World,
-    includes: usize,
+    taken: &mut Taken,
 ) -> Result<Vec<Entry>, ConfError> {
     let mut parser = Parser {
         text,
         at: 0,
         place: Place { file, line: 1 },
         world,
-        includes,
-        depth: 0,
+        taken,
         scopes: vec![Vec::new()],
     };
     parser.skip();
@@ -69,8 +91,7 @@ struct Parser<'a> {
     at: usize,
     place: Place,
     world: &'a dyn World,
-    includes: usize,
-    depth: usize,
+    taken: &'a mut Taken,
     /// The entries so far of this block and those around it; the innermost is
     /// the last.
     scopes: Vec<Vec<Entry>>,
@@ -190,11 +211,17 @@ impl<'a> Parser<'a> {
             _ => self.word(|_| false).to_owned(),
         };
         let fail = |why: String| ConfError::new(&place, format!("cannot include {path}: {why}"));
-        if self.includes >= INCLUDES_MAX {
+        if self.taken.includes >= INCLUDES_MAX {
             return Err(fail("too many files include one another".to_owned()));
         }
+        if self.taken.files >= FILES_MAX {
+            return Err(fail("too many files are included".to_owned()));
+        }
         let (text, file) = self.world.read(&path, &place.file).map_err(fail)?;
-        let entries = parse_file(&text, file, self.world, self.includes + 1)?;
+        self.taken.files += 1;
+        self.taken.includes += 1;
+        let entries = parse_file(&text, file, self.world, self.taken)?;
+        self.taken.includes -= 1;
         if let Some(scope) = self.scopes.last_mut() {
             scope.extend(entries);
         }
@@ -213,19 +240,33 @@ impl<'a> Parser<'a> {
     }
 
     fn value(&mut self) -> Result<Value, ConfError> {
-        match self.peek() {
-            Some('{') => self.deeper(Parser::block),
-            Some('[') => self.deeper(Parser::list),
-            Some('(') => self.raw_block(),
-            Some(quote @ ('"' | '\'')) => Ok(Value::Text(self.quoted(quote)?)),
+        let value = match self.peek() {
+            Some('{') => self.deeper(Parser::block)?,
+            Some('[') => self.deeper(Parser::list)?,
+            Some('(') => self.raw_block()?,
+            Some(quote @ ('"' | '\'')) => Value::Text(self.quoted(quote)?),
             _ => {
                 let word = self.word(|_| false);
                 match word.strip_prefix('$') {
                     // A password's hash begins with the same sign.
-                    Some(name) if !Password::is_hash(word) => self.variable(name),
-                    _ => Ok(Value::Text(word.to_owned())),
+                    Some(name) if !Password::is_hash(word) => return self.variable(name),
+                    _ => Value::Text(word.to_owned()),
                 }
             }
+        };
+        let text = match &value {
+            Value::Text(text) => text.len(),
+            _ => 0,
+        };
+        self.take_bytes(VALUE_BYTES + text)?;
+        Ok(value)
+    }
+
+    fn take_bytes(&mut self, bytes: usize) -> Result<(), ConfError> {
+        self.taken.bytes += bytes;
+        match self.taken.bytes > BYTES_MAX {
+            true => Err(self.error("all values together take too much memory")),
+            false => Ok(()),
         }
     }
 
@@ -233,13 +274,18 @@ impl<'a> Parser<'a> {
         &mut self,
         read: impl Fn(&mut Self) -> Result<Value, ConfError>,
     ) -> Result<Value, ConfError> {
-        if self.depth >= DEPTH_MAX {
-            return Err(self.error("too many blocks lie inside one another"));
-        }
-        self.depth += 1;
+        self.check_depth(1)?;
+        self.taken.depth += 1;
         let value = read(self);
-        self.depth -= 1;
+        self.taken.depth -= 1;
         value
+    }
+
+    fn check_depth(&self, more: usize) -> Result<(), ConfError> {
+        match self.taken.depth + more > DEPTH_MAX {
+            true => Err(self.error("too many blocks lie inside one another")),
+            false => Ok(()),
+        }
     }
 
     fn block(&mut self) -> Result<Value, ConfError> {
@@ -338,23 +384,54 @@ impl<'a> Parser<'a> {
 
     /// What a name stands for: the innermost key that was set before.
     fn variable(&mut self, name: &str) -> Result<Value, ConfError> {
-        let entries = self
-            .scopes
+        let mut scopes = std::mem::take(&mut self.scopes);
+        let mut entries = scopes
             .iter_mut()
             .rev()
             .flat_map(|scope| scope.iter_mut().rev());
-        for entry in entries {
-            if entry.key == name {
+        let value = match entries.find(|entry| entry.key == name) {
+            Some(entry) => {
                 entry.is_variable = true;
-                return Ok(entry.value.clone());
+                self.copied(&entry.value)
             }
-        }
-        match self.world.variable(name) {
-            Some(text) => Ok(Value::Text(text.trim().to_owned())),
-            None => Err(self.error(format!(
+            None => self.environment(name),
+        };
+        self.scopes = scopes;
+        value
+    }
+
+    /// The same once more, which may be much longer than its name.
+    fn copied(&mut self, value: &Value) -> Result<Value, ConfError> {
+        let (bytes, depth) = measure(value);
+        self.check_depth(depth)?;
+        self.take_bytes(bytes)?;
+        Ok(value.clone())
+    }
+
+    fn environment(&mut self, name: &str) -> Result<Value, ConfError> {
+        let Some(text) = self.world.variable(name) else {
+            return Err(self.error(format!(
                 "${name} is neither a key that was set before nor in the environment"
-            ))),
-        }
+            )));
+        };
+        self.take_bytes(VALUE_BYTES + text.len())?;
+        Ok(Value::Text(text.trim().to_owned()))
+    }
+}
+
+/// What a value takes in memory, and how many blocks and lists lie inside one
+/// another in it.
+fn measure(value: &Value) -> (usize, usize) {
+    let all = |values: &mut dyn Iterator<Item = &Value>| {
+        values.fold((VALUE_BYTES, 1), |(bytes, depth), value| {
+            let (more, inner) = measure(value);
+            (bytes + more, depth.max(inner + 1))
+        })
+    };
+    match value {
+        Value::Text(text) => (VALUE_BYTES + text.len(), 0),
+        Value::List(items) => all(&mut items.iter().map(|(item, _)| item)),
+        Value::Block(entries) => all(&mut entries.iter().map(|entry| &entry.value)),
     }
 }
 
@@ -480,6 +557,41 @@ mod tests {
             let error = parsed(text, &world).unwrap_err().to_string();
             assert!(error.contains(wanted), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_stands_for_much_is_bounded() {
+        let lines = |one: &dyn Fn(usize) -> String| (1..=70).map(one).collect::<String>();
+        let doubled =
+            "a0: word\n".to_owned() + &lines(&|n| format!("a{n}: [$a{0},$a{0}]\n", n - 1));
+        let nested = "a0: word\n".to_owned() + &lines(&|n| format!("a{n}: [$a{}]\n", n - 1));
+        let long = format!("a: {}\nb: [{}]", "x".repeat(1 << 20), "$a ".repeat(64));
+        let files = "include twice\n".repeat(FILES_MAX + 1);
+        let world = Fixed(HashMap::from([
+            ("many", "a [1]"),
+            ("twice", ""),
+            ("both", "include both\ninclude both"),
+        ]));
+        let deep = "a { ".repeat(DEPTH_MAX) + "include many";
+        for (text, wanted) in [
+            (&*doubled, "all values together take too much memory"),
+            (&nested, "f:66: too many blocks lie inside one another"),
+            (&long, "all values together take too much memory"),
+            (
+                &files,
+                "f:1025: cannot include twice: too many files are included",
+            ),
+            (&deep, "f>many:1: too many blocks lie inside one another"),
+            ("include both", "too many files include one another"),
+        ] {
+            let error = parsed(text, &world).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+        // What came and went does not count.
+        let flat = "a0: [[word]]\n".to_owned() + &lines(&|n| format!("a{n}: $a{}\n", n - 1));
+        assert!(parsed(&flat, &world).is_ok());
+        let twenty = "include many\n".repeat(20);
+        assert_eq!(parsed(&twenty, &world).map(|entries| entries.len()), Ok(20));
     }
 
     #[test]
