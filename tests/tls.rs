@@ -446,6 +446,35 @@ fn a_thousand_who_never_speak_are_in_nobodys_way() {
 }
 
 #[test]
+fn who_leaves_while_it_waits_for_its_handshake_is_gone_at_once() {
+    let keys = Keys::new("leaving");
+    let server = keys.serve_file(
+        "http: \"127.0.0.1:-1\"\nallow_non_tls: true\n\
+         tls { cert_file: $keys/server.pem, key_file: $keys/server.key, timeout: 60 }",
+    );
+    let begun = |count: usize| -> Vec<TcpStream> {
+        let one = |_| {
+            let mut stream = bare(&server);
+            stream.write_all(b"\x16").unwrap();
+            stream
+        };
+        (0..count).map(one).collect()
+    };
+    let slow = begun(256);
+    let line = "midge_tls_handshakes_in_progress 256\n";
+    let deadline = Instant::now() + PATIENCE;
+    while !server.get("/metrics").1.contains(line) {
+        assert!(Instant::now() < deadline, "{}", server.get("/metrics").1);
+    }
+    // They leave where nobody reads from them.
+    drop(begun(500));
+    server.wait_json("/varz", |varz| varz["connections"] == 256);
+    // And take nobody's place afterwards.
+    drop(slow);
+    assert!(keys.dial().connect(server.address).is_heard());
+}
+
+#[test]
 fn pages_are_served_over_tls() {
     let keys = Keys::new("https");
     let server = keys.serve_file(

@@ -306,6 +306,9 @@ impl EventLoop {
         };
         let id = connection.id;
         connection.read_closed |= event.is_read_closed();
+        if event.is_read_closed() {
+            self.note_hang_up(id);
+        }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.queue_read(id);
         }

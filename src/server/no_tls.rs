@@ -60,6 +60,8 @@ impl EventLoop {
     pub(crate) fn shake_hands(&mut self) {}
 
     pub(crate) fn handshake_due(&mut self, _: ConnId) {}
+
+    pub(crate) fn note_hang_up(&mut self, _: ConnId) {}
 }
 
 pub(crate) fn write_varz(_: &mut JsonWriter, _: &Handshakes) {}

@@ -11,6 +11,7 @@ use super::certificate::Certificate;
 use super::layer::Expected;
 use super::load::warn_of_end;
 use super::options::HandshakeFirst;
+use super::places::Places;
 use super::session::Broken;
 use super::{Acceptor, Layer, Session, load};
 use crate::accept::HTTP_TIMEOUT;
@@ -24,11 +25,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
-
-/// Handshakes that have begun, at a time: each may hold some ten kilobytes.
-/// With a client's answer a tenth of a second away these are 2500 a second,
-/// more than one core can sign.
-const HANDSHAKES_MAX: usize = 256;
 
 /// What a turn may spend on handshakes before it goes on: the step that
 /// passes this is the last.
@@ -120,10 +116,8 @@ pub(crate) struct Handshakes {
     pinned: Vec<Vec<u8>>,
     /// Those with something to do.
     queue: VecDeque<ConnId>,
-    /// Those that may not begin yet.
-    waiting: VecDeque<ConnId>,
-    /// Those that have begun.
-    pub(crate) in_progress: usize,
+    /// Those that have begun, and those that may not yet.
+    places: Places,
     pub(crate) done: u64,
     /// By their reasons.
     pub(crate) failed: [u64; Failure::REASONS.len()],
@@ -146,8 +140,7 @@ impl Handshakes {
             https: config.https,
             pinned: pinned.ok_or("tls: a pinned certificate is 64 hex digits")?,
             queue: VecDeque::new(),
-            waiting: VecDeque::new(),
-            in_progress: 0,
+            places: Places::default(),
             done: 0,
             failed: Default::default(),
             look_due: None,
@@ -179,7 +172,12 @@ impl Handshakes {
 
     /// Somebody could go on.
     pub(crate) fn is_due(&self) -> bool {
-        !self.queue.is_empty()
+        !self.queue.is_empty() || self.places.can_give()
+    }
+
+    /// Handshakes that have begun and are not over.
+    pub(crate) fn in_progress(&self) -> usize {
+        self.places.taken()
     }
 
     /// What a client may be that INFO was sent to.
@@ -192,16 +190,13 @@ impl Handshakes {
 
     /// A connection is gone, perhaps from its handshake.
     pub(crate) fn note_end(&mut self, connection: &Connection) {
-        let session = connection.transport.layer.session();
-        if session.is_some_and(|session| !session.is_open()) {
-            self.one_less();
+        match &connection.transport.layer {
+            Layer::Tls(session) if !session.is_open() => self.places.free(),
+            Layer::Expected(_) => {
+                self.places.forget(connection.id);
+            }
+            _ => {}
         }
-    }
-
-    /// One handshake less: another one may begin.
-    fn one_less(&mut self) {
-        self.in_progress = self.in_progress.saturating_sub(1);
-        self.queue.extend(self.waiting.pop_front());
     }
 
     /// Counts a failure, and logs it if that was not done just now.
@@ -291,6 +286,10 @@ impl EventLoop {
         if !self.handshakes.is_due() {
             return;
         }
+        while let Some(id) = self.handshakes.places.give() {
+            self.begin_now(id);
+            self.handshakes.queue.push_back(id);
+        }
         let began = self.clock.now();
         for _ in 0..self.handshakes.queue.len() {
             if let Some(id) = self.handshakes.queue.pop_front() {
@@ -339,31 +338,55 @@ impl EventLoop {
 
     /// Begins a handshake, or has it wait.
     fn begin(&mut self, id: ConnId, expected: Expected) {
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
+        // Its first byte has decided what it is, and its time runs even while
+        // it waits.
+        let decided = match expected {
+            Expected::Tls | Expected::Either => Expected::Tls,
+            Expected::First | Expected::FirstForNow => Expected::First,
         };
-        if self.handshakes.in_progress >= HANDSHAKES_MAX {
-            connection.is_queued = true;
-            self.handshakes.waiting.push_back(id);
-            return;
+        if decided != expected {
+            self.expect(id, decided);
+            self.arm_deadline(id, self.handshakes.timeout);
         }
-        let Some(acceptor) = &self.handshakes.acceptor else {
-            return;
-        };
+        if self.handshakes.places.take(id) {
+            self.begin_now(id);
+        } else if let Some(connection) = self.connections.get_mut(id) {
+            connection.is_queued = true;
+            if connection.read_closed {
+                self.fail(id, &Failure::Gone);
+            }
+        }
+    }
+
+    /// Begins a handshake that there is a place for.
+    fn begin_now(&mut self, id: ConnId) {
+        if let Err(failure) = self.try_begin(id) {
+            self.handshakes.places.free();
+            self.fail(id, &failure);
+        }
+    }
+
+    fn try_begin(&mut self, id: ConnId) -> Result<(), Failure> {
+        let connection = self.connections.get_mut(id).ok_or(Failure::Gone)?;
+        if connection.phase != Phase::Open {
+            return Err(Failure::Gone);
+        }
+        let acceptor = self.handshakes.acceptor.as_ref().ok_or(Failure::Gone)?;
         let config = match connection.codec {
             Codec::Nats(_) => &acceptor.clients,
             Codec::Http(_) => &acceptor.pages,
         };
-        let is_first = matches!(expected, Expected::First | Expected::FirstForNow);
-        match Session::new(config.clone(), is_first) {
-            Ok(session) => {
-                connection.transport.layer = Layer::Tls(Box::new(session));
-                self.handshakes.in_progress += 1;
-            }
-            Err(error) => return self.fail(id, &Failure::Protocol(error)),
-        }
-        if matches!(expected, Expected::Either | Expected::FirstForNow) {
-            self.arm_deadline(id, self.handshakes.timeout);
+        let layer = &mut connection.transport.layer;
+        let is_first = matches!(layer, Layer::Expected(Expected::First));
+        *layer = Layer::Tls(Box::new(Session::new(config.clone(), is_first)?));
+        Ok(())
+    }
+
+    /// A client has hung up. Who waits for a handshake is not read from, and
+    /// would only be found out when its time is up.
+    pub(crate) fn note_hang_up(&mut self, id: ConnId) {
+        if self.handshakes.places.forget(id) {
+            self.fail(id, &Failure::Gone);
         }
     }
 
@@ -379,7 +402,7 @@ impl EventLoop {
 
     /// A handshake is done.
     fn secured(&mut self, id: ConnId) {
-        self.handshakes.one_less();
+        self.handshakes.places.free();
         if !self.is_pinned(id) {
             return self.fail(id, &Failure::NotPinned);
         }

@@ -11,6 +11,7 @@ mod layer;
 mod load;
 mod options;
 mod pages;
+mod places;
 mod session;
 mod suites;
 

@@ -42,7 +42,7 @@ pub(crate) fn about(handshakes: &Handshakes, page: &mut Page) {
     page.families(
         "counter midge_tls_handshakes_total Handshakes of TLS that came to their end.\n\
          gauge midge_tls_handshakes_in_progress Handshakes that have begun.",
-        &[handshakes.done as f64, handshakes.in_progress as f64],
+        &[handshakes.done as f64, handshakes.in_progress() as f64],
     );
     let failed = "midge_tls_handshake_errors_total";
     page.family(
