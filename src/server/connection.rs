@@ -114,19 +114,20 @@ impl Connection {
 }
 
 impl Connection {
-    /// Bytes that wait to be written, and room for a frame that comes in
-    /// pieces.
+    /// Bytes that wait to be written, room for a frame that comes in pieces,
+    /// and what TLS has of both.
     pub(crate) fn held(&self) -> usize {
         let received = match &self.codec {
             Codec::Nats(partial) => partial.bytes.capacity(),
             Codec::Http(received) => received.capacity(),
         };
-        self.output.len() + received
+        self.output.len() + received + self.transport.layer.held()
     }
 
     /// Gives back what [`Connection::held`] counts. The connection is over.
     pub(crate) fn forget_bytes(&mut self) {
         self.output = OutputQueue::default();
+        self.transport.layer.forget_bytes();
         match &mut self.codec {
             Codec::Nats(partial) => *partial = Partial::default(),
             Codec::Http(received) => *received = Vec::new(),

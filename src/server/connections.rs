@@ -125,21 +125,11 @@ impl Connections {
         }
     }
 
-    /// What all connections hold together, and which of them holds the most;
-    /// but for those that are on their way out.
-    pub(crate) fn held(&self) -> (usize, Option<ConnId>) {
-        let (mut total, mut most, mut holder) = (0, 0, None);
-        for (_, connection) in &self.table {
-            let held = match connection.phase {
-                Phase::Dead => 0,
-                _ => connection.held(),
-            };
-            total += held;
-            if held > most {
-                (most, holder) = (held, Some(connection.id));
-            }
-        }
-        (total, holder)
+    /// What each connection holds, but for those that are on their way out.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (usize, ConnId)> {
+        let all = self.table.iter().map(|(_, connection)| connection);
+        all.filter(|connection| connection.phase != Phase::Dead)
+            .map(|connection| (connection.held(), connection.id))
     }
 
     /// Lets go of a connection at the end of this turn.

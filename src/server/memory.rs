@@ -9,6 +9,8 @@
 use crate::Config;
 use crate::event_loop::EventLoop;
 use midge_engine::{CloseReason, ConnId, Room, Time};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 /// How much memory the process may use, and how to find out.
@@ -87,6 +89,24 @@ impl Memory {
     }
 }
 
+/// What all hold together, and those who hold the most of it, the greatest
+/// first: no more than are cut at a time.
+fn largest(all: impl Iterator<Item = (usize, ConnId)>) -> (usize, Vec<(usize, ConnId)>) {
+    let mut total = 0;
+    let mut most = BinaryHeap::with_capacity(CUTS_MAX + 1);
+    for (held, id) in all {
+        total += held;
+        if held > 0 {
+            most.push(Reverse((held, id)));
+        }
+        if most.len() > CUTS_MAX {
+            most.pop();
+        }
+    }
+    let most = most.into_sorted_vec().into_iter();
+    (total, most.map(|Reverse(one)| one).collect())
+}
+
 impl EventLoop {
     /// Keeps what is allocated below the ceiling.
     pub(crate) fn mind_memory(&mut self) {
@@ -116,17 +136,20 @@ impl EventLoop {
             return room;
         }
         let enough = self.memory.whole().unwrap_or_default() / HELD_PART;
-        for _ in 0..CUTS_MAX {
-            let (held, most) = self.connections.held();
-            let Some(id) = most.filter(|_| held > enough) else {
-                self.memory.look_due = now + LOOK_AGAIN;
-                break;
-            };
-            self.cut(id);
-            room = self.memory.room().unwrap_or(room);
-            if !room.is_short() {
+        let (mut held, holders) = largest(self.connections.held());
+        for (bytes, id) in holders {
+            if held <= enough {
                 break;
             }
+            self.cut(id);
+            held -= bytes;
+            room = self.memory.room().unwrap_or(room);
+            if !room.is_short() {
+                return room;
+            }
+        }
+        if held <= enough {
+            self.memory.look_due = now + LOOK_AGAIN;
         }
         room
     }
@@ -138,5 +161,30 @@ impl EventLoop {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.forget_bytes();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greatest_are_found_in_one_look() {
+        let conn = |index| ConnId {
+            index,
+            generation: 0,
+        };
+        // All sizes once, in no order; those who hold nothing are not cut.
+        let all = (0..1009).map(|number| ((number * 17) % 1009, conn(number as u32)));
+        let (total, most) = largest(all.chain([(0, conn(2000))]));
+        assert_eq!(total, 1008 * 1009 / 2);
+        let sizes: Vec<usize> = most.iter().map(|(held, _)| *held).collect();
+        let wanted: Vec<usize> = (0..CUTS_MAX).map(|rank| 1008 - rank).collect();
+        assert_eq!(sizes, wanted);
+        assert!(
+            most.iter()
+                .all(|(held, id)| id.index as usize * 17 % 1009 == *held)
+        );
+        assert_eq!(largest([(0, conn(1))].into_iter()), (0, vec![]));
     }
 }

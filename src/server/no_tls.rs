@@ -26,6 +26,12 @@ impl Layer {
     pub(crate) fn wants_flush(&self) -> bool {
         false
     }
+
+    pub(crate) fn held(&self) -> usize {
+        0
+    }
+
+    pub(crate) fn forget_bytes(&mut self) {}
 }
 
 pub(crate) struct Handshakes;

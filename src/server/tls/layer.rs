@@ -47,6 +47,18 @@ impl Layer {
         }
     }
 
+    /// Bytes that are kept beside the output queue.
+    pub(crate) fn held(&self) -> usize {
+        self.session().map_or(0, Session::held)
+    }
+
+    /// Gives back what [`Layer::held`] counts. The connection is over.
+    pub(crate) fn forget_bytes(&mut self) {
+        if let Layer::Tls(session) = self {
+            session.forget_bytes();
+        }
+    }
+
     /// Something beside the output queue waits for the socket.
     #[inline]
     pub(crate) fn wants_flush(&self) -> bool {

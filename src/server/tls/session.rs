@@ -115,6 +115,19 @@ impl Session {
         !self.outgoing.is_empty()
     }
 
+    /// Bytes of memory that records take, sent and received.
+    pub(crate) fn held(&self) -> usize {
+        self.incoming.capacity() + self.outgoing.capacity() + self.early.capacity()
+    }
+
+    /// Gives back what [`Session::held`] counts. The connection is over.
+    pub(crate) fn forget_bytes(&mut self) {
+        self.incoming = Vec::new();
+        self.outgoing = Vec::new();
+        self.early = Vec::new();
+        self.sent = 0;
+    }
+
     /// The version, as monitoring has it.
     pub(crate) fn version(&self) -> &'static str {
         match self.tls.protocol_version() {
@@ -437,5 +450,31 @@ impl Write for Sealer<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::server::ResolvesServerCertUsingSni;
+
+    #[test]
+    fn records_count_until_they_are_forgotten() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions();
+        let config = builder
+            .expect("the versions fit")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        let mut session = Session::new(Arc::new(config), false).expect("a session");
+        assert_eq!(session.held(), 0);
+        session.outgoing.resize(SEAL_MAX, 0);
+        session.sent = 1;
+        session.incoming.resize(INCOMING_MAX, 0);
+        session.early.resize(1000, 0);
+        assert!(session.held() >= SEAL_MAX + INCOMING_MAX + 1000);
+        session.forget_bytes();
+        assert_eq!((session.held(), session.sent), (0, 0));
     }
 }
