@@ -366,7 +366,21 @@ fn pages_tell_accounts_apart() {
     assert_eq!(accountz["accounts"].as_array().unwrap().len(), 5);
     let page = server.json("/accountz?acc=A");
     assert_eq!(page["account_detail"]["client_connections"], 1);
+    let statistics = server.json("/accstatz?acc=A");
+    let all = statistics["account_statz"].as_array().unwrap();
+    assert_eq!((all.len(), &all[0]["received"]["msgs"]), (1, &1.into()));
+    let all = server.json("/accstatz")["account_statz"].clone();
+    let names = all.as_array().unwrap().iter().map(|one| &one["acc"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["A", "B"]);
+    assert_eq!(all[0], statistics["account_statz"][0]);
+    for (path, count) in [("/accstatz?acc=C", 0), ("/accstatz?acc=C&unused=1", 1)] {
+        let found = server.json(path)["account_statz"].as_array().map(Vec::len);
+        assert_eq!(found, Some(count), "{path}");
+    }
+    assert_eq!(server.json("/connz?acc=NO")["total"], 0);
     drop(a);
+    assert_eq!(server.json("/connz?acc=B")["total"], 1);
+    server.wait_json("/connz?acc=A&state=any", |page| page["total"] == 1);
     server.wait_json("/accstatz?unused=1", |page| {
         let all = page["account_statz"].as_array().unwrap();
         let a = all.iter().find(|one| one["acc"] == "A").unwrap();

@@ -47,6 +47,25 @@ impl Engine {
         stats
     }
 
+    /// What passes through each of all accounts: one look at every session,
+    /// however many accounts there are.
+    pub fn all_account_stats(&self) -> Vec<(AccountId, AccountStats)> {
+        let past = self.accounts.iter();
+        let mut all: Vec<_> = past.map(|(id, one)| (id, one.past_stats())).collect();
+        for session in self.sessions.iter() {
+            if let Some((_, stats)) = all.get_mut(usize::from(session.account.0)) {
+                stats.traffic.add(session.traffic);
+            }
+        }
+        all
+    }
+
+    /// Accounts that somebody is in.
+    pub fn active_accounts(&self) -> usize {
+        let accounts = self.accounts.iter();
+        accounts.filter(|(_, one)| one.sessions > 0).count()
+    }
+
     /// What an account is called.
     pub fn account_name(&self, account: AccountId) -> &str {
         &self.accounts[account].name

@@ -3,7 +3,7 @@
 use crate::monitor::{Made, View, begin_page, end_page};
 use crate::query::{Query, refusal};
 use crate::subsz;
-use midge_engine::AccountId;
+use midge_engine::{AccountId, AccountStats};
 use midge_proto::JsonWriter;
 
 /// The kinds of links that this server does not have.
@@ -63,20 +63,27 @@ pub(crate) fn statistics(view: &View<'_>, query: &Query) -> Made {
     let mut json = begin_page(view);
     json.key("account_statz");
     json.open_array();
-    let wanted = query.text("acc");
-    for account in view.engine.accounts() {
-        let is_used = with_unused || view.engine.account_stats(account).sessions > 0;
-        if is_used && (wanted.is_empty() || wanted == view.engine.account_name(account)) {
-            write_statistics(&mut json, view, account);
+    for (account, stats) in asked_for(view, query.text("acc")) {
+        if with_unused || stats.sessions > 0 {
+            write_statistics(&mut json, view.engine.account_name(account), &stats);
         }
     }
     json.close_array();
     Ok(end_page(json))
 }
 
-fn write_statistics(json: &mut JsonWriter, view: &View<'_>, account: AccountId) {
-    let name = view.engine.account_name(account);
-    let stats = view.engine.account_stats(account);
+/// One account, or all of them. Every client may ask for its own, so that has
+/// to cost no more than one look at the sessions.
+fn asked_for(view: &View<'_>, wanted: &str) -> Vec<(AccountId, AccountStats)> {
+    if wanted.is_empty() {
+        return view.engine.all_account_stats();
+    }
+    let named = view.engine.account_named(wanted);
+    let with_stats = |account| (account, view.engine.account_stats(account));
+    named.map(with_stats).into_iter().collect()
+}
+
+fn write_statistics(json: &mut JsonWriter, name: &str, stats: &AccountStats) {
     json.open_object();
     json.string_field("acc", name);
     json.string_field("name", name);

@@ -168,22 +168,27 @@ impl<'a> Options<'a> {
         if !self.mqtt_client.is_empty() {
             return rows;
         }
+        // A client sees its own account only, so the rest is left out first.
+        let account = view.engine.account_named(self.account);
+        let is_in = |one| self.account.is_empty() || Some(one) == account;
         if self.with_open {
-            rows.extend(view.engine.sessions().map(|session| {
+            let sessions = view.engine.sessions();
+            let sessions = sessions.filter(|session| is_in(session.account()));
+            rows.extend(sessions.map(|session| {
                 let connection = view.connections.get(session.conn());
                 let pending = connection.map_or(0, |connection| connection.output.len());
                 Row::Open(session, pending)
             }));
         }
         if self.with_closed {
-            rows.extend(view.connections.closed_ring.iter().map(Row::Closed));
+            let closed = view.connections.closed_ring.iter();
+            let closed = closed.filter(|closed| is_in(closed.account));
+            rows.extend(closed.map(Row::Closed));
         }
-        if self.cid.is_some() || !self.user.is_empty() || !self.account.is_empty() {
-            let account = view.engine.account_named(self.account);
+        if self.cid.is_some() || !self.user.is_empty() {
             rows.retain(|row| {
                 self.cid.is_none_or(|cid| row.cid() == cid)
                     && (self.user.is_empty() || row.user() == self.user)
-                    && (self.account.is_empty() || Some(row.account()) == account)
             });
         }
         if !self.filter_subject.is_empty() {

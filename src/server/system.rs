@@ -155,12 +155,10 @@ pub(crate) fn write_statistics(json: &mut JsonWriter, view: &View<'_>) {
     json.uint_field("mem", monitor.usage().resident_bytes);
     json.uint_field("cores", cores());
     float_field(json, "cpu", monitor.cpu_percent().round());
-    let accounts = engine.accounts();
-    let is_active = |account: &AccountId| engine.account_stats(*account).sessions > 0;
     for (key, value) in [
         ("connections", engine.session_count() as u64),
         ("total_connections", stats.total_connections),
-        ("active_accounts", accounts.filter(is_active).count() as u64),
+        ("active_accounts", engine.active_accounts() as u64),
         ("subscriptions", engine.router_stats().subscriptions as u64),
         ("slow_consumers", stats.slow_consumers()),
         ("active_servers", 1),
