@@ -1,9 +1,9 @@
 //! How clients prove who they are, and what those get who cannot.
 
-use crate::util::{CONNECT, Client, File, Server};
+use crate::util::{CONNECT, Client, File, PATIENCE, Server};
 use bcrypt::Version;
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -177,17 +177,20 @@ fn others_are_served_while_a_hash_is_computed() {
     }
     // Some hang up meanwhile, and their places go to others.
     waiting.truncate(2);
-    let begun = Instant::now();
     served.sync();
     let mut other = server.connect();
     other.send("CONNECT {\"verbose\":false,\"user\":\"p\",\"pass\":\"p\"}\r\n");
     other.sync();
-    let took = begun.elapsed();
+    let is_waiting = |client: &Client| {
+        client.stream.set_nonblocking(true).unwrap();
+        let heard = client.stream.peek(&mut [0]);
+        client.stream.set_nonblocking(false).unwrap();
+        heard.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    };
+    assert!(waiting.iter().any(is_waiting), "the hashes came first");
     for client in &mut waiting {
         client.expect("+OK\r\nPONG\r\n");
     }
-    let all = begun.elapsed();
-    assert!(took < all / 2, "{took:?} of {all:?}");
     server.wait_json("/varz", |varz| varz["connections"] == 4);
 }
 
@@ -329,7 +332,7 @@ fn ten_thousand_wrong_passwords_disturb_nobody() {
     // One more each second, and what is left of the allowance.
     let seconds = begun.elapsed().as_secs() as usize;
     assert!(looked_at <= seconds + 18, "{looked_at} in {seconds} s");
-    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    assert!(slowest < PATIENCE / 4, "{slowest:?}");
     let grown = server.resident_kib().saturating_sub(before);
     assert!(grown < 2048, "{grown} KiB");
     // It is logged, but not each, and never what was shown.
@@ -349,7 +352,7 @@ fn ten_thousand_wrong_passwords_disturb_nobody() {
         "{metrics}"
     );
     // The right password is not looked at either, until the time has passed.
-    let deadline = Instant::now() + crate::util::PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while heard(&server, "\"user\":\"a\",\"pass\":\"t\"") != "PONG\r\n" {
         assert!(Instant::now() < deadline, "it stays shut");
     }
