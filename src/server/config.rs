@@ -138,6 +138,13 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+fn check(is_good: bool, setting: &'static str, expected: String) -> Result<(), ConfigError> {
+    match is_good {
+        true => Ok(()),
+        false => Err(ConfigError::Range { setting, expected }),
+    }
+}
+
 impl Config {
     /// Whether there is a certificate.
     fn has_tls(&self) -> bool {
@@ -152,15 +159,25 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], about the first that is not.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_sizes()?;
+        self.check_tls()?;
+        for (setting, period) in [
+            ("ping_interval", self.limits.ping_interval),
+            ("auth_timeout", self.limits.auth_timeout),
+            ("write_deadline", self.write_deadline),
+        ] {
+            check(
+                period >= Duration::from_millis(1),
+                setting,
+                "at least 1ms".into(),
+            )?;
+        }
+        self.auth.check().map_err(ConfigError::Auth)
+    }
+
+    fn check_sizes(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
         let (line, payload) = (limits.frame.max_control_line, limits.frame.max_payload);
-        let check = |is_good: bool, setting, expected: String| {
-            if is_good {
-                Ok(())
-            } else {
-                Err(ConfigError::Range { setting, expected })
-            }
-        };
         check(
             (MAX_CONTROL_LINE_MIN..=MAX_CONTROL_LINE_MAX).contains(&line),
             "max_control_line",
@@ -194,7 +211,10 @@ impl Config {
             limits.max_connections > 0,
             "max_connections",
             "at least 1".into(),
-        )?;
+        )
+    }
+
+    fn check_tls(&self) -> Result<(), ConfigError> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             check(
@@ -212,18 +232,6 @@ impl Config {
             !self.https || self.has_tls(),
             "https",
             "given with tls, whose certificate it shows".into(),
-        )?;
-        for (setting, period) in [
-            ("ping_interval", limits.ping_interval),
-            ("auth_timeout", limits.auth_timeout),
-            ("write_deadline", self.write_deadline),
-        ] {
-            check(
-                period >= Duration::from_millis(1),
-                setting,
-                "at least 1ms".into(),
-            )?;
-        }
-        self.auth.check().map_err(ConfigError::Auth)
+        )
     }
 }

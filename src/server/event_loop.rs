@@ -29,6 +29,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,6 +107,19 @@ pub(crate) struct EventLoop {
     pub(crate) is_finished: bool,
 }
 
+/// What the engine is told at its start.
+fn engine_config(config: &Config, address: SocketAddr) -> EngineConfig {
+    EngineConfig {
+        info: server_info(config, address),
+        limits: config.limits.clone(),
+        auth: config.auth.clone(),
+        accounts: config.accounts.clone(),
+        seed: entropy(),
+        hash_seed: entropy(),
+        word_key: [entropy(), entropy()],
+    }
+}
+
 impl EventLoop {
     pub(crate) fn new(
         poll: Poll,
@@ -132,15 +146,7 @@ impl EventLoop {
             None => None,
         };
         let http_address = http.as_ref().and_then(|http| http.socket.local_addr().ok());
-        let mut engine = Engine::new(EngineConfig {
-            info: server_info(&config, clients.socket.local_addr()?),
-            limits: config.limits.clone(),
-            auth: config.auth.clone(),
-            accounts: config.accounts.clone(),
-            seed: entropy(),
-            hash_seed: entropy(),
-            word_key: [entropy(), entropy()],
-        });
+        let mut engine = Engine::new(engine_config(&config, clients.socket.local_addr()?));
         let mut connections = Connections::new(clock.now());
         let disk = disk::open_configured(&config, &shared, &mut engine, &mut connections)?;
         Ok(EventLoop {
