@@ -192,10 +192,13 @@ impl LogFile {
     fn rotate(&mut self) -> io::Result<()> {
         let time = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
         let time = time.trim_end_matches('Z').replace(['-', 'T', ':'], ".");
+        debug_assert!(is_time(&time));
         let mut old = self.path.clone().into_os_string();
         let _ = write!(old, ".{time}");
-        fs::rename(&self.path, &old)?;
+        let moved = fs::rename(&self.path, &old);
+        // It may be gone since it could not be opened the last time.
         self.reopen()?;
+        moved?;
         if self.kept_max > 0 {
             self.forget_oldest()
         } else {
@@ -210,17 +213,67 @@ impl LogFile {
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let prefix = format!("{name}.2");
         let mut old: Vec<PathBuf> = fs::read_dir(folder.unwrap_or(Path::new(".")))?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                name.starts_with(&prefix)
+                let old = path.file_name().unwrap_or_default().to_string_lossy();
+                let rest = old.strip_prefix(&*name);
+                rest.and_then(|rest| rest.strip_prefix('.'))
+                    .is_some_and(is_time)
             })
             .collect();
         // Their names have the time in them.
         old.sort_unstable();
         let surplus = old.len().saturating_sub(self.kept_max);
         old.iter().take(surplus).try_for_each(fs::remove_file)
+    }
+}
+
+/// Whether the name of a file that was moved away ends so: what else lies there
+/// is somebody else's.
+fn is_time(text: &str) -> bool {
+    let shape = "0000.00.00.00.00.00.000000";
+    let fits = |(byte, like): (u8, u8)| match like {
+        b'0' => byte.is_ascii_digit(),
+        _ => byte == like,
+    };
+    text.len() == shape.len() && text.bytes().zip(shape.bytes()).all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_moved_away_here_is_forgotten() {
+        for (text, wanted) in [
+            ("2026.11.23.01.49.17.123456", true),
+            ("2026.11.23.01.49.17.123456.gz", false),
+            ("2026-11-23.01.49.17.123456", false),
+            ("2", false),
+            ("2.old", false),
+            ("", false),
+        ] {
+            assert_eq!(is_time(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_was_lost_is_begun_again() {
+        let folder = std::env::temp_dir().join(format!("midge-lost-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("log");
+        let settings = LogSettings {
+            len_max: Some(10),
+            kept_max: 1,
+            ..LogSettings::default()
+        };
+        let mut log = LogFile::open(&settings, &path, Arc::default()).unwrap();
+        log.append(b"12345678").unwrap();
+        // As if it had been moved away and another could not be opened.
+        fs::remove_file(&path).unwrap();
+        log.append(b"abcdefgh").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"abcdefgh");
+        let _ = fs::remove_dir_all(&folder);
     }
 }
