@@ -102,6 +102,9 @@ pub(super) struct ConsumerModel {
     pub(super) redriven: BTreeSet<u64>,
     /// Dead messages whose keys wait for them.
     pub(super) parked: BTreeMap<u64, String>,
+    /// Those of them whose message was acknowledged, which a power cut may take
+    /// back.
+    pub(super) freed: BTreeSet<u64>,
 }
 
 impl ConsumerSettings {
@@ -164,7 +167,9 @@ impl ConsumerModel {
     /// or given up, is not waited for.
     pub(super) fn surely_parked(&self, stream: &StreamModel) -> impl Iterator<Item = &String> {
         let is_sure = |seq: u64| {
-            !self.redriven.contains(&seq) || (stream.has(seq) && !self.is_exhausted(seq))
+            let is_back = self.redriven.contains(&seq);
+            let is_alive = stream.has(seq) && !self.is_exhausted(seq);
+            !self.freed.contains(&seq) && (!is_back || is_alive)
         };
         let parked = self.parked.iter();
         let parked = parked.filter(move |(seq, _)| is_sure(**seq));
@@ -190,7 +195,8 @@ impl ConsumerModel {
         if is_meant {
             self.terminated.insert(seq);
         }
-        is_meant
+        // It means that message alone, whatever an ack would mean.
+        is_meant || (self.settings.buries_terminated() && self.settings.acks == Acks::All)
     }
 
     /// Settles what an ack means; returns it with whether it had been
@@ -216,7 +222,7 @@ impl ConsumerModel {
             .map(|seq| {
                 let was_exhausted = self.is_exhausted(seq);
                 self.unacked.remove(&seq);
-                self.parked.remove(&seq);
+                self.freed.insert(seq);
                 (seq, was_exhausted)
             })
             .collect()
@@ -260,6 +266,7 @@ pub(super) fn start(
         dead: BTreeSet::new(),
         redriven: BTreeSet::new(),
         parked: BTreeMap::new(),
+        freed: BTreeSet::new(),
     };
     let meant: Vec<(u64, String)> = stream
         .messages

@@ -28,6 +28,10 @@ impl World {
         };
         match kind {
             'p' => self.hear_pub_ack(number, &word),
+            // The consumer is gone, which confirms nothing.
+            'a' if word.status() == Some(503) => {
+                self.acks.remove(&number);
+            }
             'a' => self.hear_confirmation(number),
             'f' => self.hear_pull_status(number, &word),
             'd' => self.hear_errand(number, &word),

@@ -100,6 +100,7 @@ impl World {
         if state.settings.parks
             && let Some(key) = state.settings.key_of(&entry.message)
         {
+            state.freed.remove(seq);
             state.parked.insert(*seq, key);
         }
         source.settled(consumer, *seq, false);

@@ -308,7 +308,7 @@ impl StreamModel {
         };
         if consumer.settings.acks == Acks::Explicit && consumer.is_to_come(seq) {
             consumer.ahead.insert(seq);
-            consumer.parked.remove(&seq);
+            consumer.freed.insert(seq);
             if is_held {
                 self.mark(seq, Presence::Maybe);
             }

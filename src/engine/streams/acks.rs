@@ -41,6 +41,16 @@ impl Consumer {
         percent > 0 && percentile() < percent
     }
 
+    /// Whether what a client terminates becomes a dead letter.
+    pub(super) fn buries_terminated(&self) -> bool {
+        self.buries() && self.options.on_term
+    }
+
+    /// Whether it was delivered and is not settled.
+    fn has_out(&self, seq: Seq) -> bool {
+        self.cursor.unacked.contains_key(&seq)
+    }
+
     /// Does what an ack says. One for a message that is still to come settles
     /// nothing.
     fn apply(
@@ -73,10 +83,13 @@ impl Consumer {
                 applied.wakes = delay.is_none() || effects.has_deaths;
             }
             Ack::Progress => self.progress(seq, now, wall),
+            // The message is gone, or settled: others before it are not to die
+            // with it, even where an ack means all of them.
+            Ack::Term { .. } if self.buries_terminated() && !self.has_out(seq) => {}
             Ack::Term { reason } => {
                 let reason = reason.unwrap_or_default();
                 applied.wakes = true;
-                if self.buries() && self.options.on_term && self.cursor.unacked.contains_key(&seq) {
+                if self.buries_terminated() {
                     self.attempted(
                         seq,
                         Ended::Terminated,

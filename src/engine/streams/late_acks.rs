@@ -115,7 +115,7 @@ impl Streams {
             // How many messages this is about is not known any more.
             _ if consumer.config.ack_policy == AckPolicy::All => false,
             // What it says of the dead is told when that is stored.
-            Ack::Term { reason } if consumer.buries() && consumer.options.on_term => {
+            Ack::Term { reason } if consumer.buries_terminated() => {
                 let death = Death {
                     seq,
                     cause: Cause::Terminated {
