@@ -211,6 +211,18 @@ fn too_many_at_once_are_told_to_come_again() {
 }
 
 #[test]
+fn nobody_waits_behind_those_who_have_left() {
+    // It takes seconds to see that a password is not that of this hash.
+    let slow = hash("t", 4, Version::TwoA).replacen("$04$", "$15$", 1);
+    let server = Server::start_with(&["--auth", &slow, "--http-port", "0"]);
+    for _ in 0..16 {
+        let mut client = server.connect();
+        client.send("CONNECT {\"auth_token\":\"x\"}\r\n");
+    }
+    server.wait_json("/varz", |varz| varz["connections"].as_u64() < Some(8));
+}
+
+#[test]
 fn keys_sign_what_info_says() {
     let (key, other) = (Key::new(1), Key::new(2));
     let (server, _file) = server(&format!(

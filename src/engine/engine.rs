@@ -202,7 +202,7 @@ impl Engine {
         self.timers
             .arm(&mut session.ping_due, due, Timer::Ping(conn));
         let is_full =
-            self.sessions.len() >= self.config.limits.max_connections || self.room.is_short();
+            self.sessions.len() >= self.config.limits.max_connections || self.room.is_spent();
         self.sessions.insert(session);
         self.tell_info(conn, false, out);
         if is_full {

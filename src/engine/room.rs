@@ -3,9 +3,10 @@
 //! The engine cannot see memory; it is told, once a turn, and divides what is
 //! left: the less there is, the less may wait for one client, so that those
 //! who are furthest behind are cut before anybody else is touched. Where even
-//! that leaves too little, nothing that would stay is taken in: connections,
-//! subscriptions, messages for streams, new streams and consumers. What takes
-//! things out, acks, deletes and deliveries, goes on.
+//! that leaves too little, nothing that would stay for long is taken in: messages
+//! for streams, new streams and consumers. Connections and subscriptions are for
+//! a while longer, so that who publishes cannot keep out who comes to make room.
+//! What takes things out, acks, deletes and deliveries, goes on.
 
 /// What may wait for one client is at least this: with less, a client that
 /// reads would be cut for what one turn brought it.
@@ -16,8 +17,10 @@ const SHARE_MIN: usize = 16 * 1024;
 pub struct Room {
     /// Bytes that may wait for one client, whatever its limits are.
     share: usize,
-    /// There is too little left to take in what would stay.
+    /// There is too little left to take in what would stay for long.
     is_short: bool,
+    /// There is too little left even for clients.
+    is_spent: bool,
 }
 
 impl Room {
@@ -25,6 +28,7 @@ impl Room {
     pub const BOUNDLESS: Room = Room {
         share: usize::MAX,
         is_short: false,
+        is_spent: false,
     };
 
     /// What is left of `whole` bytes when so many are in use.
@@ -36,6 +40,7 @@ impl Room {
         Room {
             share: (left / 2).max(SHARE_MIN),
             is_short: used > whole / 8 * 7,
+            is_spent: used > whole / 16 * 15,
         }
     }
 
@@ -53,9 +58,14 @@ impl Room {
         max.min(self.share / 4)
     }
 
-    /// There is too little left to take in what would stay.
+    /// There is too little left to take in what would stay for long.
     pub fn is_short(self) -> bool {
         self.is_short
+    }
+
+    /// There is too little left even for connections and subscriptions.
+    pub(crate) fn is_spent(self) -> bool {
+        self.is_spent
     }
 }
 
@@ -72,6 +82,7 @@ mod tests {
             let room = Room::of(1 << 26, used);
             assert!(room.share <= before.share && room.share >= SHARE_MIN);
             assert_eq!(room.is_short(), used > (1 << 26) / 8 * 7);
+            assert_eq!(room.is_spent(), used > (1 << 26) / 16 * 15);
             before = room;
         }
         assert_eq!(Room::of(10, 20).bound(usize::MAX), SHARE_MIN);

@@ -22,7 +22,7 @@ impl Engine {
             Some(WireError::SubscriptionViolation(subject, queue))
         } else if tokens_max > 0 && midge_proto::tokens(subject).count() > tokens_max {
             Some(WireError::TooManyTokens(subject))
-        } else if self.room.is_short() || self.is_at_subscription_limit(conn) {
+        } else if self.room.is_spent() || self.is_at_subscription_limit(conn) {
             Some(WireError::MaximumSubscriptions)
         } else if self.subscription_of(conn, sid).is_some() {
             // The first subscription of this name stays, and nobody is told.

@@ -314,6 +314,7 @@ impl EventLoop {
         connection.read_closed |= event.is_read_closed();
         if event.is_read_closed() {
             self.note_hang_up(id);
+            self.hung_up(id);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.queue_read(id);
@@ -492,6 +493,7 @@ impl EventLoop {
             let Some(mut connection) = self.connections.remove(id) else {
                 continue;
             };
+            self.helper.forget(id);
             self.timers
                 .disarm(&mut connection.resume_due, Timer::Resume(id));
             self.timers

@@ -6,11 +6,12 @@
 //! this has no thread for it. What it is given is bounded by the engine.
 
 use crate::config::Config;
+use crate::connection::Connection;
 use crate::event_loop::EventLoop;
 use crate::identity;
 use crate::reload::Fresh;
 use crate::server::Shared;
-use midge_engine::{Challenge, ConnId, Proof};
+use midge_engine::{Challenge, CloseReason, ConnId, Proof};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -88,6 +89,29 @@ impl Helper {
         Ok(())
     }
 
+    /// How much there is to be done.
+    pub(crate) fn backlog(&self) -> usize {
+        match self.is_started {
+            true => self.desk.piles().todo.len(),
+            false => 0,
+        }
+    }
+
+    /// Nobody waits for word of this client any more.
+    pub(crate) fn forget(&self, conn: ConnId) {
+        if !self.is_started {
+            return;
+        }
+        let mut piles = self.desk.piles();
+        let is_its = |task: &Task| matches!(task, Task::Verify(it) if it.conn == conn);
+        let before = piles.todo.len();
+        piles.todo.retain(|task| !is_its(task));
+        if piles.todo.len() < before {
+            piles.done.push(Done::Verified(conn, false));
+            self.desk.shared.wake();
+        }
+    }
+
     fn take_done(&self) -> Vec<Done> {
         match self.is_started {
             true => std::mem::take(&mut self.desk.piles().done),
@@ -150,11 +174,30 @@ fn holds(proof: &Proof) -> bool {
     }
 }
 
+/// A client that has hung up may still wait for word of its credentials, as it
+/// may have said something behind them; but not where others wait behind it.
+const HUNG_UP_MAX: usize = 4;
+
 impl EventLoop {
+    /// A client has hung up. Work for those who do not wait for it would keep
+    /// others out.
+    pub(crate) fn hung_up(&mut self, id: ConnId) {
+        if self.engine.is_verifying(id) && self.helper.backlog() > HUNG_UP_MAX {
+            self.close(id, CloseReason::ClientClosed);
+        }
+    }
+
     /// Gives the thread what the engine has for it.
     pub(crate) fn ask_for_help(&mut self) {
         while let Some(challenge) = self.engine.take_challenge() {
             let conn = challenge.conn;
+            let has_hung_up = |it: &Connection| it.read_closed;
+            let is_gone = self.connections.get(conn).is_none_or(has_hung_up);
+            if is_gone && self.helper.backlog() > HUNG_UP_MAX {
+                self.close(conn, CloseReason::ClientClosed);
+                self.credentials_seen(conn, false);
+                continue;
+            }
             if let Err(error) = self.helper.give(Task::Verify(challenge)) {
                 log::error!("cannot start the thread that looks at credentials: {error}");
                 self.credentials_seen(conn, false);
