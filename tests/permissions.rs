@@ -14,6 +14,8 @@ authorization {
         publish: ["req.a", "req.b"], subscribe: "_INBOX.>" } }
     { user: service, password: s, permissions: {
         subscribe: ["req.a", "req.b"], allow_responses: true } }
+    { user: denied, password: s, permissions: {
+        subscribe: "req.>", publish: { deny: "never.>" }, allow_responses: true } }
     { user: chatty, password: s, permissions: {
         subscribe: "req.>", allow_responses: { max: 3, expires: "1m" } } }
     { user: other, password: o }
@@ -146,7 +148,7 @@ fn answers_may_be_given_where_nothing_else_may_be_published() {
     let mut client = enter(&server, "client", "c");
     client.send("SUB _INBOX.* 1\r\n");
     client.sync();
-    for (user, answers) in [("service", 1), ("chatty", 3)] {
+    for (user, answers) in [("service", 1), ("denied", 1), ("chatty", 3)] {
         let mut service = enter(&server, user, "s");
         service.send("SUB req.a 1\r\n");
         service.sync();
@@ -203,8 +205,7 @@ fn check(text: &str) -> (String, bool) {
 
 #[test]
 fn a_file_is_checked_line_by_line() {
-    let (said, is_good) =
-        check("listen: 127.0.0.1:0\nfoo: 1\nauthorization { token: t, bar: 2 }\n");
+    let (said, is_good) = check("\u{feff}listen: 127.0.0.1:0\nfoo: 1\njetstream { bar: 2 }\n");
     assert!(is_good, "{said}");
     for warning in [
         "FILE:2: \"foo\" is not known",
@@ -227,6 +228,22 @@ fn a_file_is_checked_line_by_line() {
         (
             "cluster { name: x }",
             "FILE:1: cluster: midge is one server",
+        ),
+        (
+            "authorization {\n usr: joe }",
+            "FILE:2: \"usr\" is not known here",
+        ),
+        (
+            "authorization { users [ { user: a, pass: b, permissons: x } ] }",
+            "\"permissons\" is not known here",
+        ),
+        (
+            "authorization { default_permissions { publish { alow: x } } }",
+            "\"alow\" is not known here",
+        ),
+        (
+            "include \"/dev/zero\"",
+            "cannot include /dev/zero: it is no file",
         ),
         (
             "authorization {\n user: joe }",

@@ -132,14 +132,14 @@ fn read_account<'a>(
         match entry.key.to_ascii_lowercase().as_str() {
             "users" => {
                 for item in item.list() {
-                    let mut user = users::read_user(settings, item)?;
+                    let mut user = users::read_user(item)?;
                     user.account = id;
                     users::check_new(&settings.config.auth.users, &users, &user, item)?;
                     users.push(user);
                 }
             }
             "default_permissions" | "permissions" | "permission" => {
-                permissions = Some(Arc::new(users::read_permissions(settings, item)?));
+                permissions = Some(Arc::new(users::read_permissions(item)?));
             }
             "jetstream" => jetstream(settings, id, item)?,
             "limits" => limits(settings, id, item)?,

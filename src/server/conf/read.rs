@@ -36,6 +36,12 @@ impl<'a> Item<'a> {
         ConfError::new(self.place, format!("{name} takes {expected}, not {found}"))
     }
 
+    /// A key that is not known where it says what somebody may do: passed over,
+    /// it could let in whom it should not.
+    pub(crate) fn misspelt(&self) -> ConfError {
+        ConfError::new(self.place, format!("\"{}\" is not known here", self.name))
+    }
+
     pub(crate) fn text(&self) -> Result<String, ConfError> {
         match self.value {
             Value::Text(text) => Ok(text.clone()),

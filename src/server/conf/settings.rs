@@ -16,6 +16,7 @@ use super::tree::{ConfError, Entry, Place, Value};
 use super::users;
 use crate::{Config, HttpConfig};
 use midge_engine::{AccountId, Auth, User};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -137,12 +138,22 @@ impl World for Machine {
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
-    let length = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if length.len() > FILE_BYTES_MAX {
+    let said = |error: std::io::Error| error.to_string();
+    // A pipe may have no end, or no beginning.
+    if !std::fs::metadata(path).map_err(said)?.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(said)?;
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(said)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err("it is too large for a configuration".to_owned());
     }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())
+    let text = String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())?;
+    // Some editors begin a text with a mark that cannot be seen.
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
 }
 
 fn read_entries(entries: &[Entry], config: Config) -> Result<Settings, ConfError> {

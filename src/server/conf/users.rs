@@ -35,19 +35,19 @@ pub(crate) fn authorization(settings: &mut Settings, item: Item<'_>) -> Result<(
             "token" => token = Some(shown(item)?),
             "timeout" => settings.config.limits.auth_timeout = item.duration()?,
             "users" => {
-                let read = |item| read_user(settings, item);
+                let read = |item| read_user(item);
                 let read: Result<_, _> = item.list().into_iter().map(read).collect();
                 users = Some(read?);
             }
             "default_permissions" | "permissions" | "permission" => {
-                permissions = Some(Arc::new(read_permissions(settings, item)?));
+                permissions = Some(Arc::new(read_permissions(item)?));
             }
             "auth_callout" | "auth_hook" => {
                 // Passed over, it would have the wrong ones in.
                 let what = format!("{}: midge asks nobody else who may enter", item.name);
                 return Err(ConfError::new(item.place, what));
             }
-            _ => settings.unknown(item),
+            _ => return Err(item.misspelt()),
         }
     }
     let one = match (name, pass, token) {
@@ -96,7 +96,7 @@ fn shown(item: Item<'_>) -> Result<String, ConfError> {
     }
 }
 
-pub(crate) fn read_user(settings: &mut Settings, item: Item<'_>) -> Result<User, ConfError> {
+pub(crate) fn read_user(item: Item<'_>) -> Result<User, ConfError> {
     let whole = item.place;
     let (mut name, mut pass, mut key) = (None, None, None);
     let mut user = User::new(String::new(), Secret::None);
@@ -107,7 +107,7 @@ pub(crate) fn read_user(settings: &mut Settings, item: Item<'_>) -> Result<User,
             "pass" | "password" => pass = Some(item.text()?),
             "nkey" => key = Some((item.text()?, nkey(item)?)),
             "permissions" | "permission" => {
-                user.permissions = Some(Arc::new(read_permissions(settings, item)?));
+                user.permissions = Some(Arc::new(read_permissions(item)?));
             }
             "max_connections" | "max_conn" => {
                 user.max_connections = item.limit()?.unwrap_or_default();
@@ -115,7 +115,7 @@ pub(crate) fn read_user(settings: &mut Settings, item: Item<'_>) -> Result<User,
             "allowed_connection_types" | "connection_types" | "clients" => {
                 user.is_shut_out = !includes_ours(item)?;
             }
-            _ => settings.unknown(item),
+            _ => return Err(item.misspelt()),
         }
     }
     (user.name, user.secret) = match (name, pass, key) {
@@ -158,32 +158,29 @@ fn includes_ours(item: Item<'_>) -> Result<bool, ConfError> {
     Ok(is_ours)
 }
 
-pub(crate) fn read_permissions(
-    settings: &mut Settings,
-    item: Item<'_>,
-) -> Result<Permissions, ConfError> {
+pub(crate) fn read_permissions(item: Item<'_>) -> Result<Permissions, ConfError> {
     let mut permissions = Permissions::default();
     for entry in item.block()? {
         let item = Item::from(entry);
         match entry.key.to_ascii_lowercase().as_str() {
-            "publish" | "pub" | "import" => permissions.publish = rules(settings, item)?,
-            "subscribe" | "sub" | "export" => permissions.subscribe = rules(settings, item)?,
+            "publish" | "pub" | "import" => permissions.publish = rules(item)?,
+            "subscribe" | "sub" | "export" => permissions.subscribe = rules(item)?,
             "allow_responses" | "allow_response" => {
-                permissions.responses = responses(settings, item)?;
+                permissions.responses = responses(item)?;
             }
-            _ => settings.unknown(item),
+            _ => return Err(item.misspelt()),
         }
     }
-    // Who may answer and is told nothing else may publish answers alone.
+    // Who may answer and is told of nothing else may publish answers alone.
     let publish = &mut permissions.publish;
-    if permissions.responses.is_some() && publish.allow.is_none() && publish.deny.is_empty() {
+    if permissions.responses.is_some() && publish.allow.is_none() {
         publish.allow = Some(Vec::new());
     }
     Ok(permissions)
 }
 
 /// A subject, a list of them, or a block of lists.
-fn rules(settings: &mut Settings, item: Item<'_>) -> Result<Rules, ConfError> {
+fn rules(item: Item<'_>) -> Result<Rules, ConfError> {
     let Ok(entries) = item.block() else {
         return Ok(Rules {
             allow: Some(subjects(item)?),
@@ -196,7 +193,7 @@ fn rules(settings: &mut Settings, item: Item<'_>) -> Result<Rules, ConfError> {
         match entry.key.to_ascii_lowercase().as_str() {
             "allow" => rules.allow = Some(subjects(item)?),
             "deny" => rules.deny = subjects(item)?,
-            _ => settings.unknown(item),
+            _ => return Err(item.misspelt()),
         }
     }
     Ok(rules)
@@ -210,7 +207,7 @@ fn subjects(item: Item<'_>) -> Result<Vec<Rule>, ConfError> {
     item.list().into_iter().map(read).collect()
 }
 
-fn responses(settings: &mut Settings, item: Item<'_>) -> Result<Option<Responses>, ConfError> {
+fn responses(item: Item<'_>) -> Result<Option<Responses>, ConfError> {
     if let Ok(flag) = item.flag() {
         return Ok(flag.then(Responses::default));
     }
@@ -226,7 +223,7 @@ fn responses(settings: &mut Settings, item: Item<'_>) -> Result<Option<Responses
                 };
             }
             "expires" | "ttl" => responses.expires = Some(item.duration()?),
-            _ => settings.unknown(item),
+            _ => return Err(item.misspelt()),
         }
     }
     Ok(Some(responses))
