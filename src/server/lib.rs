@@ -76,9 +76,7 @@ mod trace;
 mod turn;
 mod varz;
 
-#[cfg(fuzzing)]
-pub use conf::parse_config;
-pub use conf::{LogDetail, LogFormat, LogSettings, Settings, read_config};
+pub use conf::{LogDetail, LogFormat, LogSettings, Settings, parse_config, read_config};
 #[cfg(feature = "streams")]
 pub use config::STORE_DEFAULT;
 pub use config::{

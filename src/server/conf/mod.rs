@@ -15,6 +15,4 @@ mod tls;
 mod tree;
 mod users;
 
-#[cfg(fuzzing)]
-pub use settings::parse_config;
-pub use settings::{LogDetail, LogFormat, LogSettings, Settings, read_config};
+pub use settings::{LogDetail, LogFormat, LogSettings, Settings, parse_config, read_config};

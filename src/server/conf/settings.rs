@@ -107,7 +107,6 @@ fn read_text(
 ///
 /// # Errors
 /// What is wrong, with its line.
-#[cfg(fuzzing)]
 pub fn parse_config(text: &str, config: Config) -> Result<Settings, String> {
     struct Nowhere;
     impl World for Nowhere {
