@@ -4,9 +4,9 @@
 //! codes. It is a package of its own so that it can be built for size; what it
 //! calls is built for speed.
 //!
-//! A command is declared ([`command`]) in the file that has what its actions
-//! do; [`COMMANDS`] has them all. What they share: [`arguments`] are what was
-//! given, [`output`] is stdout and stderr, [`failure`] makes the exit code.
+//! A command is declared (`command`) in the file that has what its actions
+//! do; `COMMANDS` has them all. What they share: `arguments` are what was
+//! given, `output` is stdout and stderr, `failure` makes the exit code.
 
 // Without streams there is `serve` alone, which needs little of this.
 #![cfg_attr(not(feature = "streams"), allow(dead_code))]
