@@ -104,6 +104,7 @@ fn keys() {
     );
 }
 
+#[cfg(feature = "streams")]
 #[test]
 fn streams() {
     let server = server("streams.conf");
