@@ -1,0 +1,31 @@
+"""A difference that is known, with its reason."""
+
+import re
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Rule:
+    """Covers the differences of `conversations` whose text `differences` finds.
+
+    Both are regular expressions that are searched for. A rule that covers nothing in a whole run
+    is an error, unless it is `seldom`: those differences depend on who is faster.
+    """
+
+    reason: str
+    conversations: str
+    differences: str = ""
+    seldom: bool = False
+    used: bool = field(default=False, init=False)
+
+    def covers(self, name, difference):
+        covers = re.search(self.conversations, name) and re.search(
+            self.differences, difference.text
+        )
+        self.used = self.used or bool(covers)
+        return bool(covers)
+
+
+def uncovered(rules, name, found):
+    """The differences that no rule knows. Every rule that knows one is marked as used."""
+    return [one for one in found if not [rule for rule in rules if rule.covers(name, one)]]
