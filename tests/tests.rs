@@ -76,6 +76,7 @@ mod stream_restarts;
 mod stream_util;
 #[cfg(feature = "streams")]
 mod streams;
+mod system_events;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tls")]

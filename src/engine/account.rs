@@ -83,7 +83,7 @@ pub(crate) struct Account {
     removes: u64,
     /// Subscriptions of the server's own that are always there, which nobody
     /// wants to see counted.
-    uncounted: usize,
+    pub(crate) uncounted: usize,
 }
 
 /// What a published subject leads to. The nodes stay valid as long as no

@@ -12,6 +12,7 @@ use crate::ids::{AccountId, ConsumerId, StreamId, SubId};
 use crate::limits::Limits;
 #[cfg(feature = "streams")]
 use crate::maintenance::Desk;
+use crate::news::Untold;
 use crate::outbox::{CloseReason, Outbox};
 use crate::questions::Question;
 use crate::rng::Rng;
@@ -133,6 +134,8 @@ pub struct Engine {
     pub(crate) hits: Vec<Sink>,
     /// What clients ask of the server itself.
     pub(crate) questions: VecDeque<Question>,
+    /// What is to be told in the system account.
+    pub(crate) untold: Untold,
     /// Messages of the streams' own that go to a part of the server.
     pub(crate) internal: VecDeque<Internal>,
     /// Who asked for something to be done with the store.
@@ -174,6 +177,7 @@ impl Engine {
             queue_groups: Vec::new(),
             hits: Vec::new(),
             questions: VecDeque::new(),
+            untold: Untold::default(),
             internal: VecDeque::new(),
             #[cfg(feature = "streams")]
             desk: Desk::default(),
@@ -342,6 +346,7 @@ impl Engine {
             _ => {}
         }
         out.closed(conn, &session, reason);
+        self.note_end(session, reason);
         Flow::Closed
     }
 

@@ -297,11 +297,12 @@ impl Engine {
             .as_ref()
             .map_or(AccountId::GLOBAL, |user| user.account);
         let is_first = !std::mem::replace(&mut session.connected, true);
+        let is_elsewhere = account != session.account;
         if is_first {
             session.is_person = false;
             session.rtt = Some(now - session.started);
         }
-        if !is_first || account != session.account {
+        if !is_first || is_elsewhere {
             // A second CONNECT starts the conversation over, and so does one
             // that leads elsewhere.
             self.drop_subscriptions(conn);
@@ -312,6 +313,9 @@ impl Engine {
         if !self.enter_account(conn, account) {
             self.tell_error(conn, WireError::MaximumAccountConnections, out);
             return self.close(conn, CloseReason::MaxAccountConnectionsExceeded, out);
+        }
+        if is_first || is_elsewhere {
+            self.note_entry(conn);
         }
         self.confirm(conn, out)
     }

@@ -29,6 +29,7 @@ mod maintenance;
 mod mapping;
 mod match_cache;
 mod membership;
+mod news;
 mod nkey;
 mod outbox;
 mod permissions;
@@ -73,6 +74,7 @@ pub use limits::Limits;
 #[cfg(feature = "streams")]
 pub use maintenance::Maintenance;
 pub use mapping::Mapping;
+pub use news::News;
 pub use nkey::PublicKey;
 pub use outbox::{CloseReason, Delivery, Outbox, Tail};
 pub use permissions::{Permissions, Responses, Rule, Rules};

@@ -24,6 +24,15 @@ impl Rng {
         debug_assert!(bound > 0);
         (((self.next() >> 32) * bound as u64) >> 32) as usize
     }
+
+    /// A name of random letters and digits.
+    pub(crate) fn name(&mut self, len: usize) -> String {
+        const LETTERS: &[u8; 62] =
+            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        (0..len)
+            .map(|_| char::from(LETTERS[self.below(LETTERS.len())]))
+            .collect()
+    }
 }
 
 #[cfg(test)]

@@ -81,6 +81,8 @@ pub struct Session {
     pub(crate) user: Option<Arc<User>>,
     /// It is that user's because it has shown nothing.
     pub(crate) is_guest: bool,
+    /// It is news that it has entered, and nobody was told yet.
+    pub(crate) entry_untold: bool,
     /// It is waited for word of the credentials; what else has come waits, too.
     pub(crate) verifying: Option<Claim>,
     /// What its user may do, unless that is everything.
@@ -154,6 +156,7 @@ impl Session {
             nonce: None,
             user: None,
             is_guest: false,
+            entry_untold: false,
             verifying: None,
             bounds: None,
             subs: HashTable::new(),
@@ -195,6 +198,12 @@ impl Session {
     pub fn user_name(&self) -> &str {
         let user = self.user.as_ref().map(|user| user.name.as_str());
         user.unwrap_or(&self.options.user)
+    }
+
+    /// Whether nobody was told yet that it has entered, though somebody wants
+    /// to know.
+    pub fn is_entry_untold(&self) -> bool {
+        self.entry_untold
     }
 
     /// What has passed through.

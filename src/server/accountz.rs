@@ -65,7 +65,9 @@ pub(crate) fn statistics(view: &View<'_>, query: &Query) -> Made {
     json.open_array();
     for (account, stats) in asked_for(view, query.text("acc")) {
         if with_unused || stats.sessions > 0 {
+            json.open_object();
             write_statistics(&mut json, view.engine.account_name(account), &stats);
+            json.close_object();
         }
     }
     json.close_array();
@@ -83,8 +85,8 @@ fn asked_for(view: &View<'_>, wanted: &str) -> Vec<(AccountId, AccountStats)> {
     named.map(with_stats).into_iter().collect()
 }
 
-fn write_statistics(json: &mut JsonWriter, name: &str, stats: &AccountStats) {
-    json.open_object();
+/// The fields of an account's traffic.
+pub(crate) fn write_statistics(json: &mut JsonWriter, name: &str, stats: &AccountStats) {
     json.string_field("acc", name);
     json.string_field("name", name);
     for (key, value) in [
@@ -110,11 +112,10 @@ fn write_statistics(json: &mut JsonWriter, name: &str, stats: &AccountStats) {
         json.close_object();
     }
     json.uint_field("slow_consumers", stats.slow_consumers);
-    json.close_object();
 }
 
 /// Begins an object with an amount of traffic.
-fn write_amount(json: &mut JsonWriter, msgs: u64, bytes: u64) {
+pub(crate) fn write_amount(json: &mut JsonWriter, msgs: u64, bytes: u64) {
     json.open_object();
     json.uint_field("msgs", msgs);
     json.uint_field("bytes", bytes);

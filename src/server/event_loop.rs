@@ -61,6 +61,8 @@ pub(crate) enum Timer {
     StopFlush,
     /// The service manager wants to hear that the server is alive.
     Alive,
+    /// The system account wants to hear how the server does.
+    Statistics,
 }
 
 pub(crate) struct EventLoop {
@@ -103,6 +105,7 @@ pub(crate) struct EventLoop {
     pub(crate) config: Box<Config>,
     pub(crate) lame_duck: LameDuck,
     pub(crate) lame_duck_due: Option<Time>,
+    pub(crate) statistics_due: Option<Time>,
     pub(crate) stop_due: Option<Time>,
     pub(crate) is_finished: bool,
 }
@@ -180,6 +183,7 @@ impl EventLoop {
             lame_duck: LameDuck::new(config.lame_duck_grace, config.lame_duck_duration),
             config: Box::new(config),
             lame_duck_due: None,
+            statistics_due: None,
             stop_due: None,
             is_finished: false,
         })
@@ -214,6 +218,7 @@ impl EventLoop {
             self.tick();
             self.end_part(Part::Timers);
             self.answer_question();
+            self.tell_news();
             self.end_part(Part::Questions);
             self.before_sleep();
             self.end_part(Part::Write);
@@ -268,7 +273,8 @@ impl EventLoop {
     /// from this turn, else until the next timer.
     fn poll_timeout(&self) -> Option<Duration> {
         let is_accepting = Listener::is_ready(&self.clients) || Listener::is_ready(&self.http);
-        if !self.readable.is_empty() || is_accepting || self.handshakes.is_due() {
+        let is_asked = self.engine.has_questions() || self.engine.has_news();
+        if !self.readable.is_empty() || is_accepting || is_asked || self.handshakes.is_due() {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.engine.next_deadline(), self.timers.next_deadline()];
@@ -352,6 +358,7 @@ impl EventLoop {
                     self.alive_due = None;
                     self.tell_alive();
                 }
+                Timer::Statistics => self.tell_statistics(),
                 Timer::StopFlush => {
                     self.stop_due = None;
                     let left = self.connections.len();

@@ -68,6 +68,7 @@ impl EventLoop {
         }
         log::info!("Entering lame duck mode, stop accepting new clients");
         self.clients = None;
+        self.tell_of_server("LAMEDUCK");
         self.tell_status("lame duck mode: clients are let go");
         self.engine.lame_duck(&mut self.connections);
         self.arm_lame_duck(self.lame_duck.grace());
@@ -107,6 +108,7 @@ impl EventLoop {
         self.http = None;
         self.timers.disarm(&mut self.lame_duck_due, Timer::LameDuck);
         self.settle_store();
+        self.tell_of_server("SHUTDOWN");
         for id in self.connections.ids() {
             self.close(id, CloseReason::ServerShutdown);
             // Pages can be asked for again; those on their way out may finish.

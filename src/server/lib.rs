@@ -53,6 +53,7 @@ mod metrics_dead_letters;
 #[cfg(feature = "streams")]
 mod metrics_streams;
 mod monitor;
+mod news;
 #[cfg(feature = "streams")]
 pub mod offline;
 mod output_queue;

@@ -145,7 +145,13 @@ impl Monitor {
     /// Has something made from what there is.
     pub(crate) fn view<T>(&mut self, world: World<'_>, make: impl FnOnce(&View<'_>) -> T) -> T {
         self.look(world.connections.now);
-        make(&View {
+        make(&self.glance(world))
+    }
+
+    /// The same without a look at what the process uses, which costs more than
+    /// a page.
+    pub(crate) fn glance<'a>(&'a self, world: World<'a>) -> View<'a> {
+        View {
             engine: world.engine,
             connections: world.connections,
             disk: world.disk,
@@ -154,7 +160,7 @@ impl Monitor {
             memory: world.memory,
             monitor: self,
             now: world.connections.now,
-        })
+        }
     }
 
     /// Reads the process's use of the machine.

@@ -3,6 +3,7 @@
 //! They are the monitoring pages in an envelope, with options in JSON in place
 //! of a query. One is made in a turn of the loop, as with HTTP.
 
+use crate::accountz::write_amount;
 use crate::event_loop::EventLoop;
 use crate::http::{JSON, Response};
 use crate::jsz;
@@ -47,11 +48,7 @@ fn answer(view: &View<'_>, question: &Question) -> Option<Vec<u8>> {
     json.open_object();
     match (about, page) {
         ("SERVER", "IDZ") => write_id(&mut json, view),
-        ("SERVER", "STATSZ") => {
-            write_server(&mut json, view);
-            json.key("statsz");
-            write_statistics(&mut json, view);
-        }
+        ("SERVER", "STATSZ") => write_statistics(&mut json, view),
         ("USER", _) => {
             write_server(&mut json, view);
             json.key("data");
@@ -136,6 +133,11 @@ fn write_id(json: &mut JsonWriter, view: &View<'_>) {
 pub(crate) fn write_server(json: &mut JsonWriter, view: &View<'_>) {
     json.key("server");
     json.open_object();
+    write_this_server(json, view);
+    json.close_object();
+}
+
+pub(crate) fn write_this_server(json: &mut JsonWriter, view: &View<'_>) {
     write_id(json, view);
     let info = view.engine.info();
     json.string_field("ver", info.version);
@@ -143,13 +145,14 @@ pub(crate) fn write_server(json: &mut JsonWriter, view: &View<'_>) {
     json.uint_field("flags", if info.jetstream { HAS_STREAMS } else { 0 });
     json.uint_field("seq", view.monitor.next_answer());
     json.time_field("time", view.timestamp(view.now));
-    json.close_object();
 }
 
 /// The server in a few figures.
 pub(crate) fn write_statistics(json: &mut JsonWriter, view: &View<'_>) {
     let (engine, monitor) = (view.engine, view.monitor);
     let stats = engine.stats();
+    write_server(json, view);
+    json.key("statsz");
     json.open_object();
     json.time_field("start", view.timestamp(monitor.started));
     json.uint_field("mem", monitor.usage().resident_bytes);
@@ -172,9 +175,7 @@ pub(crate) fn write_statistics(json: &mut JsonWriter, view: &View<'_>) {
         ("received_from_clients", stats.in_msgs, stats.in_bytes),
     ] {
         json.key(key);
-        json.open_object();
-        json.uint_field("msgs", msgs);
-        json.uint_field("bytes", bytes);
+        write_amount(json, msgs, bytes);
         json.close_object();
     }
     if engine.has_streams() {

@@ -215,3 +215,15 @@ fn a_question_can_be_wrong_or_for_another_server() {
         (&"root".into(), &"$SYS".into())
     );
 }
+
+#[test]
+fn questions_that_come_together_are_all_answered() {
+    let server = start();
+    let mut root = Asker::new(&server, "root");
+    root.say(&"PUB $SYS.REQ.USER.INFO answer 0\r\n\r\n".repeat(3));
+    for _ in 0..3 {
+        let line = root.line();
+        assert!(line.starts_with("MSG answer"), "{line}");
+        root.line();
+    }
+}

@@ -1,6 +1,5 @@
 //! What is published about streams for those who watch.
 
-use super::api_consumers::random_name;
 use super::effects::Note;
 use super::request::Request;
 use super::streams::Streams;
@@ -10,9 +9,6 @@ use crate::ids::{AccountId, ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
 use midge_api::Nanos;
 use midge_api::advisory::{ClientInfo, Delivery, Event};
-
-/// Length of an event's id.
-const ID_LEN: usize = 22;
 
 const AUDIT_SUBJECT: &[u8] = b"$JS.EVENT.ADVISORY.API";
 
@@ -30,7 +26,7 @@ impl Streams {
         if !engine.is_heard(account, &subject) {
             return;
         }
-        let id = random_name(engine, ID_LEN);
+        let id = engine.news_id();
         let body = event.to_json(&id, self.wall);
         let message = Outgoing {
             account,

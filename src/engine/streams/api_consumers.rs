@@ -79,7 +79,7 @@ impl Streams {
         check_limits(stream, &asked, None)?;
         let is_unnamed = asked.config.name.is_empty();
         if is_unnamed {
-            asked.config.name = random_name(engine, NAME_LEN);
+            asked.config.name = engine.rng.name(NAME_LEN);
         }
         let times = (now, self.wall);
         let consumer_id = stream.add_consumer(asked.config, times, &mut request.progress)?;
@@ -541,14 +541,6 @@ pub(super) fn info<'a>(
         paused: paused.map(|until| until.since(wall)),
         ts: wall,
     }
-}
-
-/// A name of random letters and digits.
-pub(super) fn random_name(engine: &mut Engine, len: usize) -> String {
-    const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    (0..len)
-        .map(|_| char::from(LETTERS[engine.rng.below(LETTERS.len())]))
-        .collect()
 }
 
 impl From<Held> for ApiError {
