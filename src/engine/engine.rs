@@ -16,7 +16,7 @@ use crate::news::Untold;
 use crate::outbox::{CloseReason, Outbox};
 use crate::questions::Question;
 use crate::rng::Rng;
-use crate::room::Room;
+use crate::room::{Room, Waiting};
 use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::stats::{EngineStats, RouterStats};
@@ -111,6 +111,8 @@ pub struct Engine {
     pub(crate) visits: u64,
     pub(crate) fed: u64,
     pub(crate) room: Room,
+    /// By the room and the limits there are.
+    pub(crate) waiting: Waiting,
     pub(crate) timers: Timers<Timer>,
     /// Who is about to enter, and who has tried to.
     pub(crate) door: Door,
@@ -159,6 +161,7 @@ impl Engine {
             sid_hasher,
             rng: Rng::new(config.seed),
             door: Door::new(&config.auth),
+            waiting: Room::BOUNDLESS.waiting(&config.limits),
             config,
             sessions: Sessions::default(),
             stats: EngineStats::default(),
@@ -377,6 +380,7 @@ impl Engine {
     /// Tells how much memory there is left, where a ceiling is set.
     pub fn set_room(&mut self, room: Room) {
         self.room = room;
+        self.waiting = room.waiting(&self.config.limits);
     }
 
     /// The configured limits.
@@ -453,7 +457,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(conn) else {
             return;
         };
-        let max = self.room.bound(self.config.limits.max_pending);
+        let max = self.waiting.max;
         if !session.closing && out.line(conn, line) > max && out.relieve(conn) > max {
             session.closing = true;
             self.doomed

@@ -129,15 +129,22 @@ impl MatchCache {
             self.hits += 1;
             return &self.families[index].slot.nodes;
         }
-        if !self.holds(self.last, subject) {
-            let index = self.slot_index(subject);
-            if !self.holds(index, subject) {
-                return self.walk(trie, subject, index);
-            }
-            self.last = index;
+        if self.holds(self.last, subject) {
+            self.hits += 1;
+            return &self.slots[self.last].nodes;
+        }
+        self.find_slot(trie, subject)
+    }
+
+    /// The same for a subject that is not the last one again.
+    fn find_slot(&mut self, trie: &mut Trie, subject: &[u8]) -> &[NodeId] {
+        let index = self.slot_index(subject);
+        if !self.holds(index, subject) {
+            return self.walk(trie, subject, index);
         }
         self.hits += 1;
-        &self.slots[self.last].nodes
+        self.last = index;
+        &self.slots[index].nodes
     }
 
     /// Where it stands what all of a family match, if they do.

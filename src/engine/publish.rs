@@ -5,6 +5,7 @@ use crate::engine::{Engine, Flow};
 use crate::ids::{AccountId, SubId};
 use crate::outbox::{CloseReason, Delivery, Outbox, Tail};
 use crate::rng::Rng;
+use crate::room::Waiting;
 use crate::sessions::Sessions;
 use crate::trie::{NodeId, Trie};
 use crate::{ConnId, Time};
@@ -113,7 +114,18 @@ impl Engine {
     }
 
     /// Ends a command that published something.
+    #[inline(always)]
     fn end_of_publish<O: Outbox>(&mut self, conn: ConnId, routed: Routed, out: &mut O) -> Flow {
+        let is_settled = self.spent.is_empty() && self.doomed.is_empty();
+        if is_settled && !routed.held && !routed.congested {
+            return Flow::Continue;
+        }
+        self.settle_publish(conn, routed, out)
+    }
+
+    /// Ends one that has ended something else, or has to wait.
+    #[inline(never)]
+    fn settle_publish<O: Outbox>(&mut self, conn: ConnId, routed: Routed, out: &mut O) -> Flow {
         if !self.spent.is_empty() || !self.doomed.is_empty() {
             let flow = self.settle(conn, out);
             if flow == Flow::Closed {
@@ -191,25 +203,22 @@ impl Engine {
         muted: Option<ConnId>,
         out: &mut O,
     ) -> Routed {
-        let mut respelled = None;
-        let tail = match publish.tail {
-            Some(tail) => Tail::new(tail, owner),
-            None => Tail::new(respelled.insert(self.respell(publish)), None),
+        let Some(tail) = publish.tail else {
+            return self.route_respelled(account, address, publish, muted, out);
         };
+        let tail = Tail::new(tail, owner);
         let Matched { nodes, trie, subs } = self.accounts[account].find(address);
-        let limits = &self.config.limits;
         let mut sender = Sender {
             now: self.latest,
             account,
             sessions: &mut self.sessions,
             spent: &mut self.spent,
             doomed: &mut self.doomed,
-            max_pending: self.room.bound(limits.max_pending),
-            stall_pending: self.room.bound_stall(limits.stall_pending()),
+            waiting: &self.waiting,
             publish,
             tail: &tail,
             stripped: None,
-            spare: &mut self.stripped,
+            spare: Some(&mut self.stripped),
             muted,
             routed: Routed::default(),
             out_bytes: 0,
@@ -219,10 +228,11 @@ impl Engine {
         };
         let mut nodes_with_queues = 0;
         for node in nodes {
-            for id in trie.plain(*node) {
+            let (plain, queues) = trie.members(*node);
+            for id in plain {
                 sender.send(subs, *id, out);
             }
-            nodes_with_queues += usize::from(!trie.queues(*node).is_empty());
+            nodes_with_queues += usize::from(!queues.is_empty());
         }
         if nodes_with_queues > 0 {
             let groups = &mut self.queue_groups;
@@ -244,23 +254,32 @@ impl Engine {
         self.stats.out_msgs += routed.receivers;
         self.stats.out_bytes += out_bytes;
         self.max_fanout = self.max_fanout.max(routed.receivers);
-        drop(tail);
-        if let Some(respelled) = respelled {
-            self.respelled = respelled;
-        }
         routed
     }
 
-    /// The tail of a message whose line was not spelled as a MSG has it.
-    #[cold]
-    fn respell(&mut self, publish: &Publish<'_>) -> Vec<u8> {
+    /// The same for a message whose line was not spelled as a MSG has it.
+    #[inline(never)]
+    fn route_respelled<O: Outbox>(
+        &mut self,
+        account: AccountId,
+        address: &[u8],
+        publish: &Publish<'_>,
+        muted: Option<ConnId>,
+        out: &mut O,
+    ) -> Routed {
         let mut respelled = std::mem::take(&mut self.respelled);
         respelled.clear();
         let header_digits = publish.header.map(|header| header.digits);
         let (reply, payload) = (publish.reply, publish.payload);
         let size = publish.size_digits;
         encode::message_tail(&mut respelled, reply, header_digits, size, payload);
-        respelled
+        let publish = Publish {
+            tail: Some(&respelled),
+            ..*publish
+        };
+        let routed = self.route(account, address, &publish, None, muted, out);
+        self.respelled = respelled;
+        routed
     }
 
     /// Publishes a line that a person typed. Returns how many received it,
@@ -341,14 +360,13 @@ struct Sender<'a> {
     sessions: &'a mut Sessions,
     spent: &'a mut Vec<(AccountId, SubId)>,
     doomed: &'a mut Vec<(ConnId, CloseReason)>,
-    max_pending: usize,
-    stall_pending: usize,
+    waiting: &'a Waiting,
     publish: &'a Publish<'a>,
     tail: &'a Tail<'a>,
     /// The tail for receivers that do not take headers, once one was met.
-    stripped: Option<Bytes>,
-    /// What the stripped tail is spelled in.
-    spare: &'a mut Vec<u8>,
+    stripped: Option<Tail<'a>>,
+    /// What that is spelled in; none once it is.
+    spare: Option<&'a mut Vec<u8>>,
     /// The publisher, if it does not want its own messages.
     muted: Option<ConnId>,
     routed: Routed,
@@ -404,18 +422,18 @@ impl Sender<'_> {
             tail: self.tail,
         };
         let mut sent = self.publish.payload.len();
-        let stripped;
         if let Some(header) = &self.publish.header {
             // A header block of no bytes is no header.
             if session.options.headers && header.len > 0 {
                 delivery.has_header = true;
             } else {
-                let bytes = self.stripped.get_or_insert_with(|| {
-                    strip(self.publish, header.len, self.spare);
-                    Bytes::copy_from_slice(self.spare)
-                });
-                stripped = Tail::new(bytes, Some(bytes));
-                delivery.tail = &stripped;
+                if let Some(spare) = self.spare.take() {
+                    self.stripped = Some(strip(self.publish, header.len, spare));
+                }
+                let Some(stripped) = &self.stripped else {
+                    return false;
+                };
+                delivery.tail = stripped;
                 sent -= header.len;
             }
         }
@@ -426,11 +444,12 @@ impl Sender<'_> {
             out.relieve_all();
         }
         let pending = out.deliver(session.conn, &delivery);
-        if pending > self.stall_pending {
+        if pending > self.waiting.stall {
             self.routed.congested = true;
             // A client that reads must not be cut for what one message, or one
             // turn, has brought it.
-            if pending > self.max_pending && out.relieve(session.conn) > self.max_pending {
+            let max = self.waiting.max;
+            if pending > max && out.relieve(session.conn) > max {
                 session.closing = true;
                 self.doomed
                     .push((session.conn, CloseReason::SlowConsumerPendingBytes));
@@ -468,10 +487,12 @@ impl Sender<'_> {
     }
 }
 
-/// Spells the tail of a message without its header block.
-fn strip(publish: &Publish<'_>, header_len: usize, tail: &mut Vec<u8>) {
+/// The tail of a message without its header block.
+#[inline(never)]
+fn strip<'a>(publish: &Publish<'_>, header_len: usize, spare: &'a mut Vec<u8>) -> Tail<'a> {
     let body = &publish.payload[header_len..];
     let size = Decimal::new(body.len());
-    tail.clear();
-    encode::message_tail(tail, publish.reply, None, size.as_bytes(), body);
+    spare.clear();
+    encode::message_tail(spare, publish.reply, None, size.as_bytes(), body);
+    Tail::new(spare, None)
 }

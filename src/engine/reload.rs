@@ -53,6 +53,7 @@ impl Engine {
         self.config.info.max_payload = limits.frame.max_payload;
         self.config.info.auth_required = auth.is_required();
         self.config.limits = limits;
+        self.waiting = self.room.waiting(&self.config.limits);
         if let Some(streams) = &mut self.streams {
             streams.set_limits(&accounts);
         }

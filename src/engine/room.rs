@@ -8,9 +8,23 @@
 //! a while longer, so that who publishes cannot keep out who comes to make room.
 //! What takes things out, acks, deletes and deliveries, goes on.
 
+use crate::limits::Limits;
+
 /// What may wait for one client is at least this: with less, a client that
 /// reads would be cut for what one turn brought it.
 const SHARE_MIN: usize = 16 * 1024;
+
+/// What may wait for one client, in bytes. Each message looks at it, so it is
+/// there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// With more it is cut.
+    pub(crate) max: usize,
+    /// From so much on its publishers are held back. With a ceiling on memory it
+    /// is little, since what is left is soon used up and a reader that only
+    /// paused shall not be cut for it.
+    pub(crate) stall: usize,
+}
 
 /// See the module's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,18 +58,12 @@ impl Room {
         }
     }
 
-    /// What may wait for a client that may have `max` waiting.
-    #[inline]
-    pub(crate) fn bound(self, max: usize) -> usize {
-        max.min(self.share)
-    }
-
-    /// From how much on its publishers are held back, if that would be `max`
-    /// without a ceiling. It is little, since what is left is soon used up and
-    /// a reader that only paused shall not be cut for it.
-    #[inline]
-    pub(crate) fn bound_stall(self, max: usize) -> usize {
-        max.min(self.share / 4)
+    /// What may wait for one client, given what the limits say.
+    pub(crate) fn waiting(self, limits: &Limits) -> Waiting {
+        Waiting {
+            max: limits.max_pending.min(self.share),
+            stall: limits.stall_pending().min(self.share / 4),
+        }
     }
 
     /// There is too little left to take in what would stay for long.
@@ -75,9 +83,13 @@ mod tests {
 
     #[test]
     fn the_less_there_is_left_the_less_may_wait() {
+        let limits = |max_pending| Limits {
+            max_pending,
+            ..Limits::default()
+        };
         let mut before = Room::of(1 << 26, 0);
         assert!(!before.is_short());
-        assert_eq!(before.bound(1 << 20), 1 << 20);
+        assert_eq!(before.waiting(&limits(1 << 20)).max, 1 << 20);
         for used in (0..=1 << 26).step_by(1 << 20) {
             let room = Room::of(1 << 26, used);
             assert!(room.share <= before.share && room.share >= SHARE_MIN);
@@ -85,7 +97,12 @@ mod tests {
             assert_eq!(room.is_spent(), used > (1 << 26) / 16 * 15);
             before = room;
         }
-        assert_eq!(Room::of(10, 20).bound(usize::MAX), SHARE_MIN);
-        assert_eq!(Room::BOUNDLESS.bound(usize::MAX), usize::MAX);
+        let boundless = limits(usize::MAX);
+        let least = Waiting {
+            max: SHARE_MIN,
+            stall: SHARE_MIN / 4,
+        };
+        assert_eq!(Room::of(10, 20).waiting(&boundless), least);
+        assert_eq!(Room::BOUNDLESS.waiting(&boundless).max, usize::MAX);
     }
 }

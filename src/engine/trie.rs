@@ -79,6 +79,14 @@ impl Node {
         }
     }
 
+    #[inline]
+    fn queues(&self) -> &[QueueGroup] {
+        match &self.queues {
+            Some(groups) => groups,
+            None => &[],
+        }
+    }
+
     fn has_subscriptions(&self) -> bool {
         !self.plain.as_slice().is_empty() || self.queues.is_some()
     }
@@ -346,6 +354,13 @@ impl Trie {
         }
     }
 
+    /// The subscriptions of a node: those without a queue group, and the groups.
+    #[inline]
+    pub(crate) fn members(&self, node: NodeId) -> (&[SubId], &[QueueGroup]) {
+        let node = &self.nodes[node.index()];
+        (node.plain.as_slice(), node.queues())
+    }
+
     /// The subscriptions of a node without a queue group.
     #[inline]
     pub(crate) fn plain(&self, node: NodeId) -> &[SubId] {
@@ -355,10 +370,7 @@ impl Trie {
     /// The queue groups of a node, sorted by name.
     #[inline]
     pub(crate) fn queues(&self, node: NodeId) -> &[QueueGroup] {
-        match &self.nodes[node.index()].queues {
-            Some(groups) => groups,
-            None => &[],
-        }
+        self.nodes[node.index()].queues()
     }
 
     /// The filter that a node stands for.

@@ -23,7 +23,12 @@ pub const MESSAGE_START_MAX: usize = b"HMSG ".len() + 2;
 /// each with its blank. What follows is a [tail](message_tail).
 #[inline]
 pub fn message_start(out: &mut Vec<u8>, has_header: bool, subject: &[u8], sid: &[u8]) {
-    out.extend_from_slice(if has_header { b"HMSG " } else { b"MSG " });
+    // One each, since what is copied in a known length needs no call.
+    if has_header {
+        out.extend_from_slice(b"HMSG ");
+    } else {
+        out.extend_from_slice(b"MSG ");
+    }
     out.extend_from_slice(subject);
     out.push(b' ');
     out.extend_from_slice(sid);

@@ -202,14 +202,9 @@ impl Outbox for Connections {
             tail,
         } = *delivery;
         if trace::is_on() {
-            // Anew, so that what is delivered need not lie in memory for this.
-            let shown = Delivery {
-                has_header,
-                subject,
-                sid,
-                tail,
-            };
-            self.traced.sent(conn, &shown);
+            // In parts, so that what is delivered need not lie in memory for this.
+            self.traced
+                .sent(conn, has_header, subject, sid, tail.bytes());
         }
         let is_copied = tail.bytes().len() < SHARE_MIN;
         let copied: &[u8] = if is_copied { tail.bytes() } else { b"" };

@@ -5,7 +5,7 @@
 //! not get into the log.
 
 use memchr::memchr;
-use midge_engine::{ConnId, Delivery, Engine, Session};
+use midge_engine::{ConnId, Engine, Session};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -65,13 +65,20 @@ impl TracedNames {
 
     /// A client is sent a message.
     #[cold]
-    pub(crate) fn sent(&self, conn: ConnId, delivery: &Delivery<'_>) {
+    pub(crate) fn sent(
+        &self,
+        conn: ConnId,
+        has_header: bool,
+        subject: &[u8],
+        sid: &[u8],
+        tail: &[u8],
+    ) {
         let Some(name) = self.0.get(&conn) else {
             return;
         };
-        let verb = if delivery.has_header { "HMSG" } else { "MSG" };
-        let (subject, sid) = (line_text(delivery.subject), line_text(delivery.sid));
-        let (rest, payload) = first_line(delivery.tail.bytes());
+        let verb = if has_header { "HMSG" } else { "MSG" };
+        let (subject, sid) = (line_text(subject), line_text(sid));
+        let (rest, payload) = first_line(tail);
         let payload = payload.strip_suffix(b"\r\n").unwrap_or(payload);
         log::trace!(
             "{name} - ->> [{verb} {subject} {sid} {}]",
