@@ -85,6 +85,14 @@ struct Leftover {
     is_held: bool,
 }
 
+/// What became of the command at the front of some input.
+enum Ran {
+    /// It was so many bytes.
+    Whole { used: usize, flow: Flow },
+    /// It is not all there.
+    Partial(Needed),
+}
+
 impl EventLoop {
     /// Gives each readable connection one read, and an equal share of the turn.
     pub(crate) fn read_readable(&mut self) {
@@ -415,40 +423,23 @@ impl EventLoop {
         };
         while left.used < input.len() {
             let rest = &input[left.used..];
-            let out = &mut self.connections;
             let flow = if let Some((publish, frame_len)) = parse_publish(rest, limits) {
                 left.used += frame_len;
+                let out = &mut self.connections;
                 if is_traced {
                     out.traced.received(&self.engine, id, &rest[..frame_len]);
                 }
                 self.engine.publish(now, id, &publish, owner, out)
             } else {
-                match parse(rest, limits) {
-                    Ok(Parsed::Whole {
-                        command,
-                        used: frame_len,
-                    }) => {
-                        left.used += frame_len;
-                        if is_traced {
-                            out.traced.received(&self.engine, id, &rest[..frame_len]);
-                        }
-                        let flow = self.engine.command(now, id, &command, owner, out);
-                        if matches!(command, Command::Connect(_)) {
-                            *limits = self.engine.frame_limits(id);
-                        }
+                match self.run_command(id, rest, owner, limits) {
+                    Ran::Whole { used, flow } => {
+                        left.used += used;
                         flow
                     }
-                    Ok(Parsed::Partial(needed)) => {
+                    Ran::Partial(needed) => {
                         left.needed = needed;
                         return Some(left);
                     }
-                    Err(error) => match self.engine.fault(id, &error, out) {
-                        Recovery::Skip(count) => {
-                            left.used += count;
-                            Flow::Continue
-                        }
-                        Recovery::Close => return None,
-                    },
                 }
             };
             match flow {
@@ -467,18 +458,57 @@ impl EventLoop {
                 self.flush();
                 self.mind_memory();
             }
-            let cost = self.cost() - cost_before;
-            let is_rest_due =
-                left.is_stalled && (left.used >= REST_AFTER || cost >= REST_AFTER as u64);
-            let is_fed = self.engine.fed() >= self.fed_until;
-            left.is_cut =
-                left.used < input.len() && (cost >= self.turn_share || is_rest_due || is_fed);
+            left.is_cut = left.used < input.len() && self.is_turn_over(&left, cost_before);
             if left.is_cut {
-                self.is_feeding |= is_fed && !left.is_stalled;
                 return Some(left);
             }
         }
         Some(left)
+    }
+
+    /// Whether a client has had its share of this turn, or has to rest first.
+    #[inline(always)]
+    fn is_turn_over(&mut self, left: &Leftover, cost_before: u64) -> bool {
+        let cost = self.cost() - cost_before;
+        let is_rest_due = left.is_stalled && (left.used >= REST_AFTER || cost >= REST_AFTER as u64);
+        let is_fed = self.engine.fed() >= self.fed_until;
+        let is_over = cost >= self.turn_share || is_rest_due || is_fed;
+        if is_over {
+            self.is_feeding |= is_fed && !left.is_stalled;
+        }
+        is_over
+    }
+
+    /// Hands the engine the command at the front of `rest`, whatever its form,
+    /// or has it answer what is none.
+    #[inline(never)]
+    fn run_command(
+        &mut self,
+        id: ConnId,
+        rest: &[u8],
+        owner: Option<&Bytes>,
+        limits: &mut ParseLimits,
+    ) -> Ran {
+        let now = self.connections.now;
+        let out = &mut self.connections;
+        let (used, flow) = match parse(rest, limits) {
+            Ok(Parsed::Whole { command, used }) => {
+                if trace::is_on() {
+                    out.traced.received(&self.engine, id, &rest[..used]);
+                }
+                let flow = self.engine.command(now, id, &command, owner, out);
+                if matches!(command, Command::Connect(_)) {
+                    *limits = self.engine.frame_limits(id);
+                }
+                (used, flow)
+            }
+            Ok(Parsed::Partial(needed)) => return Ran::Partial(needed),
+            Err(error) => match self.engine.fault(id, &error, out) {
+                Recovery::Skip(used) => (used, Flow::Continue),
+                Recovery::Close => (0, Flow::Closed),
+            },
+        };
+        Ran::Whole { used, flow }
     }
 }
 
