@@ -1,11 +1,12 @@
 //! What the tests of streams share: a place for a store, and clients that ask
 //! and are answered.
 
-use crate::util::{Client, Server};
+use crate::util::{Client, PATIENCE, Server};
 use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// A directory of one's own that goes with the test.
 pub(crate) struct Dir(PathBuf);
@@ -314,6 +315,20 @@ impl Client {
     #[track_caller]
     pub(crate) fn state(&mut self, stream: &str) -> Value {
         self.api(&format!("STREAM.INFO.{stream}"), "")["state"].clone()
+    }
+
+    /// Waits until a stream has so many messages.
+    #[track_caller]
+    pub(crate) fn wait_messages(&mut self, stream: &str, count: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let state = self.state(stream);
+            if state["messages"] == count {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{stream} stays {state}");
+            std::thread::yield_now();
+        }
     }
 
     /// The message under a sequence, or the error code.

@@ -67,6 +67,8 @@ mod store_files;
 #[cfg(feature = "streams")]
 mod stream_consumers;
 #[cfg(feature = "streams")]
+mod stream_features;
+#[cfg(feature = "streams")]
 mod stream_floods;
 #[cfg(feature = "streams")]
 mod stream_late_acks;

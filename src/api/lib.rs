@@ -39,6 +39,7 @@ mod stream_check;
 mod stream_check_tests;
 mod stream_config;
 mod stream_source;
+mod transform;
 mod word;
 
 pub use ack::Ack;
@@ -79,6 +80,7 @@ pub use stream_config::{
 pub use stream_source::{
     ExternalStream, Republish, SourceConsumer, StreamSource, SubjectTransform,
 };
+pub use transform::{Transform, TransformError};
 
 /// The level of the API that is spoken, as `_nats.level` tells it. Levels
 /// start at 1; at 0 nothing is said of them.

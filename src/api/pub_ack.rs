@@ -16,6 +16,8 @@ pub struct PubAck<'a> {
     pub seq: u64,
     /// It was stored before, under that sequence.
     pub duplicate: bool,
+    /// Fields that only some streams have, each with a comma before it.
+    pub more: &'a [u8],
 }
 
 impl PubAck<'_> {
@@ -40,6 +42,7 @@ impl PubAck<'_> {
             // With this blank, as nats-server has it.
             out.extend_from_slice(b",\"duplicate\": true");
         }
+        out.extend_from_slice(self.more);
         out.push(b'}');
     }
 
@@ -68,6 +71,7 @@ mod tests {
             head: &head,
             seq: 3,
             duplicate: false,
+            more: b"",
         };
         for (ack, want) in [
             (ack, r#"{"stream":"RS","seq":3}"#),
@@ -84,6 +88,13 @@ mod tests {
                     ..ack
                 },
                 r#"{"stream":"a\"b","domain":"D","seq":3}"#,
+            ),
+            (
+                PubAck {
+                    more: br#","val":"7""#,
+                    ..ack
+                },
+                r#"{"stream":"RS","seq":3,"val":"7"}"#,
             ),
         ] {
             let mut out = Vec::new();

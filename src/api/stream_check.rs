@@ -7,6 +7,7 @@ use super::error::ApiError;
 use super::metadata;
 use super::name::check_stream_name;
 use super::stream_config::{Discard, PersistMode, Retention, Storage, StreamConfig};
+use super::transform::Transform;
 use midge_proto::Nanos;
 use midge_proto::{has_blank, is_subset, is_valid_filter, subjects_collide};
 
@@ -27,8 +28,6 @@ fn refuse_unsupported(config: &StreamConfig) -> Result<(), ApiError> {
     let asked = [
         ("mirror", config.mirror.is_some()),
         ("sources", !config.sources.is_empty()),
-        ("subject_transform", config.subject_transform.is_some()),
-        ("republish", config.republish.is_some()),
         (
             "subject_delete_marker_ttl",
             !config.subject_delete_marker_ttl.is_zero(),
@@ -178,6 +177,8 @@ impl StreamConfig {
         self.check_ages(pedantic)?;
         self.check_combinations()?;
         self.check_subjects()?;
+        self.check_transform()?;
+        self.check_republish(pedantic)?;
         if self.num_replicas > 1 {
             return Err(ApiError::STREAM_REPLICAS_NOT_SUPPORTED);
         }
@@ -305,6 +306,51 @@ impl StreamConfig {
                     )));
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn check_transform(&self) -> Result<(), ApiError> {
+        let Some(asked) = &self.subject_transform else {
+            return Ok(());
+        };
+        let src = asked.src.as_bytes();
+        if !src.is_empty() && (has_blank(src) || !is_valid_filter(src)) {
+            return Err(ApiError::stream_transform_invalid_source(format_args!(
+                "invalid subject {}",
+                asked.src
+            )));
+        }
+        let made = Transform::new(asked);
+        made.map_err(ApiError::stream_transform_invalid_destination)?;
+        Ok(())
+    }
+
+    fn check_republish(&mut self, pedantic: bool) -> Result<(), ApiError> {
+        let Some(asked) = &mut self.republish else {
+            return Ok(());
+        };
+        if asked.src.is_empty() {
+            if pedantic {
+                return Err(ApiError::pedantic("republish source can not be empty"));
+            }
+            ">".clone_into(&mut asked.src);
+        }
+        let dest = asked.dest.as_bytes();
+        let own = self.subjects.iter();
+        if own
+            .into_iter()
+            .any(|own| subjects_collide(own.as_bytes(), dest))
+        {
+            return Err(invalid(
+                "stream configuration for republish destination forms a cycle",
+            ));
+        }
+        if asked.transform().is_err() {
+            return Err(ApiError::stream_invalid_config(format!(
+                "stream configuration for republish with transform from '{}' to '{}' not valid",
+                asked.src, asked.dest
+            )));
         }
         Ok(())
     }

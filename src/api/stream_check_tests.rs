@@ -178,6 +178,26 @@ const REFUSED: &[(&str, u16, &str)] = &[
         "preferred server not permitted in placement",
     ),
     (r#""mirror":{"name":"O"}"#, 10052, "mirror is not supported"),
+    (
+        r#""subject_transform":{"src":"a..b","dest":"c"}"#,
+        10155,
+        "stream transform source: invalid subject a..b",
+    ),
+    (
+        r#""subject_transform":{"src":"a.*","dest":"c.$2"}"#,
+        10156,
+        "stream transform: invalid mapping destination: wildcard index out of range in $2: [2]",
+    ),
+    (
+        r#""subjects":["r.>"],"republish":{"src":"r.>","dest":"r.x.>"}"#,
+        10052,
+        "stream configuration for republish destination forms a cycle",
+    ),
+    (
+        r#""republish":{"src":"r.>","dest":"rep"}"#,
+        10052,
+        "stream configuration for republish with transform from 'r.>' to 'rep' not valid",
+    ),
 ];
 
 #[test]

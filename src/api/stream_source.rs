@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
+use super::transform::{Transform, TransformError};
 use midge_proto::JsonWriter;
 use midge_proto::Timestamp;
 use serde_json::Value;
@@ -90,6 +91,17 @@ impl SubjectTransform {
 }
 
 impl Republish {
+    /// The transform that it asks for.
+    ///
+    /// # Errors
+    /// What is wrong with the destination.
+    pub fn transform(&self) -> Result<Transform, TransformError> {
+        Transform::new(&SubjectTransform {
+            src: self.src.clone(),
+            dest: self.dest.clone(),
+        })
+    }
+
     pub(super) fn from_value(
         key: &str,
         value: Value,

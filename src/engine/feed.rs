@@ -357,14 +357,26 @@ impl Engine {
         body: &[u8],
         out: &mut O,
     ) {
+        self.send_plain(account, reply, body, 0, out);
+    }
+
+    /// Sends a message that asks for no answer.
+    pub(crate) fn send_plain<O: Outbox>(
+        &mut self,
+        account: AccountId,
+        subject: &[u8],
+        payload: &[u8],
+        header_len: usize,
+        out: &mut O,
+    ) {
         let message = Outgoing {
             account,
-            subject: reply,
+            subject,
             reply: None,
-            payload: body,
-            header_len: 0,
+            payload,
+            header_len,
         };
-        self.send_out(reply, message, out);
+        self.send_out(subject, message, out);
     }
 
     /// Sends a message that is a header block alone.

@@ -20,10 +20,11 @@ pub(crate) struct Answers {
     count: usize,
 }
 
-const HEAD_LEN: usize = 11;
+const HEAD_LEN: usize = 15;
 
 impl Answers {
     /// Adds an answer; `body` writes it.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         account: AccountId,
@@ -31,11 +32,27 @@ impl Answers {
         on_failure: OnFailure,
         body: impl FnOnce(&mut Vec<u8>),
     ) {
+        self.push_message(account, reply, on_failure, |bytes| {
+            body(bytes);
+            0
+        });
+    }
+
+    /// Adds a message; `payload` writes it and tells how long its header block
+    /// is.
+    #[inline]
+    pub(crate) fn push_message(
+        &mut self,
+        account: AccountId,
+        reply: &[u8],
+        on_failure: OnFailure,
+        payload: impl FnOnce(&mut Vec<u8>) -> usize,
+    ) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0; HEAD_LEN]);
         self.bytes.extend_from_slice(reply);
         let body_start = self.bytes.len();
-        body(&mut self.bytes);
+        let header_len = payload(&mut self.bytes) as u32;
         let body_len = (self.bytes.len() - body_start) as u32;
         let head = &mut self.bytes[start..start + HEAD_LEN];
         head[..4].copy_from_slice(&(reply.len() as u32).to_le_bytes());
@@ -45,7 +62,8 @@ impl Answers {
             OnFailure::Api => 1,
             OnFailure::Silence => 2,
         };
-        head[9..].copy_from_slice(&account.0.to_le_bytes());
+        head[9..11].copy_from_slice(&account.0.to_le_bytes());
+        head[11..].copy_from_slice(&header_len.to_le_bytes());
         self.count += 1;
     }
 
@@ -57,8 +75,9 @@ impl Answers {
         self.count
     }
 
-    /// Tells of each: the account, where to, the body, and what to say if it failed.
-    pub(crate) fn each(&self, mut told: impl FnMut(AccountId, &[u8], &[u8], OnFailure)) {
+    /// Tells of each: the account, where to, header block and body, how long
+    /// the former is, and what to say if it failed.
+    pub(crate) fn each(&self, mut told: impl FnMut(AccountId, &[u8], &[u8], usize, OnFailure)) {
         let mut rest = &self.bytes[..];
         while let Some((head, tail)) = rest.split_at_checked(HEAD_LEN) {
             let reply_len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
@@ -69,9 +88,10 @@ impl Answers {
                 _ => OnFailure::Silence,
             };
             let account = AccountId(u16::from_le_bytes([head[9], head[10]]));
+            let header_len = u32::from_le_bytes([head[11], head[12], head[13], head[14]]) as usize;
             let (reply, tail) = tail.split_at(reply_len);
             let (body, tail) = tail.split_at(body_len);
-            told(account, reply, body, on_failure);
+            told(account, reply, body, header_len, on_failure);
             rest = tail;
         }
     }
@@ -97,8 +117,18 @@ mod tests {
         });
         answers.push(AccountId::SYSTEM, b"bb", OnFailure::Silence, |_| {});
         let mut told = Vec::new();
-        answers.each(|account, reply, body, on_failure| {
-            told.push((account, reply.to_vec(), body.to_vec(), on_failure));
+        answers.push_message(AccountId::GLOBAL, b"c", OnFailure::Silence, |payload| {
+            payload.extend_from_slice(b"hb");
+            1
+        });
+        answers.each(|account, reply, body, header_len, on_failure| {
+            told.push((
+                account,
+                reply.to_vec(),
+                body.to_vec(),
+                header_len,
+                on_failure,
+            ));
         });
         assert_eq!(
             told,
@@ -107,12 +137,21 @@ mod tests {
                     AccountId::GLOBAL,
                     b"a".to_vec(),
                     b"one".to_vec(),
+                    0,
                     OnFailure::PubAck
                 ),
                 (
                     AccountId::SYSTEM,
                     b"bb".to_vec(),
                     b"".to_vec(),
+                    0,
+                    OnFailure::Silence
+                ),
+                (
+                    AccountId::GLOBAL,
+                    b"c".to_vec(),
+                    b"hb".to_vec(),
+                    1,
                     OnFailure::Silence
                 )
             ]

@@ -215,6 +215,7 @@ impl Streams {
         for consumer in consumers {
             self.remove_consumer(engine, id, consumer, out);
         }
+        self.refuse_waiting(engine, id, &ApiError::STREAM_NOT_FOUND, out);
         let Some(mut stream) = self.streams.remove(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };

@@ -226,7 +226,7 @@ impl Stream {
 
     /// The last sequence of a subject, or of all that a filter covers; 0 if
     /// there is none.
-    fn last_seq_of(&mut self, subject: &[u8]) -> Result<Seq, ApiError> {
+    pub(super) fn last_seq_of(&mut self, subject: &[u8]) -> Result<Seq, ApiError> {
         if midge_proto::is_literal(subject) {
             return match self.log.last_of(subject) {
                 Ok(last) => Ok(last.map_or(Seq(0), |entry| entry.seq)),

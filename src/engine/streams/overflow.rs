@@ -15,7 +15,7 @@ use super::streams::Streams;
 use crate::engine::Engine;
 use crate::ids::{Seq, StreamId};
 use crate::outbox::Outbox;
-use midge_api::{Attempt, DeadLetter, Retention, keeps_overflow};
+use midge_api::{Attempt, DeadLetter, Retention};
 
 /// Bytes of copies that are made before they are stored.
 const COPIES_LEN_MAX: usize = 1024 * 1024;
@@ -59,11 +59,6 @@ impl Stream {
             Dropped::Expired => self.config.retention == Retention::WorkQueue,
         };
         self.keeps_overflow && is_meant
-    }
-
-    /// Takes note of what the configuration asks for.
-    pub(super) fn configured(&mut self) {
-        self.keeps_overflow = keeps_overflow(&self.config).unwrap_or(false);
     }
 
     /// Whether the copies that were made should be stored first.

@@ -3,6 +3,8 @@
 use super::consumer::Consumer;
 use super::dedupe::Dedupe;
 use super::effects::Effects;
+use super::features::Features;
+use super::internal::Internal;
 use super::log::Log;
 use super::overflow::Overflow;
 use super::publishers::Publishers;
@@ -40,6 +42,14 @@ pub(crate) struct Stream {
     pub(crate) recalling: VecDeque<BlockKey>,
     /// What it drops is to be kept.
     pub(super) keeps_overflow: bool,
+    /// Its configuration asks for more than to store what comes.
+    pub(super) features: Features,
+    /// Messages for it that wait for what it holds, in the order in which
+    /// they came.
+    pub(super) waiting: VecDeque<Internal>,
+    /// A message cannot just be stored: there are features or messages that
+    /// wait.
+    pub(super) is_special: bool,
     /// Who published the last messages.
     pub(crate) publishers: Publishers,
     /// Messages that were dropped and are to become dead letters.
@@ -90,6 +100,9 @@ impl Stream {
             released: BTreeSet::new(),
             recalling: VecDeque::new(),
             keeps_overflow: false,
+            features: Features::default(),
+            waiting: VecDeque::new(),
+            is_special: false,
             publishers: Publishers::default(),
             overflowed: Overflow::default(),
             effects: Vec::new(),

@@ -54,6 +54,8 @@ pub(super) enum Job {
     Bury(StreamId, ConsumerId),
     /// Dead letters are to be sent back.
     Redrive(u64),
+    /// Messages for a stream wait for what it holds.
+    Publish(StreamId),
 }
 
 /// Why the streams do not answer.
@@ -121,6 +123,8 @@ pub(crate) struct Streams {
     pub(super) loading: HashSet<BlockKey, FixedState>,
     pub(super) parked: HashMap<BlockKey, Vec<Job>, FixedState>,
     pub(super) parked_requests: usize,
+    /// Bytes of the messages that wait for what their streams hold.
+    pub(super) waiting_len: usize,
     /// Work whose block could not be read, and when that is tried again.
     pub(super) failed_jobs: Vec<Job>,
     pub(super) retry_due: Option<Time>,
@@ -181,6 +185,7 @@ impl Streams {
             loading: HashSet::with_hasher(hasher.clone()),
             parked: HashMap::with_hasher(hasher),
             parked_requests: 0,
+            waiting_len: 0,
             failed_jobs: Vec::new(),
             retry_due: None,
             cache: VecDeque::new(),
@@ -427,8 +432,8 @@ impl Streams {
                 self.wake_consumers(id);
             }
         }
-        done.answers.each(|account, reply, body, _| {
-            engine.answer(account, reply, body, out);
+        done.answers.each(|account, reply, payload, header_len, _| {
+            engine.send_plain(account, reply, payload, header_len, out);
         });
         done.answers.clear();
         if self.answers.is_empty() {
@@ -452,7 +457,7 @@ impl Streams {
         jobs.extend(self.parked.drain().flat_map(|(_, jobs)| jobs));
         refused.push(std::mem::take(&mut self.answers));
         for answers in refused {
-            answers.each(|account, reply, body, on_failure| {
+            answers.each(|account, reply, body, _, on_failure| {
                 let mut refusal = Vec::new();
                 super::request::refusal(body, on_failure, &mut refusal);
                 if !refusal.is_empty() {
@@ -464,6 +469,7 @@ impl Streams {
             let body = DlqKind::Redrive.refusal(&DlqError::Unavailable.into());
             engine.answer(account, &reply, &body, out);
         }
+        self.refuse_all_waiting(engine, out);
         self.forget_unwritten();
         // All else begins anew with what the disk holds.
         for job in jobs {

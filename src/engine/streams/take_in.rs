@@ -1,9 +1,11 @@
 //! What a message that reaches the streams does.
 
-use super::answers::OnFailure;
+use super::answers::{Answers, OnFailure};
 use super::intake::{Incoming, Stored};
+use super::log_read::NeedBlock;
 use super::request::Request;
-use super::streams::{Health, Streams};
+use super::stream::Stream;
+use super::streams::{Health, Job, Streams};
 use crate::Time;
 use crate::account::Sink;
 use crate::engine::Engine;
@@ -90,48 +92,29 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        let reply = reply.filter(|_| !stream.config.no_ack);
-        let is_volatile = stream.is_volatile();
-        let stored = if health != Health::Good && !is_volatile {
+        let stored = if health != Health::Good && !stream.is_volatile() {
             Err(ApiError::CLUSTER_NOT_AVAIL)
         } else if engine.room.is_short() {
             Err(ApiError::INSUFFICIENT_RESOURCES)
-        } else if has_room {
-            stream.store(message, wall)
-        } else {
+        } else if !has_room {
             Err(ApiError::ACCOUNT_RESOURCES_EXCEEDED)
+        } else if stream.is_special {
+            return self.publish_special(engine, id, from, message, reply, out);
+        } else {
+            stream.store(message, wall)
         };
         self.stored_total += u64::from(matches!(stored, Ok(Stored::New(_))));
-        let is_async = is_volatile || stream.config.persist_mode == PersistMode::Async;
-        let (seq, duplicate) = match &stored {
-            Ok(Stored::New(seq)) => {
-                stream.publishers.add(*seq, from.conn);
-                (seq.0, false)
+        match stored {
+            Ok(stored) => {
+                let (answers, scratch) = (&mut self.answers, &mut self.scratch);
+                let answer_len = acknowledge(
+                    stream, answers, scratch, engine, stored, b"", from, reply, out,
+                );
+                let len = message.payload.len() + message.subject.len() + answer_len;
+                self.after_store(id, len);
             }
-            Ok(Stored::Duplicate(seq)) => (seq.0, true),
-            Err(error) => return self.refuse_publish(engine, id, error, reply, out),
-        };
-        if let Some(reply) = reply {
-            let ack = PubAck {
-                head: &stream.ack_head,
-                seq,
-                duplicate,
-            };
-            if is_async {
-                self.scratch.clear();
-                ack.write(&mut self.scratch);
-                engine.answer(from.account, reply, &self.scratch, out);
-            } else {
-                self.answers
-                    .push(from.account, reply, OnFailure::PubAck, |body| {
-                        ack.write(body)
-                    });
-            }
+            Err(error) => self.refuse_publish(engine, id, &error, from, message, reply, out),
         }
-        // The answer waits as well.
-        let answer_len = reply.map_or(0, |reply| reply.len() + ANSWER_LEN);
-        let len = message.payload.len() + message.subject.len() + answer_len;
-        self.after_store(id, len);
     }
 
     /// Sees to what follows from a message that was stored: the disk, the
@@ -164,26 +147,86 @@ impl Streams {
         }
     }
 
-    fn refuse_publish<O: Outbox>(
+    /// Tells a publisher that its message was not stored; or has the message
+    /// wait, if only a block is missing to say whether it can be.
+    #[allow(clippy::too_many_arguments)] // The message and the world, once.
+    pub(super) fn refuse_publish<O: Outbox>(
         &mut self,
         engine: &mut Engine,
         id: StreamId,
         error: &ApiError,
+        from: Origin,
+        message: Incoming<'_>,
         reply: Option<&[u8]>,
         out: &mut O,
     ) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        if let Some(reply) = reply {
+        if let Some(key) = stream.missing.take() {
+            if self.put_aside(id, from, message, reply) {
+                return self.park(NeedBlock(key), Job::Publish(id));
+            }
+            self.want(key);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if let Some(reply) = reply.filter(|_| !stream.config.no_ack) {
             let mut body = Vec::new();
             PubAck::write_error(&mut body, &stream.config.name, error);
             engine.answer(stream.account, reply, &body, out);
         }
-        if let Some(key) = stream.missing.take() {
-            self.want(key);
-        }
     }
+}
+
+impl Stream {
+    /// Publishers are answered before what they sent is on the disk.
+    pub(super) fn acks_at_once(&self) -> bool {
+        self.is_volatile() || self.config.persist_mode == PersistMode::Async
+    }
+}
+
+/// Sends a PubAck, or has it wait for the disk. `more` are fields of it that
+/// only some streams have. Returns how many bytes wait.
+#[allow(clippy::too_many_arguments)] // The message and the world, once.
+pub(super) fn acknowledge<O: Outbox>(
+    stream: &mut Stream,
+    answers: &mut Answers,
+    scratch: &mut Vec<u8>,
+    engine: &mut Engine,
+    stored: Stored,
+    more: &[u8],
+    from: Origin,
+    reply: Option<&[u8]>,
+    out: &mut O,
+) -> usize {
+    let (seq, duplicate) = match stored {
+        Stored::New(seq) => {
+            stream.publishers.add(seq, from.conn);
+            (seq.0, false)
+        }
+        Stored::Duplicate(seq) => (seq.0, true),
+    };
+    let Some(reply) = reply.filter(|_| !stream.config.no_ack) else {
+        return 0;
+    };
+    let ack = PubAck {
+        head: &stream.ack_head,
+        seq,
+        duplicate,
+        more,
+    };
+    if stream.acks_at_once() {
+        scratch.clear();
+        ack.write(scratch);
+        engine.answer(from.account, reply, scratch, out);
+    } else {
+        answers.push(from.account, reply, OnFailure::PubAck, |body| {
+            ack.write(body)
+        });
+    }
+    reply.len() + ANSWER_LEN
 }
 
 /// Whether a subject of the API names a consumer to pull from or a stream to
