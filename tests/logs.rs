@@ -86,7 +86,7 @@ fn each_line_of_the_protocol_is_logged_without_secrets() {
     client.sync();
     let id = "cid:1 - \"v::n\" - \"$G/user:joe\"";
     for words in [
-        "<<- [CONNECT {\"user\":\"joe\",\"pass\":\"[REDACTED]\",\"auth_token\":\"[REDACTED]\""
+        "<<- [CONNECT {\"auth_token\":\"[REDACTED]\",\"name\":\"n\",\"pass\":\"[REDACTED]\""
             .to_owned(),
         format!("{id} - <<- [SUB foo 1]"),
         format!("{id} - <<- [PUB foo back 5]"),
@@ -97,6 +97,17 @@ fn each_line_of_the_protocol_is_logged_without_secrets() {
         format!("{id} - ->> [PONG]"),
     ] {
         server.wait_log(&words);
+    }
+    for said in [
+        "{\"pass\":{\"is\":\"hush\"}}",
+        "{\"pasword\":\"hush\"}",
+        "{\"user\":\"t0k\"}",
+        "{\"user\":\"joe\",\"pass\":\"hush",
+        "hush",
+    ] {
+        let mut client = server.connect();
+        client.send(format!("CONNECT {said}\r\n"));
+        client.rest();
     }
     let log = server.log();
     for secret in ["hush", "t0k", "s1g"] {

@@ -105,8 +105,9 @@ fn connz_shows_each_connection() {
     );
 
     let cid = connz["connections"][1]["cid"].as_u64().unwrap();
-    let one = server.json(&format!("/connz?cid={cid}"));
+    let one = server.json(&format!("/connz?auth=1&cid={cid}"));
     assert_eq!(one["num_connections"], 1);
+    assert_eq!(one["connections"][0]["account"], "$G");
     assert_eq!(server.json("/connz?offset=1&limit=5")["num_connections"], 1);
     drop(quiet);
     server.wait_json("/connz?state=closed", |closed| {
@@ -348,20 +349,26 @@ fn connections_stay_for_more_and_nonsense_ends_them() {
 }
 
 #[test]
-fn monitoring_connections_are_limited() {
+fn of_too_many_monitoring_connections_the_longest_idle_goes() {
     let server = server();
     let address = server.http.unwrap();
-    let held: Vec<_> = (0..64)
-        .map(|_| TcpStream::connect(address).unwrap())
-        .collect();
-    let mut late = TcpStream::connect(address).unwrap();
-    late.set_read_timeout(Some(PATIENCE)).unwrap();
-    let _ = late.write_all(b"GET /healthz HTTP/1.0\r\n\r\n");
-    let mut heard = Vec::new();
-    let _ = late.read_to_end(&mut heard);
-    assert!(heard.is_empty(), "it is turned away");
-    drop(held);
-    server.client().sync();
+    let connect = || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    let ask = |stream: &mut TcpStream| {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+        let mut heard = [0; 15];
+        stream.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"HTTP/1.1 200 OK");
+    };
+    let mut held: Vec<_> = (0..64).map(|_| connect()).collect();
+    // The first has been busy since.
+    ask(&mut held[0]);
+    ask(&mut connect());
+    assert_eq!(held[1].read(&mut [0; 1]).unwrap(), 0);
+    ask(&mut held[63]);
 }
 
 #[test]

@@ -314,6 +314,17 @@ fn secrets_in_the_wrong_place_are_not_shown() {
     assert!(!is_good && !said.contains("SUAK"), "{said}");
     let (said, is_good) = check(&format!("authorization {{ user: a, password: {hash} }}"));
     assert!(is_good && said.is_empty(), "{said}");
+    for text in [
+        "authorization { user: a, password: $ecret }",
+        "authorization { token: [ $ecret ] }",
+        "authorization: $ecret",
+        "authorization: 'ecret'",
+        "authorization { users: [ 'a:ecret' ] }",
+        "accounts { A { users: ecret } }",
+    ] {
+        let (said, is_good) = check(text);
+        assert!(!is_good && !said.contains("ecret"), "{text}: {said}");
+    }
 }
 
 #[test]
@@ -374,4 +385,26 @@ fn pages_are_where_the_last_line_says() {
     let file = File::new("pages", "https_port: -1\nhttp_port: -1\n");
     let server = Server::start_with(&["--config", file.path()]);
     assert!(server.json("/varz").is_object());
+}
+
+#[test]
+fn an_empty_list_of_what_is_allowed_allows_everything() {
+    let file = File::new(
+        "empty",
+        "authorization { users: [
+            { user: a, password: p, permissions { publish: [], subscribe { allow: [] } } }
+            { user: b, password: p, permissions { publish: { allow: [], deny: x } } }
+            { user: c, password: p, permissions { publish: [], allow_responses: true } }
+        ] }",
+    );
+    let server = Server::start_with(&["--config", file.path()]);
+    let denied = "-ERR 'Permissions Violation for Publish to \"x\"'\r\n";
+    for (user, wanted) in [("a", "MSG x 1 0\r\n\r\n"), ("b", denied), ("c", denied)] {
+        let mut client = server.connect();
+        client.send(format!(
+            "CONNECT {{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"p\"}}\r\n\
+            SUB x 1\r\nPUB x 0\r\n\r\n"
+        ));
+        assert_eq!(client.sync(), wanted, "{user}");
+    }
 }

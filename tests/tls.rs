@@ -54,6 +54,35 @@ fn clients_go_over_to_tls_after_info() {
 }
 
 #[test]
+fn a_check_looks_at_certificates_and_keys() {
+    let keys = Keys::new("check");
+    for (pair, wanted) in [
+        (
+            "cert_file: $keys/server.pem, key_file: $keys/server.key",
+            "",
+        ),
+        (
+            "cert_file: $keys/server.pem, key_file: $keys/client.key",
+            "client.key is not that of the certificate in",
+        ),
+        (
+            "cert_file: $keys/none.pem, key_file: $keys/server.key",
+            "none.pem: there is no such file",
+        ),
+    ] {
+        let file = keys.file(&format!("tls {{ {pair} }}"));
+        let output = Command::new(midge())
+            .args(["serve", "--check", "--config", &file])
+            .output()
+            .expect("midge runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let wanted_code = if wanted.is_empty() { 0 } else { 2 };
+        assert_eq!(output.status.code(), Some(wanted_code), "{said}");
+        assert!(said.contains(wanted), "{said}");
+    }
+}
+
+#[test]
 fn who_talks_in_the_clear_is_told_why_not() {
     let keys = Keys::new("clear");
     let server = keys.serve_file(

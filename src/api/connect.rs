@@ -41,6 +41,9 @@ pub struct ConnectOptions {
     pub sig: String,
     /// The client asked for an account of its choosing, which nobody may.
     pub asks_for_account: bool,
+    /// The user came without anything to prove it: it may be a token that was
+    /// put there.
+    pub user_is_bare: bool,
 }
 
 impl Default for ConnectOptions {
@@ -61,6 +64,7 @@ impl Default for ConnectOptions {
             nkey: String::new(),
             sig: String::new(),
             asks_for_account: false,
+            user_is_bare: false,
         }
     }
 }
@@ -125,6 +129,8 @@ impl ConnectOptions {
 
     /// Lets go of what nobody needs once it has been looked at.
     pub fn forget_secrets(&mut self) {
+        let has_proof = !self.pass.is_empty() || !self.sig.is_empty();
+        self.user_is_bare = !has_proof;
         self.pass = String::new();
         self.auth_token = String::new();
         self.sig = String::new();

@@ -109,6 +109,9 @@ impl Flag {
     }
 }
 
+/// The value of a switch that is off.
+const OFF: &str = "false";
+
 /// A flag as it was given.
 struct Given<'a> {
     flag: Flag,
@@ -161,6 +164,11 @@ fn parse<'a>(args: &[&'a str]) -> Result<Vec<Given<'a>>, String> {
             Some(value) if !flag.takes_value() => {
                 if !switch(name, value)? {
                     given.retain(|given: &Given<'_>| given.flag != flag);
+                    // It may be on in the file, and off comes before on.
+                    if matches!(flag, Flag::Debug | Flag::Trace | Flag::DebugTrace) {
+                        let value = OFF;
+                        given.insert(0, Given { flag, name, value });
+                    }
                     continue;
                 }
                 value
@@ -196,6 +204,7 @@ fn act(given: &[Given<'_>], args: &[&str]) -> Result<ExitCode, String> {
     }
     let settings = settings(given)?;
     if of(Flag::Check).is_some() {
+        settings.config.check_files()?;
         eprintln!("{NAME}: configuration file is valid");
         return Ok(ExitCode::SUCCESS);
     }
@@ -243,6 +252,9 @@ fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
             Flag::LogFile => settings.log_to.file = Some(path()),
             Flag::PidFile => settings.pid_file = Some(path()),
             Flag::PortsDir => settings.ports_file_dir = Some(path()),
+            Flag::Debug | Flag::Trace | Flag::DebugTrace if *value == OFF => {
+                settings.log = without(*flag, settings.log);
+            }
             Flag::Debug => settings.log = settings.log.max(LogDetail::Debug),
             Flag::Trace | Flag::DebugTrace => settings.log = LogDetail::Trace,
             _ => {}
@@ -265,6 +277,15 @@ fn settings(given: &[Given<'_>]) -> Result<Settings, String> {
     settings.keep_streams(has_streams, folder)?;
     check_config(&settings.config)?;
     Ok(settings)
+}
+
+/// What the log is to show when a switch of its level is off.
+fn without(flag: Flag, log: LogDetail) -> LogDetail {
+    match (flag, log) {
+        (Flag::Debug, LogDetail::Debug) | (Flag::DebugTrace, _) => LogDetail::Plain,
+        (Flag::Trace, LogDetail::Trace) => LogDetail::Debug,
+        _ => log,
+    }
 }
 
 /// Whether a switch that has a value is on, as Go writes it.
@@ -403,6 +424,21 @@ mod tests {
         ] {
             assert_eq!(read(args).expect("known").log, wanted, "{args:?}");
         }
+        let place = std::env::temp_dir().join(format!("midge-off-{}", std::process::id()));
+        let path = place.to_str().expect("text");
+        for (text, args, wanted) in [
+            ("debug: true", &["-D=false"][..], LogDetail::Plain),
+            ("debug: true", &["-V=false"], LogDetail::Debug),
+            ("trace: true", &["-D=false"], LogDetail::Trace),
+            ("trace: true", &["-V=false"], LogDetail::Debug),
+            ("trace: true", &["-DV=false"], LogDetail::Plain),
+            ("trace: true", &["-D", "-DV=false"], LogDetail::Debug),
+        ] {
+            std::fs::write(&place, text).expect("written");
+            let log = read(&[&["-c", path], args].concat()).expect("known").log;
+            assert_eq!(log, wanted, "{text} {args:?}");
+        }
+        std::fs::remove_file(&place).expect("it is there");
         let said = read(&["-js=no"]).err().unwrap_or_default();
         assert_eq!(said, "invalid boolean value \"no\" for -js");
     }

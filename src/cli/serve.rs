@@ -95,7 +95,7 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
         for warning in &settings.warnings {
             output::warn(warning);
         }
-        return Ok(());
+        return settings.config.check_files().map_err(Failure::usage);
     }
     let again = arguments.clone();
     let read: ReadSettings = Box::new(move || self::settings(&again));

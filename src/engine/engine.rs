@@ -311,6 +311,18 @@ impl Engine {
         self.clean_up(out);
     }
 
+    /// Tells one client, if it can hear it, that it should look for another
+    /// server.
+    pub fn ask_to_leave<O: Outbox>(&mut self, conn: ConnId, out: &mut O) {
+        let can_hear = |session: &Session| session.connected && session.options.protocol >= 1;
+        if self.sessions.get(conn).is_some_and(can_hear) {
+            let before = std::mem::replace(&mut self.config.info.lame_duck, true);
+            self.tell_info(conn, false, out);
+            self.config.info.lame_duck = before;
+            self.clean_up(out);
+        }
+    }
+
     /// Says anew what everybody was told at first, to those who can hear it.
     pub(crate) fn tell_all_info<O: Outbox>(&mut self, out: &mut O) {
         let listeners: Vec<ConnId> = self

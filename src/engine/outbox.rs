@@ -122,6 +122,8 @@ pub enum CloseReason {
     TlsHandshake,
     /// It held the most when the memory that the server may use was used up.
     MemoryUsedUp,
+    /// Somebody of the system account wanted it gone.
+    Kicked,
     /// The server stops.
     ServerShutdown,
 }
@@ -148,6 +150,7 @@ impl CloseReason {
             CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             CloseReason::TlsHandshake => "TLS Handshake Failure",
             CloseReason::MemoryUsedUp => "Memory Used Up",
+            CloseReason::Kicked => "Kicked",
             CloseReason::ServerShutdown => "Server Shutdown",
         }
     }

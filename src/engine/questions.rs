@@ -35,8 +35,11 @@ const OF_SERVER: [&str; 11] = [
     "GATEWAYZ",
 ];
 
+/// What they may have one server do, behind its id.
+const OF_THIS_SERVER: [&str; 3] = ["RELOAD", "KICK", "LDM"];
+
 /// What they may ask of an account, behind its name.
-const OF_ACCOUNT: [&str; 3] = ["CONNZ", "STATZ", "SUBSZ"];
+const OF_ACCOUNT: [&str; 6] = ["CONNZ", "STATZ", "SUBSZ", "INFO", "JSZ", "LEAFZ"];
 
 /// Something that a client wants to know of the server.
 #[derive(Debug)]
@@ -69,6 +72,9 @@ impl Engine {
             for page in OF_SERVER {
                 hear(&format!("$SYS.REQ.SERVER.PING.{page}"));
                 hear(&format!("$SYS.REQ.SERVER.{id}.{page}"));
+            }
+            for order in OF_THIS_SERVER {
+                hear(&format!("$SYS.REQ.SERVER.{id}.{order}"));
             }
             for page in OF_ACCOUNT {
                 hear(&format!("$SYS.REQ.ACCOUNT.*.{page}"));

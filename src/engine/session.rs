@@ -194,10 +194,13 @@ impl Session {
     }
 
     /// The name of the user whose session it is, or that the client goes by;
-    /// empty with a token, and where there are no users.
+    /// empty with a token, and with what may be one.
     pub fn user_name(&self) -> &str {
-        let user = self.user.as_ref().map(|user| user.name.as_str());
-        user.unwrap_or(&self.options.user)
+        match &self.user {
+            Some(user) => &user.name,
+            None if self.options.user_is_bare => "",
+            None => &self.options.user,
+        }
     }
 
     /// Whether nobody was told yet that it has entered, though somebody wants

@@ -6,7 +6,7 @@ use crate::receive::READ_MIN;
 use midge_engine::{ConnId, Time};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Token};
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -22,8 +22,13 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(250);
 /// which have no session any more, and those for monitoring.
 const SPARE_SOCKETS: usize = 1024;
 
-/// Monitoring connections at a time; further ones are turned away.
+/// Monitoring connections at a time. For a further one the longest idle of them
+/// is let go.
 const HTTP_CONNECTIONS_MAX: usize = 64;
+
+/// What one hears that finds no place.
+const TURNED_AWAY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// How long a monitoring connection may take for a request, from the end of
 /// the one before, and how long for reading its answer.
@@ -170,9 +175,15 @@ impl EventLoop {
         }
     }
 
-    fn welcome_http(&mut self, stream: TcpStream) {
-        if self.connections.http_count() >= HTTP_CONNECTIONS_MAX {
+    fn welcome_http(&mut self, mut stream: TcpStream) {
+        if self.connections.http_count() >= HTTP_CONNECTIONS_MAX
+            && !self.connections.kill_idle_page()
+        {
             log::debug!("monitoring connection turned away: {HTTP_CONNECTIONS_MAX} are open");
+            if !self.config.https {
+                // What it does not take at once it need not know.
+                let _ = stream.write(TURNED_AWAY);
+            }
             return;
         }
         if let Some(id) = self.adopt(stream, Codec::Http(Vec::new())) {

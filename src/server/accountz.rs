@@ -35,7 +35,8 @@ pub(crate) fn page(view: &View<'_>, query: &Query) -> Made {
     Ok(end_page(json))
 }
 
-fn write_account(json: &mut JsonWriter, view: &View<'_>, account: AccountId) {
+/// All about one account.
+pub(crate) fn write_account(json: &mut JsonWriter, view: &View<'_>, account: AccountId) {
     let (name, stats) = (
         view.engine.account_name(account),
         view.engine.account_stats(account),

@@ -2,6 +2,7 @@
 
 use crate::memory::MEMORY_MIN;
 use crate::reload::ReadAgain;
+use crate::tls::Handshakes;
 use midge_engine::{Accounts, Auth, Limits};
 use std::fmt;
 #[cfg(feature = "streams")]
@@ -173,6 +174,15 @@ impl Config {
             )?;
         }
         self.auth.check().map_err(ConfigError::Auth)
+    }
+
+    /// Checks that the certificates and keys can be read and fit one another, as
+    /// a start does.
+    ///
+    /// # Errors
+    /// What is wrong, and with which file.
+    pub fn check_files(&self) -> Result<(), String> {
+        Handshakes::new(self).map(drop)
     }
 
     fn check_sizes(&self) -> Result<(), ConfigError> {

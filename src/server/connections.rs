@@ -132,6 +132,22 @@ impl Connections {
             .map(|connection| (connection.held(), connection.id))
     }
 
+    /// Lets go of the monitoring connection that has waited longest for its next
+    /// request, or for its first; false if all have an answer on its way.
+    pub(crate) fn kill_idle_page(&mut self) -> bool {
+        let all = self.table.iter().map(|(_, connection)| connection);
+        let idle = all.filter(|connection| {
+            let is_unasked = matches!(&connection.codec, Codec::Http(bytes) if bytes.is_empty());
+            is_unasked && connection.phase == Phase::Open && connection.output.is_empty()
+        });
+        let oldest = idle.min_by_key(|connection| connection.deadline_due);
+        let Some(id) = oldest.map(|connection| connection.id) else {
+            return false;
+        };
+        self.kill(id);
+        true
+    }
+
     /// Lets go of a connection at the end of this turn.
     pub(crate) fn kill(&mut self, id: ConnId) {
         if let Some(connection) = self.get_mut(id)

@@ -9,7 +9,7 @@
 
 use crate::http::Response;
 use crate::monitor::{Made, View, begin_page, end_page};
-use crate::query::Query;
+use crate::query::{Query, refusal};
 use midge_api::{API_LEVEL, JsonWriter};
 use midge_engine::StreamsTotals;
 
@@ -67,6 +67,24 @@ pub(crate) fn page(view: &View<'_>, query: &Query) -> Made {
     let mut json = begin_page(view);
     write(view, &options, &mut json);
     Ok(end_page(json))
+}
+
+/// One account that has streams, by itself.
+pub(crate) fn of_account(view: &View<'_>, query: &Query) -> Made {
+    let options = Options::read(view, query)?;
+    #[cfg_attr(not(feature = "streams"), allow(unused_mut))]
+    let mut json = JsonWriter::new();
+    #[cfg(feature = "streams")]
+    if let Some(streams) = view.engine.streams() {
+        details::write_accounts(view, &options, &streams, &mut json);
+    }
+    match json.is_empty() {
+        true => Err(refusal(format!(
+            "account {:?} not jetstream enabled",
+            options.only
+        ))),
+        false => Ok(Response::json(json.into_bytes())),
+    }
 }
 
 fn write(view: &View<'_>, options: &Options<'_>, json: &mut JsonWriter) {
@@ -145,7 +163,7 @@ fn write_stats(json: &mut JsonWriter, totals: Option<&StreamsTotals>) {
 mod details {
     use super::{LEN_MAX, Options, View, write_stats};
     use midge_api::{AccountInfo, JsonWriter};
-    use midge_engine::{StreamView, StreamsTotals};
+    use midge_engine::{StreamView, StreamsTotals, StreamsView};
 
     pub(super) fn write(view: &View<'_>, options: &Options<'_>, json: &mut JsonWriter) {
         let Some(streams) = view.engine.streams() else {
@@ -153,6 +171,17 @@ mod details {
         };
         json.key("account_details");
         json.open_array();
+        write_accounts(view, options, &streams, json);
+        json.close_array();
+    }
+
+    /// An object for each account.
+    pub(super) fn write_accounts(
+        view: &View<'_>,
+        options: &Options<'_>,
+        streams: &StreamsView<'_>,
+        json: &mut JsonWriter,
+    ) {
         // The streams of all accounts are counted through.
         let (mut skip, mut left) = (options.offset, options.limit);
         for (account, info) in streams.accounts() {
@@ -180,7 +209,6 @@ mod details {
             }
             json.close_object();
         }
-        json.close_array();
     }
 
     fn totals_of(info: &AccountInfo<'_>) -> StreamsTotals {

@@ -40,11 +40,11 @@ impl Refusals {
         self.count += 1;
         if self.count <= LINES_MAX {
             let (client, peer) = (session.client_id(), session.peer());
-            // The one it claims to be: it is nobody's session yet.
-            let options = session.options();
-            let name = match options.nkey.as_str() {
-                "" => short(&options.user),
-                key => short(key),
+            // The one it claims to be: it is nobody's session yet. A key that
+            // does not begin as public ones do may be the secret half.
+            let name = match session.options().nkey.as_str() {
+                key if key.starts_with('U') => short(key),
+                _ => short(session.user_name()),
             };
             log::warn!("client {client} {peer} not let in as {name:?}: {reason}");
         }

@@ -3,15 +3,18 @@
 //! They are the monitoring pages in an envelope, with options in JSON in place
 //! of a query. One is made in a turn of the loop, as with HTTP.
 
-use crate::accountz::write_amount;
+use crate::accountz::{self, write_amount};
 use crate::event_loop::EventLoop;
 use crate::http::{JSON, Response};
 use crate::jsz;
 use crate::monitor::{PAGES, View, float_field};
 use crate::query::{Query, refusal};
 use crate::varz::cores;
-use midge_engine::{AccountId, Permissions, Question, Rules};
+use midge_engine::{AccountId, CloseReason, Permissions, Question, Rules, Session};
 use midge_proto::{JsonWriter, Nanos};
+
+/// The code of what was understood and could not be done.
+const FAILED: u64 = 500;
 
 /// What our part of the protocol can do: streams.
 const HAS_STREAMS: u64 = 1;
@@ -22,14 +25,62 @@ impl EventLoop {
         let Some(question) = self.engine.take_question() else {
             return;
         };
+        let done = self.obey(&question);
         let (monitor, world) = self.look_around();
-        let answer = monitor.view(world, |view| answer(view, &question));
+        let answer = monitor.view(world, |view| match done {
+            None => answer(view, &question),
+            Some(done) => Some(answer_order(view, done)),
+        });
         if let Some(answer) = answer {
             let now = self.connections.now;
             let out = &mut self.connections;
             self.engine.answer_question(now, &question, &answer, out);
         }
     }
+}
+
+impl EventLoop {
+    /// Does what a question wants done, if it is one of that kind: what has come
+    /// of it.
+    fn obey(&mut self, question: &Question) -> Option<Result<(), &'static str>> {
+        let order = question.subject.rsplit(|byte| *byte == b'.').next()?;
+        if order == b"RELOAD" {
+            self.reload();
+            return Some(Ok(()));
+        }
+        let is_kick = order == b"KICK";
+        if !is_kick && order != b"LDM" {
+            return None;
+        }
+        let query = Query::from_json(&question.body).ok();
+        let cid = query.and_then(|query| query.id("cid").ok().flatten());
+        let is_meant = |session: &&Session| Some(session.client_id()) == cid;
+        let conn = self.engine.sessions().find(is_meant).map(Session::conn);
+        Some(match conn {
+            None if is_kick => Err("no such client or leafnode id"),
+            None => Err("no such client id"),
+            Some(conn) if is_kick => {
+                self.close(conn, CloseReason::Kicked);
+                Ok(())
+            }
+            Some(conn) => {
+                self.engine.ask_to_leave(conn, &mut self.connections);
+                Ok(())
+            }
+        })
+    }
+}
+
+/// What is said of something that was to be done.
+fn answer_order(view: &View<'_>, done: Result<(), &'static str>) -> Vec<u8> {
+    let mut json = JsonWriter::new();
+    json.open_object();
+    write_server(&mut json, view);
+    if let Err(why) = done {
+        write_error(&mut json, FAILED, why);
+    }
+    json.close_object();
+    json.into_bytes()
 }
 
 /// The answer; `None` if the question is for other servers.
@@ -56,11 +107,16 @@ fn answer(view: &View<'_>, question: &Question) -> Option<Vec<u8>> {
         }
         _ => {
             write_server(&mut json, view);
-            let made = match query {
-                Ok(query) => make_page(view, question, about, whom, page, query),
-                Err(why) => refusal(why),
-            };
-            write_page(&mut json, page, &made);
+            match query {
+                Ok(query) if about == "ACCOUNT" && matches!(page, "INFO" | "JSZ") => {
+                    write_account(&mut json, view, whom, page, query);
+                }
+                Ok(query) => {
+                    let made = make_page(view, question, about, whom, page, query);
+                    write_page(&mut json, page, &made);
+                }
+                Err(why) => write_page(&mut json, page, &refusal(why)),
+            }
         }
     }
     json.close_object();
@@ -102,14 +158,38 @@ fn make_page(
     }
 }
 
+/// What is asked about one account, by its name.
+fn write_account(json: &mut JsonWriter, view: &View<'_>, whom: &str, page: &str, mut query: Query) {
+    let Some(account) = view.engine.account_named(whom) else {
+        let what = match page {
+            "JSZ" => format!("account {whom:?} not found"),
+            _ => format!("Account {whom} does not exist"),
+        };
+        return write_error(json, FAILED, &what);
+    };
+    if page == "INFO" {
+        json.key("data");
+        return accountz::write_account(json, view, account);
+    }
+    query.set("acc", whom);
+    match jsz::of_account(view, &query) {
+        Ok(made) => write_page(json, page, &made),
+        Err(why) => write_error(json, FAILED, &String::from_utf8_lossy(&why.body)),
+    }
+}
+
+fn write_error(json: &mut JsonWriter, code: u64, what: &str) {
+    json.key("error");
+    json.open_object();
+    json.uint_field("code", code);
+    json.string_field("description", what);
+    json.close_object();
+}
+
 fn write_page(json: &mut JsonWriter, page: &str, made: &Response) {
     if made.content_type != JSON {
-        json.key("error");
-        json.open_object();
-        json.uint_field("code", made.status.code());
-        json.string_field("description", &String::from_utf8_lossy(&made.body));
-        json.close_object();
-        return;
+        let what = String::from_utf8_lossy(&made.body);
+        return write_error(json, made.status.code(), &what);
     }
     json.key("data");
     if page == "HEALTHZ" {

@@ -227,3 +227,63 @@ fn questions_that_come_together_are_all_answered() {
         root.line();
     }
 }
+
+#[test]
+fn clients_of_the_system_account_may_ask_for_one_account() {
+    let server = start();
+    let _joe = Asker::new(&server, "joe");
+    let mut root = Asker::new(&server, "root");
+    let info = root.data("$SYS.REQ.ACCOUNT.$G.INFO", "");
+    assert_eq!(
+        (&info["account_name"], &info["client_connections"]),
+        (&"$G".into(), &1.into())
+    );
+    for (subject, words) in [
+        ("$SYS.REQ.ACCOUNT.NOPE.INFO", "Account NOPE does not exist"),
+        ("$SYS.REQ.ACCOUNT.NOPE.JSZ", "account \"NOPE\" not found"),
+        (
+            "$SYS.REQ.ACCOUNT.$SYS.JSZ",
+            "account \"$SYS\" not jetstream enabled",
+        ),
+    ] {
+        let error = root.ask(subject, "").expect(subject)["error"].clone();
+        assert_eq!(
+            error,
+            serde_json::json!({"code": 500, "description": words})
+        );
+    }
+}
+
+#[test]
+fn clients_of_the_system_account_may_send_others_away() {
+    let server = start();
+    let mut joe = Asker::new(&server, "joe");
+    let mut root = Asker::new(&server, "root");
+    let order = |order: &str| format!("$SYS.REQ.SERVER.{}.{order}", joe.id);
+    let (kick, leave) = (order("KICK"), order("LDM"));
+    assert_eq!(joe.ask(&kick, ""), None);
+    for (order, words) in [
+        (&kick, "no such client or leafnode id"),
+        (&leave, "no such client id"),
+    ] {
+        let error = root.ask(order, r#"{"cid":99}"#).expect("an answer")["error"].clone();
+        assert_eq!(
+            error,
+            serde_json::json!({"code": 500, "description": words})
+        );
+    }
+    joe.say("CONNECT {\"protocol\":1,\"user\":\"joe\",\"pass\":\"joe\"}\r\nPING\r\n");
+    while joe.line() != "PONG" {}
+    let done = root.ask(&leave, r#"{"cid":1}"#).expect("an answer");
+    assert_eq!(done["error"], Value::Null);
+    // The first is what follows any first PONG.
+    let infos = [joe.line(), joe.line()];
+    let is_asked = |info: &String| info.contains("\"ldm\":true");
+    assert_eq!(
+        infos.iter().map(is_asked).collect::<Vec<_>>(),
+        [false, true]
+    );
+    let done = root.ask(&kick, r#"{"cid":1}"#).expect("an answer");
+    assert_eq!(done["error"], Value::Null);
+    assert_eq!(joe.line(), "");
+}

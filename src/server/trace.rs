@@ -5,17 +5,32 @@
 //! not get into the log.
 
 use memchr::memchr;
+use midge_api::json::parse_flat;
 use midge_engine::{ConnId, Engine, Session};
+use midge_proto::JsonWriter;
 use std::collections::HashMap;
 use std::fmt::Write;
 
 /// What is logged of a line or of a payload, in bytes.
 const SHOWN_MAX: usize = 4096;
 
-/// The values in a CONNECT that only its client and the server may know. A
-/// token that says who its client is lets nobody else in without its key, but
-/// nobody needs it either.
-const SECRETS: [&str; 4] = ["\"pass\"", "\"auth_token\"", "\"sig\"", "\"jwt\""];
+/// Texts in a CONNECT that everybody may know.
+const TEXTS: [&str; 3] = ["name", "lang", "version"];
+
+/// Its switches and numbers.
+const SWITCHES: [&str; 7] = [
+    "verbose",
+    "pedantic",
+    "echo",
+    "headers",
+    "no_responders",
+    "protocol",
+    "tls_required",
+];
+
+/// What else it says whose name alone is shown. Any other key may be a misspelt
+/// one of these, or the secret itself.
+const HIDDEN: [&str; 6] = ["user", "pass", "auth_token", "nkey", "sig", "jwt"];
 
 /// Whether each line is to be logged.
 #[inline(always)]
@@ -42,10 +57,9 @@ impl TracedNames {
         let is_connect = text
             .get(..7)
             .is_some_and(|verb| verb.eq_ignore_ascii_case("CONNECT"));
-        let text = if is_connect {
-            without_secrets(&text)
-        } else {
-            text
+        let text = match is_connect {
+            true => connect_text(line.get(7..).unwrap_or_default()),
+            false => text,
         };
         log::trace!("{name} - <<- [{text}]");
         let payload = payload.strip_suffix(b"\r\n").unwrap_or(payload);
@@ -125,52 +139,36 @@ fn name_of(session: &Session, account: &str) -> String {
         // Writing to a String cannot fail.
         let _ = write!(name, " - {about:?}");
     }
-    if !options.user.is_empty() {
-        let _ = write!(name, " - {:?}", format!("{account}/user:{}", options.user));
+    let user = session.user_name();
+    if !user.is_empty() {
+        let _ = write!(name, " - {:?}", format!("{account}/user:{user}"));
     }
     name
 }
 
-/// The JSON of a CONNECT, with the text of each secret replaced.
-fn without_secrets(line: &str) -> String {
-    // A name that is spelled with escapes would not be found.
-    if line.contains("\\u") {
+/// A CONNECT without what only its client and the server may know: nothing of
+/// one that cannot be read.
+fn connect_text(json: &[u8]) -> String {
+    let said = std::str::from_utf8(json).ok();
+    let Some(said) = said.and_then(|text| parse_flat(text).ok()) else {
         return "CONNECT [REDACTED]".to_owned();
-    }
-    let mut out = String::new();
-    let mut rest = line;
-    let find = |rest: &str| {
-        let lower = rest.to_ascii_lowercase();
-        let ends = SECRETS
-            .iter()
-            .filter_map(|secret| Some(lower.find(secret)? + secret.len()));
-        ends.min()
     };
-    while let Some(end) = find(rest) {
-        let (before, after) = rest.split_at(end);
-        let value = after.trim_start_matches([' ', '\t', ':']);
-        out.push_str(before);
-        out.push_str(":\"[REDACTED]\"");
-        rest = after_value(value);
-    }
-    out + rest
-}
-
-/// What is behind a value: a string, or anything up to a comma or the end of
-/// an object.
-fn after_value(text: &str) -> &str {
-    let mut is_string = false;
-    let mut is_escaped = false;
-    for (at, letter) in text.char_indices() {
-        match letter {
-            '"' if !is_escaped && is_string => return &text[at + 1..],
-            '"' if !is_escaped => is_string = true,
-            ',' | '}' if !is_string => return &text[at..],
-            _ => {}
+    let mut shown = JsonWriter::new();
+    shown.open_object();
+    for (key, value) in said {
+        let is_any_of = |keys: &[&str]| keys.iter().any(|known| key.eq_ignore_ascii_case(known));
+        let is_switch = matches!(&*value, "true" | "false" | "0" | "1");
+        if is_any_of(&TEXTS) {
+            shown.string_field(&key, &value);
+        } else if is_switch && is_any_of(&SWITCHES) {
+            shown.key(&key);
+            shown.raw(value.as_bytes());
+        } else if is_any_of(&HIDDEN) {
+            shown.string_field(&key, "[REDACTED]");
         }
-        is_escaped = is_string && letter == '\\' && !is_escaped;
     }
-    ""
+    shown.close_object();
+    format!("CONNECT {}", line_text(&shown.into_bytes()))
 }
 
 #[cfg(test)]
@@ -179,28 +177,30 @@ mod tests {
 
     #[test]
     fn secrets_do_not_show() {
+        const NONE: &str = "CONNECT [REDACTED]";
         for (said, shown) in [
             (
-                r#"CONNECT {"user":"u","pass":"se\"c,r}et","name":"n"}"#,
-                r#"CONNECT {"user":"u","pass":"[REDACTED]","name":"n"}"#,
+                r#"{"user":"u","pass":"se\"c,r}et","name":"n","protocol":1}"#,
+                r#"CONNECT {"name":"n","pass":"[REDACTED]","protocol":1,"user":"[REDACTED]"}"#,
             ),
             (
-                r#"CONNECT {"auth_token" : "t" , "sig":"s","pass":17}"#,
-                r#"CONNECT {"auth_token":"[REDACTED]" , "sig":"[REDACTED]","pass":"[REDACTED]"}"#,
+                r#"{"auth_token" : "t" , "SIG":"s", "pass":{"a":["x"]}, "echo":true}"#,
+                r#"CONNECT {"SIG":"[REDACTED]","auth_token":"[REDACTED]","echo":true}"#,
             ),
             (
-                r#"CONNECT {"pass":"cut o"#,
-                r#"CONNECT {"pass":"[REDACTED]""#,
+                r#"{"pasword":"x","x":1,"verbose":"x","lang":{"pass":"x"}}"#,
+                "CONNECT {}",
             ),
-            (
-                r#"CONNECT {"PASS":"x"}"#,
-                r#"CONNECT {"PASS":"[REDACTED]"}"#,
-            ),
-            (r#"CONNECT {"p\u0061ss":"x"}"#, "CONNECT [REDACTED]"),
-            ("CONNECT {}", "CONNECT {}"),
+            (r#"{"p\u0061ss":"x"}"#, r#"CONNECT {"pass":"[REDACTED]"}"#),
+            (r#"{"pass":"cut o"#, NONE),
+            (r#"{"pass":"x"} x"#, NONE),
+            (r#""x""#, NONE),
+            ("x", NONE),
+            ("{}", "CONNECT {}"),
         ] {
-            assert_eq!(without_secrets(said), shown);
+            assert_eq!(connect_text(said.as_bytes()), shown);
         }
+        assert_eq!(connect_text(b"\xff"), NONE);
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Streams {
             name.clone_from(&options.name);
             lang.clone_from(&options.lang);
             version.clone_from(&options.version);
-            user.clone_from(&options.user);
+            user.push_str(session.user_name());
             client.id = session.client_id();
             client.rtt = Nanos(session.rtt().map_or(0, |rtt| rtt.as_nanos() as i64));
             client.start = self.wall;

@@ -1,7 +1,7 @@
 //! Values as settings want them: each reader takes a value as it is written
 //! and says, with the place, what it expected instead.
 
-use super::tree::{ConfError, Entry, Place, Value};
+use super::tree::{ConfError, Entry, Place, Value, is_secret};
 use std::time::Duration;
 
 /// A value that is to be read, what it is called, and where it stands.
@@ -29,7 +29,7 @@ impl<'a> Item<'a> {
     /// That something else is expected here.
     pub(crate) fn wrong(&self, expected: &str) -> ConfError {
         let found = match self.value {
-            Value::Text(text) => format!("\"{text}\""),
+            Value::Text(text) if !is_secret(self.name) => format!("\"{text}\""),
             other => other.kind().to_owned(),
         };
         let name = self.name;

@@ -9,7 +9,7 @@
 //! What reads files and the environment is handed in, so that all of this is a
 //! function of its arguments.
 
-use super::tree::{ConfError, Entry, Place, Value};
+use super::tree::{ConfError, Entry, Place, Value, is_secret};
 use midge_engine::Password;
 use std::sync::Arc;
 
@@ -192,7 +192,7 @@ impl<'a> Parser<'a> {
         if matches!(self.peek(), None | Some('}' | ']')) {
             return Err(ConfError::new(&place, format!("\"{key}\" has no value")));
         }
-        let value = self.value()?;
+        let value = self.value(&key)?;
         if let Some(scope) = self.scopes.last_mut() {
             scope.push(Entry {
                 key,
@@ -239,17 +239,18 @@ impl<'a> Parser<'a> {
         rest.get(..len).unwrap_or_default()
     }
 
-    fn value(&mut self) -> Result<Value, ConfError> {
+    /// The value of a key.
+    fn value(&mut self, key: &str) -> Result<Value, ConfError> {
         let value = match self.peek() {
             Some('{') => self.deeper(Parser::block)?,
-            Some('[') => self.deeper(Parser::list)?,
+            Some('[') => self.deeper(|parser| parser.list(key))?,
             Some('(') => self.raw_block()?,
             Some(quote @ ('"' | '\'')) => Value::Text(self.quoted(quote)?),
             _ => {
                 let word = self.word(|_| false);
                 match word.strip_prefix('$') {
                     // A password's hash begins with the same sign.
-                    Some(name) if !Password::is_hash(word) => return self.variable(name),
+                    Some(name) if !Password::is_hash(word) => return self.variable(name, key),
                     _ => Value::Text(word.to_owned()),
                 }
             }
@@ -295,7 +296,7 @@ impl<'a> Parser<'a> {
         Ok(Value::Block(self.scopes.pop().unwrap_or_default()))
     }
 
-    fn list(&mut self) -> Result<Value, ConfError> {
+    fn list(&mut self, key: &str) -> Result<Value, ConfError> {
         self.advance();
         let mut items = Vec::new();
         loop {
@@ -311,7 +312,7 @@ impl<'a> Parser<'a> {
                 }
                 Some(_) => {
                     let place = self.place.clone();
-                    items.push((self.value()?, place));
+                    items.push((self.value(key)?, place));
                 }
             }
         }
@@ -383,7 +384,7 @@ impl<'a> Parser<'a> {
     }
 
     /// What a name stands for: the innermost key that was set before.
-    fn variable(&mut self, name: &str) -> Result<Value, ConfError> {
+    fn variable(&mut self, name: &str, key: &str) -> Result<Value, ConfError> {
         let mut scopes = std::mem::take(&mut self.scopes);
         let mut entries = scopes
             .iter_mut()
@@ -394,7 +395,7 @@ impl<'a> Parser<'a> {
                 entry.is_variable = true;
                 self.copied(&entry.value)
             }
-            None => self.environment(name),
+            None => self.environment(name, key),
         };
         self.scopes = scopes;
         value
@@ -408,10 +409,15 @@ impl<'a> Parser<'a> {
         Ok(value.clone())
     }
 
-    fn environment(&mut self, name: &str) -> Result<Value, ConfError> {
+    fn environment(&mut self, name: &str, key: &str) -> Result<Value, ConfError> {
         let Some(text) = self.world.variable(name) else {
+            // A password that begins so and has no quotes around it is no name.
+            let what = match is_secret(key) {
+                true => format!("{key}: what begins with $ and has no quotes around it"),
+                false => format!("${name}"),
+            };
             return Err(self.error(format!(
-                "${name} is neither a key that was set before nor in the environment"
+                "{what} is neither a key that was set before nor in the environment"
             )));
         };
         self.take_bytes(VALUE_BYTES + text.len())?;
@@ -537,6 +543,15 @@ mod tests {
         assert_eq!(show_with("u {x 1}\nv: [$u]").unwrap(), "u={x=1} v=[{x=1}]");
         let error = show_with("\nb: $a").unwrap_err().to_string();
         assert!(error.starts_with("f:2: $a is neither"), "{error}");
+        for text in [
+            "password: $ecret",
+            "a { users: [ $ecret ] }",
+            "Token = $ecret",
+        ] {
+            let error = show_with(text).unwrap_err().to_string();
+            assert!(error.contains("is neither a key"), "{error}");
+            assert!(!error.contains("ecret"), "{error}");
+        }
     }
 
     #[test]

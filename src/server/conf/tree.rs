@@ -50,6 +50,26 @@ pub(crate) struct Entry {
     pub(crate) is_variable: bool,
 }
 
+/// Keys whose value may be a secret, also where it is written as it should not
+/// be. The names are in lower case.
+const SECRET_KEYS: [&str; 8] = [
+    "pass",
+    "password",
+    "token",
+    "nkey",
+    "user",
+    "username",
+    "users",
+    "authorization",
+];
+
+/// Whether what stands behind a key is nothing to be shown.
+pub(crate) fn is_secret(key: &str) -> bool {
+    SECRET_KEYS
+        .iter()
+        .any(|secret| key.eq_ignore_ascii_case(secret))
+}
+
 /// A value as it is written.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {

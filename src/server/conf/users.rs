@@ -183,7 +183,7 @@ pub(crate) fn read_permissions(item: Item<'_>) -> Result<Permissions, ConfError>
 fn rules(item: Item<'_>) -> Result<Rules, ConfError> {
     let Ok(entries) = item.block() else {
         return Ok(Rules {
-            allow: Some(subjects(item)?),
+            allow: allowed(item)?,
             deny: Vec::new(),
         });
     };
@@ -191,12 +191,17 @@ fn rules(item: Item<'_>) -> Result<Rules, ConfError> {
     for entry in entries {
         let item = Item::from(entry);
         match entry.key.to_ascii_lowercase().as_str() {
-            "allow" => rules.allow = Some(subjects(item)?),
+            "allow" => rules.allow = allowed(item)?,
             "deny" => rules.deny = subjects(item)?,
             _ => return Err(item.misspelt()),
         }
     }
     Ok(rules)
+}
+
+/// What is allowed alone. An empty list says nothing, in nats-server too.
+fn allowed(item: Item<'_>) -> Result<Option<Vec<Rule>>, ConfError> {
+    Ok(Some(subjects(item)?).filter(|rules| !rules.is_empty()))
 }
 
 fn subjects(item: Item<'_>) -> Result<Vec<Rule>, ConfError> {

@@ -11,9 +11,6 @@ const NANOS: i64 = 1_000_000_000;
 
 /// What nats-server says of itself.
 pub(crate) fn write_varz(json: &mut JsonWriter, handshakes: &Handshakes) {
-    if !handshakes.is_on() {
-        return;
-    }
     float_field(json, "tls_timeout", handshakes.timeout.as_secs_f64());
     // What ends after 2262 does not fit, and is not worth telling.
     let end = handshakes
