@@ -73,6 +73,8 @@ mod stream_floods;
 #[cfg(feature = "streams")]
 mod stream_late_acks;
 #[cfg(feature = "streams")]
+mod stream_priority;
+#[cfg(feature = "streams")]
 mod stream_restarts;
 #[cfg(feature = "streams")]
 mod stream_util;

@@ -117,6 +117,32 @@ pub enum Event<'a> {
         /// Until when; nothing is that it goes on.
         until: Option<Timestamp>,
     },
+    /// A puller of a priority group is served alone from now on.
+    Pinned {
+        /// The account.
+        account: &'a str,
+        /// The stream.
+        stream: &'a str,
+        /// The consumer.
+        consumer: &'a str,
+        /// The group.
+        group: &'a str,
+        /// The puller's pin.
+        id: &'a str,
+    },
+    /// It is not any more.
+    Unpinned {
+        /// The account.
+        account: &'a str,
+        /// The stream.
+        stream: &'a str,
+        /// The consumer.
+        consumer: &'a str,
+        /// The group.
+        group: &'a str,
+        /// Why: `admin` or `timeout`.
+        reason: &'a str,
+    },
     /// A message was delivered as often as it may be. The delivery's own
     /// number is not told.
     MaxDeliver(Delivery<'a>),
@@ -136,6 +162,8 @@ impl Event<'_> {
             Event::Stream { .. } => "io.nats.jetstream.advisory.v1.stream_action",
             Event::Consumer { .. } => "io.nats.jetstream.advisory.v1.consumer_action",
             Event::Pause { .. } => "io.nats.jetstream.advisory.v1.consumer_pause",
+            Event::Pinned { .. } => "io.nats.jetstream.advisory.v1.consumer_group_pinned",
+            Event::Unpinned { .. } => "io.nats.jetstream.advisory.v1.consumer_group_unpinned",
             Event::MaxDeliver(_) => "io.nats.jetstream.advisory.v1.max_deliver",
             Event::Nak(_) => "io.nats.jetstream.advisory.v1.nak",
             Event::Terminated(..) => "io.nats.jetstream.advisory.v1.terminated",
@@ -154,6 +182,12 @@ impl Event<'_> {
             Event::Pause {
                 stream, consumer, ..
             } => ("ADVISORY.CONSUMER.PAUSE", stream, consumer),
+            Event::Pinned {
+                stream, consumer, ..
+            } => ("ADVISORY.CONSUMER.PINNED", stream, consumer),
+            Event::Unpinned {
+                stream, consumer, ..
+            } => ("ADVISORY.CONSUMER.UNPINNED", stream, consumer),
             Event::MaxDeliver(of) => ("ADVISORY.CONSUMER.MAX_DELIVERIES", of.stream, of.consumer),
             Event::Nak(of) => ("ADVISORY.CONSUMER.MSG_NAKED", of.stream, of.consumer),
             Event::Terminated(of, _) => {
@@ -225,6 +259,30 @@ impl Event<'_> {
                 write_names(json, stream, consumer);
                 json.bool_field("paused", until.is_some());
                 json.time_field("pause_until", until.unwrap_or_default());
+            }
+            Event::Pinned {
+                account,
+                stream,
+                consumer,
+                group,
+                id,
+            } => {
+                json.string_field("account", account);
+                write_names(json, stream, consumer);
+                json.string_field("group", group);
+                json.string_field("pinned_id", id);
+            }
+            Event::Unpinned {
+                account,
+                stream,
+                consumer,
+                group,
+                reason,
+            } => {
+                json.string_field("account", account);
+                write_names(json, stream, consumer);
+                json.string_field("group", group);
+                json.string_field("reason", reason);
             }
             Event::MaxDeliver(of) => {
                 write_names(json, of.stream, of.consumer);

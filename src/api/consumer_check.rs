@@ -8,7 +8,7 @@ use super::consumer_config::{
 };
 use super::error::ApiError;
 use super::metadata;
-use super::name::check_consumer_name;
+use super::name::{check_consumer_name, check_group_name};
 use super::options::ConsumerOptions;
 use super::stream_check::{MAX_DESCRIPTION, MAX_METADATA};
 use super::stream_config::{Retention, StreamConfig};
@@ -18,6 +18,7 @@ use midge_proto::{has_blank, is_subset, is_valid_filter, subjects_collide, token
 const ACK_WAIT: Nanos = Nanos::from_secs(30);
 const MAX_WAITING: i64 = 512;
 const MAX_ACK_PENDING: i64 = 1000;
+const PINNED_TIMEOUT: Nanos = Nanos::from_secs(120);
 const EPHEMERAL_THRESHOLD: Nanos = Nanos::from_secs(5);
 const SHORTEST_HEARTBEAT: Nanos = Nanos::from_millis(100);
 const SHORTEST_EXPIRES: Nanos = Nanos::from_millis(1);
@@ -105,12 +106,6 @@ fn refuse_unsupported(config: &ConsumerConfig) -> Result<(), ApiError> {
             "ack_policy flow_control",
             config.ack_policy == AckPolicy::FlowControl,
         ),
-        ("priority_groups", !config.priority_groups.is_empty()),
-        (
-            "priority_policy",
-            config.priority_policy != PriorityPolicy::None,
-        ),
-        ("priority_timeout", !config.priority_timeout.is_zero()),
     ];
     match asked.into_iter().find(|&(_, asked)| asked) {
         Some((field, _)) => Err(ApiError::consumer_create(format!(
@@ -154,6 +149,7 @@ impl ConsumerConfig {
         self.check_filters()?;
         self.check_start()?;
         sample_share(&self.sample_freq)?;
+        self.check_priority()?;
         ConsumerOptions::read(self)?;
         self.check_retention(stream.retention)
     }
@@ -252,8 +248,12 @@ impl ConsumerConfig {
             &mut self.idle_heartbeat.0,
             &mut self.inactive_threshold.0,
             &mut self.max_waiting,
+            &mut self.priority_timeout.0,
         ] {
             *value = (*value).max(0);
+        }
+        if self.priority_policy == PriorityPolicy::PinnedClient && self.priority_timeout.is_zero() {
+            self.priority_timeout = PINNED_TIMEOUT;
         }
         if self.max_waiting == 0 && self.is_pull() {
             self.max_waiting = MAX_WAITING;
@@ -295,18 +295,29 @@ impl ConsumerConfig {
         let first = self.backoff.first();
         let adjusted = [
             (self.max_deliver < -1, "max_deliver must be set to -1"),
-            (
-                first.is_some_and(|&first| first != self.ack_wait),
-                "first backoff value has to equal batch AckWait",
-            ),
+            (self.max_waiting < 0, "max_waiting must not be negative"),
             (
                 self.max_ack_pending < -1,
                 "max_ack_pending must be set to -1",
             ),
-            (self.max_waiting < 0, "max_waiting must not be negative"),
+            (self.max_batch < 0, "max_batch must not be negative"),
+            (self.max_expires.0 < 0, "max_expires must not be negative"),
+            (self.max_bytes < 0, "max_bytes must not be negative"),
+            (
+                self.idle_heartbeat.0 < 0,
+                "idle_heartbeat must not be negative",
+            ),
             (
                 self.inactive_threshold.0 < 0,
                 "inactive_threshold must not be negative",
+            ),
+            (
+                self.priority_timeout.0 < 0,
+                "priority_timeout must not be negative",
+            ),
+            (
+                first.is_some_and(|&first| first != self.ack_wait),
+                "first backoff value has to equal batch AckWait",
             ),
             (
                 limits.max_ack_pending > 0 && self.max_ack_pending == 0,
@@ -321,6 +332,28 @@ impl ConsumerConfig {
             Some((_, text)) => Err(ApiError::pedantic(text)),
             None => Ok(()),
         }
+    }
+
+    /// Whether the groups that pullers may be in and what is done with them
+    /// go together.
+    fn check_priority(&self) -> Result<(), ApiError> {
+        if self.priority_policy == PriorityPolicy::None {
+            if !self.priority_groups.is_empty() {
+                return Err(ApiError::CONSUMER_PRIORITY_GROUP_WITH_POLICY_NONE);
+            }
+            if !self.priority_timeout.is_zero() {
+                return Err(ApiError::CONSUMER_PINNED_TTL_WITHOUT_PRIORITY_POLICY_NONE);
+            }
+            return Ok(());
+        }
+        if !self.is_pull() {
+            return Err(ApiError::CONSUMER_PUSH_WITH_PRIORITY_GROUP);
+        }
+        if self.priority_groups.is_empty() {
+            return Err(ApiError::CONSUMER_PRIORITY_POLICY_WITHOUT_GROUP);
+        }
+        let mut groups = self.priority_groups.iter();
+        groups.try_for_each(|group| check_group_name(group))
     }
 
     fn check_replicas(&self) -> Result<(), ApiError> {

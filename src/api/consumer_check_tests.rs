@@ -157,10 +157,23 @@ const REFUSED: &[(&str, u16, &str)] = &[
     (r#"{"idle_heartbeat":5,"deliver_subject":"dd"}"#, 10083, ""),
     (r#"{"num_replicas":-1}"#, 10133, ""),
     (r#"{"num_replicas":2}"#, 10074, ""),
+    (r#"{"priority_groups":["a"]}"#, 10196, ""),
+    (r#"{"priority_timeout":1}"#, 10197, ""),
+    (r#"{"priority_policy":"overflow"}"#, 10159, ""),
     (
-        r#"{"priority_groups":["a"]}"#,
-        10012,
-        "priority_groups is not supported",
+        r#"{"priority_policy":"overflow","deliver_subject":"dd"}"#,
+        10178,
+        "",
+    ),
+    (
+        r#"{"priority_policy":"overflow","priority_groups":["a",""]}"#,
+        10161,
+        "",
+    ),
+    (
+        r#"{"priority_policy":"overflow","priority_groups":["a."]}"#,
+        10162,
+        "",
     ),
     (
         r#"{"ack_policy":"flow_control","deliver_subject":"dd"}"#,

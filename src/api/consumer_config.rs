@@ -291,7 +291,9 @@ impl ConsumerConfig {
             "pause_until" => self.pause_until = json::time(key, &value)?.get(),
             "priority_groups" => self.priority_groups = json::strings(key, value)?,
             "priority_policy" => {
-                self.priority_policy = json::word(&value, PriorityPolicy::from_word)?;
+                let policy = value.as_str().and_then(PriorityPolicy::from_word);
+                let unknown = || format!("unknown priority policy: {value}");
+                self.priority_policy = policy.ok_or_else(|| ApiError::invalid_json(unknown()))?;
             }
             "priority_timeout" => self.priority_timeout = json::nanos(key, &value)?,
             _ => return Ok(Known::No),

@@ -104,6 +104,19 @@ pub struct ConsumerInfo<'a> {
     pub paused: Option<Nanos>,
     /// When this was so.
     pub ts: Timestamp,
+    /// Its first priority group, if it has one.
+    pub priority_group: Option<PriorityGroupInfo<'a>>,
+}
+
+/// A priority group of a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PriorityGroupInfo<'a> {
+    /// Its name.
+    pub group: &'a str,
+    /// The pin of the puller that is served; empty is none.
+    pub pinned_client_id: &'a str,
+    /// When that was pinned.
+    pub pinned_ts: Timestamp,
 }
 
 /// What an account may use; -1 is no limit.
@@ -276,6 +289,17 @@ impl ConsumerInfo<'_> {
             json.int_unless_zero("pause_remaining", remaining.0);
         }
         json.time_field("ts", self.ts);
+        let Some(group) = &self.priority_group else {
+            return;
+        };
+        json.key("priority_groups");
+        json.open_array();
+        json.open_object();
+        json.string_field("group", group.group);
+        json.string_unless_empty("pinned_client_id", group.pinned_client_id);
+        json.time_field("pinned_ts", group.pinned_ts);
+        json.close_object();
+        json.close_array();
     }
 }
 

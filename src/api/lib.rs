@@ -60,7 +60,8 @@ pub use dlq::{DLQ_STREAM, DlqAction, DlqError, DlqFilter, DlqKind, DlqRequest};
 pub use error::ApiError;
 pub use get_request::{DirectGetError, GetRequest};
 pub use info::{
-    AccountInfo, AccountLimits, ConsumerInfo, LostMessages, SequenceInfo, StreamInfo, StreamState,
+    AccountInfo, AccountLimits, ConsumerInfo, LostMessages, PriorityGroupInfo, SequenceInfo,
+    StreamInfo, StreamState,
 };
 pub use json::{is_object, parse_flat};
 pub use midge_proto::JsonWriter;

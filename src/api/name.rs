@@ -58,6 +58,24 @@ pub fn check_consumer_name(name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The longest name of a priority group, in bytes.
+const MAX_GROUP_NAME: usize = 16;
+
+/// Checks the name of a priority group.
+///
+/// # Errors
+/// 10161 when there is none, 10162 when no group can be called so.
+pub(super) fn check_group_name(name: &str) -> Result<(), ApiError> {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"/_=-".contains(byte);
+    if name.is_empty() {
+        return Err(ApiError::CONSUMER_EMPTY_GROUP_NAME);
+    }
+    if name.len() > MAX_GROUP_NAME || !name.as_bytes().iter().all(is_letter) {
+        return Err(ApiError::CONSUMER_INVALID_GROUP_NAME);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

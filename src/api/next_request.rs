@@ -15,16 +15,19 @@ pub struct NextRequest {
     pub expires: Nanos,
     /// At most so many bytes; zero is no limit.
     pub max_bytes: i64,
+    /// It is no JSON: it says nothing about groups, and need not.
+    pub is_plain: bool,
     /// Do not wait.
     pub no_wait: bool,
     /// How often to show that it still waits; zero is never.
     pub idle_heartbeat: Nanos,
     /// The puller's priority group.
     pub group: String,
-    /// Serve it only when so many messages are pending.
+    /// Serve it only when so many messages are pending; zero is any number.
     pub min_pending: i64,
-    /// Serve it only when so many messages are unacknowledged.
-    pub min_ack_pending: u64,
+    /// Serve it only when so many messages are unacknowledged; zero is any
+    /// number.
+    pub min_ack_pending: i64,
     /// The pin that the puller holds.
     pub id: String,
     /// Lower is served first; 0 to 9.
@@ -37,6 +40,7 @@ impl Default for NextRequest {
             batch: 1,
             expires: Nanos::ZERO,
             max_bytes: 0,
+            is_plain: true,
             no_wait: false,
             idle_heartbeat: Nanos::ZERO,
             group: String::new(),
@@ -63,6 +67,7 @@ impl NextRequest {
             return Ok(request);
         }
         request.batch = 0;
+        request.is_plain = false;
         json::read(body, Strictness::Lenient, &mut |key, value| {
             request.set(key, value)
         })
@@ -76,9 +81,6 @@ impl NextRequest {
         {
             return Err(bad_request("heartbeat value too large"));
         }
-        if !(0..=9).contains(&request.priority) {
-            return Err(bad_request("Priority must be between 0 and 9"));
-        }
         Ok(request)
     }
 
@@ -91,7 +93,7 @@ impl NextRequest {
             "idle_heartbeat" => self.idle_heartbeat = json::nanos(key, &value)?,
             "group" => self.group = json::string(key, value)?,
             "min_pending" => self.min_pending = json::int(key, &value)?,
-            "min_ack_pending" => self.min_ack_pending = json::uint(key, &value)?,
+            "min_ack_pending" => self.min_ack_pending = json::int(key, &value)?,
             "id" => self.id = json::string(key, value)?,
             "priority" => self.priority = json::int(key, &value)?,
             _ => return Ok(Known::No),
@@ -149,10 +151,6 @@ mod tests {
         assert_eq!(
             refused(r#"{"idle_heartbeat":1000}"#),
             "Bad Request - heartbeat value too large"
-        );
-        assert_eq!(
-            refused(r#"{"priority":12,"no_wait":true}"#),
-            "Bad Request - Priority must be between 0 and 9"
         );
         assert!(refused("{").starts_with("Bad Request - "));
         assert!(refused(r#"{"batch":"a"}"#).starts_with("Bad Request - json: "));

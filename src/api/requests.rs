@@ -5,6 +5,7 @@
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
+use super::name::check_group_name;
 use midge_proto::Timestamp;
 
 /// Asks for a page of a list of streams.
@@ -233,14 +234,17 @@ impl PauseRequest {
 }
 
 impl UnpinRequest {
-    /// Reads the request.
+    /// Reads the request. Keys nobody knows are passed over here.
     ///
     /// # Errors
-    /// 10025 when this is not JSON, has a key or a value that is none of
-    /// ours, or names no group.
+    /// 10025 when this is not JSON, has a value of the wrong type, or names
+    /// no group; 10162 when no group can be called so.
     pub fn from_json(body: &[u8]) -> Result<UnpinRequest, ApiError> {
+        if body.is_empty() {
+            return Err(ApiError::invalid_json("unexpected end of JSON input"));
+        }
         let mut request = UnpinRequest::default();
-        json::read(body, Strictness::Strict, &mut |key, value| {
+        json::read(body, Strictness::Lenient, &mut |key, value| {
             match key {
                 "group" => request.group = json::string(key, value)?,
                 _ => return Ok(Known::No),
@@ -250,6 +254,7 @@ impl UnpinRequest {
         if request.group.is_empty() {
             return Err(ApiError::invalid_json("consumer group not specified"));
         }
+        check_group_name(&request.group)?;
         Ok(request)
     }
 }

@@ -54,6 +54,7 @@ impl Streams {
             return;
         };
         let account = stream.account;
+        let account_name = stream.account_name.clone();
         let (stream, consumer) = (stream.config.name.clone(), consumer.config.name.clone());
         let about = |delivery: DeliverySeq, seq: Seq, deliveries: u32| Delivery {
             stream: &stream,
@@ -77,6 +78,20 @@ impl Streams {
                 deliveries,
                 reason,
             } => Event::Terminated(about(*delivery, *seq, *deliveries), reason),
+            Note::Pinned { group, id } => Event::Pinned {
+                account: &account_name,
+                stream: &stream,
+                consumer: &consumer,
+                group,
+                id,
+            },
+            Note::Unpinned { group, reason } => Event::Unpinned {
+                account: &account_name,
+                stream: &stream,
+                consumer: &consumer,
+                group,
+                reason,
+            },
             Note::Acked {
                 delivery,
                 seq,

@@ -2,6 +2,7 @@
 
 use super::api_streams::page;
 use super::consumer::Consumer;
+use super::effects::Note;
 use super::position::Cursor;
 use super::request::{Answered, Held, Outcome, Progress, Request, Route};
 use super::start;
@@ -411,16 +412,38 @@ impl Streams {
         Ok(Answered::WhenSafe(responses::consumer_paused(pause)))
     }
 
-    pub(super) fn unpin_consumer(
-        &self,
+    pub(super) fn unpin_consumer<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
         stream: &str,
         consumer: &str,
         request: &Request,
+        out: &mut O,
     ) -> Outcome {
-        UnpinRequest::from_json(request.body())?;
-        self.named(request.from.account, stream, consumer)?;
-        // No consumer has priority groups.
-        Err(ApiError::CONSUMER_INVALID_PRIORITY_GROUP.into())
+        let asked = UnpinRequest::from_json(request.body())?;
+        let (stream_id, id) = self.named(request.from.account, stream, consumer)?;
+        let group = asked.group.as_str();
+        let consumer = self.consumer_mut(stream_id, id);
+        let has_group = |consumer: &&mut Consumer| {
+            consumer
+                .config
+                .priority_groups
+                .iter()
+                .any(|one| one == group)
+        };
+        let Some(consumer) = consumer.filter(has_group) else {
+            return Err(ApiError::CONSUMER_INVALID_PRIORITY_GROUP.into());
+        };
+        consumer.pin = None;
+        let note = Note::Unpinned {
+            group: group.into(),
+            reason: "admin",
+        };
+        self.advise(engine, stream_id, id, &note, out);
+        self.make_ready(stream_id, id);
+        Ok(Answered::Now(responses::success(
+            ResponseKind::ConsumerUnpin,
+        )))
     }
 }
 
@@ -540,6 +563,7 @@ pub(super) fn info<'a>(
         push_bound,
         paused: paused.map(|until| until.since(wall)),
         ts: wall,
+        priority_group: consumer.priority_group(),
     }
 }
 

@@ -14,11 +14,14 @@ use super::log_read::{NeedBlock, Search};
 use super::lookahead::{Look, Lookahead};
 use super::pace::RATE_BURST;
 use super::position::{Cursor, Position, Unacked};
+use super::priority::Pin;
 use super::pulls::Pulls;
 use super::recall::Counting;
 use crate::ids::{AccountId, ConsumerId, DeliverySeq, Seq};
 use crate::{ConnId, Time};
-use midge_api::{AckPolicy, ConsumerConfig, ConsumerOptions, Ended, Nanos, Timestamp};
+use midge_api::{
+    AckPolicy, ConsumerConfig, ConsumerOptions, Ended, Nanos, PriorityPolicy, Timestamp,
+};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -63,6 +66,8 @@ pub(crate) struct Consumer {
     /// What is known of those that have.
     pub(crate) deaths: Deaths,
     pub(crate) pulls: Pulls,
+    /// The puller that is served, if that is one.
+    pub(super) pin: Option<Box<Pin>>,
     /// Somebody listens where it delivers to.
     pub(crate) is_bound: bool,
     pub(crate) flow: Option<FlowControl>,
@@ -131,6 +136,7 @@ impl Consumer {
             dying: VecDeque::new(),
             deaths: Deaths::default(),
             pulls: Pulls::default(),
+            pin: None,
             is_bound: false,
             flow: None,
             heartbeat_due: None,
@@ -174,6 +180,9 @@ impl Consumer {
         self.filter = Filter::new(filters);
         if config.flow_control && self.flow.is_none() {
             self.flow = Some(FlowControl::new());
+        }
+        if config.priority_policy != PriorityPolicy::PinnedClient {
+            self.pin = None;
         }
         self.config = config;
         self.configure_options();
@@ -506,6 +515,7 @@ impl Consumer {
             self.heartbeat_due,
             self.not_before,
             self.inactive_due(),
+            self.pin_due(),
         ]
         .into_iter()
         .flatten()

@@ -164,6 +164,7 @@ impl Streams {
         let mut effects = Effects::default();
         consumer.expire_acks(now, wall, clients, &mut effects);
         consumer.expire_pulls(now, &mut effects);
+        consumer.expire_pin(now, &mut effects);
         if consumer.not_before.is_some_and(|at| at <= now) {
             consumer.not_before = None;
             // The end of a pause is a matter of the wall clock, which may lag.

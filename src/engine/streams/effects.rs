@@ -2,7 +2,8 @@
 
 use crate::ids::{DeliverySeq, Seq};
 
-/// A message's last words with a consumer, for those who watch.
+/// What became of a message with a consumer, or of a puller, for those who
+/// watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Note {
     /// It was delivered as often as it may be.
@@ -19,6 +20,13 @@ pub(crate) enum Note {
         seq: Seq,
         deliveries: u32,
         reason: String,
+    },
+    /// A puller is served alone from now on.
+    Pinned { group: Box<str>, id: Box<str> },
+    /// It is not any more.
+    Unpinned {
+        group: Box<str>,
+        reason: &'static str,
     },
     /// It was acknowledged, and this one is reported.
     Acked {
@@ -37,6 +45,7 @@ pub(crate) enum Status {
     TooLarge { wanted: i64, bytes_left: i64 },
     BatchCompleted { wanted: i64, bytes_left: i64 },
     ServerShutdown { wanted: i64, bytes_left: i64 },
+    WrongPin { wanted: i64, bytes_left: i64 },
     ConsumerDeleted,
     Heartbeat { delivery: DeliverySeq, seq: Seq },
 }

@@ -42,6 +42,7 @@ mod pace;
 mod parked;
 mod position;
 mod presence;
+mod priority;
 mod publishers;
 mod pull_request;
 mod pulls;

@@ -3,6 +3,7 @@
 use super::consumer::duration;
 use super::effects::{Effects, Status};
 use super::intake::Incoming;
+use super::priority;
 use super::pulls::Pull;
 use super::serve::send_status;
 use super::streams::Streams;
@@ -77,7 +78,7 @@ impl Streams {
         if consumer.is_push() {
             return refuse(engine, account, reply, 409, "Consumer is push based", out);
         }
-        let request = match pull.request {
+        let mut request = match pull.request {
             Ok(request) => request,
             Err(text) => {
                 return refuse(engine, account, reply, 400, &text, out);
@@ -86,9 +87,12 @@ impl Streams {
         if let Some(text) = exceeded(&consumer.config, &request) {
             return refuse(engine, account, reply, 409, &text, out);
         }
-        if let Some(text) = wrong_priority(&request) {
-            return refuse(engine, account, reply, 400, text, out);
-        }
+        let pin = consumer.pin.as_deref();
+        let claim = match priority::claim(&consumer.config, pin, &mut request) {
+            Ok(claim) => claim,
+            Err((code, text)) => return refuse(engine, account, reply, code, text, out),
+        };
+        consumer.heard_of(claim.as_deref(), now);
         consumer.last_used = now;
         let mut effects = Effects::default();
         consumer.expire_pulls(now, &mut effects);
@@ -100,6 +104,8 @@ impl Streams {
         let to_come = consumer.pending + consumer.redeliver_len() as u64;
         let refusal = if request.no_wait && to_come == 0 && request.expires.0 == 0 {
             Some((404, "No Messages"))
+        } else if request.no_wait && to_come > 0 && to_come < consumer.pulls.wanted() {
+            Some((408, "Requests Pending"))
         } else if is_full {
             Some((409, "Exceeded MaxWaiting"))
         } else {
@@ -117,7 +123,13 @@ impl Streams {
             };
             effects.statuses.push((reply.into(), status));
         } else if engine.is_heard(account, reply) {
-            consumer.pulls.push(waiting(&request, reply, now));
+            let rank = priority::rank(consumer.config.priority_policy, &request);
+            let waiting = waiting(&request, reply, now);
+            consumer.pulls.push(Pull {
+                rank,
+                claim,
+                ..waiting
+            });
             self.make_ready(stream_id, id);
         }
         for (to, status) in &effects.statuses {
@@ -180,6 +192,8 @@ fn waiting(request: &NextRequest, reply: &[u8], now: Time) -> Pull {
         expires: (request.expires.0 > 0).then(|| now + duration(request.expires)),
         heartbeat,
         heartbeat_due: heartbeat.map(|heartbeat| now + heartbeat),
+        rank: 0,
+        claim: None,
     }
 }
 
@@ -188,18 +202,6 @@ fn config_max_waiting(max_waiting: i64) -> i64 {
         max_waiting
     } else {
         i64::MAX
-    }
-}
-
-/// Only consumers with a priority policy, which there are none of, can tell
-/// requests apart like this.
-fn wrong_priority(request: &NextRequest) -> Option<&'static str> {
-    if request.min_pending != 0 || request.min_ack_pending != 0 {
-        Some("Bad Request - Not a Overflow Priority consumer")
-    } else if !request.id.is_empty() {
-        Some("Bad Request - Not a Pinned Client Priority consumer")
-    } else {
-        None
     }
 }
 

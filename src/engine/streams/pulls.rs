@@ -1,5 +1,6 @@
 //! The pull requests that wait at a consumer.
 
+use super::priority::Claim;
 use crate::Time;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,6 +22,10 @@ pub(crate) struct Pull {
     pub(crate) heartbeat: Option<Duration>,
     /// When it is to be told that nothing came.
     pub(crate) heartbeat_due: Option<Time>,
+    /// It stands before all of a higher rank.
+    pub(crate) rank: u8,
+    /// What it says about its place, if its consumer cares.
+    pub(crate) claim: Option<Box<Claim>>,
 }
 
 impl Pull {
@@ -44,7 +49,7 @@ impl Pull {
 }
 
 /// Requests in the order of their turns: each gets a message and goes to the
-/// end.
+/// end of those of its rank.
 #[derive(Debug, Default)]
 pub(crate) struct Pulls {
     queue: VecDeque<Pull>,
@@ -60,7 +65,24 @@ impl Pulls {
     }
 
     pub(crate) fn push(&mut self, pull: Pull) {
-        self.queue.push_back(pull);
+        if self.queue.back().is_none_or(|last| last.rank <= pull.rank) {
+            return self.queue.push_back(pull);
+        }
+        let place = self.queue.partition_point(|one| one.rank <= pull.rank);
+        self.queue.insert(place, pull);
+    }
+
+    /// The front one goes to the end without a message.
+    pub(crate) fn cycle(&mut self) {
+        if !self.queue.is_empty() {
+            self.queue.rotate_left(1);
+        }
+    }
+
+    /// Messages that all of them still want.
+    pub(crate) fn wanted(&self) -> u64 {
+        let wanted = self.queue.iter().map(|pull| pull.wanted.max(0));
+        wanted.fold(0, |sum, wanted| sum.saturating_add(wanted.unsigned_abs()))
     }
 
     pub(crate) fn front_mut(&mut self) -> Option<&mut Pull> {
@@ -69,6 +91,18 @@ impl Pulls {
 
     pub(crate) fn pop(&mut self) -> Option<Pull> {
         self.queue.pop_front()
+    }
+
+    /// The front one has got so many bytes.
+    pub(crate) fn count_bytes(&mut self, size: i64) {
+        if let Some(pull) = self.queue.front_mut()
+            && pull.bytes_left > 0
+        {
+            pull.bytes_left -= size;
+            if pull.bytes_left == 0 {
+                pull.wanted = 1;
+            }
+        }
     }
 
     /// The front one has got a message. Returns it if that was its last.
@@ -80,7 +114,7 @@ impl Pulls {
             return Some(pull);
         }
         pull.heartbeat_due = pull.heartbeat.map(|heartbeat| now + heartbeat);
-        self.queue.push_back(pull);
+        self.push(pull);
         None
     }
 

@@ -278,7 +278,7 @@ impl Streams {
                 self.delete_consumer_by_request(engine, stream, consumer, request, out)
             }
             Kind::ConsumerPause => self.pause_consumer(engine, stream, consumer, request, now, out),
-            Kind::ConsumerUnpin => self.unpin_consumer(stream, consumer, request),
+            Kind::ConsumerUnpin => self.unpin_consumer(engine, stream, consumer, request, out),
             Kind::StreamStepDown
             | Kind::StreamRemovePeer
             | Kind::StreamEvacuatePeer

@@ -10,6 +10,7 @@ use super::consumer::{Consumer, Next, duration};
 use super::effects::{Effects, Status};
 use super::log::Log;
 use super::log_read::NeedBlock;
+use super::priority::send_pinned;
 use super::streams::{Job, Streams};
 use crate::Time;
 use crate::engine::{Engine, Timer};
@@ -18,7 +19,7 @@ use crate::ids::{AccountId, ConsumerId, StreamId};
 use crate::outbox::Outbox;
 use crate::publish::Routed;
 use crate::storage::BlockKey;
-use midge_api::{AckSubject, FlowControlSubject, ReplayPolicy, Timestamp};
+use midge_api::{AckSubject, FlowControlSubject, PriorityPolicy, ReplayPolicy, Timestamp};
 use midge_proto::headers::{HeaderWriter, name as names};
 use std::time::Duration;
 
@@ -347,7 +348,6 @@ fn deliver<O: Outbox>(
         }
         consumer.write_ack_reply(&record, deliveries, scratch);
         let ack_len = scratch.len();
-        let size = record.subject.len() + ack_len + record.payload.len();
         let mut message = Outgoing {
             account: consumer.account,
             subject: record.subject,
@@ -362,13 +362,19 @@ fn deliver<O: Outbox>(
             message.header_len = bare.len();
         }
         message.reply = Some(&scratch[..ack_len]);
+        let size = message_size(&message);
         let to = if consumer.is_push() {
             push(engine, consumer, message, now, out)
         } else {
-            serve_pull(engine, consumer, message, size, now, effects, out)
+            let times = (now, wall);
+            serve_pull(engine, consumer, message, deliveries, times, effects, out)
         };
         let Some(routed) = to else {
             // Nobody took it: it stays as it was, undelivered.
+            if consumer.has_receiver() {
+                consumer.run_dry(effects);
+                return Turn::Idle;
+            }
             continue;
         };
         consumer.delivered(seq, deliveries, now, wall, routed.receiver, effects);
@@ -421,19 +427,27 @@ fn push<O: Outbox>(
     Some(routed)
 }
 
+/// What a message counts for where bytes are counted.
+fn message_size(message: &Outgoing<'_>) -> usize {
+    let reply = message.reply.map_or(0, <[u8]>::len);
+    message.subject.len() + reply + message.payload.len()
+}
+
 /// Sends to the first pull request that can take it; nothing if there is none.
 fn serve_pull<O: Outbox>(
     engine: &mut Engine,
     consumer: &mut Consumer,
     message: Outgoing<'_>,
-    size: usize,
-    now: Time,
+    deliveries: u32,
+    (now, wall): (Time, Timestamp),
     effects: &mut Effects,
     out: &mut O,
 ) -> Option<Routed> {
-    while let Some(pull) = consumer.pulls.front_mut() {
+    let size = i64::try_from(message_size(&message)).unwrap_or(i64::MAX);
+    let is_pinning = consumer.config.priority_policy == PriorityPolicy::PinnedClient;
+    while consumer.bring_forward(deliveries, now, effects) {
+        let pull = consumer.pulls.front_mut()?;
         let (wanted, bytes_left) = (pull.wanted, pull.bytes_left);
-        let size = i64::try_from(size).unwrap_or(i64::MAX);
         let status = if pull.is_expired(now) {
             Some(Status::RequestTimeout { wanted, bytes_left })
         } else if bytes_left > 0 && bytes_left < size {
@@ -442,14 +456,13 @@ fn serve_pull<O: Outbox>(
             None
         };
         if status.is_none() {
-            let routed = engine.send_out(&pull.reply, message, out);
+            let routed = if is_pinning {
+                send_pinned(engine, consumer, message, (now, wall), effects, out)
+            } else {
+                engine.send_out(&pull.reply, message, out)
+            };
             if routed.receivers > 0 {
-                if pull.bytes_left > 0 {
-                    pull.bytes_left -= size;
-                    if pull.bytes_left == 0 {
-                        pull.wanted = 1;
-                    }
-                }
+                consumer.pulls.count_bytes(size);
                 return Some(routed);
             }
         }
@@ -512,40 +525,41 @@ pub(super) fn send_status<O: Outbox>(
     status: &Status,
     out: &mut O,
 ) {
-    let mut header = Vec::new();
-    let left = |writer: HeaderWriter<'_>, wanted: i64, bytes_left: i64| {
-        writer
-            .header(names::PENDING_MESSAGES, wanted.to_string().as_bytes())
-            .header(names::PENDING_BYTES, bytes_left.to_string().as_bytes())
-            .finish();
-    };
-    match *status {
-        Status::NoMessages => HeaderWriter::status(&mut header, 404, "No Messages").finish(),
-        Status::ConsumerDeleted => {
-            HeaderWriter::status(&mut header, 409, "Consumer Deleted").finish();
-        }
+    let left = |wanted, bytes_left| Some((wanted, bytes_left));
+    let (code, text, left) = match *status {
+        Status::NoMessages => (404, "No Messages", None),
+        Status::ConsumerDeleted => (409, "Consumer Deleted", None),
         Status::RequestTimeout { wanted, bytes_left } => {
-            let writer = HeaderWriter::status(&mut header, 408, "Request Timeout");
-            left(writer, wanted, bytes_left);
+            (408, "Request Timeout", left(wanted, bytes_left))
         }
-        Status::TooLarge { wanted, bytes_left } => {
-            let writer = HeaderWriter::status(&mut header, 409, "Message Size Exceeds MaxBytes");
-            left(writer, wanted, bytes_left);
-        }
+        Status::TooLarge { wanted, bytes_left } => (
+            409,
+            "Message Size Exceeds MaxBytes",
+            left(wanted, bytes_left),
+        ),
         Status::BatchCompleted { wanted, bytes_left } => {
-            let writer = HeaderWriter::status(&mut header, 409, "Batch Completed");
-            left(writer, wanted, bytes_left);
+            (409, "Batch Completed", left(wanted, bytes_left))
         }
         Status::ServerShutdown { wanted, bytes_left } => {
-            let writer = HeaderWriter::status(&mut header, 409, "Server Shutdown");
-            left(writer, wanted, bytes_left);
+            (409, "Server Shutdown", left(wanted, bytes_left))
         }
-        Status::Heartbeat { delivery, seq } => {
-            HeaderWriter::status(&mut header, 100, "Idle Heartbeat")
-                .number(names::LAST_CONSUMER, delivery.0)
-                .number(names::LAST_STREAM, seq.0)
-                .finish();
+        Status::WrongPin { wanted, bytes_left } => {
+            (423, "Nats-Wrong-Pin-Id", left(wanted, bytes_left))
         }
+        Status::Heartbeat { .. } => (100, "Idle Heartbeat", None),
+    };
+    let mut header = Vec::new();
+    let mut writer = HeaderWriter::status(&mut header, code, text);
+    if let Some((wanted, bytes_left)) = left {
+        writer = writer
+            .header(names::PENDING_MESSAGES, wanted.to_string().as_bytes())
+            .header(names::PENDING_BYTES, bytes_left.to_string().as_bytes());
     }
+    if let Status::Heartbeat { delivery, seq } = *status {
+        writer = writer
+            .number(names::LAST_CONSUMER, delivery.0)
+            .number(names::LAST_STREAM, seq.0);
+    }
+    writer.finish();
     engine.send_status(account, to, None, &header, out);
 }
