@@ -346,3 +346,24 @@ impl Client {
         }
     }
 }
+
+/// As the stream API spells bytes.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for part in bytes.chunks(3) {
+        let whole = part
+            .iter()
+            .fold(0u32, |whole, byte| whole << 8 | u32::from(*byte));
+        let whole = whole << (8 * (3 - part.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(whole >> (18 - 6 * place) & 63) as usize];
+            text.push(if place > part.len() {
+                '='
+            } else {
+                char::from(digit)
+            });
+        }
+    }
+    text
+}

@@ -65,7 +65,11 @@ mod slow_readers;
 #[cfg(feature = "streams")]
 mod store_files;
 #[cfg(feature = "streams")]
+mod stream_batches;
+#[cfg(feature = "streams")]
 mod stream_consumers;
+#[cfg(feature = "streams")]
+mod stream_counters;
 #[cfg(feature = "streams")]
 mod stream_features;
 #[cfg(feature = "streams")]

@@ -143,6 +143,15 @@ pub enum Event<'a> {
         /// Why: `admin` or `timeout`.
         reason: &'a str,
     },
+    /// A batch that was not whole is forgotten.
+    BatchAbandoned {
+        /// The stream.
+        stream: &'a str,
+        /// What the batch is called.
+        batch: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
     /// A message was delivered as often as it may be. The delivery's own
     /// number is not told.
     MaxDeliver(Delivery<'a>),
@@ -160,6 +169,7 @@ impl Event<'_> {
         match self {
             Event::ApiAudit { .. } => "io.nats.jetstream.advisory.v1.api_audit",
             Event::Stream { .. } => "io.nats.jetstream.advisory.v1.stream_action",
+            Event::BatchAbandoned { .. } => "io.nats.jetstream.advisory.v1.stream_batch_abandoned",
             Event::Consumer { .. } => "io.nats.jetstream.advisory.v1.consumer_action",
             Event::Pause { .. } => "io.nats.jetstream.advisory.v1.consumer_pause",
             Event::Pinned { .. } => "io.nats.jetstream.advisory.v1.consumer_group_pinned",
@@ -176,6 +186,7 @@ impl Event<'_> {
         let (middle, stream, consumer) = match *self {
             Event::ApiAudit { .. } => ("ADVISORY.API", "", ""),
             Event::Stream { stream, .. } => ("ADVISORY.STREAM.", stream, ""),
+            Event::BatchAbandoned { stream, .. } => ("ADVISORY.STREAM.BATCH_ABANDONED", stream, ""),
             Event::Consumer {
                 stream, consumer, ..
             } => ("ADVISORY.CONSUMER.", stream, consumer),
@@ -242,6 +253,15 @@ impl Event<'_> {
             Event::Stream { stream, action } => {
                 json.string_field("stream", stream);
                 json.string_field("action", action.as_str());
+            }
+            Event::BatchAbandoned {
+                stream,
+                batch,
+                reason,
+            } => {
+                json.string_field("stream", stream);
+                json.string_field("batch", batch);
+                json.string_field("reason", reason);
             }
             Event::Consumer {
                 stream,

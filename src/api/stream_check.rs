@@ -32,8 +32,6 @@ fn refuse_unsupported(config: &StreamConfig) -> Result<(), ApiError> {
             "subject_delete_marker_ttl",
             !config.subject_delete_marker_ttl.is_zero(),
         ),
-        ("allow_msg_counter", config.allow_msg_counter),
-        ("allow_atomic", config.allow_atomic),
         ("allow_msg_schedules", config.allow_msg_schedules),
         ("allow_batched", config.allow_batched),
     ];
@@ -276,6 +274,7 @@ impl StreamConfig {
                 ));
             }
         }
+        self.check_counter()?;
         if self.persist_mode == PersistMode::Async {
             if self.storage != Storage::File {
                 return Err(invalid(
@@ -289,6 +288,31 @@ impl StreamConfig {
             }
         }
         Ok(())
+    }
+
+    /// A counter's value is in its last message, which nothing may take away
+    /// unseen.
+    fn check_counter(&self) -> Result<(), ApiError> {
+        let rules = [
+            (
+                self.retention != Retention::Limits,
+                "counter stream can only use limits retention",
+            ),
+            (
+                self.discard == Discard::New,
+                "counter stream cannot use discard new",
+            ),
+            (self.allow_msg_ttl, "counter stream cannot use message TTLs"),
+            (
+                self.allow_msg_schedules,
+                "counter stream cannot use message schedules",
+            ),
+        ];
+        let broken = rules.into_iter().find(|(is_broken, _)| *is_broken);
+        match broken {
+            Some((_, text)) if self.allow_msg_counter => Err(invalid(text)),
+            _ => Ok(()),
+        }
     }
 
     fn check_subjects(&mut self) -> Result<(), ApiError> {

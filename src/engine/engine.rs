@@ -88,6 +88,8 @@ pub(crate) enum Timer {
     Stream(StreamId),
     Consumer(StreamId, ConsumerId),
     #[cfg(feature = "streams")]
+    Batches(StreamId),
+    #[cfg(feature = "streams")]
     Backup,
 }
 
@@ -281,6 +283,10 @@ impl Engine {
                 }),
                 Timer::Consumer(stream, id) => self.with_streams(|streams, engine| {
                     streams.consumer_due(engine, stream, id, now, out);
+                }),
+                #[cfg(feature = "streams")]
+                Timer::Batches(id) => self.with_streams(|streams, engine| {
+                    streams.batches_due(engine, id, now, out);
                 }),
                 #[cfg(feature = "streams")]
                 Timer::Backup => self.backup_due(now, out),

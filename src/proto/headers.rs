@@ -48,6 +48,8 @@ pub mod name {
     pub const SCHEDULER: &[u8] = b"Nats-Scheduler";
     /// Of a message by schedule: when the next one comes.
     pub const SCHEDULE_NEXT: &[u8] = b"Nats-Schedule-Next";
+    /// Of a counter's message: what other streams have added.
+    pub const COUNTER_SOURCES: &[u8] = b"Nats-Counter-Sources";
     /// Of a publish in a batch: which one.
     pub const BATCH_ID: &[u8] = b"Nats-Batch-Id";
     /// Of a publish in a batch: its place.

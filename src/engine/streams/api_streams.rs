@@ -136,6 +136,7 @@ impl Streams {
             unlisten(engine, stream);
             listen(engine, stream);
         }
+        let takes_batches = stream.config.allow_atomic;
         if stream.config.retention == Retention::Interest && old.retention != Retention::Interest {
             // What its consumers are through with has no use any more.
             stream.sweep_again();
@@ -144,6 +145,9 @@ impl Streams {
             super::streams::set_expiry(stream, &mut engine.timers, None);
         }
         let subjects_change = stream.config.max_msgs_per_subject != old.max_msgs_per_subject;
+        if old.allow_atomic && !takes_batches {
+            self.forget_batches(engine, id);
+        }
         self.changed(id);
         self.advance_later(id);
         self.advance(engine, now, out);
@@ -216,6 +220,7 @@ impl Streams {
             self.remove_consumer(engine, id, consumer, out);
         }
         self.refuse_waiting(engine, id, &ApiError::STREAM_NOT_FOUND, out);
+        self.forget_batches(engine, id);
         let Some(mut stream) = self.streams.remove(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };

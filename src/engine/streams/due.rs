@@ -105,6 +105,7 @@ impl Streams {
             self.end_pulls(engine, id, consumer, true, out);
             self.close_consumer(engine, id, consumer);
         }
+        self.forget_batches(engine, id);
         if let Some(mut stream) = self.streams.remove(&id) {
             super::api_streams::unlisten(engine, &mut stream);
             engine

@@ -22,8 +22,10 @@ pub(crate) struct Expectations<'a> {
     pub(crate) rollup: Option<&'a [u8]>,
     /// How long the message is to live.
     pub(crate) ttl: Option<&'a [u8]>,
-    /// It is to be added to a counter.
-    pub(crate) is_increment: bool,
+    /// What is to be added to a counter.
+    pub(crate) increment: Option<&'a [u8]>,
+    /// The batch it is part of.
+    pub(crate) batch_id: Option<&'a [u8]>,
     /// One of a feature that streams do not have.
     pub(crate) unsupported: Option<ApiError>,
 }
@@ -44,10 +46,8 @@ impl<'a> Expectations<'a> {
                 _ if key == name::MSG_ID => &mut found.msg_id,
                 _ if key == name::ROLLUP => &mut found.rollup,
                 _ if key == name::TTL => &mut found.ttl,
-                _ if key == name::INCR => {
-                    found.is_increment = true;
-                    continue;
-                }
+                _ if key == name::INCR => &mut found.increment,
+                _ if key == name::BATCH_ID => &mut found.batch_id,
                 _ => {
                     if found.unsupported.is_none() {
                         found.unsupported = unsupported(key);
@@ -65,9 +65,6 @@ impl<'a> Expectations<'a> {
 
     /// Why the message cannot be stored, whatever the stream holds.
     pub(crate) fn check_features(&self, stream: &[u8]) -> Result<(), ApiError> {
-        if self.is_increment {
-            return Err(ApiError::MESSAGE_INCR_DISABLED);
-        }
         if self.stream.is_some_and(|expected| expected != stream) {
             return Err(ApiError::STREAM_NOT_MATCH);
         }
@@ -77,6 +74,18 @@ impl<'a> Expectations<'a> {
             None => {}
         }
         self.unsupported.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether it is stored only if the stream is as the publisher expects.
+    pub(crate) fn is_conditional(&self) -> bool {
+        let conditions = [
+            self.stream,
+            self.last_seq,
+            self.last_subject_seq,
+            self.last_subject,
+            self.last_msg_id,
+        ];
+        conditions.iter().any(Option::is_some)
     }
 
     /// What the rollup header asks for.
@@ -102,7 +111,6 @@ impl<'a> Expectations<'a> {
 fn unsupported(name: &[u8]) -> Option<ApiError> {
     match name {
         b"Nats-Schedule" => Some(ApiError::MESSAGE_SCHEDULES_DISABLED),
-        b"Nats-Batch-Id" => Some(ApiError::ATOMIC_PUBLISH_DISABLED),
         b"Nats-Stream-Source" => Some(ApiError::MESSAGE_SOURCE_HDR_NOT_ALLOWED),
         _ => None,
     }

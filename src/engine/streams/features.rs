@@ -47,6 +47,8 @@ impl Stream {
         let features = &self.features;
         self.is_special = features.transform.is_some()
             || features.republish.is_some()
+            || self.config.allow_msg_counter
+            || self.config.allow_atomic
             || !self.waiting.is_empty();
     }
 }

@@ -46,7 +46,7 @@ impl Incoming<'_> {
 }
 
 /// What became of a message.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stored {
     /// It has this sequence; nobody may want it, in which case it is not kept.
     New(Seq),
@@ -55,9 +55,18 @@ pub(crate) enum Stored {
 }
 
 /// What the headers of a message have led to.
-enum Checked {
-    New { rollup: Option<Rollup> },
+pub(super) enum Checked {
+    New,
     Duplicate(Seq),
+}
+
+/// What messages would add that are stored before one, in the same batch.
+#[derive(Debug, Default)]
+pub(super) struct Staged {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    /// Messages of its subject.
+    pub(super) of_subject: u64,
 }
 
 impl Stream {
@@ -67,28 +76,33 @@ impl Stream {
         message: Incoming<'_>,
         wall: Timestamp,
     ) -> Result<Stored, ApiError> {
-        if self.config.sealed {
-            return Err(ApiError::STREAM_SEALED);
-        }
-        if !midge_proto::is_literal(message.subject) || message.subject.len() > SUBJECT_LEN_MAX {
-            return Err(ApiError::stream_store_failed("subject can not be stored"));
-        }
+        self.check_subject(message.subject)?;
         self.check_size(message)?;
-        let whole = &message.payload[..message.header_len];
-        let (mut cleaned, mut rollup, mut msg_id) = (None, None, None);
-        if !whole.is_empty() {
-            cleaned = kept_of(whole).map(|mut kept| {
-                let header_len = kept.len();
-                kept.extend_from_slice(&message.payload[message.header_len..]);
-                (kept, header_len)
-            });
-            let asked = Expectations::read(whole);
-            rollup = match self.check_asked(&asked, message, wall)? {
-                Checked::New { rollup } => rollup,
-                Checked::Duplicate(seq) => return Ok(Stored::Duplicate(seq)),
-            };
-            msg_id = asked.msg_id;
+        let header = &message.payload[..message.header_len];
+        let mut asked = Expectations::default();
+        if !header.is_empty() {
+            asked = Expectations::read(header);
+            if let Checked::Duplicate(seq) = self.check_asked(&asked, message, wall)? {
+                return Ok(Stored::Duplicate(seq));
+            }
         }
+        self.check_room(message, asked.rollup.is_some(), &Staged::default())?;
+        Ok(Stored::New(self.store_checked(message, &asked, wall)))
+    }
+
+    /// Stores a message of which everything was checked.
+    pub(super) fn store_checked(
+        &mut self,
+        message: Incoming<'_>,
+        asked: &Expectations<'_>,
+        wall: Timestamp,
+    ) -> Seq {
+        let header = &message.payload[..message.header_len];
+        let cleaned = kept_of(header).map(|mut kept| {
+            let header_len = kept.len();
+            kept.extend_from_slice(&message.payload[message.header_len..]);
+            (kept, header_len)
+        });
         let message = match &cleaned {
             Some((payload, header_len)) => Incoming {
                 payload,
@@ -97,7 +111,8 @@ impl Stream {
             },
             None => message,
         };
-        self.admit(message, rollup, msg_id, wall)
+        let rollup = asked.rollup().unwrap_or_default();
+        self.admit(message, rollup, asked.msg_id, wall)
     }
 
     /// Stores a copy of a message of another stream: what its headers ask for
@@ -121,30 +136,40 @@ impl Stream {
             return Err(ApiError::stream_store_failed("no consumer wants it"));
         }
         self.check_size(message)?;
-        let stored = self.admit(message, None, None, wall)?;
-        if let Stored::New(seq) = stored {
-            self.publishers.add(seq, None);
-        }
-        Ok(stored)
+        self.check_room(message, false, &Staged::default())?;
+        let seq = self.admit(message, None, None, wall);
+        self.publishers.add(seq, None);
+        Ok(Stored::New(seq))
     }
 
-    /// Stores a message that was checked, if there is room.
+    /// Whether a message of this subject may be stored at all.
+    pub(super) fn check_subject(&self, subject: &[u8]) -> Result<(), ApiError> {
+        if self.config.sealed {
+            return Err(ApiError::STREAM_SEALED);
+        }
+        if !midge_proto::is_literal(subject) || subject.len() > SUBJECT_LEN_MAX {
+            return Err(ApiError::stream_store_failed("subject can not be stored"));
+        }
+        Ok(())
+    }
+
+    /// Stores a message that was checked and has room. Under interest
+    /// retention nobody may want it, in which case it is not kept.
     fn admit(
         &mut self,
         message: Incoming<'_>,
         rollup: Option<Rollup>,
         msg_id: Option<&[u8]>,
         wall: Timestamp,
-    ) -> Result<Stored, ApiError> {
+    ) -> Seq {
         if self.config.retention == Retention::Interest && !self.is_wanted(message.subject) {
             let seq = self.log.last().next();
             self.log.skip_to(seq);
             self.log.set_last_time(wall.max(self.log.last_time()));
             self.remember(msg_id, seq, wall);
             self.row_dirty = true;
-            return Ok(Stored::New(seq));
+            return seq;
         }
-        self.check_room(message, rollup.is_some())?;
         // Times never go back within a stream, whatever the clock does.
         let time = wall.max(self.log.last_time());
         let has_id = msg_id.is_some();
@@ -163,11 +188,11 @@ impl Stream {
         if self.config.max_msgs_per_subject > 0 {
             self.trim_subject(subject, self.config.max_msgs_per_subject as u64, false);
         }
-        Ok(Stored::New(seq))
+        seq
     }
 
     /// Checks what a message asks for by its headers.
-    fn check_asked(
+    pub(super) fn check_asked(
         &mut self,
         asked: &Expectations<'_>,
         message: Incoming<'_>,
@@ -189,9 +214,8 @@ impl Stream {
         if asked.rollup.is_some() && !is_allowed {
             return Err(ApiError::stream_rollup_failed("rollup not permitted"));
         }
-        Ok(Checked::New {
-            rollup: asked.rollup()?,
-        })
+        asked.rollup()?;
+        Ok(Checked::New)
     }
 
     fn remember(&mut self, msg_id: Option<&[u8]>, seq: Seq, wall: Timestamp) {
@@ -206,6 +230,7 @@ impl Stream {
         asked: &Expectations<'_>,
         message: Incoming<'_>,
     ) -> Result<(), ApiError> {
+        self.check_enabled(asked)?;
         asked.check_features(self.config.name.as_bytes())?;
         if let Some(expected) = asked.last_subject_seq {
             let subject = asked.last_subject.unwrap_or(message.subject);
@@ -265,7 +290,7 @@ impl Stream {
         )))
     }
 
-    fn check_size(&self, message: Incoming<'_>) -> Result<(), ApiError> {
+    pub(super) fn check_size(&self, message: Incoming<'_>) -> Result<(), ApiError> {
         let max = self.config.max_msg_size;
         if message.subject.len() + message.payload.len() > STORED_LEN_MAX {
             return Err(ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM);
@@ -285,39 +310,48 @@ impl Stream {
             .any(|consumer| consumer.filter.matches(subject))
     }
 
-    /// Under `discard: new` a message that does not fit is refused.
-    fn check_room(&self, message: Incoming<'_>, is_rollup: bool) -> Result<(), ApiError> {
+    /// Under `discard: new` a message that does not fit is refused. Returns
+    /// whether it takes the place of another.
+    pub(super) fn check_room(
+        &self,
+        message: Incoming<'_>,
+        is_rollup: bool,
+        staged: &Staged,
+    ) -> Result<bool, ApiError> {
         let config = &self.config;
         if config.discard != Discard::New {
-            return Ok(());
+            return Ok(false);
+        }
+        if config.retention == Retention::Interest && !self.is_wanted(message.subject) {
+            return Ok(false);
         }
         let size = message.accounted_len(self.is_volatile());
         let mut replaced = None;
-        if config.max_msgs_per_subject > 0
-            && let Some(subject) = self.log.subjects.get(message.subject)
-            && subject.count >= config.max_msgs_per_subject as u64
-        {
+        let subject = self.log.subjects.get(message.subject);
+        let count = subject.map_or(0, |subject| subject.count) + staged.of_subject;
+        if config.max_msgs_per_subject > 0 && count >= config.max_msgs_per_subject as u64 {
             // A rollup takes the place of what is there.
             if config.discard_new_per_subject && !is_rollup {
                 return Err(ApiError::stream_store_failed(
                     "maximum messages per subject exceeded",
                 ));
             }
-            replaced = Some(subject.oldest().map_or(0, |entry| u64::from(entry.size)));
+            let oldest = subject.and_then(|subject| subject.oldest());
+            replaced = Some(oldest.map_or(0, |entry| u64::from(entry.size)));
         }
         if config.max_msgs > 0
-            && self.log.messages() >= config.max_msgs as u64
+            && self.log.messages() + staged.messages >= config.max_msgs as u64
             && replaced.is_none()
         {
             return Err(ApiError::stream_store_failed("maximum messages exceeded"));
         }
         if config.max_bytes > 0
-            && self.log.bytes() + size >= config.max_bytes as u64
+            && self.log.bytes() + staged.bytes + size >= config.max_bytes as u64
             && replaced.is_none_or(|freed| freed <= size)
         {
             return Err(ApiError::stream_store_failed("maximum bytes exceeded"));
         }
-        Ok(())
+        Ok(replaced.is_some())
     }
 
     /// A message replaces those before it.

@@ -1,5 +1,6 @@
 //! A stream: a log with rules about what may enter and what must leave.
 
+use super::atomic::Batches;
 use super::consumer::Consumer;
 use super::dedupe::Dedupe;
 use super::effects::Effects;
@@ -47,6 +48,8 @@ pub(crate) struct Stream {
     /// Messages for it that wait for what it holds, in the order in which
     /// they came.
     pub(super) waiting: VecDeque<Internal>,
+    /// Batches of which messages are still to come.
+    pub(crate) batches: Batches,
     /// A message cannot just be stored: there are features or messages that
     /// wait.
     pub(super) is_special: bool,
@@ -102,6 +105,7 @@ impl Stream {
             keeps_overflow: false,
             features: Features::default(),
             waiting: VecDeque::new(),
+            batches: Batches::default(),
             is_special: false,
             publishers: Publishers::default(),
             overflowed: Overflow::default(),

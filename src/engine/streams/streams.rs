@@ -125,6 +125,8 @@ pub(crate) struct Streams {
     pub(super) parked_requests: usize,
     /// Bytes of the messages that wait for what their streams hold.
     pub(super) waiting_len: usize,
+    /// Bytes of the messages of batches that are not whole.
+    pub(super) batched_len: usize,
     /// Work whose block could not be read, and when that is tried again.
     pub(super) failed_jobs: Vec<Job>,
     pub(super) retry_due: Option<Time>,
@@ -186,6 +188,7 @@ impl Streams {
             parked: HashMap::with_hasher(hasher),
             parked_requests: 0,
             waiting_len: 0,
+            batched_len: 0,
             failed_jobs: Vec::new(),
             retry_due: None,
             cache: VecDeque::new(),

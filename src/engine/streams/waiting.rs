@@ -6,6 +6,8 @@
 //! it wait for the message: publishers to one stream see their order kept,
 //! and nobody sees an error that is none.
 
+use super::counters::Total;
+use super::expectations::Expectations;
 use super::intake::{Incoming, Stored};
 use super::internal::Internal;
 use super::stream::Stream;
@@ -17,7 +19,7 @@ use crate::ids::{Seq, StreamId};
 use crate::outbox::Outbox;
 use crate::publish::Origin;
 use bytes::Bytes;
-use midge_api::ApiError;
+use midge_api::{ApiError, Timestamp};
 
 /// Bytes of messages that may wait, of all streams: a block is read in some
 /// milliseconds, in which few come. Who finds no room is told to try again.
@@ -69,13 +71,21 @@ impl Streams {
             subject: subject.as_deref().unwrap_or(message.subject),
             ..message
         };
-        let before = stream.seq_before(changed.subject);
-        let stored = before.and_then(|before| Ok((before, stream.store(changed, wall)?)));
-        let (before, stored) = match stored {
+        if stream.config.allow_atomic && changed.header_len > 0 {
+            let header = &changed.payload[..changed.header_len];
+            if let Some(batch) = Expectations::read(header).batch_id {
+                return self.publish_batched(engine, id, batch, from, changed, reply, out);
+            }
+        }
+        let (before, stored, total) = match stream.store_special(changed, wall) {
             Ok(stored) => stored,
             Err(error) => {
                 return self.refuse_publish(engine, id, &error, from, message, reply, out);
             }
+        };
+        let more = match (stored, &total) {
+            (Stored::New(_), Some(total)) => total.field(),
+            _ => String::new(),
         };
         let mut len = changed.payload.len() + changed.subject.len();
         if let Stored::New(seq) = stored {
@@ -87,7 +97,15 @@ impl Streams {
         };
         let (answers, scratch) = (&mut self.answers, &mut self.scratch);
         len += acknowledge(
-            stream, answers, scratch, engine, stored, b"", from, reply, out,
+            stream,
+            answers,
+            scratch,
+            engine,
+            stored,
+            more.as_bytes(),
+            from,
+            reply,
+            out,
         );
         self.after_store(id, len);
     }
@@ -187,8 +205,29 @@ impl Streams {
 }
 
 impl Stream {
+    /// Stores a message if it may be. Returns with it the sequence that its
+    /// subject had before, and what the counter comes to if it is one.
+    fn store_special(
+        &mut self,
+        message: Incoming<'_>,
+        wall: Timestamp,
+    ) -> Result<(Seq, Stored, Option<Total>), ApiError> {
+        let before = self.seq_before(message.subject)?;
+        if !self.config.allow_msg_counter {
+            return Ok((before, self.store(message, wall)?, None));
+        }
+        let counted = self.count(message, None)?;
+        let message = Incoming {
+            subject: message.subject,
+            payload: &counted.payload,
+            header_len: counted.header_len,
+        };
+        let stored = self.store(message, wall)?;
+        Ok((before, stored, Some(counted.total)))
+    }
+
     /// The last sequence of a subject, if somebody is to be told.
-    fn seq_before(&mut self, subject: &[u8]) -> Result<Seq, ApiError> {
+    pub(super) fn seq_before(&mut self, subject: &[u8]) -> Result<Seq, ApiError> {
         match self.features.republish.is_some() {
             true => self.last_seq_of(subject),
             false => Ok(Seq(0)),
@@ -197,7 +236,7 @@ impl Stream {
 }
 
 impl Internal {
-    fn incoming(&self) -> Incoming<'_> {
+    pub(super) fn incoming(&self) -> Incoming<'_> {
         Incoming {
             subject: &self.subject,
             payload: &self.payload,

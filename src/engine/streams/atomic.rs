@@ -1,0 +1,464 @@
+//! Batches of messages of which all are stored, or none.
+//!
+//! What has come of a batch is kept in memory until its last message is
+//! there. Then all of it is checked against the stream as it is, and stored
+//! in one turn, which is one commit: after any crash there is all of it or
+//! nothing.
+
+use super::counters::{Counted, Total};
+use super::expectations::{Expectations, Rollup, number};
+use super::intake::{Checked, Incoming, Staged, Stored};
+use super::internal::Internal;
+use super::stream::Stream;
+use super::streams::Streams;
+use super::take_in::acknowledge;
+use crate::Time;
+use crate::account::Sink;
+use crate::engine::{Engine, Timer};
+use crate::ids::{Seq, StreamId};
+use crate::outbox::Outbox;
+use crate::publish::Origin;
+use bytes::Bytes;
+use midge_api::advisory::Event;
+use midge_api::{ApiError, Timestamp};
+use midge_proto::escape;
+use midge_proto::headers::{HeaderBlock, name};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Messages of a batch, and batches of a stream that are not whole: those of
+/// nats-server.
+const MESSAGES_MAX: u64 = 1000;
+const OPEN_MAX: usize = 50;
+
+/// The longest name of a batch.
+const ID_LEN_MAX: usize = 64;
+
+/// How long a batch waits for its next message.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Bytes that may wait in batches, of all streams together. Some publishers
+/// with large batches at a time; more would be memory that nobody has asked
+/// the disk for.
+const BATCHED_LEN_MAX: usize = 32 * 1024 * 1024;
+
+/// What a message that waits costs beside its bytes.
+const MESSAGE_COST: usize = 256;
+
+/// A stream's batches that are not whole.
+#[derive(Debug, Default)]
+pub(crate) struct Batches {
+    open: BTreeMap<Box<[u8]>, Batch>,
+    due: Option<Time>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    messages: Vec<Internal>,
+    len: usize,
+    due: Time,
+}
+
+/// What a message says of its batch.
+struct Place<'a> {
+    id: &'a [u8],
+    seq: u64,
+    /// It is the last, and whether it is stored itself.
+    commit: Option<bool>,
+}
+
+impl<'a> Place<'a> {
+    fn read(id: &'a [u8], header: &'a [u8]) -> Result<Place<'a>, ApiError> {
+        if id.len() > ID_LEN_MAX {
+            return Err(ApiError::ATOMIC_PUBLISH_INVALID_BATCH_ID);
+        }
+        let header = HeaderBlock::new(header);
+        let seq = header.get(name::BATCH_SEQUENCE).and_then(number);
+        let commit = match header.get(name::BATCH_COMMIT) {
+            None => None,
+            Some(b"1") => Some(true),
+            Some(b"eob") => Some(false),
+            Some(_) => return Err(ApiError::ATOMIC_PUBLISH_INVALID_BATCH_COMMIT),
+        };
+        Ok(Place {
+            id,
+            seq: seq.ok_or(ApiError::ATOMIC_PUBLISH_MISSING_SEQ)?,
+            commit,
+        })
+    }
+}
+
+/// A batch that has failed: the error, and what is told of it.
+struct Failed(ApiError, Option<&'static str>);
+
+impl From<ApiError> for Failed {
+    fn from(error: ApiError) -> Self {
+        Failed(error, None)
+    }
+}
+
+impl Streams {
+    /// A message of a batch; `id` is what the batch is called.
+    #[allow(clippy::too_many_arguments)] // The message and the world, once.
+    pub(super) fn publish_batched<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        batch_id: &[u8],
+        from: Origin,
+        message: Incoming<'_>,
+        reply: Option<&[u8]>,
+        out: &mut O,
+    ) {
+        let header = &message.payload[..message.header_len];
+        let done = Place::read(batch_id, header)
+            .map_err(Failed::from)
+            .and_then(|place| self.step_batch(engine, id, &place, from, message, reply, out));
+        if let Err(Failed(error, told)) = done {
+            let is_missing = |stream: &Stream| stream.missing.is_some();
+            let is_size = error == ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM;
+            if !is_size && !self.streams.get(&id).is_some_and(is_missing) {
+                self.abandon(engine, id, batch_id, told, out);
+            }
+            self.refuse_publish(engine, id, &error, from, message, reply, out);
+        }
+        self.arm_batches(engine, id);
+    }
+
+    #[allow(clippy::too_many_arguments)] // The message and the world, once.
+    fn step_batch<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        place: &Place<'_>,
+        from: Origin,
+        message: Incoming<'_>,
+        reply: Option<&[u8]>,
+        out: &mut O,
+    ) -> Result<(), Failed> {
+        let incomplete = ApiError::ATOMIC_PUBLISH_INCOMPLETE_BATCH;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Ok(());
+        };
+        let is_stored = place.commit != Some(false);
+        if place.seq > MESSAGES_MAX + u64::from(!is_stored) {
+            let error = ApiError::atomic_publish_too_large_batch(MESSAGES_MAX);
+            return Err(Failed(error, Some("large")));
+        }
+        stream.check_size(message)?;
+        let open = stream.batches.open.get(place.id);
+        let is_next = match open {
+            Some(batch) => place.seq == batch.messages.len() as u64 + 1,
+            None if place.seq != 1 => return Err(incomplete.into()),
+            None if stream.batches.open.len() >= OPEN_MAX => {
+                return Err(ApiError::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT.into());
+            }
+            None => is_stored,
+        };
+        if !is_next {
+            return Err(Failed(incomplete, Some("incomplete")));
+        }
+        if is_stored {
+            let len = message.subject.len() + message.payload.len() + MESSAGE_COST;
+            if self.batched_len + len > BATCHED_LEN_MAX {
+                return Err(Failed(ApiError::INSUFFICIENT_RESOURCES, Some("large")));
+            }
+            self.batched_len += len;
+            let due = engine.latest + IDLE;
+            stream.batches.add(id, place.id, from, message, len, due);
+        }
+        if place.commit.is_none() {
+            if let Some(reply) = reply.filter(|_| !stream.config.no_ack) {
+                engine.answer(from.account, reply, b"", out);
+            }
+            return Ok(());
+        }
+        let Some(batch) = stream.batches.open.remove(place.id) else {
+            return Ok(());
+        };
+        let checked = stream.check_batch(&batch.messages, self.wall);
+        match checked {
+            Ok(counted) => {
+                self.batched_len -= batch.len;
+                self.store_batch(engine, id, place.id, &batch.messages, &counted, reply, out);
+                Ok(())
+            }
+            Err(error) => {
+                self.keep_batch(id, place.id, batch, is_stored);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A batch could not be stored. If that is for want of a block its last
+    /// message comes again; else it is abandoned in a moment.
+    fn keep_batch(&mut self, id: StreamId, batch_id: &[u8], mut batch: Batch, has_last: bool) {
+        if has_last && let Some(last) = batch.messages.pop() {
+            let len = last.subject.len() + last.payload.len() + MESSAGE_COST;
+            batch.len -= len;
+            self.batched_len -= len;
+        }
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.batches.open.insert(batch_id.into(), batch);
+        }
+    }
+
+    /// Stores what was checked.
+    #[allow(clippy::too_many_arguments)] // The batch and the world, once.
+    fn store_batch<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        batch_id: &[u8],
+        messages: &[Internal],
+        counted: &[Counted],
+        reply: Option<&[u8]>,
+        out: &mut O,
+    ) {
+        let wall = self.wall;
+        let (mut len, mut last) = (0, Seq(0));
+        let Some(origin) = messages.last().map(|message| message.origin) else {
+            return;
+        };
+        for (place, message) in messages.iter().enumerate() {
+            let Some(stream) = self.streams.get_mut(&id) else {
+                return;
+            };
+            let mut incoming = message.incoming();
+            if let Some(counted) = counted.get(place) {
+                incoming.payload = &counted.payload;
+                incoming.header_len = counted.header_len;
+            }
+            // It was looked for when the batch was checked.
+            let before = stream.seq_before(incoming.subject).unwrap_or_default();
+            let header = &incoming.payload[..incoming.header_len];
+            let asked = Expectations::read(header);
+            last = stream.store_checked(incoming, &asked, wall);
+            stream.publishers.add(last, message.origin.conn);
+            len += incoming.subject.len() + incoming.payload.len();
+            len += self.republish(engine, id, last, before, out);
+        }
+        self.stored_total += messages.len() as u64;
+        let mut more = b",\"batch\":\"".to_vec();
+        escape(&mut more, &String::from_utf8_lossy(batch_id));
+        more.extend_from_slice(format!("\",\"count\":{}", messages.len()).as_bytes());
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let (answers, scratch) = (&mut self.answers, &mut self.scratch);
+        let stored = Stored::New(last);
+        len += acknowledge(
+            stream, answers, scratch, engine, stored, &more, origin, reply, out,
+        );
+        self.after_store(id, len);
+    }
+
+    /// Forgets a batch, and tells those who watch if there was one.
+    fn abandon<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        batch_id: &[u8],
+        reason: Option<&'static str>,
+        out: &mut O,
+    ) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if let Some(batch) = stream.batches.open.remove(batch_id) {
+            self.batched_len -= batch.len;
+        } else if reason != Some("incomplete") {
+            return;
+        }
+        let (account, stream) = (stream.account, stream.config.name.clone());
+        if let Some(reason) = reason {
+            let event = Event::BatchAbandoned {
+                stream: &stream,
+                batch: &String::from_utf8_lossy(batch_id),
+                reason,
+            };
+            self.publish_event(engine, account, &event, out);
+        }
+    }
+
+    /// A stream's batches have waited, or it is to forget them all.
+    pub(crate) fn batches_due<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        now: Time,
+        out: &mut O,
+    ) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.batches.due = None;
+        let idle = stream.batches.open.iter();
+        let idle: Vec<Box<[u8]>> = idle
+            .filter(|(_, batch)| batch.due <= now)
+            .map(|(batch_id, _)| batch_id.clone())
+            .collect();
+        for batch_id in idle {
+            self.abandon(engine, id, &batch_id, Some("timeout"), out);
+        }
+        self.arm_batches(engine, id);
+    }
+
+    /// Has the timer of a stream's batches be that of the first.
+    fn arm_batches(&mut self, engine: &mut Engine, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let batches = &mut stream.batches;
+        let due = batches.open.values().map(|batch| batch.due).min();
+        match due {
+            // One that waits less long is armed again when it is due.
+            Some(due) if batches.due.is_none_or(|armed| armed > due) => {
+                engine.timers.arm(&mut batches.due, due, Timer::Batches(id));
+            }
+            Some(_) => {}
+            None => engine.timers.disarm(&mut batches.due, Timer::Batches(id)),
+        }
+    }
+
+    /// Forgets the batches of a stream that goes, or does not take any more.
+    pub(super) fn forget_batches(&mut self, engine: &mut Engine, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            let open = std::mem::take(&mut stream.batches.open);
+            self.batched_len -= open.values().map(|batch| batch.len).sum::<usize>();
+        }
+        self.arm_batches(engine, id);
+    }
+}
+
+impl Batches {
+    fn add(
+        &mut self,
+        stream: StreamId,
+        id: &[u8],
+        from: Origin,
+        message: Incoming<'_>,
+        len: usize,
+        due: Time,
+    ) {
+        let batch = self.open.entry(id.into()).or_insert(Batch {
+            messages: Vec::new(),
+            len: 0,
+            due,
+        });
+        batch.due = due;
+        batch.len += len;
+        batch.messages.push(Internal {
+            origin: from,
+            sink: Sink::Stream(stream),
+            subject: message.subject.into(),
+            reply: None,
+            payload: Bytes::copy_from_slice(message.payload),
+            header_len: message.header_len,
+        });
+    }
+}
+
+/// What the messages of a batch before one would have changed.
+#[derive(Default)]
+struct Before<'a> {
+    staged: Staged,
+    of_subject: BTreeMap<&'a [u8], u64>,
+    ids: BTreeSet<&'a [u8]>,
+    totals: BTreeMap<&'a [u8], Total>,
+}
+
+impl Stream {
+    /// Checks all messages of a batch against the stream before it. Those of
+    /// counters are returned as they are to be stored.
+    fn check_batch(
+        &mut self,
+        messages: &[Internal],
+        wall: Timestamp,
+    ) -> Result<Vec<Counted>, ApiError> {
+        let mut before = Before::default();
+        let mut counted = Vec::new();
+        for (place, message) in messages.iter().enumerate() {
+            let subject = &*message.subject;
+            let header = &message.payload[..message.header_len];
+            let mut incoming = message.incoming();
+            if self.config.allow_msg_counter {
+                let done = self.count(incoming, before.totals.get(subject))?;
+                before.totals.insert(subject, done.total.clone());
+                counted.push(done);
+            }
+            if let Some(done) = counted.last() {
+                incoming.payload = &done.payload;
+                incoming.header_len = done.header_len;
+            }
+            let asked = Expectations::read(header);
+            self.check_one(asked, incoming, place as u64, &before, wall)?;
+            if let Some(id) = Expectations::read(header).msg_id
+                && !before.ids.insert(id)
+            {
+                return Err(ApiError::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE);
+            }
+            self.seq_before(subject)?;
+            let of_subject = before.of_subject.entry(subject).or_default();
+            before.staged.of_subject = *of_subject;
+            let is_rollup = asked_rollup(header);
+            if !self.check_room(incoming, is_rollup, &before.staged)? {
+                before.staged.messages += 1;
+            }
+            before.staged.bytes += incoming.accounted_len(self.is_volatile());
+            *of_subject += 1;
+        }
+        Ok(counted)
+    }
+
+    fn check_one(
+        &mut self,
+        mut asked: Expectations<'_>,
+        message: Incoming<'_>,
+        place: u64,
+        before: &Before<'_>,
+        wall: Timestamp,
+    ) -> Result<(), ApiError> {
+        self.check_subject(message.subject)?;
+        self.check_size(message)?;
+        if asked.last_msg_id.is_some() {
+            let header = String::from_utf8_lossy(name::EXPECTED_LAST_MSG_ID);
+            return Err(ApiError::atomic_publish_unsupported_header_batch(header));
+        }
+        // Only the first is checked against the last of the stream.
+        if place > 0
+            && let Some(expected) = asked.last_seq.take()
+        {
+            let last = self.log.last().0 + place;
+            return Err(match number(expected) == Some(last) {
+                true => ApiError::STREAM_WRONG_LAST_SEQUENCE_CONSTANT,
+                false => ApiError::stream_wrong_last_sequence(last),
+            });
+        }
+        if asked.last_subject_seq.is_some() {
+            let subject = asked.last_subject.unwrap_or(message.subject);
+            let is_touched = |own: &&&[u8]| midge_proto::matches(subject, own);
+            if before.of_subject.keys().any(|own| is_touched(&own)) {
+                return Err(ApiError::STREAM_WRONG_LAST_SEQUENCE_CONSTANT);
+            }
+        }
+        if let Checked::Duplicate(_) = self.check_asked(&asked, message, wall)? {
+            return Err(ApiError::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE);
+        }
+        let is_late = match asked.rollup()? {
+            Some(Rollup::Subject) => before.of_subject.contains_key(message.subject),
+            Some(Rollup::All) => place > 0,
+            None => false,
+        };
+        if is_late {
+            let value = String::from_utf8_lossy(asked.rollup.unwrap_or_default());
+            let text = format!("batch rollup {value} invalid");
+            return Err(ApiError::stream_rollup_failed(text));
+        }
+        Ok(())
+    }
+}
+
+fn asked_rollup(header: &[u8]) -> bool {
+    Expectations::read(header).rollup.is_some()
+}
