@@ -141,7 +141,7 @@ impl ConsumerConfig {
             return Err(ApiError::CONSUMER_MAX_DELIVER_BACKOFF);
         }
         if self.is_pull() {
-            self.check_pull()?;
+            self.check_pull(stream.retention)?;
         } else {
             self.check_push(stream)?;
         }
@@ -149,6 +149,9 @@ impl ConsumerConfig {
         self.check_filters()?;
         self.check_start()?;
         sample_share(&self.sample_freq)?;
+        if self.flow_control && self.idle_heartbeat.is_zero() {
+            return Err(ApiError::CONSUMER_WITH_FLOW_CONTROL_NEEDS_HEARTBEATS);
+        }
         self.check_priority()?;
         ConsumerOptions::read(self)?;
         self.check_retention(stream.retention)
@@ -258,14 +261,13 @@ impl ConsumerConfig {
         if self.max_waiting == 0 && self.is_pull() {
             self.max_waiting = MAX_WAITING;
         }
-        if self.ack_wait.0 < 0 {
-            return Err(ApiError::CONSUMER_ACK_WAIT_NEGATIVE);
-        }
         if self.backoff.iter().any(|step| step.0 < 0) {
             return Err(ApiError::CONSUMER_BACK_OFF_NEGATIVE);
         }
         if let Some(&first) = self.backoff.first() {
             self.ack_wait = first;
+        } else if self.ack_wait.0 < 0 {
+            return Err(ApiError::CONSUMER_ACK_WAIT_NEGATIVE);
         } else if self.ack_wait.is_zero() && acks {
             self.ack_wait = ACK_WAIT;
         }
@@ -385,13 +387,13 @@ impl ConsumerConfig {
         if !self.idle_heartbeat.is_zero() && self.idle_heartbeat < SHORTEST_HEARTBEAT {
             return Err(ApiError::CONSUMER_SMALL_HEARTBEAT);
         }
-        if self.flow_control && self.idle_heartbeat.is_zero() {
-            return Err(ApiError::CONSUMER_WITH_FLOW_CONTROL_NEEDS_HEARTBEATS);
-        }
         self.check_expires()
     }
 
-    fn check_pull(&self) -> Result<(), ApiError> {
+    fn check_pull(&self, retention: Retention) -> Result<(), ApiError> {
+        if self.ack_policy == AckPolicy::None && retention == Retention::WorkQueue {
+            return Err(ApiError::CONSUMER_PULL_REQUIRES_ACK);
+        }
         if self.rate_limit_bps > 0 {
             return Err(ApiError::CONSUMER_PULL_WITH_RATE_LIMIT);
         }
@@ -486,9 +488,6 @@ impl ConsumerConfig {
     fn check_retention(&self, retention: Retention) -> Result<(), ApiError> {
         if retention != Retention::WorkQueue {
             return Ok(());
-        }
-        if self.is_pull() && self.ack_policy == AckPolicy::None {
-            return Err(ApiError::CONSUMER_PULL_REQUIRES_ACK);
         }
         if self.ack_policy != AckPolicy::Explicit {
             return Err(ApiError::CONSUMER_WQ_REQUIRES_EXPLICIT_ACK);

@@ -71,6 +71,10 @@ fn defaults_are_filled_in() {
             r#"{"deliver_policy":"all","ack_policy":"explicit","ack_wait":2000000000,"max_deliver":-1,"backoff":[2000000000,1000000000],"replay_policy":"instant","max_waiting":512,"max_ack_pending":1000,"inactive_threshold":5000000000,"num_replicas":0}"#,
         ),
         (
+            r#"{"ack_policy":"explicit","backoff":[2000000000],"ack_wait":-1}"#,
+            r#"{"deliver_policy":"all","ack_policy":"explicit","ack_wait":2000000000,"max_deliver":-1,"backoff":[2000000000],"replay_policy":"instant","max_waiting":512,"max_ack_pending":1000,"inactive_threshold":5000000000,"num_replicas":0}"#,
+        ),
+        (
             r#"{"max_ack_pending":-5,"max_waiting":-5,"idle_heartbeat":-5,"deliver_subject":"dd"}"#,
             r#"{"deliver_policy":"all","ack_policy":"none","max_deliver":-1,"replay_policy":"instant","max_ack_pending":-1,"deliver_subject":"dd","inactive_threshold":5000000000,"num_replicas":0}"#,
         ),
@@ -153,6 +157,12 @@ const REFUSED: &[(&str, u16, &str)] = &[
     (r#"{"deliver_subject":"cs.x"}"#, 10081, ""),
     (r#"{"flow_control":true}"#, 10089, ""),
     (r#"{"flow_control":true,"deliver_subject":"dd"}"#, 10108, ""),
+    // The start is looked at first.
+    (
+        r#"{"flow_control":true,"deliver_subject":"dd","opt_start_seq":2}"#,
+        10094,
+        "consumer delivery policy is deliver all, but optional start sequence is also set",
+    ),
     (r#"{"idle_heartbeat":1000000000}"#, 10088, ""),
     (r#"{"idle_heartbeat":5,"deliver_subject":"dd"}"#, 10083, ""),
     (r#"{"num_replicas":-1}"#, 10133, ""),
@@ -217,6 +227,7 @@ fn work_queues_have_rules_of_their_own() {
     for (body, code) in [
         ("{}", 10084),
         (r#"{"ack_policy":"all"}"#, 10098),
+        (r#"{"idle_heartbeat":1000000000}"#, 10084),
         (r#"{"deliver_subject":"dd"}"#, 10098),
         (r#"{"ack_policy":"explicit","deliver_policy":"new"}"#, 10101),
     ] {

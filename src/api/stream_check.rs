@@ -148,8 +148,12 @@ impl StreamConfig {
         self.allow_rollup_hdrs = false;
     }
 
-    /// What can be said without knowing what the stream was before.
-    fn check_alone(&mut self, pedantic: bool) -> Result<(), ApiError> {
+    /// Fills in what a request leaves open, and checks what can be said
+    /// without knowing what the stream was before.
+    ///
+    /// # Errors
+    /// What nats-server answers; mostly 10052 with a text.
+    pub fn check_alone(&mut self, pedantic: bool) -> Result<(), ApiError> {
         check_stream_name(&self.name)?;
         if self.description.len() > MAX_DESCRIPTION {
             return Err(invalid(

@@ -113,9 +113,10 @@ impl Streams {
             return Err(ApiError::STREAM_MISMATCH.into());
         }
         let account = request.from.account;
-        let id = self
-            .id_of(account, name)
-            .ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let Some(id) = self.id_of(account, name) else {
+            config.check_alone(is_pedantic)?;
+            return Err(ApiError::STREAM_NOT_FOUND.into());
+        };
         metadata::strip_server_metadata(&mut config.metadata);
         let old = self.streams[&id].config.clone();
         old.check_update(&mut config, is_pedantic)?;
@@ -468,17 +469,13 @@ pub(super) fn state_at(stream: &Stream, first_ts: Timestamp) -> StreamState {
     let log = &stream.log;
     let (first, last) = (log.first(), log.last());
     let is_empty = log.messages() == 0;
-    // A stream that never held anything and was never purged says 0.
-    let is_new =
-        is_empty && stream.is_untouched && last.0 == stream.config.first_seq.saturating_sub(1);
+    // A stream that never held anything and was never purged says 0, unless it
+    // was made to begin somewhere.
+    let is_new = is_empty && stream.is_untouched && last.0 == 0 && stream.config.first_seq != 1;
     StreamState {
         messages: log.messages(),
         bytes: log.bytes(),
-        first_seq: if is_new {
-            stream.config.first_seq
-        } else {
-            first.0
-        },
+        first_seq: if is_new { 0 } else { first.0 },
         first_ts,
         last_seq: last.0,
         last_ts: log.last_time(),

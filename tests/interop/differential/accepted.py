@@ -44,6 +44,22 @@ RULES = [
         r"theirs=NATS/1\.0 400 Bad Request - .* ours=NATS/1\.0 400 Bad Request - ",
     ),
     Rule(
+        "a key whose value is null is an absent key, also where Go hands the null to a field that "
+        "is one of a few words",
+        r"^(stream|consumer|request)_field_",
+        step=r":null\b",
+    ),
+    Rule(
+        "that copies on other servers are not offered is told before that the stream is missing",
+        r"^stream_update_nonexistent$",
+        r"theirs=(404|stream not found|10059) ours=(500|replicas > 1 .*|10074)$",
+    ),
+    Rule(
+        "the first_seq of 1 that an update gives to a stream that was never written to is shown",
+        r"^generated_stream_config_",
+        r"state\.first_seq: theirs=0 ours=1$",
+    ),
+    Rule(
         "a name of 256 bytes is too long by the text of nats-server itself, which takes it for a "
         "consumer of a memory stream only",
         r"^consumer_name_06$",

@@ -103,9 +103,9 @@ class Connection:
         sub.label = f"{self.name}: subscription({talk.shown(subject)}{group})"
         return sub
 
-    def inbox(self):
+    def inbox(self, recorded=True):
         """A subscription to a subject that nobody else has."""
-        return self.subscribe(self.talk.next_inbox(), sync=False)
+        return self.subscribe(self.talk.next_inbox(recorded), sync=False)
 
     def close(self):
         if not self.closed:

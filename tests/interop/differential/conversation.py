@@ -3,6 +3,7 @@
 Each thing done is a step: what was done, and the normalised messages that came. In all texts that
 a conversation sends '@' stands for a token of its own, which is the name of its stream and the
 first token of its subjects, and transcripts show '@' again. So many conversations share a server.
+A real '@' is written '@@'.
 """
 
 import hashlib
@@ -51,6 +52,7 @@ class Conversation:
         self.connections = []
         self._normaliser = Normaliser(self.token)
         self._inboxes = 0
+        self._unrecorded = 0
         self._misses = 0
         self._deadline = time.time() + DURATION_MAX_S
         self._client = None
@@ -58,7 +60,8 @@ class Conversation:
     # Texts.
 
     def expand(self, text):
-        return text.replace("@", self.token)
+        """The text as it is sent: '@' is the token, '@@' is '@'."""
+        return "@".join(part.replace("@", self.token) for part in text.split("@@"))
 
     def shown(self, text):
         return self._normaliser.text(text)
@@ -68,15 +71,20 @@ class Conversation:
             return self.shown(message)
         return self._normaliser.message(message)
 
+    def show_as(self, text, alias):
+        """What a server made up, such as an id, and what transcripts call it from now on."""
+        self._normaliser.alias(text, alias)
+
     def note_sent(self, text):
         """Names in it were not chosen by the server."""
         self._normaliser.sent.append(self.expand(text))
 
     def body_bytes(self, body):
+        """Bytes as they are, other texts expanded, and what is neither as JSON."""
         if body is None:
             return b""
         if isinstance(body, bytes):
-            return body.replace(b"@", self.token.encode())
+            return body
         if isinstance(body, str):
             return self.expand(body).encode()
         text = json.dumps(body)
@@ -153,7 +161,11 @@ class Conversation:
     def subscribe(self, *words, **options):
         return self.client.subscribe(*words, **options)
 
-    def next_inbox(self):
+    def next_inbox(self, recorded):
+        """Those of requests that are not recorded have numbers of their own."""
+        if not recorded:
+            self._unrecorded += 1
+            return f"_INBOX.@.unrecorded.{self._unrecorded}"
         self._inboxes += 1
         return f"_INBOX.@.{self._inboxes}"
 
@@ -173,7 +185,7 @@ class Conversation:
     ):
         """Publishes with an inbox and records what comes there, `view` of it if there is one."""
         connection = connection or self.client
-        inbox = connection.inbox()
+        inbox = connection.inbox(recorded)
         connection.send(subject, body, headers, reply=inbox.subject)
         self.wait_for(lambda: len(inbox.messages) >= count, timeout, connection=connection)
         if extra:

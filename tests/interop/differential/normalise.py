@@ -12,6 +12,9 @@ TIME = re.compile(r"20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d
 ACK_TIME = re.compile(r"(\$JS\.ACK\.[^\s\"]*?)\.(\d{19})\.(\d+)")
 FLOW_TOKEN = re.compile(r"(\$JS\.FC\.[^.\s\"]+\.[^.\s\"]+\.)[0-9A-Za-z]+")
 IDENTITY = re.compile(r"(Nats-Stream-Identity: )[0-9A-Za-z]{8}")
+SNAPSHOT = re.compile(r"(\$JS\.SNAPSHOT\.(?:ACK|RESTORE)\.[^.\s]+\.)[0-9A-Za-z]{22}")
+# The last word says which stream of that name it was.
+SOURCE = re.compile(r"(Nats-Stream-Source: .* )[0-9A-Za-z]{8}(?=\r|$)")
 PIN = re.compile(r"(Nats-Pin-Id: )[0-9A-Za-z]{22}")
 NUID = re.compile(r"^[0-9A-Za-z]{22}$")
 # Of the connection or the process, or numbers that others on the same server change.
@@ -19,7 +22,7 @@ DROPPED = {"client", "cluster"}
 API_COUNTS = {"total", "errors", "inflight"}
 # What says which server this is: only that it is said is compared.
 VERSIONS = {"_nats.ver", "_nats.level"}
-IDS = {"id", "pinned_client_id"}
+IDS = {"id", "pinned_client_id", "pinned_id"}
 DURATIONS = {"ack_time", "pause_remaining", "active"}
 # Longer texts are shown by their beginning and a digest.
 TEXT_MAX = 700
@@ -35,6 +38,10 @@ class Normaliser:
         # What was sent: a name that occurs there was not chosen by the server.
         self.sent = []
 
+    def alias(self, text, alias):
+        """Shows a text as another from now on."""
+        self._aliases.append((text, alias))
+
     def text(self, text):
         text = text.replace(self.token, "@")
         for name, alias in self._aliases:
@@ -43,6 +50,8 @@ class Normaliser:
         text = TIME.sub("TIME", text)
         text = IDENTITY.sub(r"\1ID", text)
         text = PIN.sub(r"\1ID", text)
+        text = SOURCE.sub(r"\1ID", text)
+        text = SNAPSHOT.sub(r"\1ID", text)
         return FLOW_TOKEN.sub(r"\1TOKEN", text)
 
     def message(self, message):
@@ -116,7 +125,7 @@ class Normaliser:
             return
         if any(name in text for text in self.sent) or any(name == n for n, _ in self._aliases):
             return
-        self._aliases.append((name, f"<name{len(self._aliases) + 1}:{len(name)}>"))
+        self.alias(name, f"<name{len(self._aliases) + 1}:{len(name)}>")
 
 
 def shortened(text):

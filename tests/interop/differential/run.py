@@ -37,7 +37,13 @@ def main():
     if options.list:
         print("\n".join(script.name for script in scripts))
         return 0
-    reference, midge = find_reference(options.reference), find_midge(options.midge)
+    reference = find_reference(options.reference)
+    if options.v:
+        for name, steps in Player(reference, options.seed).play(scripts).items():
+            print(f"--- {name}")
+            show_transcript("theirs", steps)
+        return 0
+    midge = find_midge(options.midge)
     started = time.monotonic()
     print(f"{len(scripts)} conversations, seed {options.seed}: {reference} and {midge}")
     rules = accepted.RULES + not_yet.RULES
@@ -65,6 +71,7 @@ def unused(rules):
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-k", metavar="REGEX", help="only conversations whose names match")
+    parser.add_argument("-v", action="store_true", help="show what nats-server said in all of them")
     parser.add_argument("--seed", type=int, default=0, help="of the generated ones; 0 is CI's")
     parser.add_argument("--list", action="store_true", help="only list their names")
     parser.add_argument("--reference", help="nats-server; $NATS_SERVER_BIN, .venv and $PATH")

@@ -91,17 +91,7 @@ def expect(talk, headers):
     talk.publish("@.a", "1", {MSG_ID: "id1"})
     talk.publish("@.b", "2", {MSG_ID: "id2"})
     talk.publish("@.a", "3", {MSG_ID: "id3"})
-    if isinstance(headers, dict):
-        headers = list(headers.items())
-    headers = [(k, v.replace("@@", "\x01")) for k, v in headers]
-    pairs = [(k, v) for k, v in headers]
-    raw = (
-        ("NATS/1.0\r\n" + "".join("%s: %s\r\n" % (k, v) for k, v in pairs) + "\r\n")
-        .replace("@", talk.token)
-        .replace("\x01", "@")
-        .encode()
-    )
-    talk.publish("@.a", "test", raw)
+    talk.publish("@.a", "test", headers)
     talk.stream_info()
     talk.api("STREAM.MSG.GET.@", {"seq": 4})
 

@@ -226,7 +226,23 @@ def stream_update_deny_ops(talk):
 
 @conversation
 def stream_update_nonexistent(talk):
+    """What is wrong with the configuration is told first"""
     talk.update_stream()
+    talk.update_stream(max_age=5)
+    talk.update_stream(discard_new_per_subject=True)
+    talk.update_stream(pedantic=True, max_age=60 * SECOND, duplicate_window=120 * SECOND)
+    talk.update_stream(sealed=True)
+    talk.update_stream(num_replicas=3)
+
+
+@conversation
+def stream_update_first_seq_unwritten(talk):
+    talk.create_stream()
+    talk.update_stream(first_seq=50)
+    talk.stream_info()
+    talk.create_stream("@2", first_seq=50)
+    talk.update_stream("@2", first_seq=60)
+    talk.stream_info(name="@2")
 
 
 @conversation
