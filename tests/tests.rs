@@ -77,7 +77,11 @@ mod stream_floods;
 #[cfg(feature = "streams")]
 mod stream_late_acks;
 #[cfg(feature = "streams")]
+mod stream_pauses;
+#[cfg(feature = "streams")]
 mod stream_priority;
+#[cfg(feature = "streams")]
+mod stream_resets;
 #[cfg(feature = "streams")]
 mod stream_restarts;
 #[cfg(feature = "streams")]

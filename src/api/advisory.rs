@@ -114,7 +114,9 @@ pub enum Event<'a> {
         stream: &'a str,
         /// The consumer.
         consumer: &'a str,
-        /// Until when; nothing is that it goes on.
+        /// Whether it does.
+        is_paused: bool,
+        /// Until when it does, or did.
         until: Option<Timestamp>,
     },
     /// A puller of a priority group is served alone from now on.
@@ -274,10 +276,11 @@ impl Event<'_> {
             Event::Pause {
                 stream,
                 consumer,
+                is_paused,
                 until,
             } => {
                 write_names(json, stream, consumer);
-                json.bool_field("paused", until.is_some());
+                json.bool_field("paused", is_paused);
                 json.time_field("pause_until", until.unwrap_or_default());
             }
             Event::Pinned {
@@ -423,6 +426,7 @@ mod tests {
                 Event::Pause {
                     stream,
                     consumer,
+                    is_paused: true,
                     until,
                 },
                 "ADVISORY.CONSUMER.PAUSE.EV.c",
@@ -433,6 +437,7 @@ mod tests {
                 Event::Pause {
                     stream,
                     consumer,
+                    is_paused: false,
                     until: None,
                 },
                 "ADVISORY.CONSUMER.PAUSE.EV.c",

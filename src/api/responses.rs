@@ -146,6 +146,7 @@ pub fn error(kind: ResponseKind, error: &ApiError) -> Vec<u8> {
         ResponseKind::StreamPurge => json.uint_field("purged", 0),
         ResponseKind::StreamRestore => json.string_field("deliver_subject", ""),
         ResponseKind::ConsumerPause => write_pause(&mut json, None),
+        ResponseKind::ConsumerReset => json.uint_field("reset_seq", 0),
         _ => {}
     }
     end(json)

@@ -55,6 +55,7 @@ impl Streams {
         };
         let account = stream.account;
         let account_name = stream.account_name.clone();
+        let until = consumer.config.pause_until;
         let (stream, consumer) = (stream.config.name.clone(), consumer.config.name.clone());
         let about = |delivery: DeliverySeq, seq: Seq, deliveries: u32| Delivery {
             stream: &stream,
@@ -78,6 +79,12 @@ impl Streams {
                 deliveries,
                 reason,
             } => Event::Terminated(about(*delivery, *seq, *deliveries), reason),
+            Note::Resumed => Event::Pause {
+                stream: &stream,
+                consumer: &consumer,
+                is_paused: false,
+                until,
+            },
             Note::Pinned { group, id } => Event::Pinned {
                 account: &account_name,
                 stream: &stream,

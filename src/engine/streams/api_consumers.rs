@@ -2,7 +2,6 @@
 
 use super::api_streams::page;
 use super::consumer::Consumer;
-use super::effects::Note;
 use super::position::Cursor;
 use super::request::{Answered, Held, Outcome, Progress, Request, Route};
 use super::start;
@@ -18,7 +17,7 @@ use midge_api::responses::{self, LIST_LIMIT, NAMES_LIMIT, ResponseKind};
 use midge_api::{
     AckPolicy, ApiError, ConsumerAction, ConsumerConfig, ConsumerInfo, ConsumerPageRequest,
     CreateConsumerRequest, CreateForm, Nanos, PauseRequest, ReplayPolicy, Retention, SequenceInfo,
-    Timestamp, UnpinRequest, check_consumer_name, expect_empty, metadata,
+    Timestamp, check_consumer_name, expect_empty, metadata,
 };
 use std::borrow::Cow;
 
@@ -103,6 +102,9 @@ impl Streams {
             action: Action::Create,
         };
         self.publish_event(engine, request.from.account, &event, out);
+        if self.streams[&id].consumers[&consumer_id].is_paused(self.wall) {
+            self.tell_pause(engine, id, consumer_id, out);
+        }
         // Deliveries follow the answer: the queue is worked off later.
         self.make_ready(id, consumer_id);
         self.arm(engine, id, consumer_id);
@@ -283,7 +285,7 @@ impl Streams {
     }
 
     /// The consumer that a request names.
-    fn named(
+    pub(super) fn named(
         &self,
         account: AccountId,
         stream: &str,
@@ -388,62 +390,50 @@ impl Streams {
         let wall = self.wall;
         let until = asked.pause_until.filter(|until| until.is_set());
         let left = until.map_or(Nanos(0), |until| until.since(wall));
-        if let Some(consumer) = self
-            .streams
-            .get_mut(&stream_id)
-            .and_then(|stream| stream.consumers.get_mut(&id))
-        {
+        let mut is_news = false;
+        if let Some(consumer) = self.consumer_mut(stream_id, id) {
+            is_news = consumer.config.pause_until != until;
             consumer.config.pause_until = until;
-            consumer.not_before = (left.0 > 0).then(|| now + super::consumer::duration(left));
+            consumer.not_before = None;
+            consumer.is_pausing = false;
+            consumer.time_pause(now, wall);
         }
         if self.is_stored(stream_id, id) {
             self.consumer_rows.push((stream_id, id));
             self.changed(stream_id);
         }
         let pause = until.map(|until| (until, left));
-        let event = Event::Pause {
-            stream,
-            consumer,
-            until: until.filter(|_| left.0 > 0),
-        };
-        self.publish_event(engine, request.from.account, &event, out);
+        if is_news {
+            self.tell_pause(engine, stream_id, id, out);
+        }
         self.make_ready(stream_id, id);
         self.arm(engine, stream_id, id);
         Ok(Answered::WhenSafe(responses::consumer_paused(pause)))
     }
 
-    pub(super) fn unpin_consumer<O: Outbox>(
+    /// Publishes whether a consumer pauses.
+    fn tell_pause<O: Outbox>(
         &mut self,
         engine: &mut Engine,
-        stream: &str,
-        consumer: &str,
-        request: &Request,
+        stream_id: StreamId,
+        id: ConsumerId,
         out: &mut O,
-    ) -> Outcome {
-        let asked = UnpinRequest::from_json(request.body())?;
-        let (stream_id, id) = self.named(request.from.account, stream, consumer)?;
-        let group = asked.group.as_str();
-        let consumer = self.consumer_mut(stream_id, id);
-        let has_group = |consumer: &&mut Consumer| {
-            consumer
-                .config
-                .priority_groups
-                .iter()
-                .any(|one| one == group)
+    ) {
+        let stream = &self.streams[&stream_id];
+        let Some(consumer) = stream.consumers.get(&id) else {
+            return;
         };
-        let Some(consumer) = consumer.filter(has_group) else {
-            return Err(ApiError::CONSUMER_INVALID_PRIORITY_GROUP.into());
+        let until = consumer.config.pause_until;
+        let is_paused = consumer.is_paused(self.wall);
+        let account = consumer.account;
+        let (stream, consumer) = (stream.name().to_owned(), consumer.name().to_owned());
+        let event = Event::Pause {
+            stream: &stream,
+            consumer: &consumer,
+            is_paused,
+            until,
         };
-        consumer.pin = None;
-        let note = Note::Unpinned {
-            group: group.into(),
-            reason: "admin",
-        };
-        self.advise(engine, stream_id, id, &note, out);
-        self.make_ready(stream_id, id);
-        Ok(Answered::Now(responses::success(
-            ResponseKind::ConsumerUnpin,
-        )))
+        self.publish_event(engine, account, &event, out);
     }
 }
 

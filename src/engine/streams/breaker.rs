@@ -42,6 +42,7 @@ impl Streams {
         let event = Event::Pause {
             stream: &stream,
             consumer: &name,
+            is_paused: true,
             until,
         };
         self.publish_event(engine, account, &event, out);

@@ -77,6 +77,8 @@ pub(crate) struct Consumer {
     /// Nothing may be delivered before this: the stream's own pace is
     /// replayed, or the rate is limited.
     pub(crate) not_before: Option<Time>,
+    /// It pauses, and is to be told of when that ends.
+    pub(super) is_pausing: bool,
     /// Messages in a row after which its receiver was far behind.
     pub(crate) rests: u32,
     /// When all that was sent would be through, at the rate it is limited to.
@@ -142,6 +144,7 @@ impl Consumer {
             heartbeat_due: None,
             ack_due: None,
             not_before: None,
+            is_pausing: false,
             rests: 0,
             paid_until: None,
             rate_burst: RATE_BURST,

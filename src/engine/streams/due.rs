@@ -170,6 +170,7 @@ impl Streams {
             consumer.not_before = None;
             // The end of a pause is a matter of the wall clock, which may lag.
             consumer.time_pause(now, wall);
+            consumer.end_pause(wall, &mut effects);
         }
         let beats = consumer.heartbeat_due.is_some_and(|due| due <= now);
         let is_idle = consumer.inactive_due().is_some_and(|due| due <= now);

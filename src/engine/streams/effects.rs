@@ -21,6 +21,8 @@ pub(crate) enum Note {
         deliveries: u32,
         reason: String,
     },
+    /// Its pause is over.
+    Resumed,
     /// A puller is served alone from now on.
     Pinned { group: Box<str>, id: Box<str> },
     /// It is not any more.

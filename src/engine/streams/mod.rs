@@ -55,6 +55,7 @@ mod redrive;
 mod removal;
 mod republish;
 mod request;
+mod reset;
 mod rows;
 mod serve;
 mod start;

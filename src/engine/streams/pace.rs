@@ -1,6 +1,7 @@
 //! How fast a consumer may deliver, and from when on.
 
 use super::consumer::{Consumer, duration};
+use super::effects::{Effects, Note};
 use crate::Time;
 use crate::ids::Seq;
 use midge_api::{ReplayPolicy, Timestamp};
@@ -17,6 +18,15 @@ impl Consumer {
             && until > wall
         {
             self.not_before = Some(now + duration(until.since(wall)));
+            self.is_pausing = true;
+        }
+    }
+
+    /// Takes note of the end of a pause.
+    pub(super) fn end_pause(&mut self, wall: Timestamp, effects: &mut Effects) {
+        if self.is_pausing && !self.is_paused(wall) {
+            self.is_pausing = false;
+            effects.notes.push(Note::Resumed);
         }
     }
 

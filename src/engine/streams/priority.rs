@@ -9,12 +9,18 @@
 
 use super::consumer::{Consumer, duration};
 use super::effects::{Effects, Note, Status};
+use super::request::{Answered, Outcome, Request};
+use super::streams::Streams;
 use crate::Time;
 use crate::engine::Engine;
 use crate::feed::Outgoing;
 use crate::outbox::Outbox;
 use crate::publish::Routed;
-use midge_api::{ConsumerConfig, NextRequest, PriorityGroupInfo, PriorityPolicy, Timestamp};
+use midge_api::responses::{self, ResponseKind};
+use midge_api::{
+    ApiError, ConsumerConfig, NextRequest, PriorityGroupInfo, PriorityPolicy, Timestamp,
+    UnpinRequest,
+};
 use midge_proto::headers::{HeaderWriter, name};
 
 /// Length of a pin.
@@ -137,6 +143,43 @@ fn judge(
         Verdict::Served
     } else {
         Verdict::Passed
+    }
+}
+
+impl Streams {
+    /// Lets go of the puller of a group that is pinned, for somebody who asks.
+    pub(super) fn unpin_consumer<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        stream: &str,
+        consumer: &str,
+        request: &Request,
+        out: &mut O,
+    ) -> Outcome {
+        let asked = UnpinRequest::from_json(request.body())?;
+        let (stream_id, id) = self.named(request.from.account, stream, consumer)?;
+        let group = asked.group.as_str();
+        let consumer = self.consumer_mut(stream_id, id);
+        let has_group = |consumer: &&mut Consumer| {
+            consumer
+                .config
+                .priority_groups
+                .iter()
+                .any(|one| one == group)
+        };
+        let Some(consumer) = consumer.filter(has_group) else {
+            return Err(ApiError::CONSUMER_INVALID_PRIORITY_GROUP.into());
+        };
+        consumer.pin = None;
+        let note = Note::Unpinned {
+            group: group.into(),
+            reason: "admin",
+        };
+        self.advise(engine, stream_id, id, &note, out);
+        self.make_ready(stream_id, id);
+        Ok(Answered::Now(responses::success(
+            ResponseKind::ConsumerUnpin,
+        )))
     }
 }
 

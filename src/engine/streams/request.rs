@@ -192,8 +192,12 @@ impl Streams {
             Err(Held::Block(need)) => return self.set_aside(engine, need, request, out),
             Err(Held::Again) => return self.again.push(request),
         };
-        // Reading messages is no administration.
-        if route.kind != ResponseKind::MessageGet {
+        // Reading messages is no administration, and a reset is a consumer's
+        // own business.
+        if !matches!(
+            route.kind,
+            ResponseKind::MessageGet | ResponseKind::ConsumerReset
+        ) {
             self.audit(engine, &request, &body, out);
         }
         let Some(reply) = &request.reply else {
@@ -287,7 +291,7 @@ impl Streams {
             Kind::StreamSnapshot | Kind::StreamRestore => {
                 Err(ApiError::stream_general("backups are not supported").into())
             }
-            Kind::ConsumerReset => Ok(Answered::Silence),
+            Kind::ConsumerReset => self.reset_consumer(engine, (stream, consumer), request, now),
         }
     }
 }
