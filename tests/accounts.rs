@@ -340,10 +340,80 @@ fn what_is_imported_changes_with_a_reload() {
     assert_eq!(b.sync(), "MSG new.news.x 1 2\r\nhi\r\n");
     std::fs::write(file.path(), "accounts { A {} }").unwrap();
     server.signal("HUP");
-    server.wait_log("nothing has changed: accounts cannot come");
+    server.wait_log("nothing has changed: accounts cannot go");
     a.send("PUB news.x 2\r\nhi\r\n");
     a.sync();
     assert_eq!(b.sync(), "MSG new.news.x 1 2\r\nhi\r\n");
+}
+
+#[test]
+fn an_account_comes_with_a_reload() {
+    let (server, file) = server(CONF);
+    let (mut a, mut s) = (enter(&server, "a"), enter(&server, "s"));
+    let more = "D {
+        users: [ { user: d, password: p } ]
+        imports: [ { stream: { account: A, subject: \"news.*\" } } ]
+    } }\nsystem_account";
+    let text = CONF.replace("}\nsystem_account", more);
+    std::fs::write(file.path(), &text).unwrap();
+    server.signal("HUP");
+    server.wait_log("Reloaded: 0 clients let go");
+    let mut d = enter(&server, "d");
+    d.send("SUB news.> 1\r\nSUB secret.> 2\r\nSUB answer 3\r\n");
+    d.sync();
+    a.send("PUB news.x 2\r\nhi\r\nPUB secret.x 2\r\nhi\r\n");
+    a.sync();
+    assert_eq!(d.sync(), "MSG news.x 1 2\r\nhi\r\n");
+    // It can be asked about, and may ask.
+    d.send("PUB $SYS.REQ.USER.INFO answer 0\r\n\r\n");
+    assert!(d.line().starts_with("MSG answer 3 "));
+    assert!(d.line().contains("\"account\":\"D\""));
+    s.send("SUB answer 1\r\nPUB $SYS.REQ.ACCOUNT.D.CONNZ answer 0\r\n\r\n");
+    assert!(s.line().starts_with("MSG answer 1 "));
+    assert!(s.line().contains("\"num_connections\":1"));
+    // Streams do not come so, nor does what would move others.
+    for wrong in [
+        text.replace("D {", "E { jetstream: enabled }\nD {"),
+        text.replace("C {", "E {}\nC {"),
+    ] {
+        let before = server.log().len();
+        std::fs::write(file.path(), wrong).unwrap();
+        server.signal("HUP");
+        while !server.log()[before..].contains("nothing has changed: accounts") {
+            assert!(!server.log()[before..].contains("Reloaded"));
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn sessions_are_counted_where_they_are() {
+    let (server, _file) = server(CONF);
+    let mut s = enter(&server, "s");
+    s.send("SUB answer 1\r\n");
+    let mut asked = |account: &str| {
+        s.send(format!(
+            "PUB $SYS.REQ.ACCOUNT.{account}.CONNZ answer 0\r\n\r\n"
+        ));
+        s.line();
+        let body: serde_json::Value = serde_json::from_str(&s.line()).expect("JSON");
+        body["data"]["num_connections"].as_u64().expect("a number")
+    };
+    let mut members: Vec<Client> = ["a", "b", "a", "a", "b", "a"]
+        .iter()
+        .map(|user| enter(&server, user))
+        .collect();
+    assert_eq!((asked("A"), asked("B")), (4, 2));
+    // The last one of an account takes the place of who leaves.
+    for (leaving, left) in [(0, (3, 2)), (2, (2, 2)), (0, (2, 1)), (2, (1, 1))] {
+        drop(members.remove(leaving));
+        while (asked("A"), asked("B")) != left {}
+    }
+    // A guest is another's until it says who it is.
+    let mut guest = server.connect();
+    guest.send("CONNECT {\"verbose\":false,\"user\":\"a\",\"pass\":\"p\"}\r\n");
+    assert_eq!(guest.sync(), "");
+    assert_eq!((asked("A"), asked("B"), asked("C")), (2, 1, 0));
 }
 
 #[test]

@@ -364,11 +364,12 @@ fn of_too_many_monitoring_connections_the_longest_idle_goes() {
         assert_eq!(&heard, b"HTTP/1.1 200 OK");
     };
     let mut held: Vec<_> = (0..64).map(|_| connect()).collect();
-    // The first has been busy since.
+    // All are in when the last is, and the first is busy after that.
+    ask(&mut held[63]);
     ask(&mut held[0]);
     ask(&mut connect());
     assert_eq!(held[1].read(&mut [0; 1]).unwrap(), 0);
-    ask(&mut held[63]);
+    ask(&mut held[62]);
 }
 
 #[test]

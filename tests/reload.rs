@@ -249,8 +249,8 @@ fn a_wrong_file_changes_nothing() {
             "cannot log to /nowhere/at/all",
         ),
         (
-            "debug: true\nlog_file: LOG\nfoo: 1\naccounts { NEW { users: [ {user: u, password: p} ] } }\n",
-            "accounts cannot come, go",
+            "debug: true\nlog_file: LOG\nfoo: 1\naccounts { NEW { users: [ {user: u, password: p} ] } }\nsystem_account: NEW\n",
+            "accounts cannot go",
         ),
     ] {
         let said = reload(&server, &file, &text.replace("LOG", &log));

@@ -3,6 +3,7 @@
 //! It owns the subscriptions and the index over them. A session reaches
 //! subjects only through the account it is in.
 
+use crate::ConnId;
 use crate::accounts::{AccountConfig, ClientLimits};
 use crate::ids::{StreamId, SubId};
 use crate::match_cache::MatchCache;
@@ -70,8 +71,8 @@ pub(crate) struct Subscription {
 pub(crate) struct Account {
     pub(crate) name: Arc<str>,
     pub(crate) limits: ClientLimits,
-    /// Sessions that are in it.
-    pub(crate) sessions: usize,
+    /// Sessions that are in it; each knows its place here.
+    pub(crate) members: Vec<ConnId>,
     /// What passed through those that have left it.
     departed: Traffic,
     slow_consumers: u64,
@@ -99,7 +100,7 @@ impl Account {
         Account {
             name: config.name.as_str().into(),
             limits: config.limits,
-            sessions: 0,
+            members: Vec::new(),
             departed: Traffic::default(),
             slow_consumers: 0,
             trie: Trie::new(seed),
@@ -207,9 +208,14 @@ impl Account {
         self.trie.filter(self.subs[id.index()].place.node)
     }
 
-    /// A session leaves it for good.
+    /// A session comes.
+    pub(crate) fn join(&mut self, session: &mut Session) {
+        session.place = self.members.len();
+        self.members.push(session.conn);
+    }
+
+    /// A session has gone for good.
     pub(crate) fn left(&mut self, session: &Session, is_slow: bool) {
-        self.sessions -= 1;
         self.departed.add(session.traffic);
         self.slow_consumers += u64::from(is_slow);
     }
@@ -219,7 +225,7 @@ impl Account {
         let mut router = RouterStats::default();
         self.add_stats(&mut router);
         AccountStats {
-            sessions: self.sessions,
+            sessions: self.members.len(),
             traffic: self.departed,
             slow_consumers: self.slow_consumers,
             router,

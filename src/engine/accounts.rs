@@ -56,6 +56,12 @@ impl<T> ByAccount<T> {
         ByAccount(accounts.all.iter().map(make).collect())
     }
 
+    /// Makes one for each account that has come since.
+    pub(crate) fn extend(&mut self, accounts: &Accounts, make: impl Fn(&AccountConfig) -> T) {
+        let added = accounts.all.iter().skip(self.0.len());
+        self.0.extend(added.map(make));
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (AccountId, &T)> {
         (0..).map(AccountId).zip(&self.0)
     }
@@ -145,11 +151,16 @@ impl Accounts {
     }
 
     /// Whether a server with these may go on with others: accounts may change
-    /// what they may use and what they take from one another, but not come, go
-    /// or move, and not begin or cease to keep streams.
+    /// what they may use and what they take from one another, but not go or move,
+    /// and not begin or cease to keep streams. New ones without streams may come
+    /// behind them.
     pub fn may_become(&self, others: &Accounts) -> bool {
+        let Some((old, new)) = others.all.split_at_checked(self.all.len()) else {
+            return false;
+        };
         let kind = |account: &AccountConfig| (account.name.clone(), account.streams.is_some());
-        self.all.iter().map(kind).eq(others.all.iter().map(kind))
+        self.all.iter().map(kind).eq(old.iter().map(kind))
+            && new.iter().all(|account| account.streams.is_none())
     }
 
     /// The one of this name.

@@ -189,7 +189,8 @@ impl Engine {
             streams: None,
         };
         engine.listen_for_imports();
-        engine.listen_for_questions();
+        let all: Vec<AccountId> = engine.accounts().collect();
+        engine.listen_for_questions(&all);
         engine
     }
 
@@ -206,7 +207,7 @@ impl Engine {
         self.stats.total_connections += 1;
         let mut session = Session::new(conn, self.last_client_id, peer, now);
         self.receive_guest(now, &mut session);
-        self.accounts[session.account].sessions += 1;
+        self.accounts[session.account].join(&mut session);
         let due = now + self.config.limits.ping_interval;
         self.timers
             .arm(&mut session.ping_due, due, Timer::Ping(conn));
@@ -352,6 +353,7 @@ impl Engine {
             reason,
             CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline
         );
+        self.part(session.account, session.place);
         self.accounts[session.account].left(&session, is_slow);
         self.client_left(&session);
         self.door.left(&session);

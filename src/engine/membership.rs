@@ -4,6 +4,7 @@ use crate::ConnId;
 use crate::account::Sink;
 use crate::engine::Engine;
 use crate::ids::{AccountId, SubId};
+use crate::session::Session;
 use crate::stats::AccountStats;
 
 impl Engine {
@@ -18,12 +19,26 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(conn) else {
             return false;
         };
-        let before = std::mem::replace(&mut session.account, id);
-        self.accounts[before].sessions -= 1;
+        let (before, place) = (session.account, session.place);
+        session.account = id;
+        self.part(before, place);
         let account = &mut self.accounts[id];
-        account.sessions += 1;
+        if let Some(session) = self.sessions.get_mut(conn) {
+            account.join(session);
+        }
         let max = account.limits.max_connections;
-        max.is_none_or(|max| account.sessions <= max)
+        max.is_none_or(|max| account.members.len() <= max)
+    }
+
+    /// Takes whoever has this place out of those of an account.
+    pub(crate) fn part(&mut self, account: AccountId, place: usize) {
+        let members = &mut self.accounts[account].members;
+        members.swap_remove(place);
+        // The last one has the place now.
+        let moved = members.get(place);
+        if let Some(moved) = moved.and_then(|conn| self.sessions.get_mut(*conn)) {
+            moved.place = place;
+        }
     }
 
     /// All accounts, `$G` and the system account first.
@@ -36,13 +51,17 @@ impl Engine {
         self.has_streams() && self.config.accounts[account].streams.is_some()
     }
 
+    /// The sessions of an account, in no particular order.
+    pub fn sessions_of(&self, account: AccountId) -> impl Iterator<Item = &Session> {
+        let members = self.accounts[account].members.iter();
+        members.filter_map(|conn| self.sessions.get(*conn))
+    }
+
     /// What passes through an account.
     pub fn account_stats(&self, account: AccountId) -> AccountStats {
         let mut stats = self.accounts[account].past_stats();
-        for session in self.sessions.iter() {
-            if session.account == account {
-                stats.traffic.add(session.traffic);
-            }
+        for session in self.sessions_of(account) {
+            stats.traffic.add(session.traffic);
         }
         stats
     }
@@ -63,7 +82,7 @@ impl Engine {
     /// Accounts that somebody is in.
     pub fn active_accounts(&self) -> usize {
         let accounts = self.accounts.iter();
-        accounts.filter(|(_, one)| one.sessions > 0).count()
+        accounts.filter(|(_, one)| !one.members.is_empty()).count()
     }
 
     /// What an account is called.

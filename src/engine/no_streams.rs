@@ -21,7 +21,7 @@ pub(crate) enum Streams {}
 pub(crate) enum Internal {}
 
 impl Streams {
-    pub(crate) fn set_limits(&mut self, _: &Accounts) {
+    pub(crate) fn set_limits(&mut self, _: &mut Engine, _: &Accounts) {
         match *self {}
     }
 

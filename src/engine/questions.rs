@@ -56,11 +56,10 @@ pub struct Question {
 }
 
 impl Engine {
-    /// Makes every account hear the questions of its clients.
-    pub(crate) fn listen_for_questions(&mut self) {
+    /// Makes accounts hear the questions of their clients.
+    pub(crate) fn listen_for_questions(&mut self, accounts: &[AccountId]) {
         let id = &self.config.info.server_id;
-        let ids: Vec<AccountId> = self.accounts.iter().map(|(id, _)| id).collect();
-        for account_id in ids {
+        for &account_id in accounts {
             let account = &mut self.accounts[account_id];
             let mut hear = |subject: &str| account.hear_questions(subject.as_bytes());
             if account_id != AccountId::SYSTEM {

@@ -5,10 +5,11 @@
 //! are told that they are not. No message is lost on the way: nothing of a
 //! session that stays is touched but what it may no longer do.
 
-use crate::accounts::Accounts;
+use crate::account::Account;
+use crate::accounts::{AccountConfig, Accounts};
 use crate::auth::{Auth, User};
 use crate::engine::{Engine, Timer};
-use crate::ids::SubId;
+use crate::ids::{AccountId, SubId};
 use crate::limits::Limits;
 use crate::outbox::Outbox;
 use crate::permissions::Verdict;
@@ -38,7 +39,7 @@ enum Fate {
 
 impl Engine {
     /// Goes by other rules from now on. The accounts have to be the same, but
-    /// for what they may use: [`Accounts::may_become`].
+    /// for what they may use, or new ones: [`Accounts::may_become`].
     pub fn reload<O: Outbox>(
         &mut self,
         now: Time,
@@ -47,6 +48,7 @@ impl Engine {
     ) -> Reloaded {
         self.latest = now;
         let payload_before = self.config.limits.frame.max_payload;
+        self.add_accounts(&accounts);
         for (id, account) in accounts.iter() {
             self.accounts[id].limits = account.limits;
         }
@@ -54,9 +56,7 @@ impl Engine {
         self.config.info.auth_required = auth.is_required();
         self.config.limits = limits;
         self.waiting = self.room.waiting(&self.config.limits);
-        if let Some(streams) = &mut self.streams {
-            streams.set_limits(&accounts);
-        }
+        self.with_streams(|streams, engine| streams.set_limits(engine, &accounts));
         let imports = std::mem::take(&mut self.config.accounts.imports);
         let is_same = imports == accounts.imports;
         self.config.accounts = accounts;
@@ -71,6 +71,16 @@ impl Engine {
         }
         self.clean_up(out);
         done
+    }
+
+    /// Takes in accounts that were not there before.
+    fn add_accounts(&mut self, accounts: &Accounts) {
+        let hash_seed = self.config.hash_seed;
+        let known = self.accounts().count();
+        let make = |account: &AccountConfig| Account::new(account, hash_seed);
+        self.accounts.extend(accounts, make);
+        let added: Vec<AccountId> = self.accounts().skip(known).collect();
+        self.listen_for_questions(&added);
     }
 
     fn reload_sessions<O: Outbox>(&mut self, now: Time, out: &mut O) -> Reloaded {

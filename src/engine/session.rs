@@ -75,6 +75,8 @@ pub struct Session {
     /// Counts the questions asked with ASK, to name their answers.
     pub(crate) asked: u64,
     pub(crate) account: AccountId,
+    /// Where it is among those of its account.
+    pub(crate) place: usize,
     /// What the client has to sign, if it has a key.
     pub(crate) nonce: Option<Box<str>>,
     /// Whose session it is, where there are users.
@@ -153,6 +155,7 @@ impl Session {
             auth_due: None,
             asked: 0,
             account: AccountId::GLOBAL,
+            place: 0,
             nonce: None,
             user: None,
             is_guest: false,

@@ -171,9 +171,9 @@ impl<'a> Options<'a> {
         // A client sees its own account only, so the rest is left out first.
         let account = view.engine.account_named(self.account);
         let is_in = |one| self.account.is_empty() || Some(one) == account;
-        if self.with_open {
-            let sessions = view.engine.sessions();
-            let sessions = sessions.filter(|session| is_in(session.account()));
+        let accounts = view.engine.accounts();
+        for account in accounts.filter(|one| self.with_open && is_in(*one)) {
+            let sessions = view.engine.sessions_of(account);
             rows.extend(sessions.map(|session| {
                 let connection = view.connections.get(session.conn());
                 let pending = connection.map_or(0, |connection| connection.output.len());

@@ -25,8 +25,8 @@ pub struct Reading {
 }
 
 /// Why a file with other accounts is refused.
-const ACCOUNTS_STAY: &str = "accounts cannot come, go, change places or be switched between with \
-     and without streams while the server runs";
+const ACCOUNTS_STAY: &str = "accounts cannot go, change places or be switched between with and \
+     without streams while the server runs; new ones come behind the others, without streams";
 
 /// A configuration, and what it names.
 pub(crate) struct Fresh {

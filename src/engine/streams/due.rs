@@ -7,10 +7,12 @@ use super::consumer::duration;
 use super::effects::Effects;
 use super::recovery::StoredStreams;
 use super::streams::{Health, Streams};
+use super::tenant::Tenant;
 use crate::Time;
 use crate::account::Sink;
+use crate::accounts::Accounts;
 use crate::engine::{Engine, Timer};
-use crate::ids::{ConsumerId, StreamId};
+use crate::ids::{AccountId, ConsumerId, StreamId};
 use crate::maintenance;
 use crate::outbox::Outbox;
 use midge_proto::headers::{HeaderWriter, name as names};
@@ -20,17 +22,19 @@ impl Streams {
     pub(crate) fn enable(&mut self, engine: &mut Engine, recovery: StoredStreams, now: Time) {
         self.find_bounds();
         for (account, tenant) in self.tenants.iter() {
-            // Who may have no streams is told so.
-            engine.listen(account, Sink::Api, b"$JS.API.>");
-            engine.listen(account, Sink::Maintenance, maintenance::FILTER);
-            if tenant.limits.is_some() {
-                // The long form, which names domain and account first. One for
-                // all consumers: tokens that it told apart would be compared in
-                // each ack.
-                engine.listen(account, Sink::Ack, b"$JS.ACK.*.*.*.*.*.*.*.*.>");
-            }
+            listen_in(engine, account, tenant);
         }
         self.adopt(engine, recovery, now);
+    }
+
+    /// What accounts may use has changed, and some may have come.
+    pub(crate) fn set_limits(&mut self, engine: &mut Engine, accounts: &Accounts) {
+        let known = self.tenants.iter().count();
+        self.tenants.extend(accounts, Tenant::new);
+        for (account, tenant) in self.tenants.iter().skip(known) {
+            listen_in(engine, account, tenant);
+        }
+        self.change_limits(accounts);
     }
 
     /// Takes over streams from the disk.
@@ -280,5 +284,17 @@ impl Streams {
             self.make_ready(stream, id);
             self.arm(engine, stream, id);
         }
+    }
+}
+
+/// Makes the streams hear what is said in an account.
+fn listen_in(engine: &mut Engine, account: AccountId, tenant: &Tenant) {
+    // Who may have no streams is told so.
+    engine.listen(account, Sink::Api, b"$JS.API.>");
+    engine.listen(account, Sink::Maintenance, maintenance::FILTER);
+    if tenant.limits.is_some() {
+        // The long form, which names domain and account first. One for all
+        // consumers: tokens that it told apart would be compared in each ack.
+        engine.listen(account, Sink::Ack, b"$JS.ACK.*.*.*.*.*.*.*.*.>");
     }
 }

@@ -92,7 +92,7 @@ fn positive(limit: i64) -> Option<u64> {
 
 impl Streams {
     /// Accounts may use other amounts of streams from now on.
-    pub(crate) fn set_limits(&mut self, accounts: &Accounts) {
+    pub(super) fn change_limits(&mut self, accounts: &Accounts) {
         for (id, account) in accounts.iter() {
             self.tenants[id].limits = account.streams;
             self.tenants[id].count_again();
