@@ -60,6 +60,13 @@ fn a_batch_is_stored_as_a_whole() {
         .to_owned();
     let wanted = "NATS/1.0\r\nNats-Batch-Id: b\r\nNats-Batch-Sequence: 1\r\n\r\n";
     assert_eq!(headers, crate::stream_util::base64(wanted.as_bytes()));
+    let headers = client.stored("A", 5).unwrap()["hdrs"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let wanted = "NATS/1.0\r\nNats-Batch-Id: e\r\nNats-Batch-Sequence: 1\r\n\
+                  Nats-Batch-Commit: 1\r\n\r\n";
+    assert_eq!(headers, crate::stream_util::base64(wanted.as_bytes()));
     let alone = commit(&mut client, "a.2", &"x".repeat(64), 1, "");
     assert!(alone.ends_with("\"count\":1}"), "{alone}");
     // Without a name it is a message like any other.

@@ -50,17 +50,18 @@ enum Function {
     Right,
 }
 
+/// Where there is a capital there may be a small letter as well.
 const FUNCTIONS: [(&str, Function); 10] = [
-    ("wildcard", Function::Wildcard),
-    ("partition", Function::Partition),
-    ("random", Function::Random),
-    ("split", Function::Split),
-    ("splitfromleft", Function::SplitFromLeft),
-    ("splitfromright", Function::SplitFromRight),
-    ("slicefromleft", Function::SliceFromLeft),
-    ("slicefromright", Function::SliceFromRight),
-    ("left", Function::Left),
-    ("right", Function::Right),
+    ("Wildcard", Function::Wildcard),
+    ("Partition", Function::Partition),
+    ("Random", Function::Random),
+    ("Split", Function::Split),
+    ("SplitFromLeft", Function::SplitFromLeft),
+    ("SplitFromRight", Function::SplitFromRight),
+    ("SliceFromLeft", Function::SliceFromLeft),
+    ("SliceFromRight", Function::SliceFromRight),
+    ("Left", Function::Left),
+    ("Right", Function::Right),
 ];
 
 /// A piece of the new subject; all of them are tokens or more.
@@ -253,6 +254,12 @@ fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(2_166_136_261, step)
 }
 
+/// Whether this is the name of a known function.
+fn is_name(known: &str, name: &str) -> bool {
+    let is_letter = |(known, given): (u8, u8)| given == known || given == known | 0x20;
+    known.len() == name.len() && known.bytes().zip(name.bytes()).all(is_letter)
+}
+
 /// Whether a token of a destination is a function.
 fn is_call(token: &[u8]) -> bool {
     token.len() > 4 && token.starts_with(b"{{") && token.ends_with(b"}}")
@@ -316,9 +323,7 @@ fn read_call(token: &[u8], text: &str) -> Result<Option<Call>, &'static str> {
     let (name, rest) = inner.split_once('(').ok_or(UNKNOWN)?;
     let (arguments, _) = rest.rsplit_once(')').ok_or(UNKNOWN)?;
     let name = name.trim();
-    let known = FUNCTIONS
-        .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(name));
+    let known = FUNCTIONS.iter().find(|(known, _)| is_name(known, name));
     call.function = known.ok_or(UNKNOWN)?.1;
     let arguments: Vec<&str> = arguments.split(',').collect();
     let number = |text: &str| text.trim().parse::<i32>().map_err(|_| BAD_ARGUMENT);

@@ -91,6 +91,11 @@ fn what_makes_no_sense_is_refused_in_nats_servers_words() {
         ("t.a", "o.$1", mapping("wildcard index out of range in $1")),
         (
             "t.*",
+            "o.{{SPLIT(1,-)}}",
+            mapping("unknown function in {{SPLIT(1,-)}}"),
+        ),
+        (
+            "t.*",
             "o.{{foo(1)}}",
             mapping("unknown function in {{foo(1)}}"),
         ),

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use midge_api::advisory::Event;
 use midge_api::{ApiError, Timestamp};
 use midge_proto::escape;
-use midge_proto::headers::{HeaderBlock, name};
+use midge_proto::headers::{HeaderBlock, HeaderWriter, name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -173,9 +173,12 @@ impl Streams {
             }
             return Ok(());
         }
-        let Some(batch) = stream.batches.open.remove(place.id) else {
+        let Some(mut batch) = stream.batches.open.remove(place.id) else {
             return Ok(());
         };
+        if !is_stored {
+            batch.mark_last();
+        }
         let checked = stream.check_batch(&batch.messages, self.wall);
         match checked {
             Ok(counted) => {
@@ -356,6 +359,27 @@ impl Batches {
             payload: Bytes::copy_from_slice(message.payload),
             header_len: message.header_len,
         });
+    }
+}
+
+impl Batch {
+    /// Has the last message say so itself, where what came after it only
+    /// ended the batch.
+    fn mark_last(&mut self) {
+        let Some(last) = self.messages.last_mut() else {
+            return;
+        };
+        let (header, body) = last.payload.split_at(last.header_len);
+        if HeaderBlock::new(header).get(name::BATCH_COMMIT).is_some() {
+            return;
+        }
+        let mut payload = Vec::with_capacity(last.payload.len() + 32);
+        HeaderWriter::from_block(&mut payload, header)
+            .header(name::BATCH_COMMIT, b"1")
+            .finish();
+        last.header_len = payload.len();
+        payload.extend_from_slice(body);
+        last.payload = payload.into();
     }
 }
 

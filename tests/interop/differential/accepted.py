@@ -40,7 +40,7 @@ RULES = [
     ),
     Rule(
         "so it is in the status of a request for messages",
-        r"^next_",
+        r"^(next|group_request)_",
         r"theirs=NATS/1\.0 400 Bad Request - .* ours=NATS/1\.0 400 Bad Request - ",
     ),
     Rule(
@@ -73,6 +73,12 @@ RULES = [
         "on a work queue an update may not take a consumer's filter away while there are others, "
         "or messages would go to two",
         r"^workqueue_consumer_rules$",
+    ),
+    Rule(
+        "where an update says nothing of where to publish again, nothing is published; nats-server "
+        "makes it `>` and publishes under subjects that are cut off",
+        r"^republish_(no_destination|destination_empty)$",
+        r"republish\.dest: theirs=> ours=$",
     ),
     # What is stored and read.
     Rule(
@@ -152,6 +158,12 @@ RULES = [
         "a second +TERM of a message that is settled tells nothing new",
         r"^ack_term(_reason)?$",
         r"theirs \{|\(theirs are 2 messages, ours 1\)",
+    ),
+    Rule(
+        "a consumer of the last of each subject that starts over delivers all that is not acked; "
+        "nats-server leaves out what it had delivered before",
+        r"^reset_of_last_per_subject_nowhere$",
+        r"^(theirs|ours) [{T]|^delivered: |^num_ack_pending: |messages, ours",
     ),
     # Who receives.
     Rule(

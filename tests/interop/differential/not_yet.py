@@ -2,6 +2,11 @@
 
 from rule import Rule
 
+TTL = "messages have no time to live of their own yet"
+SCHEDULES = "messages cannot be scheduled yet"
+COPIES = "there are no mirrors and sources yet"
+FAST = "there are no batches that are answered as they come yet"
+
 RULES = [
     # Levels, as every answer with a configuration shows them.
     Rule("INFO of the account tells no level yet", r"", r"api\.level: theirs=VERSION ours=absent"),
@@ -12,18 +17,14 @@ RULES = [
         r"^(stream|consumer)_config_meta_big$",
     ),
     # Features of streams.
-    Rule("messages have no time to live of their own yet", r"^ttl_"),
-    Rule("messages cannot be scheduled yet", r"^schedule_"),
-    Rule("subjects are not transformed yet", r"^transform_"),
-    Rule("nothing is published again yet", r"^republish_"),
-    Rule("there are no counters yet", r"^counter_"),
-    Rule("there are no atomic batches yet", r"^batch_"),
-    Rule("there are no mirrors and sources yet", r"^(mirror|source)_"),
+    Rule(TTL, r"^ttl_"),
+    Rule(TTL, r"^(batch_header_ttl_|counter_(update|config_ttl|config_marker))"),
+    Rule(TTL, r"^stream_field_(allow_msg_ttl|subject_delete_marker_ttl)$"),
+    Rule(SCHEDULES, r"^schedule_"),
+    Rule(SCHEDULES, r"^(counter_config_schedules|stream_field_allow_msg_schedules)$"),
+    Rule(FAST, r"^((batch|counter)_config_batched|stream_field_allow_batched)$"),
+    Rule(COPIES, r"^(mirror|source)_"),
+    Rule(COPIES, r"^((batch|counter)_config_(mirror|sources)|stream_field_(mirror|sources))$"),
+    Rule("times to live and schedules are refused in these", r"^generated_stream_config_"),
     Rule("there are no snapshots and restorations yet", r"^(snapshot|restore)_"),
-    # Features of consumers.
-    Rule("there are no priority groups yet", r"^group_"),
-    Rule("consumers cannot be reset yet", r"^(reset_|request_field_reset|fields_unknown)"),
-    # What shows in all configurations.
-    Rule("fields of features that are not there are refused", r"^(stream|consumer)_field_"),
-    Rule("fields of features that are not there are refused", r"^generated_\w+_config_"),
 ]

@@ -26,7 +26,7 @@ def part(talk, sequence, *headers, id="b", subject="@.a", body="x", commit=None)
     pairs = [(ID, id), (SEQUENCE, str(sequence)), *headers]
     if commit is not None:
         pairs.append((COMMIT, commit))
-    talk.publish(subject, body, pairs, timeout=0.4)
+    talk.publish(subject, body, pairs)
 
 
 @conversation
@@ -57,6 +57,7 @@ def batch_end_is_not_stored(talk):
     part(talk, 2)
     part(talk, 3, commit="eob", body="not stored")
     talk.stream_info()
+    talk.api("STREAM.MSG.GET.@", {"seq": 2})
 
 
 @conversation

@@ -10,7 +10,8 @@ TRANSFORMS = [
     ("@.*", "@.x.$1"),
     ("@.*.*", "@.{{wildcard(2)}}.{{wildcard(1)}}"),
     ("@.*.*", "@.$2.$1"),
-    ("@.*.*", "@.x.{{Wildcard(1)}}.{{WILDCARD( 2 )}}"),
+    ("@.*.*", "@.x.{{Wildcard(1)}}.{{ wildcard ( 2 ) }}"),
+    ("@.*", "@.x.{{splitFromleft( 1 , 2 )}}"),
     ("@.*", "@.{{partition(3,1)}}.{{wildcard(1)}}"),
     ("@.*.*", "@.{{partition(10,1,2)}}.{{wildcard(1)}}.{{wildcard(2)}}"),
     ("@.*", "@.{{partition(5)}}.{{wildcard(1)}}"),
@@ -52,6 +53,9 @@ def transformed(talk, transform):
 
 
 WRONG = [
+    ("@.*", "@.{{WILDCARD(1)}}"),
+    ("@.*", "@.{{sPlit(1,-)}}"),
+    ("@.*", "@.{{split( 1 , - )}}"),
     ("@.*", "@.{{wildcard(2)}}"),
     ("@.*", "@.{{wildcard(0)}}"),
     ("@.*", "@.{{wildcard(-1)}}"),
