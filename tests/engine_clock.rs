@@ -393,6 +393,7 @@ fn who_stores_waits_for_a_slow_disk() {
             server_name: "n".into(),
             server_id: "N".into(),
             tuning: Default::default(),
+            zones: None,
         };
         let stored = StoredStreams::new(1);
         world
@@ -447,6 +448,7 @@ fn a_backup_is_kept_for_who_asks() {
         server_name: "n".into(),
         server_id: "N".into(),
         tuning: Default::default(),
+        zones: None,
     };
     let stored = StoredStreams::new(1);
     world

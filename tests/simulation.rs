@@ -18,6 +18,7 @@ mod model;
 mod redrives;
 mod rng;
 mod settings;
+mod timed;
 mod told;
 mod world;
 
@@ -52,8 +53,17 @@ struct Runs {
 
 #[test]
 fn streams_keep_their_promises_whatever_happens() {
+    run_all(run);
+}
+
+#[test]
+fn messages_come_and_go_in_their_time_whatever_happens() {
+    run_all(timed::run);
+}
+
+fn run_all(run: fn(u64)) {
     if let Some(seed) = number("SIM_SEED") {
-        return try_run(seed).unwrap_or_else(|report| panic!("{report}"));
+        return try_run(run, seed).unwrap_or_else(|report| panic!("{report}"));
     }
     let first = number("SIM_FIRST").unwrap_or(1);
     let runs = Arc::new(Mutex::new(Runs {
@@ -66,7 +76,7 @@ fn streams_keep_their_promises_whatever_happens() {
     let workers: Vec<_> = (0..threads)
         .map(|place| {
             let runs = Arc::clone(&runs);
-            thread::spawn(move || work(&runs, place, max_failures))
+            thread::spawn(move || work(run, &runs, place, max_failures))
         })
         .collect();
     while workers.iter().any(|worker| !worker.is_finished()) {
@@ -84,7 +94,7 @@ fn streams_keep_their_promises_whatever_happens() {
 }
 
 /// Runs seeds until none is left.
-fn work(runs: &Mutex<Runs>, place: usize, max_failures: usize) {
+fn work(run: fn(u64), runs: &Mutex<Runs>, place: usize, max_failures: usize) {
     loop {
         let seed = {
             let mut runs = runs.lock().unwrap();
@@ -97,13 +107,13 @@ fn work(runs: &Mutex<Runs>, place: usize, max_failures: usize) {
             runs.running.insert(place, (seed, Instant::now()));
             seed
         };
-        if let Err(report) = try_run(seed) {
+        if let Err(report) = try_run(run, seed) {
             runs.lock().unwrap().failures.push(report);
         }
     }
 }
 
-fn try_run(seed: u64) -> Result<(), String> {
+fn try_run(run: fn(u64), seed: u64) -> Result<(), String> {
     let result = catch_unwind(AssertUnwindSafe(|| run(seed)));
     let steps = told::take_trace();
     let Err(panic) = result else {

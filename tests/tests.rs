@@ -44,6 +44,8 @@ mod headers;
 mod hostile;
 #[cfg(feature = "streams")]
 mod key_order;
+#[cfg(feature = "streams")]
+mod lifetimes;
 mod limits;
 mod logs;
 mod memory;
@@ -57,6 +59,8 @@ mod people;
 mod permissions;
 mod reload;
 mod routing;
+#[cfg(feature = "streams")]
+mod schedules;
 mod server_life;
 mod service;
 #[cfg(feature = "streams")]

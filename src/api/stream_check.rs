@@ -18,6 +18,7 @@ pub(super) const MAX_METADATA: usize = 128 * 1024;
 const MAX_REPLICAS: i64 = 5;
 const DUPLICATE_WINDOW: Nanos = Nanos::from_secs(120);
 const SHORTEST_SPAN: Nanos = Nanos::from_millis(100);
+const SHORTEST_MARKER_TTL: Nanos = Nanos::from_secs(1);
 
 fn invalid(text: &'static str) -> ApiError {
     ApiError::stream_invalid_config(text)
@@ -28,11 +29,6 @@ fn refuse_unsupported(config: &StreamConfig) -> Result<(), ApiError> {
     let asked = [
         ("mirror", config.mirror.is_some()),
         ("sources", !config.sources.is_empty()),
-        (
-            "subject_delete_marker_ttl",
-            !config.subject_delete_marker_ttl.is_zero(),
-        ),
-        ("allow_msg_schedules", config.allow_msg_schedules),
         ("allow_batched", config.allow_batched),
     ];
     match asked.into_iter().find(|&(_, asked)| asked) {
@@ -167,17 +163,13 @@ impl StreamConfig {
             ));
         }
         super::options::keeps_overflow(self)?;
-        if self.allow_msg_ttl && pedantic {
-            return Err(ApiError::pedantic("allow_msg_ttl is not supported"));
-        }
-        // nats-py asks for this on every bucket. A server of our version would not know the
-        // field; nobody is deceived, as a message that carries a TTL is refused.
-        self.allow_msg_ttl = false;
         refuse_unsupported(self)?;
         self.check_replicas()?;
         self.fill_limits(pedantic)?;
         self.check_ages(pedantic)?;
         self.check_combinations()?;
+        self.check_markers(pedantic)?;
+        self.check_schedules(pedantic)?;
         self.check_subjects()?;
         self.check_transform()?;
         self.check_republish(pedantic)?;
@@ -316,6 +308,61 @@ impl StreamConfig {
         match broken {
             Some((_, text)) if self.allow_msg_counter => Err(invalid(text)),
             _ => Ok(()),
+        }
+    }
+
+    /// Markers have a lifetime and replace what was there.
+    fn check_markers(&mut self, pedantic: bool) -> Result<(), ApiError> {
+        let ttl = self.subject_delete_marker_ttl;
+        if ttl.is_zero() {
+            return Ok(());
+        }
+        let wrong = if ttl.0 < 0 {
+            Some("subject delete marker TTL must not be negative")
+        } else if ttl < SHORTEST_MARKER_TTL {
+            Some("subject delete marker TTL must be at least 1 second")
+        } else if self.mirror.is_some() {
+            Some("subject delete markers forbidden on mirrors")
+        } else if pedantic && !self.allow_msg_ttl {
+            Some("subject delete marker cannot be set if message TTLs are disabled")
+        } else if pedantic && !self.allow_rollup_hdrs {
+            Some("subject delete marker cannot be set if roll-ups are disabled")
+        } else {
+            None
+        };
+        self.allow_msg_ttl = true;
+        self.roll_up_needed();
+        wrong.map_or(Ok(()), |text| Err(invalid(text)))
+    }
+
+    /// Schedules replace one another, and what they publish must find room.
+    fn check_schedules(&mut self, pedantic: bool) -> Result<(), ApiError> {
+        if !self.allow_msg_schedules {
+            return Ok(());
+        }
+        if self.mirror.is_some() {
+            return Err(ApiError::MIRROR_WITH_MSG_SCHEDULES);
+        }
+        if !self.sources.is_empty() {
+            return Err(ApiError::SOURCE_WITH_MSG_SCHEDULES);
+        }
+        if self.discard == Discard::New {
+            return Err(invalid("message scheduling cannot use discard new"));
+        }
+        if pedantic && !self.allow_rollup_hdrs {
+            return Err(invalid(
+                "message scheduling cannot be set if roll-ups are disabled",
+            ));
+        }
+        self.roll_up_needed();
+        Ok(())
+    }
+
+    /// Something that was asked for replaces messages by others.
+    fn roll_up_needed(&mut self) {
+        if !self.allow_rollup_hdrs {
+            self.allow_rollup_hdrs = true;
+            self.deny_purge = false;
         }
     }
 

@@ -198,15 +198,56 @@ const REFUSED: &[(&str, u16, &str)] = &[
         10052,
         "stream configuration for republish with transform from 'r.>' to 'rep' not valid",
     ),
+    (
+        r#""allow_msg_schedules":true,"discard":"new""#,
+        10052,
+        "message scheduling cannot use discard new",
+    ),
+    (
+        r#""subject_delete_marker_ttl":-1"#,
+        10052,
+        "subject delete marker TTL must not be negative",
+    ),
+    (
+        r#""subject_delete_marker_ttl":500000000"#,
+        10052,
+        "subject delete marker TTL must be at least 1 second",
+    ),
+    (
+        r#""subject_delete_marker_ttl":1000000000,"deny_purge":true,"allow_rollup_hdrs":true"#,
+        10052,
+        "roll-ups require the purge permission",
+    ),
 ];
 
 #[test]
-fn a_bucket_of_nats_py_is_taken_without_times_to_live() {
-    let asked = r#""allow_msg_ttl":true"#;
-    let config = checked(asked).expect("it is what nats-py sends for every bucket");
-    assert!(!config.allow_msg_ttl);
+fn schedules_bring_what_they_need() {
+    let asked = r#""allow_msg_schedules":true,"deny_purge":true"#;
+    let config = checked(asked).expect("it is what nats-server takes");
+    assert!(config.allow_rollup_hdrs && !config.deny_purge && !config.allow_msg_ttl);
     let mut config = parsed(&format!("{{\"name\":\"X\",{asked}}}"));
-    assert!(config.check(true).is_err());
+    let error = config
+        .check(true)
+        .expect_err("it says that it would change");
+    assert_eq!(
+        error.description,
+        "message scheduling cannot be set if roll-ups are disabled"
+    );
+}
+
+#[test]
+fn delete_markers_bring_what_they_need() {
+    let asked = r#""subject_delete_marker_ttl":1500000000,"deny_purge":true"#;
+    let config = checked(asked).expect("it is what nats-server takes");
+    assert!(config.allow_msg_ttl && config.allow_rollup_hdrs && !config.deny_purge);
+    let mut config = parsed(&format!("{{\"name\":\"X\",{asked}}}"));
+    let error = config
+        .check(true)
+        .expect_err("it says that it would change");
+    assert_eq!(
+        error.description,
+        "subject delete marker cannot be set if message TTLs are disabled"
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::publish::{Origin, Routed};
 use crate::session::Session;
 use crate::storage::{Batch, BlockKey};
 use crate::streams::{
-    Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig, Tenant, is_addressed,
+    Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig, Tenant, Zones, is_addressed,
 };
 use bytes::Bytes;
 use midge_api::{BackupError, Timestamp};
@@ -173,6 +173,20 @@ impl Engine {
     /// Who waits for it asks again later.
     pub fn load_failed<O: Outbox>(&mut self, now: Time, key: BlockKey, out: &mut O) {
         self.with_streams(|streams, engine| streams.load_failed(engine, now, key, out));
+        self.clean_up(out);
+    }
+
+    /// Whether somebody waits until it is known which time zones there are:
+    /// [`Engine::zones_read`].
+    pub fn wants_zones(&self) -> bool {
+        let streams = self.streams.as_ref();
+        streams.is_some_and(|streams| !streams.want_zones.is_empty())
+    }
+
+    /// Tells which time zones schedules may name.
+    pub fn zones_read<O: Outbox>(&mut self, now: Time, zones: Zones, out: &mut O) {
+        self.with_streams(|streams, engine| streams.zones_read(engine, zones, now, out));
+        self.feed_internal(now, out);
         self.clean_up(out);
     }
 

@@ -196,6 +196,27 @@ pub fn kept_of(block: &[u8]) -> Option<Vec<u8>> {
     Some(kept)
 }
 
+/// A block without some of its headers, as they were written; empty if none is
+/// left.
+pub fn without(block: &[u8], drops: &dyn Fn(&[u8]) -> bool) -> Vec<u8> {
+    let mut kept = VERSION.to_vec();
+    kept.extend_from_slice(CRLF);
+    let mut rest = memmem::find(block, CRLF).map_or(&[][..], |end| &block[end + CRLF.len()..]);
+    while let Some(end) = memmem::find(rest, CRLF) {
+        let (line, after) = rest.split_at(end + CRLF.len());
+        rest = after;
+        let name = memchr(b':', line).map(|colon| &line[..colon]);
+        if name.is_some_and(|name| !drops(name)) {
+            kept.extend_from_slice(line);
+        }
+    }
+    if kept.len() == VERSION.len() + CRLF.len() {
+        return Vec::new();
+    }
+    kept.extend_from_slice(CRLF);
+    kept
+}
+
 /// Appends a header block to a buffer, header by header.
 ///
 /// The block is whole only after [`finish`](HeaderWriter::finish).
@@ -296,6 +317,18 @@ mod tests {
             kept("NATS/1.0\r\nA: b\r\nNats-Request-Info: {}\r\nC: d\r\n\r\n"),
             text("NATS/1.0\r\nA: b\r\nC: d\r\n\r\n")
         );
+    }
+
+    #[test]
+    fn headers_can_be_left_out() {
+        let without_a = |block: &str| without(block.as_bytes(), &|name| name == b"A");
+        assert_eq!(
+            without_a("NATS/1.0\r\nA: 1\r\nB:  A: 2\r\nA:3\r\nno header\r\nC:\r\n\r\n"),
+            b"NATS/1.0\r\nB:  A: 2\r\nC:\r\n\r\n"
+        );
+        for empty in ["NATS/1.0\r\nA: 1\r\n\r\n", "NATS/1.0\r\n\r\n", "", "x"] {
+            assert_eq!(without_a(empty), b"", "{empty}");
+        }
     }
 
     #[test]

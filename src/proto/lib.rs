@@ -25,5 +25,5 @@ pub use parse_publish::parse_publish;
 pub use subject::{
     Tokens, has_blank, is_literal, is_subset, is_valid_filter, matches, subjects_collide, tokens,
 };
-pub use timestamp::{Nanos, Timestamp};
+pub use timestamp::{Nanos, Timestamp, civil_from_days, days_from_civil};
 pub use wire_error::WireError;

@@ -364,7 +364,8 @@ const ERA_DAYS: i64 = 146_097;
 /// From the first of March of the year 0 to the start of 1970.
 const EPOCH_SHIFT: i64 = 719_468;
 
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+/// The days from the start of 1970 to a date, month and day from 1.
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -373,7 +374,8 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * ERA_DAYS + day_of_era - EPOCH_SHIFT
 }
 
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+/// The date so many days after the start of 1970: year, month and day.
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + EPOCH_SHIFT;
     let era = days.div_euclid(ERA_DAYS);
     let day_of_era = days.rem_euclid(ERA_DAYS);

@@ -61,6 +61,8 @@ pub(crate) struct Disk {
     wanted: VecDeque<BlockKey>,
     /// Turns that the next batch has waited for more.
     waits: u32,
+    /// The time zones are being read, or were.
+    pub(crate) has_asked_for_zones: bool,
     /// Blocks whose damage was reported, so that it is only once.
     known_damage: HashSet<BlockKey>,
 }
@@ -93,12 +95,14 @@ impl Disk {
         {
             log::warn!("{error}; what is damaged stays in the file");
         }
+        let has_schedules = stored.has_schedules();
         let info = engine.info();
         let streams = StreamsConfig {
             hash_seed,
             server_name: info.server_name.clone(),
             server_id: info.server_id.clone(),
             tuning: tuning(memory),
+            zones: has_schedules.then(|| Arc::new(crate::zones::read())),
         };
         let now = connections.now;
         engine.enable_streams(streams, stored, now, wall());
@@ -135,6 +139,7 @@ impl Disk {
             events: Vec::new(),
             wanted: VecDeque::new(),
             waits: 0,
+            has_asked_for_zones: false,
             known_damage: HashSet::new(),
         })
     }
@@ -313,6 +318,7 @@ impl EventLoop {
             let more = self.is_feeding;
             disk.hand_over(&mut self.engine, &mut self.connections, more);
             self.release_held();
+            self.ask_for_zones();
         }
     }
 

@@ -1,6 +1,6 @@
 //! The thread for what takes long and has nothing to do with the disk:
-//! passwords whose hash has to be computed, signatures, and configurations and
-//! certificates that are read again.
+//! passwords whose hash has to be computed, signatures, and configurations,
+//! certificates and time zones that are read.
 //!
 //! It is started when there is something for it, so that whoever needs none of
 //! this has no thread for it. What it is given is bounded by the engine.
@@ -30,6 +30,9 @@ pub(crate) enum Task {
     /// Read the configuration again, and what it names. This is the one gone
     /// by, as it is now.
     Reload(Box<Config>),
+    /// Read the time zones that schedules may name.
+    #[cfg(feature = "streams")]
+    Zones,
 }
 
 /// What has come of something that the thread was given.
@@ -38,6 +41,9 @@ pub(crate) enum Done {
     Read(Result<Box<Fresh>, String>),
     /// A client's proof holds, or not.
     Verified(ConnId, bool),
+    /// The time zones there are.
+    #[cfg(feature = "streams")]
+    Zones(midge_engine::Zones),
 }
 
 /// Where work is laid down, and what has come of it.
@@ -80,6 +86,8 @@ impl Helper {
         let todo = &mut self.desk.piles().todo;
         match task {
             Task::Verify(_) => todo.push_back(task),
+            #[cfg(feature = "streams")]
+            Task::Zones => todo.push_back(task),
             // An operator does not wait for strangers; who asks twice at once
             // is answered once.
             Task::Reload(_) if matches!(todo.front(), Some(Task::Reload(_))) => {}
@@ -138,6 +146,8 @@ impl Desk {
             let done = match task {
                 Task::Verify(Challenge { conn, proof }) => Done::Verified(conn, holds(&proof)),
                 Task::Reload(config) => Done::Read(Fresh::read(*config)),
+                #[cfg(feature = "streams")]
+                Task::Zones => Done::Zones(crate::zones::read()),
             };
             self.piles().done.push(done);
             self.shared.wake();
@@ -211,6 +221,8 @@ impl EventLoop {
             match done {
                 Done::Verified(conn, is_proven) => self.credentials_seen(conn, is_proven),
                 Done::Read(read) => self.reloaded(read),
+                #[cfg(feature = "streams")]
+                Done::Zones(zones) => self.zones_read(zones),
             }
         }
     }

@@ -76,6 +76,8 @@ mod tls;
 mod trace;
 mod turn;
 mod varz;
+#[cfg(feature = "streams")]
+mod zones;
 
 pub use conf::{LogDetail, LogFormat, LogSettings, Settings, parse_config, read_config};
 #[cfg(feature = "streams")]

@@ -16,7 +16,7 @@ impl World {
         self.durable = self.model.clone();
         self.forget_clients();
         self.disk.check();
-        if self.rng.percent(10) {
+        if self.rng.percent(10) && self.has_damage {
             self.damage();
         }
         let pause = self.rng.pick(&[1, 50, 1000, 40_000]);

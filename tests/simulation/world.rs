@@ -9,11 +9,12 @@ use crate::trace;
 use midge_api::Timestamp;
 use midge_engine::{
     Accounts, Auth, BlockKey, CloseReason, ConnId, Engine, EngineConfig, Limits, StreamsConfig,
-    StreamsTuning, Time, Write,
+    StreamsTuning, Time, Write, Zones,
 };
 use midge_proto::{ParseLimits, Parsed, ServerInfo, parse};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Events at one point in time before it counts as going round in circles.
@@ -87,6 +88,8 @@ pub(super) struct World {
     /// The store has failed and is opened again then.
     pub(super) reopens: Option<Duration>,
     pub(super) has_faults: bool,
+    /// Bits flip on the disk.
+    pub(super) has_damage: bool,
     pub(super) tuning: StreamsTuning,
     pub(super) model: Model,
     /// The model as it was when the last durable batch was taken.
@@ -148,6 +151,7 @@ impl World {
             loads: Vec::new(),
             reopens: None,
             has_faults: true,
+            has_damage: true,
             tuning,
             model: Model::default(),
             durable: Model::default(),
@@ -193,6 +197,7 @@ impl World {
             server_name: "N".into(),
             server_id: "ID".into(),
             tuning: self.tuning,
+            zones: Some(Arc::new(Zones::new(Vec::new()))),
         };
         let stored = self.disk.stored(config.hash_seed);
         let wall = Timestamp(self.wall);

@@ -31,6 +31,10 @@ const SETTINGS: &str = "  --subjects SUBJECT...  what it stores, wildcards allow
   --dupe-window DURATION how long a Nats-Msg-Id counts (default: 2m)
   --allow-direct         messages may be read without the API, which is faster
   --allow-rollup         a message may replace all before it
+  --allow-msg-ttl        a message may say how long it lives, which is for good
+  --allow-schedules      a message may say when it is published, for good as well
+  --marker-ttl DURATION  what is left so long where a subject's last message has
+                         gone for its age: a marker
   --deny-delete          no message can be deleted, which is for good
   --deny-purge           nor purged, which is for good
   --persist-mode default|async
@@ -42,7 +46,8 @@ const FIELDS: &str = "retention max-msgs max-bytes max-age max-msg-size \
                       max-per-subject=max_msgs_per_subject max-consumers discard \
                       discard-per-subject=discard_new_per_subject storage \
                       dupe-window=duplicate_window allow-direct allow-rollup=allow_rollup_hdrs \
-                      deny-delete deny-purge persist-mode first-seq";
+                      allow-msg-ttl allow-schedules=allow_msg_schedules \
+                      marker-ttl=subject_delete_marker_ttl deny-delete deny-purge persist-mode first-seq";
 const UNSET: &str = "  --no-allow-direct      not any more
   --no-allow-rollup      not any more";
 const OURS: &str = "overflow";

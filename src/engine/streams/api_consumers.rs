@@ -561,7 +561,7 @@ impl From<Held> for ApiError {
     fn from(held: Held) -> ApiError {
         match held {
             Held::Refused(error) => error,
-            Held::Block(_) | Held::Again => ApiError::CLUSTER_NOT_AVAIL,
+            Held::Block(_) | Held::Again | Held::Zones => ApiError::CLUSTER_NOT_AVAIL,
         }
     }
 }

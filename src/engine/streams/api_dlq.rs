@@ -81,10 +81,10 @@ impl Streams {
                 (body, false)
             }
             Err(Held::Block(need)) => return self.set_aside(engine, need, request, out),
-            Err(Held::Again) if self.again.len() < WAITING_MAX => {
+            Err(Held::Again | Held::Zones) if self.again.len() < WAITING_MAX => {
                 return self.again.push(request);
             }
-            Err(Held::Again) => (kind.refusal(&DlqError::Unavailable.into()), false),
+            Err(Held::Again | Held::Zones) => (kind.refusal(&DlqError::Unavailable.into()), false),
         };
         let Some(reply) = &request.reply else {
             return;

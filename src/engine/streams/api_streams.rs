@@ -68,6 +68,7 @@ impl Streams {
             return Err(ApiError::MAXIMUM_STREAMS_LIMIT.into());
         }
         self.check_overlap(account, &config, None)?;
+        self.check_zones(&config)?;
         let id = self.open_stream(engine, account, config, out);
         let _ = now;
         let info = self.info_of(id, None, "")?;
@@ -89,6 +90,7 @@ impl Streams {
         let mut stream = Stream::new(id, account_name, config, self.wall, hash_seed);
         stream.account = account;
         stream.log.tuning = self.config.tuning;
+        stream.zones = self.config.zones.clone();
         listen(engine, &mut stream);
         self.add_stream(stream);
         let event = Event::Stream {
@@ -122,11 +124,14 @@ impl Streams {
         old.check_update(&mut config, is_pedantic)?;
         self.check_account_limits(account, &config, Some(id))?;
         self.check_overlap(account, &config, Some(id))?;
+        self.check_zones(&config)?;
+        let zones = self.config.zones.clone();
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
         check_consumer_limits(stream, &config)?;
         stream.config = config;
+        stream.zones = zones;
         stream.configured();
         stream.row_dirty = true;
         if stream.config.subjects != old.subjects {
@@ -143,7 +148,7 @@ impl Streams {
             stream.sweep_again();
         }
         if stream.config.max_age != old.max_age {
-            super::streams::set_expiry(stream, &mut engine.timers, None);
+            super::removal::set_expiry(stream, &mut engine.timers, None);
         }
         let subjects_change = stream.config.max_msgs_per_subject != old.max_msgs_per_subject;
         if old.allow_atomic && !takes_batches {
@@ -166,6 +171,14 @@ impl Streams {
         self.publish_event(engine, account, &event, out);
         let info = self.info_of(id, None, "")?;
         Ok(Answered::WhenSafe(responses::stream_updated(&info)))
+    }
+
+    /// Before there are schedules it has to be known which zones there are.
+    fn check_zones(&self, config: &StreamConfig) -> Result<(), Held> {
+        match config.allow_msg_schedules && self.config.zones.is_none() {
+            true => Err(Held::Zones),
+            false => Ok(()),
+        }
     }
 
     /// A stream may not take subjects that another one has, or that the

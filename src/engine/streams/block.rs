@@ -21,11 +21,12 @@
 //! |---|---|---|
 //! | 0 | 4 | CRC-32C of stream, first sequence and everything from byte 4 on |
 //! | 4 | 4 | payload length, header block included |
-//! | 8 | 4 | sequence, counted from the block's first |
+//! | 8 | 4 | sequence, counted from the block's first; its highest bit says that there is a time at which something is due |
 //! | 12 | 2 | subject length |
 //! | 14 | 2 | header block length |
 //! | 16 | 8 | time stored, in ns since 1970 UTC |
-//! | 24 | | subject, header block, body |
+//! | 24 | 8 | if something is due: when, in ns since 1970 UTC |
+//! | 24 or 32 | | subject, header block, body |
 
 use crate::ids::Seq;
 use crate::storage::BlockKey;
@@ -53,6 +54,12 @@ const SEARCH_FACTOR: usize = 64;
 /// No record for this sequence.
 const ABSENT: u32 = u32::MAX;
 
+/// Beside a record's place: it says when something is due.
+const HAS_DUE: u32 = 1 << 31;
+
+/// What that takes.
+const DUE_LEN: usize = 8;
+
 /// One stored message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -66,6 +73,9 @@ pub struct Record<'a> {
     pub payload: &'a [u8],
     /// How much of the payload is the header block.
     pub header_len: usize,
+    /// When something is to be done about it that its headers ask for, which
+    /// may be never.
+    pub due: Option<Timestamp>,
 }
 
 impl<'a> Record<'a> {
@@ -81,7 +91,8 @@ impl<'a> Record<'a> {
 
     /// The bytes that a record of this message takes in a block.
     pub fn stored_len(&self) -> usize {
-        RECORD_HEADER_LEN + self.subject.len() + self.payload.len()
+        let due_len = if self.due.is_some() { DUE_LEN } else { 0 };
+        RECORD_HEADER_LEN + due_len + self.subject.len() + self.payload.len()
     }
 }
 
@@ -139,11 +150,15 @@ impl OpenBlock {
         self.bytes.reserve(record.stored_len());
         let mut head = [0; RECORD_HEADER_LEN];
         head[4..8].copy_from_slice(&(record.payload.len() as u32).to_le_bytes());
-        head[8..12].copy_from_slice(&(place as u32).to_le_bytes());
+        let flag = if record.due.is_some() { HAS_DUE } else { 0 };
+        head[8..12].copy_from_slice(&(place as u32 | flag).to_le_bytes());
         head[12..14].copy_from_slice(&(record.subject.len() as u16).to_le_bytes());
         head[14..16].copy_from_slice(&(record.header_len as u16).to_le_bytes());
         head[16..24].copy_from_slice(&record.time.0.to_le_bytes());
         self.bytes.extend_from_slice(&head);
+        if let Some(due) = record.due {
+            self.bytes.extend_from_slice(&due.0.to_le_bytes());
+        }
         self.bytes.extend_from_slice(record.subject);
         self.bytes.extend_from_slice(record.payload);
         let crc = crc32c::crc32c_append(self.seed, &self.bytes[start + 4..]);
@@ -276,6 +291,7 @@ struct Head {
     crc: u32,
     payload_len: usize,
     place: u32,
+    has_due: bool,
     subject_len: usize,
     header_len: usize,
     time: i64,
@@ -308,7 +324,8 @@ impl Head {
         Head {
             crc: u32::from_le_bytes([c0, c1, c2, c3]),
             payload_len: u32::from_le_bytes([p0, p1, p2, p3]) as usize,
-            place: u32::from_le_bytes([n0, n1, n2, n3]),
+            place: u32::from_le_bytes([n0, n1, n2, n3]) & !HAS_DUE,
+            has_due: n3 & 0x80 != 0,
             subject_len: u16::from_le_bytes([s0, s1]).into(),
             header_len: u16::from_le_bytes([h0, h1]).into(),
             time: i64::from_le_bytes(time),
@@ -319,7 +336,8 @@ impl Head {
 /// The place and length of the record that `bytes` start with, if it is whole.
 fn check_record(bytes: &[u8], seed: u32, search: &mut usize) -> Option<(u32, usize)> {
     let head = Head::read(bytes.first_chunk()?);
-    let len = (RECORD_HEADER_LEN + head.subject_len).checked_add(head.payload_len)?;
+    let due_len = if head.has_due { DUE_LEN } else { 0 };
+    let len = (RECORD_HEADER_LEN + due_len + head.subject_len).checked_add(head.payload_len)?;
     if head.header_len > head.payload_len || u64::from(head.place) >= BLOCK_SEQS_MAX {
         return None;
     }
@@ -337,6 +355,12 @@ fn record_at<'a>(bytes: &'a [u8], offsets: &[u32], first: Seq, seq: Seq) -> Opti
     }
     let (head, rest) = bytes.get(at as usize..)?.split_first_chunk()?;
     let head = Head::read(head);
+    let (due, rest) = if head.has_due {
+        let (due, rest) = rest.split_first_chunk()?;
+        (Some(Timestamp(i64::from_le_bytes(*due))), rest)
+    } else {
+        (None, rest)
+    };
     let (subject, rest) = rest.split_at_checked(head.subject_len)?;
     Some(Record {
         seq,
@@ -344,6 +368,7 @@ fn record_at<'a>(bytes: &'a [u8], offsets: &[u32], first: Seq, seq: Seq) -> Opti
         subject,
         payload: rest.get(..head.payload_len)?,
         header_len: head.header_len,
+        due,
     })
 }
 
@@ -368,6 +393,7 @@ mod tests {
                 subject: format!("s.{step}").as_bytes(),
                 payload: &payload,
                 header_len: step as usize,
+                due: (step % 3 == 0).then_some(Timestamp(step as i64)),
             });
         }
         open
@@ -395,6 +421,9 @@ mod tests {
         assert_eq!(seventh.subject, b"s.7");
         assert_eq!((seventh.header().len(), seventh.body().len()), (7, 14));
         assert_eq!(seventh.time, Timestamp(6_999_993));
+        assert_eq!(seventh.due, None);
+        let eighth = read.get(Seq(1012)).expect("was written");
+        assert_eq!(eighth.due, Some(Timestamp(6)));
         assert_eq!(read.get(Seq(999)), None);
         assert_eq!(read.get(Seq(1100)), None);
     }
@@ -426,6 +455,7 @@ mod tests {
             subject: b"late",
             payload: b"x",
             header_len: 0,
+            due: None,
         };
         assert!(open.has_room(&record, BLOCK_LEN_MAX));
         open.append(&record);

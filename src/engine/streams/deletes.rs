@@ -59,23 +59,18 @@ impl Deletes {
         at
     }
 
-    /// As its row: the floor, then the words from there on, each but the
-    /// first whole ones of the floor.
-    pub(crate) fn row(&self) -> Vec<u8> {
-        let mut row = vec![FORMAT];
-        varint::put(&mut row, u64::from(self.floor));
+    /// Appends the floor, then the words from there on, each but the first
+    /// whole ones of the floor.
+    pub(crate) fn write(&self, row: &mut Vec<u8>) {
+        varint::put(row, u64::from(self.floor));
         let skipped = (self.floor / 64) as usize;
         for word in self.words.iter().skip(skipped) {
             row.extend_from_slice(&word.to_le_bytes());
         }
-        row
     }
 
-    pub(crate) fn read(row: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(row);
-        if reader.byte()? != FORMAT {
-            return None;
-        }
+    /// Reads it from what is left of a row.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let floor = reader.small()?;
         if u64::from(floor) > super::block::BLOCK_SEQS_MAX {
             return None;
@@ -92,8 +87,6 @@ impl Deletes {
     }
 }
 
-const FORMAT: u8 = 1;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +101,9 @@ mod tests {
             for place in places {
                 prop_assert_eq!(deletes.add(place), model.insert(place));
             }
-            let read = Deletes::read(&deletes.row()).expect("whole");
+            let mut row = Vec::new();
+            deletes.write(&mut row);
+            let read = Deletes::read(&mut Reader::new(&row)).expect("whole");
             for place in 0..400 {
                 prop_assert_eq!(deletes.contains(place), model.contains(&place));
                 prop_assert_eq!(read.contains(place), model.contains(&place));

@@ -8,6 +8,7 @@ use super::effects::Effects;
 use super::recovery::StoredStreams;
 use super::streams::{Health, Streams};
 use super::tenant::Tenant;
+use super::zone::Zones;
 use crate::Time;
 use crate::account::Sink;
 use crate::accounts::Accounts;
@@ -16,6 +17,7 @@ use crate::ids::{AccountId, ConsumerId, StreamId};
 use crate::maintenance;
 use crate::outbox::Outbox;
 use midge_proto::headers::{HeaderWriter, name as names};
+use std::sync::Arc;
 
 impl Streams {
     /// Starts to listen, with what was stored.
@@ -53,6 +55,7 @@ impl Streams {
             // What was still to be trimmed is not stored.
             stream.limit_subjects_again();
             stream.log.tuning = self.config.tuning;
+            stream.zones = self.config.zones.clone();
             listen(engine, &mut stream);
             let names = &mut self.tenants[account].by_name;
             names.insert(stream.config.name.clone(), id);
@@ -73,6 +76,20 @@ impl Streams {
             }
             self.recall_ids(id);
             self.advance_later(id);
+        }
+    }
+
+    /// It is known now which zones there are: who waits for that goes on.
+    pub(crate) fn zones_read<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        zones: Zones,
+        now: Time,
+        out: &mut O,
+    ) {
+        self.config.zones = Some(Arc::new(zones));
+        for request in std::mem::take(&mut self.want_zones) {
+            self.handle(engine, request, now, out);
         }
     }
 

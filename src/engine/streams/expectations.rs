@@ -1,5 +1,6 @@
 //! What a publisher asks of a stream by headers.
 
+use super::lifetime::Lifetime;
 use midge_api::ApiError;
 use midge_proto::headers::{HeaderBlock, name};
 
@@ -26,6 +27,8 @@ pub(crate) struct Expectations<'a> {
     pub(crate) increment: Option<&'a [u8]>,
     /// The batch it is part of.
     pub(crate) batch_id: Option<&'a [u8]>,
+    /// It has to do with schedules.
+    pub(crate) is_scheduling: bool,
     /// One of a feature that streams do not have.
     pub(crate) unsupported: Option<ApiError>,
 }
@@ -48,6 +51,10 @@ impl<'a> Expectations<'a> {
                 _ if key == name::TTL => &mut found.ttl,
                 _ if key == name::INCR => &mut found.increment,
                 _ if key == name::BATCH_ID => &mut found.batch_id,
+                _ if key.starts_with(name::SCHEDULE) => {
+                    found.is_scheduling = true;
+                    continue;
+                }
                 _ => {
                     if found.unsupported.is_none() {
                         found.unsupported = unsupported(key);
@@ -64,14 +71,14 @@ impl<'a> Expectations<'a> {
     }
 
     /// Why the message cannot be stored, whatever the stream holds.
-    pub(crate) fn check_features(&self, stream: &[u8]) -> Result<(), ApiError> {
+    pub(crate) fn check_features(&self, stream: &[u8], allows_ttl: bool) -> Result<(), ApiError> {
         if self.stream.is_some_and(|expected| expected != stream) {
             return Err(ApiError::STREAM_NOT_MATCH);
         }
-        match self.ttl {
-            Some(ttl) if is_ttl(ttl) => return Err(ApiError::MESSAGE_TTL_DISABLED),
-            Some(_) => return Err(ApiError::MESSAGE_TTL_INVALID),
-            None => {}
+        // One that cannot be read is told of last.
+        let asks = |asked| asked != Lifetime::Unlimited;
+        if !allows_ttl && self.lifetime().is_ok_and(asks) {
+            return Err(ApiError::MESSAGE_TTL_DISABLED);
         }
         self.unsupported.clone().map_or(Ok(()), Err)
     }
@@ -86,6 +93,14 @@ impl<'a> Expectations<'a> {
             self.last_msg_id,
         ];
         conditions.iter().any(Option::is_some)
+    }
+
+    /// How long the message is to live.
+    pub(crate) fn lifetime(&self) -> Result<Lifetime, ApiError> {
+        let Some(value) = self.ttl else {
+            return Ok(Lifetime::Unlimited);
+        };
+        Lifetime::read(value).ok_or(ApiError::MESSAGE_TTL_INVALID)
     }
 
     /// What the rollup header asks for.
@@ -110,21 +125,9 @@ impl<'a> Expectations<'a> {
 /// message without it would be a promise not kept.
 fn unsupported(name: &[u8]) -> Option<ApiError> {
     match name {
-        b"Nats-Schedule" => Some(ApiError::MESSAGE_SCHEDULES_DISABLED),
         b"Nats-Stream-Source" => Some(ApiError::MESSAGE_SOURCE_HDR_NOT_ALLOWED),
         _ => None,
     }
-}
-
-/// Whether this is a time to live: seconds, a span of at least one, or
-/// `never`.
-fn is_ttl(value: &[u8]) -> bool {
-    if value == b"never" || number(value).is_some_and(|seconds| seconds > 0) {
-        return true;
-    }
-    let text = std::str::from_utf8(value).ok();
-    let span = text.and_then(midge_api::Nanos::parse);
-    span.is_some_and(|span| span.0 >= 1_000_000_000)
 }
 
 /// A sequence as a header says it: digits, and nothing but digits.

@@ -6,7 +6,9 @@
 
 use super::expectations::{Expectations, Rollup, number};
 use super::filter::Filter;
+use super::lifetime::Lifetime;
 use super::log_read::NeedBlock;
+use super::schedules::Scheduling;
 use super::stream::Stream;
 use super::summary::accounted_len;
 use crate::ids::Seq;
@@ -111,8 +113,34 @@ impl Stream {
             },
             None => message,
         };
+        let mut lifetime = asked.lifetime().unwrap_or(Lifetime::Unlimited);
+        let lasting = self.with_lasting_ttl(&mut lifetime, message);
+        let message = match &lasting {
+            Some((payload, header_len)) => Incoming {
+                payload,
+                header_len: *header_len,
+                ..message
+            },
+            None => message,
+        };
+        let due = lifetime.due(self.time_of_next(wall));
         let rollup = asked.rollup().unwrap_or_default();
-        self.admit(message, rollup, asked.msg_id, wall)
+        let scheduling = match asked.is_scheduling {
+            true => self
+                .check_schedule(asked, message, wall)
+                .unwrap_or_default(),
+            false => Scheduling::Nothing,
+        };
+        match scheduling {
+            Scheduling::Nothing => self.admit(message, rollup, asked.msg_id, due, wall),
+            other => self.admit_scheduling(other, message, rollup, asked.msg_id, due, wall),
+        }
+    }
+
+    /// What the next message is stored with as its time, which never goes back
+    /// within a stream, whatever the clock does.
+    pub(super) fn time_of_next(&self, wall: Timestamp) -> Timestamp {
+        wall.max(self.log.last_time())
     }
 
     /// Stores a copy of a message of another stream: what its headers ask for
@@ -137,7 +165,7 @@ impl Stream {
         }
         self.check_size(message)?;
         self.check_room(message, false, &Staged::default())?;
-        let seq = self.admit(message, None, None, wall);
+        let seq = self.admit(message, None, None, None, wall);
         self.publishers.add(seq, None);
         Ok(Stored::New(seq))
     }
@@ -155,28 +183,28 @@ impl Stream {
 
     /// Stores a message that was checked and has room. Under interest
     /// retention nobody may want it, in which case it is not kept.
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         message: Incoming<'_>,
         rollup: Option<Rollup>,
         msg_id: Option<&[u8]>,
+        due: Option<Timestamp>,
         wall: Timestamp,
     ) -> Seq {
         if self.config.retention == Retention::Interest && !self.is_wanted(message.subject) {
             let seq = self.log.last().next();
             self.log.skip_to(seq);
-            self.log.set_last_time(wall.max(self.log.last_time()));
+            self.log.set_last_time(self.time_of_next(wall));
             self.remember(msg_id, seq, wall);
             self.row_dirty = true;
             return seq;
         }
-        // Times never go back within a stream, whatever the clock does.
-        let time = wall.max(self.log.last_time());
+        let time = self.time_of_next(wall);
         let has_id = msg_id.is_some();
         let (subject, payload) = (message.subject, message.payload);
         let seq = self
             .log
-            .append(time, subject, payload, message.header_len, has_id);
+            .append(time, subject, payload, message.header_len, has_id, due);
         self.row_dirty = true;
         self.remember(msg_id, seq, wall);
         for consumer in self.consumers.values_mut() {
@@ -199,6 +227,9 @@ impl Stream {
         wall: Timestamp,
     ) -> Result<Checked, ApiError> {
         self.check_expectations(asked, message)?;
+        if asked.is_scheduling {
+            self.check_schedule(asked, message, wall)?;
+        }
         if let Some(id) = asked.msg_id {
             if !self.recalling.is_empty() {
                 // Whether it is one cannot be told yet.
@@ -215,6 +246,7 @@ impl Stream {
             return Err(ApiError::stream_rollup_failed("rollup not permitted"));
         }
         asked.rollup()?;
+        asked.lifetime()?;
         Ok(Checked::New)
     }
 
@@ -231,7 +263,7 @@ impl Stream {
         message: Incoming<'_>,
     ) -> Result<(), ApiError> {
         self.check_enabled(asked)?;
-        asked.check_features(self.config.name.as_bytes())?;
+        asked.check_features(self.config.name.as_bytes(), self.config.allow_msg_ttl)?;
         if let Some(expected) = asked.last_subject_seq {
             let subject = asked.last_subject.unwrap_or(message.subject);
             let last = self.last_seq_of(subject)?;

@@ -6,6 +6,7 @@
 //! one is told its key and comes back when it has been given.
 
 use super::block::{BLOCK_LEN_MAX, Block, OpenBlock, Record};
+use super::block_row;
 use super::deletes::Deletes;
 use super::presence::Presence;
 use super::subjects::{Entry, Subjects};
@@ -14,7 +15,7 @@ use super::tuning::StreamsTuning;
 use crate::ids::{Seq, StreamId};
 use crate::storage::{BlockKey, RowKey, Write};
 use midge_api::Timestamp;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What is known of a block without reading it.
 #[derive(Debug)]
@@ -29,9 +30,14 @@ pub(super) struct BlockMeta {
     pub(super) deletes: Deletes,
     pub(super) presence: Presence,
     pub(super) has_message_ids: bool,
+    /// Nothing is due in it before this; `None` if nothing ever is.
+    pub(super) due: Option<Timestamp>,
+    /// What its messages are due for instead of what they say, by their place.
+    #[allow(clippy::box_collection)] // Few blocks have any; the box keeps the rest small.
+    pub(super) put_off: Option<Box<BTreeMap<u64, Timestamp>>>,
     /// It differs from what the store has been handed.
     pub(super) contents_dirty: bool,
-    /// Its deletes do.
+    /// What lies beside it does: its deletes, when something is due.
     pub(super) deletes_dirty: bool,
     /// The store has, or has been handed, a block of this key.
     pub(super) is_stored: bool,
@@ -73,6 +79,10 @@ pub(crate) struct Log {
     /// Messages that turned out to be damaged, and their bytes as far as
     /// known.
     pub(crate) lost: u64,
+    /// The blocks in which something is due, soonest first.
+    pub(super) dues: BTreeSet<(Timestamp, Seq)>,
+    /// Something is due sooner than when it was last asked.
+    pub(crate) is_due_sooner: bool,
     /// Blocks with rows or contents to be written.
     pub(super) dirty: Vec<Seq>,
     /// Blocks that the store has and should forget.
@@ -98,6 +108,8 @@ impl Log {
             last_time: Timestamp::default(),
             durable: Seq(0),
             lost: 0,
+            dues: BTreeSet::new(),
+            is_due_sooner: false,
             dirty: Vec::new(),
             forgotten: Vec::new(),
             arrived: Vec::new(),
@@ -168,6 +180,7 @@ impl Log {
         payload: &[u8],
         header_len: usize,
         has_message_id: bool,
+        due: Option<Timestamp>,
     ) -> Seq {
         let record = Record {
             seq: self.last.next(),
@@ -175,6 +188,7 @@ impl Log {
             subject,
             payload,
             header_len,
+            due,
         };
         let seq = record.seq;
         self.open_for(&record);
@@ -206,6 +220,9 @@ impl Log {
             meta.bytes += size;
             meta.last_time = time;
             meta.has_message_ids |= has_message_id;
+        }
+        if let Some(due) = due {
+            self.due_in_last(due);
         }
         if self.messages == 0 {
             self.first = seq;
@@ -267,6 +284,8 @@ impl Log {
             deletes: Deletes::default(),
             presence: Presence::default(),
             has_message_ids: false,
+            due: None,
+            put_off: None,
             contents_dirty: true,
             deletes_dirty: false,
             is_stored: false,
@@ -323,7 +342,7 @@ impl Log {
                 writes.push(Write::PutBlock(key, block.bytes().clone()));
             }
             if std::mem::take(&mut meta.deletes_dirty) {
-                writes.push(Write::PutRow(RowKey::Deletes(key), meta.deletes.row()));
+                writes.push(Write::PutRow(RowKey::Deletes(key), block_row::write(meta)));
             }
         }
         self.dirty = dirty;

@@ -1,6 +1,6 @@
 //! A log as it comes back from the disk: rows, no blocks.
 
-use super::deletes::Deletes;
+use super::block_row::BlockRow;
 use super::log::{BlockMeta, Log};
 use super::presence::Presence;
 use super::subjects::Entry;
@@ -55,12 +55,21 @@ impl Log {
         &mut self,
         key: BlockKey,
         row: &[u8],
-        deletes: Option<Deletes>,
+        row_beside: Option<BlockRow>,
     ) -> bool {
-        let deletes = deletes.unwrap_or_default();
         let Some(mut summary) = Summary::read(key, row) else {
             return false;
         };
+        // A block in which something is due has a row beside it.
+        let lost = || match summary.has_dues {
+            true => BlockRow::lost(),
+            false => BlockRow::default(),
+        };
+        let BlockRow {
+            deletes,
+            due,
+            put_off,
+        } = row_beside.unwrap_or_else(lost);
         if self
             .blocks
             .back()
@@ -130,6 +139,8 @@ impl Log {
             deletes: covered,
             presence: Presence::new(&mut hashes),
             has_message_ids: summary.has_message_ids,
+            due,
+            put_off: (!put_off.is_empty()).then(|| Box::new(put_off)),
             contents_dirty: false,
             deletes_dirty: false,
             is_stored: true,
@@ -148,6 +159,10 @@ impl Log {
             .collect();
         self.forgotten.extend(empty);
         self.blocks.retain(|meta| meta.live > 0);
+        let dues = self.blocks.iter();
+        self.dues = dues
+            .filter_map(|meta| Some((meta.due?, meta.first)))
+            .collect();
         let first = self
             .blocks
             .front()

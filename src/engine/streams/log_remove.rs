@@ -120,6 +120,7 @@ impl Log {
         if index + 1 == self.blocks.len() {
             self.open = None;
         }
+        self.set_due(index, None);
         if let Some(meta) = self.blocks.remove(index)
             && meta.is_stored
         {
@@ -163,6 +164,7 @@ impl Log {
                 .map(|meta| meta.first),
         );
         self.blocks.clear();
+        self.dues.clear();
         self.open = None;
         self.subjects.clear();
         self.messages = 0;

@@ -1,7 +1,7 @@
 //! Streams as they come back from the disk.
 
+use super::block_row::{self, BlockRow};
 use super::consumer::Consumer;
-use super::deletes::Deletes;
 use super::rows::{self, ConsumerRow, StreamRow};
 use super::stream::Stream;
 use crate::Time;
@@ -19,7 +19,8 @@ pub struct StoredStreams {
     pub(crate) damaged: Vec<RowKey>,
     pub(crate) last_stream: StreamId,
     hash_seed: u64,
-    deletes: BTreeMap<Seq, Deletes>,
+    /// What lies beside blocks whose summaries come later.
+    beside: BTreeMap<Seq, BlockRow>,
     consumers: BTreeMap<ConsumerId, ConsumerRow>,
     is_open: bool,
 }
@@ -45,13 +46,20 @@ impl StoredStreams {
             .map(|stream| (stream.id, stream.config.name.as_str()))
     }
 
+    /// Whether some stream has schedules, so that it has to be known which
+    /// zones there are.
+    pub fn has_schedules(&self) -> bool {
+        let mut streams = self.streams.iter();
+        streams.any(|stream| stream.config.allow_msg_schedules)
+    }
+
     fn stream(&mut self, id: StreamId) -> Option<&mut Stream> {
         self.streams.last_mut().filter(|stream| stream.id == id)
     }
 
     /// All rows of a stream were seen.
     fn close_stream(&mut self) {
-        self.deletes.clear();
+        self.beside.clear();
         let without_cursor = std::mem::take(&mut self.consumers);
         if !std::mem::take(&mut self.is_open) {
             return;
@@ -92,17 +100,26 @@ impl StoredStreams {
                 consumer.is_dirty = false;
             }
             RowKey::Deletes(BlockKey { first, .. }) => {
-                self.deletes.insert(first, Deletes::read(value)?);
+                self.beside.insert(first, block_row::read(value)?);
             }
             RowKey::Summary(block) => {
-                let deletes = self.deletes.remove(&block.first);
+                let beside = self.beside.remove(&block.first);
                 let stream = self.stream(block.stream)?;
-                if !stream.log.recover_block(block, value, deletes) {
+                if !stream.log.recover_block(block, value, beside) {
                     return None;
                 }
             }
         }
         Some(())
+    }
+
+    /// A row can not be used. What is due in a block is found again by
+    /// reading it.
+    fn lose(&mut self, key: RowKey) {
+        if let RowKey::Deletes(block) = key {
+            self.beside.insert(block.first, BlockRow::lost());
+        }
+        self.damaged.push(key);
     }
 
     fn open_stream(&mut self, id: StreamId, row: StreamRow) {
@@ -113,6 +130,7 @@ impl StoredStreams {
         stream.released = row.released;
         stream.sweep = row.sweep;
         stream.removals = row.removals;
+        stream.aged_to = row.aged_to;
         stream.log.set_last_time(row.last_time);
         stream.log.skip_to(row.last);
         self.streams.push(stream);
@@ -141,7 +159,7 @@ impl RowSink for StoredStreams {
             self.last_stream = self.last_stream.max(key.stream());
         }
         if self.take(key, value).is_none() {
-            self.damaged.push(key);
+            self.lose(key);
         }
     }
 
@@ -150,6 +168,6 @@ impl RowSink for StoredStreams {
         if key.stream().0 < BELIEVED_MAX {
             self.last_stream = self.last_stream.max(key.stream());
         }
-        self.damaged.push(key);
+        self.lose(key);
     }
 }

@@ -312,7 +312,7 @@ impl Streams {
             Err(Held::Again) if redrive.due.is_some() => {}
             Err(Held::Again) if is_underway => self.wait_for_commit(Job::Redrive(id)),
             // There is nothing for the disk to do, but others have their turn.
-            Err(Held::Again) => self.redrives.again.push(id),
+            Err(Held::Again | Held::Zones) => self.redrives.again.push(id),
         }
         let reply = redrive.reply.take_if(|_| redrive.state != State::Running);
         let account = redrive.account;

@@ -9,9 +9,13 @@ use super::filter::Filter;
 use super::log_read::NeedBlock;
 use super::overflow::Dropped;
 use super::stream::Stream;
+use super::streams::{Job, Streams};
 use crate::Time;
-use crate::ids::{ConsumerId, Seq};
-use midge_api::{Discard, Retention, Timestamp};
+use crate::engine::{Engine, Timer};
+use crate::ids::{ConsumerId, Seq, StreamId};
+use crate::outbox::Outbox;
+use crate::timers::Timers;
+use midge_api::{Discard, Retention};
 use std::collections::BTreeMap;
 
 /// A purge can make a stream go on with a sequence up to this one.
@@ -281,37 +285,6 @@ impl Stream {
         Ok(())
     }
 
-    /// Removes what is older than `max_age`. Returns when the next is.
-    pub(crate) fn expire(&mut self, now: Time, wall: Timestamp) -> Result<Option<Time>, NeedBlock> {
-        let max_age = self.config.max_age;
-        if max_age.0 <= 0 {
-            return Ok(None);
-        }
-        let keeps = self.keeps(Dropped::Expired);
-        for _ in 0..self.log.tuning.removals {
-            if self.log.messages() == 0 {
-                return Ok(None);
-            }
-            if self.has_copied_enough() {
-                break;
-            }
-            let first = self.log.first();
-            if let Some(record) = self.log.get(first)? {
-                let left = max_age.0.saturating_sub(wall.since(record.time).0);
-                if left > 0 {
-                    return Ok(Some(
-                        now + super::consumer::duration(midge_api::Nanos(left)),
-                    ));
-                }
-            }
-            if keeps {
-                self.copy_dropped(first, Dropped::Expired)?;
-            }
-            self.remove(first)?;
-        }
-        Ok(Some(now))
-    }
-
     /// Removes everything at once.
     pub(crate) fn purge_all(&mut self) -> u64 {
         let purged = self.log.messages();
@@ -365,6 +338,72 @@ impl Stream {
                 self.effects.push((consumer.id, effects));
             }
         }
+    }
+}
+
+impl Streams {
+    /// A stream may have something to remove, in the next turn.
+    pub(super) fn advance_later(&mut self, id: StreamId) {
+        if !self.advancing.contains(&id) {
+            self.advancing.push_back(id);
+        }
+    }
+
+    /// Takes the removals of streams further that have some.
+    pub(super) fn advance<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
+        for _ in 0..self.advancing.len() {
+            let Some(id) = self.advancing.pop_front() else {
+                return;
+            };
+            let is_congested = self.is_congested();
+            let Some(stream) = self.streams.get_mut(&id) else {
+                continue;
+            };
+            if is_congested && (stream.keeps_overflow || stream.config.allow_msg_schedules) {
+                // What it drops, or publishes, is to be written first.
+                self.wait_for_commit(Job::Advance(id));
+                continue;
+            }
+            let before = (stream.log.messages(), stream.log.last());
+            let progress = stream.advance();
+            let expired = match progress {
+                Ok(Progress::Done) => stream.expire(now, self.wall).map(|due| {
+                    set_expiry(stream, &mut engine.timers, due);
+                    Progress::Done
+                }),
+                other => other,
+            };
+            if !stream.effects.is_empty() {
+                self.told.push(id);
+            }
+            let has_changed = (stream.log.messages(), stream.log.last()) != before;
+            let is_longer = stream.log.last() > before.1;
+            if !stream.overflowed.is_empty() {
+                self.bury_overflow(engine, id, out);
+            }
+            if has_changed {
+                self.changed(id);
+                self.wake_receivers(id);
+            }
+            if is_longer {
+                self.after_leaving(engine, id, out);
+            }
+            match expired {
+                Ok(Progress::Done) => {}
+                Ok(Progress::More) => self.advancing.push_back(id),
+                Err(need) => self.park(need, Job::Advance(id)),
+            }
+        }
+    }
+}
+
+/// Has a stream looked at when something in it will have lived its time.
+pub(super) fn set_expiry(stream: &mut Stream, timers: &mut Timers<Timer>, due: Option<Time>) {
+    let key = Timer::Stream(stream.id);
+    match due {
+        Some(due) if stream.expiry_due == Some(due) => {}
+        Some(due) => timers.arm(&mut stream.expiry_due, due, key),
+        None => timers.disarm(&mut stream.expiry_due, key),
     }
 }
 

@@ -120,6 +120,8 @@ pub(super) enum Held {
     Block(NeedBlock),
     /// It goes on in the next turn.
     Again,
+    /// It goes on when the zones are known that schedules may name.
+    Zones,
 }
 
 impl From<ApiError> for Held {
@@ -191,6 +193,7 @@ impl Streams {
             }
             Err(Held::Block(need)) => return self.set_aside(engine, need, request, out),
             Err(Held::Again) => return self.again.push(request),
+            Err(Held::Zones) => return self.want_zones.push(request),
         };
         // Reading messages is no administration, and a reset is a consumer's
         // own business.

@@ -4,12 +4,12 @@
 //!
 //! | row | |
 //! |---|---|
-//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each), length and bytes of the account's name |
+//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each), length and bytes of the account's name, sequence before which all messages ask never to grow too old |
 //! | consumer | created (signed), length and bytes of the configuration (JSON), 1 if its name was given to it |
 //! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before), how far it has looked, redrives (count, then sequence less the one before, count), parked keys (count, then sequence less the one before, key), attempts (count of messages; of each its sequence, their count, and of each attempt its number, time (signed), how long (signed), how it ended, client's number, length and bytes of the client's name and of the reason), until when its breaker has paused it (signed; 0 if it has not) |
 //!
-//! A stream's row ends before the account if that is `$G`, as do those of
-//! earlier versions. A cursor may end before the part about how far it has looked: earlier
+//! A stream's row ends before the account if that is `$G` and nothing comes
+//! behind it, and before what is zero, as do those of earlier versions. A cursor may end before the part about how far it has looked: earlier
 //! versions did not write it.
 
 use super::attempts::Attempts;
@@ -39,6 +39,7 @@ pub(crate) struct StreamRow {
     pub(crate) sweep: Option<Seq>,
     pub(crate) removals: VecDeque<Removal>,
     pub(crate) account: Arc<str>,
+    pub(crate) aged_to: Seq,
 }
 
 pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
@@ -65,8 +66,11 @@ pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
             varint::put_bytes(&mut row, filter);
         }
     }
-    if *stream.account_name != *GLOBAL {
+    if *stream.account_name != *GLOBAL || stream.aged_to.0 > 0 {
         varint::put_bytes(&mut row, stream.account_name.as_bytes());
+    }
+    if stream.aged_to.0 > 0 {
+        varint::put(&mut row, stream.aged_to.0);
     }
     row
 }
@@ -84,6 +88,7 @@ pub(crate) fn read_stream(row: &[u8]) -> Option<StreamRow> {
         sweep: Some(Seq(reader.number()?)).filter(|at| at.0 > 0),
         removals: read_removals(&mut reader)?,
         account: read_account(&mut reader)?,
+        aged_to: Seq(read_last(&mut reader)?),
     })
 }
 
@@ -93,6 +98,14 @@ fn read_account(reader: &mut Reader<'_>) -> Option<Arc<str>> {
         return Some(GLOBAL.into());
     }
     std::str::from_utf8(reader.bytes()?).ok().map(Into::into)
+}
+
+/// A number that rows end before if it is zero.
+fn read_last(reader: &mut Reader<'_>) -> Option<u64> {
+    if reader.is_empty() {
+        return Some(0);
+    }
+    reader.number()
 }
 
 fn read_removals(reader: &mut Reader<'_>) -> Option<VecDeque<Removal>> {

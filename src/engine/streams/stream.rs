@@ -11,6 +11,7 @@ use super::overflow::Overflow;
 use super::publishers::Publishers;
 use super::removal::Removal;
 use super::subjects::Subjects;
+use super::zone::Zones;
 use crate::ids::{AccountId, ConsumerId, Seq, StreamId};
 use crate::storage::BlockKey;
 use midge_api::{PubAck, Storage, StreamConfig, Timestamp};
@@ -60,6 +61,18 @@ pub(crate) struct Stream {
     /// What consumers were told while messages were removed.
     pub(crate) effects: Vec<(ConsumerId, Effects)>,
     pub(crate) expiry_due: Option<crate::Time>,
+    /// It is known when the next message is too old.
+    pub(super) is_aging: bool,
+    /// What was stored by schedules, and in place of what has gone, and is
+    /// still to be published again: with the last sequence of its subject
+    /// before.
+    pub(super) left: Vec<(Seq, Seq)>,
+    /// Bytes of such messages since they were last counted.
+    pub(super) left_len: u64,
+    /// The zones that its schedules may name, if it has any.
+    pub(super) zones: Option<Arc<Zones>>,
+    /// The messages before this one ask never to grow too old.
+    pub(super) aged_to: Seq,
     /// A block that a publisher's expectation could not be checked without.
     pub(super) missing: Option<BlockKey>,
     /// The message that was stored last, or was not since it is in memory.
@@ -111,6 +124,11 @@ impl Stream {
             overflowed: Overflow::default(),
             effects: Vec::new(),
             expiry_due: None,
+            is_aging: false,
+            left: Vec::new(),
+            left_len: 0,
+            zones: None,
+            aged_to: Seq(0),
             missing: None,
             last_stored: None,
             is_untouched: true,

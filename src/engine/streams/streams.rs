@@ -10,12 +10,12 @@ use super::api_dlq::LOOKS_MAX;
 use super::clients::Departed;
 use super::consumer::Consumer;
 use super::redrive::Redrives;
-use super::removal::Progress;
 use super::request::Request;
 use super::rows;
 use super::stream::Stream;
 use super::tenant::Tenant;
 use super::tuning::StreamsTuning;
+use super::zone::Zones;
 use crate::Time;
 use crate::account::Sink;
 use crate::accounts::ByAccount;
@@ -23,7 +23,6 @@ use crate::engine::Engine;
 use crate::ids::{AccountId, ConsumerId, Seq, StreamId};
 use crate::outbox::Outbox;
 use crate::storage::{Batch, BlockKey, RowKey, Write};
-use crate::timers::Timers;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use midge_api::{DlqError, DlqKind, Timestamp};
@@ -85,6 +84,9 @@ pub struct StreamsConfig {
     pub server_id: String,
     /// How much is kept and done at a time.
     pub tuning: StreamsTuning,
+    /// The zones that schedules may name, if they are known yet: see
+    /// [`crate::Engine::wants_zones`].
+    pub zones: Option<Arc<Zones>>,
 }
 
 pub(crate) struct Streams {
@@ -138,6 +140,8 @@ pub(crate) struct Streams {
     pub(super) advancing: VecDeque<StreamId>,
     /// Streams whose consumers are to hear of removals.
     pub(super) told: Vec<StreamId>,
+    /// Requests that wait for zones to be known.
+    pub(crate) want_zones: Vec<Request>,
     /// Requests that go on in the next turn.
     pub(super) again: Vec<Request>,
     /// Dead letters that requests may still look at in this turn.
@@ -196,6 +200,7 @@ impl Streams {
             ready: VecDeque::new(),
             advancing: VecDeque::new(),
             told: Vec::new(),
+            want_zones: Vec::new(),
             again: Vec::new(),
             looks_left: LOOKS_MAX,
             burying: VecDeque::new(),
@@ -503,55 +508,6 @@ impl Streams {
 
     // Work that is due.
 
-    pub(super) fn advance_later(&mut self, id: StreamId) {
-        if !self.advancing.contains(&id) {
-            self.advancing.push_back(id);
-        }
-    }
-
-    /// Takes the removals of streams further that have some.
-    pub(super) fn advance<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
-        for _ in 0..self.advancing.len() {
-            let Some(id) = self.advancing.pop_front() else {
-                return;
-            };
-            let is_congested = self.is_congested();
-            let Some(stream) = self.streams.get_mut(&id) else {
-                continue;
-            };
-            if is_congested && stream.keeps_overflow {
-                // What it drops is to be written first.
-                self.wait_for_commit(Job::Advance(id));
-                continue;
-            }
-            let messages = stream.log.messages();
-            let progress = stream.advance();
-            let expired = match progress {
-                Ok(Progress::Done) => stream.expire(now, self.wall).map(|due| {
-                    set_expiry(stream, &mut engine.timers, due);
-                    Progress::Done
-                }),
-                other => other,
-            };
-            if !stream.effects.is_empty() {
-                self.told.push(id);
-            }
-            let is_less = stream.log.messages() != messages;
-            if !stream.overflowed.is_empty() {
-                self.bury_overflow(engine, id, out);
-            }
-            if is_less {
-                self.changed(id);
-                self.wake_receivers(id);
-            }
-            match expired {
-                Ok(Progress::Done) => {}
-                Ok(Progress::More) => self.advancing.push_back(id),
-                Err(need) => self.park(need, Job::Advance(id)),
-            }
-        }
-    }
-
     /// How much waits for something, or for its turn.
     pub(crate) fn backlog(&self) -> usize {
         let parked: usize = self.parked.values().map(Vec::len).sum();
@@ -574,19 +530,6 @@ impl Streams {
             || !self.redrives.again.is_empty()
             || !self.told.is_empty()
             || self.interest_changed
-    }
-}
-
-pub(super) fn set_expiry(
-    stream: &mut Stream,
-    timers: &mut Timers<crate::engine::Timer>,
-    due: Option<Time>,
-) {
-    let key = crate::engine::Timer::Stream(stream.id);
-    match due {
-        Some(due) if stream.expiry_due == Some(due) => {}
-        Some(due) => timers.arm(&mut stream.expiry_due, due, key),
-        None => timers.disarm(&mut stream.expiry_due, key),
     }
 }
 

@@ -7,7 +7,8 @@
 //! is only looked at where some are gone.
 //!
 //! A row holds, each a number of [`varint`] unless it says otherwise: format
-//! (one byte, 1), flags (one byte; 1: some record has a message id), last
+//! (one byte, 1), flags (one byte; 1: some record has a message id, 2: something
+//! is due at some time), last
 //! sequence less the first, records, accounted bytes, time of the first
 //! record (signed), time of the last less that (signed), subjects; for each
 //! subject in the order of their bytes: how many bytes it shares with the one
@@ -16,6 +17,7 @@
 //! place in the list, payload length, 1 if it begins with a header block.
 
 use super::block::{BLOCK_SEQS_MAX, Block, Record};
+use super::log_due::NEVER;
 use super::subjects::in_order;
 use super::varint::{self, Reader};
 use crate::ids::Seq;
@@ -25,6 +27,7 @@ use midge_proto::headers;
 
 const FORMAT: u8 = 1;
 const HAS_MESSAGE_IDS: u8 = 1;
+const HAS_DUES: u8 = 2;
 
 /// What a stored message counts for in a stream's bytes beside itself, as in
 /// nats-server's stores: clients' expectations of `max_bytes` rest on it.
@@ -54,6 +57,8 @@ pub(crate) struct Summary<'a> {
     pub(crate) first_time: Timestamp,
     pub(crate) last_time: Timestamp,
     pub(crate) has_message_ids: bool,
+    /// Something is due, or was.
+    pub(crate) has_dues: bool,
     first: Seq,
     subject_count: usize,
     rest: Reader<'a>,
@@ -82,8 +87,11 @@ pub fn summarize(block: &Block) -> Option<Vec<u8>> {
             record.header_len > 0,
         );
         last_time = record.time;
-        if flags == 0 && record.header_len > 0 && has_message_id(&record) {
-            flags = HAS_MESSAGE_IDS;
+        if flags & HAS_MESSAGE_IDS == 0 && record.header_len > 0 && has_message_id(&record) {
+            flags |= HAS_MESSAGE_IDS;
+        }
+        if record.due.is_some_and(|due| due != NEVER) {
+            flags |= HAS_DUES;
         }
     }
     let mut row = vec![FORMAT, flags];
@@ -236,6 +244,7 @@ impl<'a> Summary<'a> {
             first_time,
             last_time,
             has_message_ids: flags & HAS_MESSAGE_IDS != 0,
+            has_dues: flags & HAS_DUES != 0,
             first: key.first,
             subject_count,
             rest: reader,
@@ -308,6 +317,7 @@ mod tests {
                 subject: format!("sub.{subject}").as_bytes(),
                 payload: &vec![b'x'; usize::from(*len) + 4],
                 header_len: if *has_header { 4 } else { 0 },
+                due: has_header.then_some(Timestamp(7)),
             });
             seq += 1;
         }

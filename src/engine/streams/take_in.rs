@@ -129,8 +129,9 @@ impl Streams {
         let (is_clean, has_arrived) = (!stream.is_dirty, stream.log.has_arrived());
         let is_volatile = stream.is_volatile();
         let has_removals = stream.has_removals();
-        let expires = stream.config.max_age.0 > 0 && stream.expiry_due.is_none();
-        if has_removals || expires || !stream.effects.is_empty() {
+        let expires = stream.config.max_age.0 > 0 && !stream.is_aging;
+        let is_due_sooner = stream.log.is_due_sooner;
+        if has_removals || expires || is_due_sooner || !stream.effects.is_empty() {
             self.advance_later(id);
         }
         if is_volatile {

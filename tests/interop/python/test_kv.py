@@ -282,3 +282,34 @@ async def test_a_watch_goes_on_after_the_server_was_killed(store_server):
     while (entry := await next_update(watcher)).key != "b":
         pass
     assert entry.value == b"after"
+
+
+async def test_a_key_may_live_shorter_than_its_bucket(js):
+    config = KeyValueConfig(bucket="LOCKS", history=5, limit_marker_ttl=90)
+    await js.create_key_value(config)
+    config = (await js.stream_info("KV_LOCKS")).config
+    assert config.allow_msg_ttl and config.subject_delete_marker_ttl == 90
+    with refused(10165):
+        await js.publish("$KV.LOCKS.key", b"", headers={"Nats-TTL": "0"})
+    brief = await js.create_key_value(bucket="BRIEF", limit_marker_ttl=1)
+    watcher = await brief.watchall()
+    await drain(watcher)
+    await brief.create("lock", b"mine", msg_ttl=1)
+    await brief.create("kept", b"mine")
+    keys = [(await next_update(watcher)).key for _ in range(2)]
+    assert keys == ["lock", "kept"]
+    # Those who watch see a marker, and the key is free again.
+    marker = await next_update(watcher)
+    assert (marker.key, marker.value, marker.operation) == ("lock", b"", "PURGE")
+    with pytest.raises(KeyNotFoundError):
+        await brief.get("lock")
+    assert (await brief.get("kept")).value == b"mine"
+    await brief.create("lock", b"yours", msg_ttl=1)
+    # The purge of a key goes without a trace.
+    await brief.purge("kept", msg_ttl=1)
+    await brief.purge("lock", msg_ttl=1)
+    await wait_for(
+        lambda: js.stream_info("KV_BRIEF"),
+        lambda info: info.state.messages == 0,
+        "no message",
+    )

@@ -13,6 +13,7 @@ mod push;
 mod redrive;
 mod restart;
 mod stream;
+mod timed;
 mod work;
 
 use std::fmt::Debug;
