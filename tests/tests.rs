@@ -28,6 +28,8 @@ mod cli_top;
 mod cli_util;
 mod configurations;
 #[cfg(feature = "streams")]
+mod coverage;
+#[cfg(feature = "streams")]
 mod crashes;
 #[cfg(feature = "streams")]
 mod crashes_dead;
@@ -69,6 +71,8 @@ mod slow_readers;
 #[cfg(feature = "streams")]
 mod store_files;
 #[cfg(feature = "streams")]
+mod stream_api;
+#[cfg(feature = "streams")]
 mod stream_batches;
 #[cfg(feature = "streams")]
 mod stream_consumers;
@@ -76,6 +80,8 @@ mod stream_consumers;
 mod stream_counters;
 #[cfg(feature = "streams")]
 mod stream_features;
+#[cfg(feature = "streams")]
+mod stream_fields;
 #[cfg(feature = "streams")]
 mod stream_floods;
 #[cfg(feature = "streams")]
@@ -90,6 +96,8 @@ mod stream_resets;
 mod stream_restarts;
 #[cfg(feature = "streams")]
 mod stream_util;
+#[cfg(feature = "streams")]
+mod stream_words;
 #[cfg(feature = "streams")]
 mod streams;
 mod system_events;

@@ -307,7 +307,12 @@ pub(super) fn wants_higher_level(header: &[u8]) -> bool {
     let Some(level) = HeaderBlock::new(header).get(name::REQUIRED_API_LEVEL) else {
         return false;
     };
-    super::expectations::number(level).is_none_or(|level| level > u64::from(API_LEVEL))
+    if level.is_empty() {
+        return false;
+    }
+    let level = std::str::from_utf8(level).ok();
+    let level: Option<i64> = level.and_then(|level| level.parse().ok());
+    level.is_none_or(|level| level > i64::from(API_LEVEL))
 }
 
 /// What an API subject asks for.
