@@ -498,3 +498,30 @@ fn a_backup_is_kept_for_who_asks() {
     );
     assert!(world.heard(JOE).contains("\"err_code\":20013"));
 }
+
+/// The streams listen in every account, which makes nobody there a listener.
+#[cfg(feature = "streams")]
+#[test]
+fn what_nobody_listens_for_is_not_noted() {
+    use midge_api::Timestamp;
+    use midge_engine::{StoredStreams, StreamsConfig};
+    let mut world = World::new(Limits::default(), Auth::default(), 1);
+    let config = StreamsConfig {
+        hash_seed: 1,
+        server_name: "n".into(),
+        server_id: "N".into(),
+        tuning: Default::default(),
+        zones: None,
+    };
+    let stored = StoredStreams::new(1);
+    world
+        .engine
+        .enable_streams(config, stored, world.now, Timestamp(1));
+    world.open(JOE);
+    world.say(JOE, "CONNECT {\"verbose\":false}\r\nSUB $SYS.> 1\r\n");
+    assert!(!world.engine.has_listeners());
+    world
+        .engine
+        .close(JOE, CloseReason::ClientClosed, &mut world.told);
+    assert!(!world.engine.has_news());
+}

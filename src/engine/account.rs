@@ -85,6 +85,8 @@ pub(crate) struct Account {
     /// Subscriptions of the server's own that are always there, which nobody
     /// wants to see counted.
     pub(crate) uncounted: usize,
+    /// What the streams always listen on.
+    pub(crate) of_streams: usize,
 }
 
 /// What a published subject leads to. The nodes stay valid as long as no
@@ -110,6 +112,7 @@ impl Account {
             inserts: 0,
             removes: 0,
             uncounted: 0,
+            of_streams: 0,
         }
     }
 

@@ -10,7 +10,9 @@ use crate::stats::AccountStats;
 impl Engine {
     /// Makes a part of the server listen.
     pub(crate) fn listen(&mut self, account: AccountId, sink: Sink, filter: &[u8]) -> SubId {
-        self.accounts[account].subscribe(sink, filter, None, b"")
+        let account = &mut self.accounts[account];
+        account.of_streams += usize::from(matches!(sink, Sink::Api | Sink::Maintenance));
+        account.subscribe(sink, filter, None, b"")
     }
 
     /// Takes a session, which has no subscriptions, into the account of its

@@ -112,7 +112,7 @@ impl Engine {
 impl Account {
     /// Subscriptions beside those that are always there.
     fn subscription_count(&self) -> usize {
-        self.subs.len() - self.uncounted
+        self.subs.len() - self.uncounted - self.of_streams
     }
 }
 
