@@ -3,6 +3,7 @@
 mod bucket;
 mod consumer;
 mod dead_letters;
+mod groups;
 mod key_order;
 mod letters;
 mod limits;

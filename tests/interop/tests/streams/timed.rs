@@ -23,7 +23,10 @@ async fn a_key_lives_as_long_as_it_was_given() {
     created.await.unwrap();
     assert_eq!(next(&mut changes).await.operation, Operation::Put);
     let marker = next(&mut changes).await;
-    assert_eq!((marker.key.as_str(), marker.operation), ("lock", Operation::Purge));
+    assert_eq!(
+        (marker.key.as_str(), marker.operation),
+        ("lock", Operation::Purge)
+    );
     assert_eq!(locks.get("lock").await.unwrap(), None);
     let created = locks.create_with_ttl("lock", "yours".into(), brief);
     created.await.unwrap();
