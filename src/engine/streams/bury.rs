@@ -10,12 +10,14 @@ use super::answers::OnFailure;
 use super::api_streams::STREAMS_MAX;
 use super::attempts::{ATTEMPTS_MAX, REASON_LEN_MAX, start_of};
 use super::block::Record;
+use super::consumer::Consumer;
 use super::deaths::{Cause, Death};
 use super::effects::{Effects, Note};
 use super::intake::{HEADER_LEN_MAX, Incoming};
 use super::loads::RETRY_PAUSE;
 use super::log_read::NeedBlock;
 use super::position::Cursor;
+use super::stream::Stream;
 use super::streams::{Health, Job, Streams};
 use crate::Time;
 use crate::engine::Engine;
@@ -48,6 +50,66 @@ enum Unburied {
 impl From<NeedBlock> for Unburied {
     fn from(need: NeedBlock) -> Self {
         Unburied::Need(need)
+    }
+}
+
+/// A dead letter, and what has to be known of its message once that is out of
+/// sight.
+struct Letter {
+    payload: Vec<u8>,
+    header_len: usize,
+    /// Where the consumer wants it, if there is a stream.
+    wanted: Option<Vec<u8>>,
+    /// Where it goes otherwise.
+    subject: Vec<u8>,
+    /// What the message was in order with.
+    key: Option<u64>,
+    /// The message has come back from the dead before.
+    was_sent_back: bool,
+    /// The message is a dead letter itself.
+    is_of_letter: bool,
+}
+
+impl Letter {
+    fn write(stream: &Stream, consumer: &Consumer, death: &Death, record: &Record<'_>) -> Letter {
+        let cursor = &consumer.cursor;
+        let reason = reason_of(&death.cause);
+        let deliveries = match &death.cause {
+            Cause::Terminated { deliveries, .. } if death.is_ahead => *deliveries,
+            _ => cursor.deliveries(death.seq),
+        };
+        let letter = DeadLetter {
+            stream: stream.name(),
+            consumer: consumer.name(),
+            subject: record.subject,
+            source_seq: death.seq.0,
+            deliveries: u64::from(deliveries),
+            reason: &reason,
+            redrives: redrives_of(record, Some(cursor)),
+        };
+        let attempts: Vec<&Attempt> = cursor.attempts.of(death.seq).collect();
+        let (payload, header_len) = copy_of(record, &letter, &attempts);
+        let lookahead = consumer.lookahead.as_ref();
+        Letter {
+            payload,
+            header_len,
+            wanted: match &consumer.options.dead_letters {
+                DeadLetters::To(subject) => Some(subject.clone().into_bytes()),
+                DeadLetters::Kept | DeadLetters::Off => None,
+            },
+            subject: subject_of(&letter),
+            key: lookahead.and_then(|lookahead| lookahead.key_of(record)),
+            was_sent_back: letter.redrives > 0,
+            is_of_letter: DeadLetter::read(record.header()).is_some(),
+        }
+    }
+}
+
+impl Consumer {
+    /// Whether a message that has died is still waited for, or to come.
+    fn is_open(&self, death: &Death) -> bool {
+        let is_to_come = self.is_ahead(death.seq) && !self.cursor.ahead.contains(&death.seq);
+        self.cursor.unacked.contains_key(&death.seq) || (death.is_ahead && is_to_come)
     }
 }
 
@@ -146,6 +208,7 @@ impl Streams {
         }
     }
 
+    /// Puts one where the dead are, and the consumer past it.
     fn bury_one<O: Outbox>(
         &mut self,
         engine: &mut Engine,
@@ -161,11 +224,7 @@ impl Streams {
         let Some(consumer) = stream.consumers.get(&id) else {
             return Ok(());
         };
-        let account = stream.account;
-        let cursor = &consumer.cursor;
-        let is_to_come = consumer.is_ahead(death.seq) && !cursor.ahead.contains(&death.seq);
-        let is_open = cursor.unacked.contains_key(&death.seq) || (death.is_ahead && is_to_come);
-        if !is_open {
+        if !consumer.is_open(death) {
             return Ok(());
         }
         let Some(record) = stream.log.get(death.seq)? else {
@@ -180,63 +239,47 @@ impl Streams {
         if !consumer.has_room_to_park() {
             return Err(Unburied::Refused);
         }
-        let reason = reason_of(&death.cause);
-        let deliveries = match &death.cause {
-            Cause::Terminated { deliveries, .. } if death.is_ahead => *deliveries,
-            _ => cursor.deliveries(death.seq),
-        };
-        let letter = DeadLetter {
-            stream: stream.name(),
-            consumer: consumer.name(),
-            subject: record.subject,
-            source_seq: death.seq.0,
-            deliveries: u64::from(deliveries),
-            reason: &reason,
-            redrives: redrives_of(&record, Some(cursor)),
-        };
-        let lookahead = consumer.lookahead.as_ref();
-        let key = lookahead.and_then(|lookahead| lookahead.key_of(&record));
-        let attempts: Vec<&Attempt> = cursor.attempts.of(death.seq).collect();
-        let (payload, header_len) = copy_of(&record, &letter, &attempts);
-        let was_sent_back = letter.redrives > 0;
-        let is_letter = DeadLetter::read(record.header()).is_some();
-        let subject = match &consumer.options.dead_letters {
-            DeadLetters::To(subject) => Some(subject.clone().into_bytes()),
-            DeadLetters::Kept | DeadLetters::Off => None,
-        };
-        let kept = subject_of(&letter);
-        let target = subject
-            .as_deref()
-            .and_then(|subject| Some((engine.accounts[account].stream_on(subject)?, subject)));
-        let (target, subject) = match target {
-            Some(target) => target,
-            None => (
-                self.dlq_for(engine, account, &kept, out)
-                    .ok_or(Unburied::Refused)?,
-                &kept[..],
-            ),
-        };
+        let letter = Letter::write(stream, consumer, death, &record);
+        let account = stream.account;
+        let (target, subject) = self.grave_of(engine, account, &letter, out)?;
         // In its own stream it has to be out of the way of the consumer.
         let stream = self.streams.get(&stream_id);
         let consumer = stream.and_then(|stream| stream.consumers.get(&id));
-        let would_come_back =
-            is_letter || consumer.is_some_and(|consumer| consumer.filter.matches(subject));
+        let would_come_back = letter.is_of_letter
+            || consumer.is_some_and(|consumer| consumer.filter.matches(subject));
         if target == stream_id && would_come_back {
             self.lay_down(engine, stream_id, id, death, now, out);
             return Ok(());
         }
         let message = Incoming {
             subject,
-            payload: &payload,
-            header_len,
+            payload: &letter.payload,
+            header_len: letter.header_len,
         };
         self.store_letter(engine, target, message, out)
             .map_err(|_| Unburied::Refused)?;
-        if was_sent_back {
+        if letter.was_sent_back {
             self.died_again(stream_id, id);
         }
-        self.step_past(engine, stream_id, id, death, key, now, out);
+        self.step_past(engine, stream_id, id, death, letter.key, now, out);
         Ok(())
+    }
+
+    /// The stream that keeps a letter, and the subject it has there.
+    fn grave_of<'a, O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        account: AccountId,
+        letter: &'a Letter,
+        out: &mut O,
+    ) -> Result<(StreamId, &'a [u8]), Unburied> {
+        if let Some(wanted) = &letter.wanted
+            && let Some(target) = engine.accounts[account].stream_on(wanted)
+        {
+            return Ok((target, wanted));
+        }
+        let target = self.dlq_for(engine, account, &letter.subject, out);
+        Ok((target.ok_or(Unburied::Refused)?, &letter.subject))
     }
 
     /// A message lies among the dead already, and stays there.
