@@ -12,26 +12,30 @@ use crate::engine::Engine;
 use crate::ids::{AccountId, ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
 use crate::publish::Origin;
+use crate::rng::Rng;
 use crate::{ConnId, Time};
 use midge_api::{Ack, AckSubject, Ended, FlowControlSubject, NextRequest, Timestamp};
 
 /// What an ack leads to outside its consumer.
 #[derive(Default)]
-struct Applied {
+pub(super) struct Applied<'a> {
     /// There may be something to deliver.
-    wakes: bool,
+    pub(super) wakes: bool,
     /// It asks for more.
-    next: Option<Result<NextRequest, String>>,
-    /// It is answered when the message is buried.
-    is_answered_later: bool,
+    pub(super) next: Option<Result<NextRequest, String>>,
+    /// Where that goes, or an answer; none if it gets none, or when the message
+    /// is buried.
+    pub(super) reply: Option<&'a [u8]>,
+    /// An answer need not wait for the disk.
+    pub(super) is_safe: bool,
 }
 
 /// Who sent an ack, and where an answer is to go.
 #[derive(Clone, Copy)]
-struct Acker<'a> {
+struct Acker<'r, 'c> {
     conn: Option<ConnId>,
-    reply: Option<&'a [u8]>,
-    clients: Clients<'a>,
+    reply: Option<&'r [u8]>,
+    clients: Clients<'c>,
 }
 
 impl Consumer {
@@ -51,19 +55,58 @@ impl Consumer {
         self.cursor.unacked.contains_key(&seq)
     }
 
+    /// Takes an ack for what it has delivered, or will.
+    // Each ack comes here, and nothing else.
+    #[inline(always)]
+    fn take_ack<'a>(
+        &mut self,
+        body: &[u8],
+        subject: &AckSubject<'_>,
+        (now, wall): (Time, Timestamp),
+        mut acker: Acker<'a, '_>,
+        rng: &mut Rng,
+        effects: &mut Effects,
+    ) -> Applied<'a> {
+        self.last_used = now;
+        let seq = Seq(subject.stream_seq);
+        let is_known = !self.is_ahead(seq);
+        let said = parse(body);
+        let unacked = self.cursor.unacked.get(&seq);
+        let delivered_at = unacked.map(|unacked| unacked.delivered_at);
+        // What it has not delivered, or delivered before a power cut undid
+        // that, will come: its ack cannot be confirmed.
+        let settles = matches!(said, Ack::Ack | Ack::Term { .. });
+        acker.reply = acker.reply.filter(|_| is_known || !settles);
+        let is_terminated = matches!(said, Ack::Term { .. });
+        let mut applied = self.apply(said, subject, is_known, (now, wall), acker, effects);
+        // Its key may be free now.
+        applied.wakes |= self.lookahead.is_some();
+        if !effects.settled.is_empty()
+            && !is_terminated
+            && let Some(delivered_at) = delivered_at
+            && self.is_sampled(|| rng.below(100))
+        {
+            effects.notes.push(acked(subject, delivered_at, wall));
+        }
+        applied
+    }
+
     /// Does what an ack says. One for a message that is still to come settles
     /// nothing.
-    fn apply(
+    fn apply<'a>(
         &mut self,
         said: Ack,
         ack: &AckSubject<'_>,
         is_known: bool,
         (now, wall): (Time, Timestamp),
-        acker: Acker<'_>,
+        acker: Acker<'a, '_>,
         effects: &mut Effects,
-    ) -> Applied {
+    ) -> Applied<'a> {
         let (seq, delivery) = (Seq(ack.stream_seq), DeliverySeq(ack.consumer_seq));
-        let mut applied = Applied::default();
+        let mut applied = Applied {
+            reply: acker.reply,
+            ..Applied::default()
+        };
         match said {
             Ack::Ack | Ack::Term { .. } if !is_known => {}
             Ack::Ack => applied.wakes = self.ack(delivery, seq, wall, effects),
@@ -105,7 +148,7 @@ impl Consumer {
                         reason,
                     };
                     self.die(seq, cause, acker.reply.map(Into::into), effects);
-                    applied.is_answered_later = true;
+                    applied.reply = None;
                 } else {
                     self.terminate(delivery, seq, reason, wall, effects);
                 }
@@ -169,13 +212,11 @@ impl Streams {
         else {
             return false;
         };
-        let wall = self.wall;
-        let health = self.health;
         let Some(stream) = self.streams.get_mut(&stream_id) else {
             return false;
         };
         let is_volatile = stream.is_volatile();
-        if health != Health::Good && !is_volatile {
+        if self.health != Health::Good && !is_volatile {
             // What it is for is to be read from the disk again.
             return true;
         }
@@ -189,77 +230,57 @@ impl Streams {
             self.take_late_ack(engine, (stream_id, id), message, &ack, reply, now, out);
             return true;
         }
-        let body = message.payload.get(message.header_len..);
-        let body = body.unwrap_or_default();
-        let seq = Seq(ack.stream_seq);
-        let mut effects = Effects::default();
-        consumer.last_used = now;
-        let is_known = !consumer.is_ahead(seq);
-        let parsed = parse(body);
-        let unacked = consumer.cursor.unacked.get(&seq);
-        let delivered_at = unacked.map(|unacked| unacked.delivered_at);
-        // What it has not delivered, or delivered before a power cut undid
-        // that, will come: its ack cannot be confirmed.
-        let settles = matches!(parsed, Ack::Ack | Ack::Term { .. });
-        let reply = reply.filter(|_| is_known || !settles);
-        let is_terminated = matches!(parsed, Ack::Term { .. });
-        let clients = Clients {
-            sessions: &engine.sessions,
-            departed: &self.departed,
-        };
         let acker = Acker {
             conn: from.conn,
             reply,
-            clients,
+            clients: Clients {
+                sessions: &engine.sessions,
+                departed: &self.departed,
+            },
         };
-        let mut applied = consumer.apply(parsed, &ack, is_known, (now, wall), acker, &mut effects);
-        let reply = reply.filter(|_| !applied.is_answered_later);
-        // Its key may be free now.
-        applied.wakes |= consumer.lookahead.is_some();
-        if !effects.settled.is_empty()
-            && !is_terminated
-            && let Some(delivered_at) = delivered_at
-            && consumer.is_sampled(|| engine.rng.below(100))
-        {
-            effects.notes.push(acked(&ack, delivered_at, wall));
-        }
+        let (body, at) = (message.body(), (now, self.wall));
+        let mut effects = Effects::default();
+        let mut applied = consumer.take_ack(body, &ack, at, acker, &mut engine.rng, &mut effects);
         let is_kept = !is_volatile && !consumer.config.mem_storage;
-        let is_safe = !is_kept || (!consumer.is_dirty && self.in_flight.is_empty());
+        applied.is_safe = !is_kept || (!consumer.is_dirty && self.in_flight.is_empty());
         if consumer.is_dirty {
             self.cursor_changed(stream_id, now);
         }
-        match (applied.next, reply) {
-            (_, None) => {}
-            (Some(request), Some(reply)) => {
-                let pull = PullRequest { request, reply };
-                self.pull(engine, stream_id, id, pull, now, out);
-            }
-            (None, Some(reply)) => self.confirm_ack(engine, from.account, reply, is_safe, out),
-        }
-        if !effects.is_empty() {
-            self.carry_out(engine, stream_id, id, effects, now, out);
-        }
-        if applied.wakes {
-            self.make_ready(stream_id, id);
-        }
-        self.arm(engine, stream_id, id);
+        self.after_ack(engine, (stream_id, id), applied, effects, now, out);
         true
     }
 
-    /// Answers an ack: now, or once the disk has it.
-    fn confirm_ack<O: Outbox>(
+    /// Does what an ack leads to.
+    pub(super) fn after_ack<O: Outbox>(
         &mut self,
         engine: &mut Engine,
-        account: AccountId,
-        reply: &[u8],
-        is_safe: bool,
+        (stream, id): (StreamId, ConsumerId),
+        applied: Applied<'_>,
+        effects: Effects,
+        now: Time,
         out: &mut O,
     ) {
-        if is_safe {
-            engine.answer(account, reply, b"", out);
-        } else {
-            self.answer(account, reply, OnFailure::Silence, |_| {});
+        match (applied.next, applied.reply) {
+            (_, None) => {}
+            (Some(request), Some(reply)) => {
+                let pull = PullRequest { request, reply };
+                self.pull(engine, stream, id, pull, now, out);
+            }
+            (None, Some(reply)) if applied.is_safe => {
+                engine.answer(self.account_of(stream), reply, b"", out);
+            }
+            (None, Some(reply)) => {
+                let account = self.account_of(stream);
+                self.answer(account, reply, OnFailure::Silence, |_| {});
+            }
         }
+        if !effects.is_empty() {
+            self.carry_out(engine, stream, id, effects, now, out);
+        }
+        if applied.wakes {
+            self.make_ready(stream, id);
+        }
+        self.arm(engine, stream, id);
     }
 
     /// A receiver of a push consumer has come as far as it was asked about.

@@ -36,6 +36,11 @@ pub(crate) struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
+    /// What follows the header block.
+    pub(super) fn body(&self) -> &[u8] {
+        self.payload.get(self.header_len..).unwrap_or_default()
+    }
+
     /// What it counts as in a stream.
     pub(super) fn accounted_len(&self, is_volatile: bool) -> u64 {
         accounted_len(
@@ -102,7 +107,7 @@ impl Stream {
         let header = &message.payload[..message.header_len];
         let cleaned = kept_of(header).map(|mut kept| {
             let header_len = kept.len();
-            kept.extend_from_slice(&message.payload[message.header_len..]);
+            kept.extend_from_slice(message.body());
             (kept, header_len)
         });
         let message = match &cleaned {

@@ -6,12 +6,11 @@
 //! ack and then deliver the message again would be a promise broken, so it is
 //! kept beside the cursor until the cursor has passed the message.
 
-use super::answers::OnFailure;
+use super::acks::Applied;
 use super::consumer::Consumer;
 use super::deaths::{Cause, Death};
 use super::effects::{Effects, Note};
 use super::intake::Incoming;
-use super::pull_request::PullRequest;
 use super::request::Request;
 use super::streams::Streams;
 use crate::Time;
@@ -49,11 +48,35 @@ impl Consumer {
         true
     }
 
+    /// Takes note that a message is to be buried instead of delivered, if there
+    /// is room for that.
+    fn die_ahead(
+        &mut self,
+        subject: &AckSubject<'_>,
+        reason: String,
+        reply: Option<&[u8]>,
+        effects: &mut Effects,
+    ) {
+        if self.cursor.ahead.len() + self.dying.len() >= AHEAD_MAX {
+            return;
+        }
+        self.dying.push_back(Death {
+            seq: Seq(subject.stream_seq),
+            cause: Cause::Terminated {
+                delivery: DeliverySeq(subject.consumer_seq),
+                deliveries: subject.delivered as u32,
+                reason,
+            },
+            is_ahead: true,
+            reply: reply.map(Into::into),
+        });
+        effects.has_deaths = true;
+    }
+
     /// Takes note that a message which is still to come need not.
     pub(super) fn pass_over(&mut self, seq: Seq) {
         self.is_dirty = true;
         self.cursor.attempts.forget(seq);
-        self.cursor.redrives.remove(&seq);
         self.cursor.redrives.remove(&seq);
         // The look ahead has found a place for its picks already.
         if let Some(lookahead) = &mut self.lookahead
@@ -100,13 +123,8 @@ impl Streams {
         let Some(consumer) = stream.consumers.get_mut(&id) else {
             return;
         };
-        let account = stream.account;
         let seq = Seq(subject.stream_seq);
-        let body = message
-            .payload
-            .get(message.header_len..)
-            .unwrap_or_default();
-        let ack = Ack::parse(body);
+        let ack = Ack::parse(message.body());
         consumer.last_used = now;
         let mut effects = Effects::default();
         let is_kept = match &ack {
@@ -116,26 +134,14 @@ impl Streams {
             _ if consumer.config.ack_policy == AckPolicy::All => false,
             // What it says of the dead is told when that is stored.
             Ack::Term { reason } if consumer.buries_terminated() => {
-                let death = Death {
-                    seq,
-                    cause: Cause::Terminated {
-                        delivery: DeliverySeq(subject.consumer_seq),
-                        deliveries: subject.delivered as u32,
-                        reason: reason.clone().unwrap_or_default(),
-                    },
-                    is_ahead: true,
-                    reply: reply.map(Into::into),
-                };
-                if consumer.cursor.ahead.len() + consumer.dying.len() < AHEAD_MAX {
-                    consumer.dying.push_back(death);
-                    effects.has_deaths = true;
-                }
+                let reason = reason.clone().unwrap_or_default();
+                consumer.die_ahead(subject, reason, reply, &mut effects);
                 false
             }
             Ack::Ack | Ack::Next(_) | Ack::Term { .. } => match stream.log.get(seq) {
                 Err(need) => {
                     let from = Origin {
-                        account,
+                        account: stream.account,
                         conn: None,
                     };
                     let request = Request::new(Sink::Ack, from, message, reply);
@@ -148,9 +154,9 @@ impl Streams {
                 Ok(_) => true,
             },
         };
-        let mut next = None;
+        let mut applied = Applied::default();
         match ack {
-            Ack::Next(request) => next = Some(request),
+            Ack::Next(request) => applied.next = Some(request),
             Ack::Term { reason } if !effects.settled.is_empty() => {
                 effects.notes.push(Note::Terminated {
                     delivery: DeliverySeq(subject.consumer_seq),
@@ -164,20 +170,8 @@ impl Streams {
         if consumer.is_dirty {
             self.cursor_changed(stream_id, now);
         }
-        match (next, reply) {
-            (Some(request), Some(reply)) => {
-                let pull = PullRequest { request, reply };
-                self.pull(engine, stream_id, id, pull, now, out);
-            }
-            (None, Some(reply)) if is_kept => {
-                self.answer(account, reply, OnFailure::Silence, |_| {})
-            }
-            // Without an answer the client knows that it may come again.
-            _ => {}
-        }
-        if !effects.is_empty() {
-            self.carry_out(engine, stream_id, id, effects, now, out);
-        }
-        self.arm(engine, stream_id, id);
+        // Without an answer the client knows that it may come again.
+        applied.reply = reply.filter(|_| is_kept || applied.next.is_some());
+        self.after_ack(engine, (stream_id, id), applied, effects, now, out);
     }
 }

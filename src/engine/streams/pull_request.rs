@@ -54,7 +54,7 @@ impl Streams {
         if super::request::wants_higher_level(header) {
             return refuse(engine, account, reply, 412, "Required Api Level", out);
         }
-        let body = &message.payload[message.header_len..];
+        let body = message.body();
         let request = NextRequest::parse(body);
         self.pull(engine, stream, id, PullRequest { request, reply }, now, out);
     }

@@ -34,7 +34,7 @@ impl Streams {
         match sink {
             Sink::Session(_) | Sink::Import(_) | Sink::WayBack => true,
             Sink::System => {
-                let body = &message.payload[message.header_len..];
+                let body = message.body();
                 engine.put_question(message.subject, body, from, reply)
             }
             Sink::Stream(id) => {
@@ -52,7 +52,7 @@ impl Streams {
                 true
             }
             Sink::Maintenance => {
-                let body = &message.payload[message.header_len..];
+                let body = message.body();
                 match BackupKind::of_subject(message.subject) {
                     Some(kind) => engine.ask_for_backup(kind, body, from.account, reply, now, out),
                     None => engine.ask_for_maintenance(message.subject, from.account, reply, out),
