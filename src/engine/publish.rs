@@ -395,13 +395,10 @@ impl Sender<'_> {
         if session.closing || self.muted == Some(session.conn) {
             return false;
         }
-        if let Some(bounds) = &mut session.bounds {
-            if sub.is_filtered && !bounds.permissions.can_see(self.publish.subject) {
-                return false;
-            }
-            if let Some(reply) = self.publish.reply {
-                bounds.note_reply(reply, self.now);
-            }
+        if let Some(bounds) = &mut session.bounds
+            && !bounds.can_receive(self.publish, sub.is_filtered, self.now)
+        {
+            return false;
         }
         if sub.max != 0 {
             if sub.delivered >= sub.max {

@@ -10,6 +10,7 @@ use core::net::SocketAddr;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use midge_api::ConnectOptions;
+use midge_proto::Publish;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,11 +118,23 @@ impl Bounds {
         }))
     }
 
-    /// A message came that asks for an answer.
-    pub(crate) fn note_reply(&mut self, reply: &[u8], now: Time) {
-        if let Some(rules) = self.permissions.responses {
+    /// Whether a message may be seen, by a subscription that matches more than
+    /// may be if it is filtered. The answer that it asks for may be given then.
+    pub(crate) fn can_receive(
+        &mut self,
+        publish: &Publish<'_>,
+        is_filtered: bool,
+        now: Time,
+    ) -> bool {
+        if is_filtered && !self.permissions.can_see(publish.subject) {
+            return false;
+        }
+        if let Some(rules) = self.permissions.responses
+            && let Some(reply) = publish.reply
+        {
             self.replies.note(reply, rules, now);
         }
+        true
     }
 
     /// Whether a message may be published there now.
