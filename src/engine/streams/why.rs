@@ -248,60 +248,82 @@ impl Streams {
         let names = names.filter(|name| only.is_empty() || *name == only);
         // Nobody has had anything to do with what never was.
         let names = names.filter(|_| facts.state != "never");
-        let parts: Vec<Part<'_>> = names
-            .take(CONSUMERS_MAX)
-            .filter_map(|name| {
-                let consumer = stream.consumer(name)?;
-                let mut standing = consumer.standing(seq, facts.subject.as_deref());
-                if facts.subject.is_none() && matches!(standing, Standing::Pending | Standing::Held)
-                {
-                    standing = Standing::Gone;
-                }
-                let is_settled = matches!(standing, Standing::Settled | Standing::Gone);
-                if is_settled && letters.iter().any(|letter| self.is_of(letter, name)) {
-                    standing = Standing::Dead;
-                }
-                Some(Part {
-                    consumer,
-                    standing,
-                    seq,
-                    now,
-                    clients,
-                })
+        let part = |name: &String| {
+            let consumer = stream.consumer(name)?;
+            Some(Part {
+                consumer,
+                standing: self.standing(consumer, seq, &facts, &letters),
+                seq,
+                now,
+                clients,
             })
-            .collect();
+        };
+        let parts: Vec<Part<'_>> = names.take(CONSUMERS_MAX).filter_map(part).collect();
         let publisher = stream.publishers.of(seq).filter(|_| facts.state != "never");
         let publisher = publisher.map(|conn| clients.who(conn));
         let body = if asked.text {
             self.story(stream, seq, &facts, publisher, &parts, &letters)
         } else {
-            let mut json = answer(DlqKind::Why);
-            json.string_field("stream", name);
-            json.uint_field("seq", seq.0);
-            json.string_field("state", facts.state);
-            if let Some(subject) = &facts.subject {
-                json.string_field("subject", &String::from_utf8_lossy(subject));
-                json.time_field("time", facts.time);
-                json.uint_field("size", facts.size as u64);
-            }
-            if let Some((id, name)) = publisher {
-                json.string_unless_empty("publisher", name);
-                json.uint_unless_zero("publisher_id", id);
-            }
-            json.key("consumers");
-            json.open_array();
-            parts.iter().for_each(|part| part.write_json(&mut json));
-            json.close_array();
-            json.key("dead_letters");
-            json.open_array();
-            for (dlq, seq) in &letters {
-                self.tell_letter(*dlq, *seq, &mut json);
-            }
-            json.close_array();
-            json.close_object();
-            json.into_bytes()
+            self.report(stream, seq, &facts, publisher, &parts, &letters)
         };
         Ok(Answered::Now(body))
+    }
+
+    /// Where a message stands with a consumer, given what has died.
+    fn standing(
+        &self,
+        consumer: &Consumer,
+        seq: Seq,
+        facts: &Facts,
+        letters: &[(StreamId, Seq)],
+    ) -> Standing {
+        let standing = match consumer.standing(seq, facts.subject.as_deref()) {
+            Standing::Pending | Standing::Held if facts.subject.is_none() => Standing::Gone,
+            standing => standing,
+        };
+        let is_settled = matches!(standing, Standing::Settled | Standing::Gone);
+        let name = consumer.name();
+        if is_settled && letters.iter().any(|letter| self.is_of(letter, name)) {
+            return Standing::Dead;
+        }
+        standing
+    }
+
+    /// What is told to programs.
+    fn report(
+        &self,
+        stream: &Stream,
+        seq: Seq,
+        facts: &Facts,
+        publisher: Option<(u64, &str)>,
+        parts: &[Part<'_>],
+        letters: &[(StreamId, Seq)],
+    ) -> Vec<u8> {
+        let mut json = answer(DlqKind::Why);
+        json.string_field("stream", stream.name());
+        json.uint_field("seq", seq.0);
+        json.string_field("state", facts.state);
+        if let Some(subject) = &facts.subject {
+            json.string_field("subject", &String::from_utf8_lossy(subject));
+            json.time_field("time", facts.time);
+            json.uint_field("size", facts.size as u64);
+        }
+        if let Some((id, name)) = publisher {
+            json.string_unless_empty("publisher", name);
+            json.uint_unless_zero("publisher_id", id);
+        }
+        json.key("consumers");
+        json.open_array();
+        parts.iter().for_each(|part| part.write_json(&mut json));
+        json.close_array();
+        json.key("dead_letters");
+        json.open_array();
+        for (dlq, seq) in letters {
+            self.tell_letter(*dlq, *seq, &mut json);
+        }
+        json.close_array();
+        json.close_object();
+        json.into_bytes()
     }
 
     /// Whether a letter, which is in memory, died with this consumer.
