@@ -34,14 +34,7 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         let mut asked = CreateConsumerRequest::from_json(request.body())?;
-        let filter = (!route.rest.is_empty()).then_some(route.rest.as_str());
-        let name = route.consumer.as_str();
-        let form = match (name.is_empty(), route.is_durable) {
-            (true, _) => CreateForm::Unnamed,
-            (false, true) => CreateForm::Durable { name },
-            (false, false) => CreateForm::Named { name, filter },
-        };
-        asked.settle(&route.stream, form)?;
+        asked.settle(&route.stream, form_of(route))?;
         let id = self
             .id_of(request.from.account, &route.stream)
             .ok_or(ApiError::STREAM_NOT_FOUND)?;
@@ -49,18 +42,7 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
-        if !asked.config.name.is_empty() {
-            check_consumer_name(&asked.config.name)?;
-        }
-        metadata::strip_server_metadata(&mut asked.config.metadata);
-        let is_unsaid = asked.config.max_ack_pending == 0;
-        asked.config.check(&stream.config, asked.pedantic)?;
-        if let Some(max) = max_ack_pending.filter(|max| asked.config.max_ack_pending > *max) {
-            if !is_unsaid {
-                return Err(ApiError::consumer_max_pending_ack_excess(max).into());
-            }
-            asked.config.max_ack_pending = max;
-        }
+        check_config(&mut asked, stream, max_ack_pending)?;
         let existing = stream.consumers_by_name.get(&asked.config.name).copied();
         let named = existing.and_then(|id| stream.consumers.get(&id));
         let is_durable = named.map_or(asked.config.is_durable(), Consumer::is_durable);
@@ -68,7 +50,7 @@ impl Streams {
         match (asked.action, existing) {
             (ConsumerAction::Update, None) => return Err(ApiError::CONSUMER_DOES_NOT_EXIST.into()),
             (action, Some(consumer)) => {
-                return self.update_consumer(engine, id, consumer, asked, action, now, out);
+                return self.update_consumer(engine, (id, consumer), asked, action, now);
             }
             _ => {}
         }
@@ -161,15 +143,13 @@ impl Streams {
     }
 
     #[allow(clippy::too_many_arguments)] // The request, taken apart.
-    fn update_consumer<O: Outbox>(
+    fn update_consumer(
         &mut self,
         engine: &mut Engine,
-        stream_id: StreamId,
-        id: ConsumerId,
+        (stream_id, id): (StreamId, ConsumerId),
         mut asked: CreateConsumerRequest,
         action: ConsumerAction,
         now: Time,
-        out: &mut O,
     ) -> Outcome {
         let Some(stream) = self.streams.get_mut(&stream_id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
@@ -195,13 +175,8 @@ impl Streams {
         }
         consumer.config.check_update(&mut asked.config)?;
         check_limits(stream, &asked, Some(id))?;
-        let filters = |config: &ConsumerConfig| {
-            (
-                config.filter_subject.clone(),
-                config.filter_subjects.clone(),
-            )
-        };
-        let filter_changed = filters(&consumer.config) != filters(&asked.config);
+        let filter_changed = consumer.config.filter_subject != asked.config.filter_subject
+            || consumer.config.filter_subjects != asked.config.filter_subjects;
         self.close_consumer(engine, stream_id, id);
         let Some(stream) = self.streams.get_mut(&stream_id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
@@ -229,7 +204,6 @@ impl Streams {
         }
         self.make_ready(stream_id, id);
         self.arm(engine, stream_id, id);
-        let _ = out;
         let info = self.consumer_info_of(engine, stream_id, id);
         Ok(Answered::WhenSafe(responses::consumer_created(&info)))
     }
@@ -481,6 +455,39 @@ pub(super) fn is_bound(engine: &mut Engine, consumer: &Consumer) -> bool {
     // The API listens there itself, to requests.
     let is_api = subject.starts_with(b"$JS.API.");
     consumer.is_push() && !is_api && engine.has_interest(consumer.account, subject, group)
+}
+
+/// How a consumer is asked for, by the subject of the request.
+fn form_of(route: &Route) -> CreateForm<'_> {
+    let filter = (!route.rest.is_empty()).then_some(route.rest.as_str());
+    let name = route.consumer.as_str();
+    match (name.is_empty(), route.is_durable) {
+        (true, _) => CreateForm::Unnamed,
+        (false, true) => CreateForm::Durable { name },
+        (false, false) => CreateForm::Named { name, filter },
+    }
+}
+
+/// Checks what is asked for, and fills in what is not said. `max_ack_pending` is
+/// what the account allows.
+fn check_config(
+    asked: &mut CreateConsumerRequest,
+    stream: &Stream,
+    max_ack_pending: Option<i64>,
+) -> Result<(), ApiError> {
+    if !asked.config.name.is_empty() {
+        check_consumer_name(&asked.config.name)?;
+    }
+    metadata::strip_server_metadata(&mut asked.config.metadata);
+    let is_unsaid = asked.config.max_ack_pending == 0;
+    asked.config.check(&stream.config, asked.pedantic)?;
+    if let Some(max) = max_ack_pending.filter(|max| asked.config.max_ack_pending > *max) {
+        if !is_unsaid {
+            return Err(ApiError::consumer_max_pending_ack_excess(max));
+        }
+        asked.config.max_ack_pending = max;
+    }
+    Ok(())
 }
 
 /// What a stream allows its consumers beside what each may be by itself.
