@@ -3,7 +3,7 @@
 use super::filter::Filter;
 use super::log::Log;
 use super::log_read::{NeedBlock, Search};
-use super::request::{Answered, Held, Outcome, Progress, Request, wants_higher_level};
+use super::request::{Answered, Batch, Held, Outcome, Progress, Request, wants_higher_level};
 use super::streams::{Health, Job, Streams};
 use crate::Time;
 use crate::engine::Engine;
@@ -174,15 +174,7 @@ impl Streams {
         };
         let log = &stream.log;
         let filter = Filter::new([asked.next_by_subj.as_bytes()]);
-        let (mut sent, mut bytes, mut last, mut passed) = match request.progress {
-            Progress::Batch {
-                sent,
-                bytes,
-                last,
-                passed,
-            } => (sent, bytes, last, passed),
-            _ => (0, 0, Seq(0), Seq(0)),
-        };
+        let mut done = Batch::of(request);
         let start = match asked.start_time {
             Some(time) => log.first_since(time)?,
             None => Seq(asked.seq.max(1)),
@@ -191,33 +183,24 @@ impl Streams {
         let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
         // Less than one is none: such a request counts.
         let batch = u64::try_from(asked.batch).unwrap_or(0);
-        let stop = sent + log.tuning.batch;
-        let mut pending = count_from(log, start.max(passed.next()), &filter)?;
-        while sent < batch && bytes < max_bytes {
+        let stop = done.sent + log.tuning.batch;
+        let mut pending = count_from(log, start.max(done.passed.next()), &filter)?;
+        while done.sent < batch && done.bytes < max_bytes {
             // Whatever interrupts it, it goes on here.
-            request.progress = Progress::Batch {
-                sent,
-                bytes,
-                last,
-                passed,
-            };
-            if sent == stop {
+            request.progress = Progress::Batch(done);
+            if done.sent == stop {
                 return Err(Held::Again);
             }
             if !engine.is_heard(request.from.account, reply) {
                 return Ok(());
             }
-            let from = start.max(passed.next());
+            let from = start.max(done.passed.next());
             let seq = match log.next_match(from, log.last(), &filter)? {
                 Search::Found(seq) => seq,
                 Search::Nothing => break,
                 Search::Pause(seq) => {
-                    request.progress = Progress::Batch {
-                        sent,
-                        bytes,
-                        last,
-                        passed: seq.prev(),
-                    };
+                    done.passed = seq.prev();
+                    request.progress = Progress::Batch(done);
                     return Err(Held::Again);
                 }
             };
@@ -229,18 +212,15 @@ impl Streams {
                 account: request.from.account,
                 stream: &stream.config.name,
                 no_hdr: asked.no_hdr,
-                pending: Some((pending, last)),
+                pending: Some((pending, done.last)),
             };
             show(engine, reply, &record, &shown, out);
-            sent += 1;
-            bytes += (record.payload.len() + record.subject.len()) as u64;
-            last = seq;
-            passed = seq;
+            done.add(&record);
         }
-        if sent == 0 && (batch > 0 || pending == 0) {
+        if done.sent == 0 && (batch > 0 || pending == 0) {
             status(engine, account, reply, 404, "Message Not Found", out);
         } else {
-            end_of_batch(engine, account, reply, (pending, last), None, out);
+            end_of_batch(engine, account, reply, (pending, done.last), None, out);
         }
         Ok(())
     }
@@ -273,12 +253,7 @@ impl Streams {
             return Ok(());
         }
         seqs.retain(|seq| seq.0 >= asked.seq);
-        let (mut sent, mut bytes, mut last) = match request.progress {
-            Progress::Batch {
-                sent, bytes, last, ..
-            } => (sent, bytes, last),
-            _ => (0, 0, Seq(0)),
-        };
+        let mut done = Batch::of(request);
         let batch = if asked.batch > 0 {
             asked.batch as u64
         } else {
@@ -286,20 +261,15 @@ impl Streams {
         };
         let max_bytes = u64::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
         let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
-        for (place, seq) in seqs.iter().enumerate().skip(sent as usize) {
-            if sent == batch || bytes >= max_bytes {
+        for (place, seq) in seqs.iter().enumerate().skip(done.sent as usize) {
+            if done.sent == batch || done.bytes >= max_bytes {
                 break;
             }
             let record = match stream.log.get(*seq) {
                 Ok(Some(record)) => record,
                 Ok(None) => continue,
                 Err(need) => {
-                    request.progress = Progress::Batch {
-                        sent,
-                        bytes,
-                        last,
-                        passed: last,
-                    };
+                    request.progress = Progress::Batch(done);
                     return Err(need.into());
                 }
             };
@@ -307,15 +277,20 @@ impl Streams {
                 account: request.from.account,
                 stream: &stream.config.name,
                 no_hdr: asked.no_hdr,
-                pending: Some(((seqs.len() - place - 1) as u64, last)),
+                pending: Some(((seqs.len() - place - 1) as u64, done.last)),
             };
             show(engine, reply, &record, &shown, out);
-            sent += 1;
-            bytes += (record.payload.len() + record.subject.len()) as u64;
-            last = *seq;
+            done.add(&record);
         }
-        let pending = seqs.len() as u64 - sent;
-        end_of_batch(engine, account, reply, (pending, last), Some(up_to), out);
+        let pending = seqs.len() as u64 - done.sent;
+        end_of_batch(
+            engine,
+            account,
+            reply,
+            (pending, done.last),
+            Some(up_to),
+            out,
+        );
         Ok(())
     }
 }

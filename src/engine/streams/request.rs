@@ -5,6 +5,7 @@
 //! until then it remembers in its [`Progress`].
 
 use super::answers::OnFailure;
+use super::block::Record;
 use super::intake::Incoming;
 use super::log_read::NeedBlock;
 use super::removal::Removal;
@@ -38,14 +39,37 @@ pub(super) enum Progress {
         count: u64,
         told: JsonWriter,
     },
-    /// A walk over messages for a direct get: how many were sent, how many
-    /// bytes, the last of them, and what is passed.
-    Batch {
-        sent: u64,
-        bytes: u64,
-        last: Seq,
-        passed: Seq,
-    },
+    /// A walk over messages for a direct get.
+    Batch(Batch),
+}
+
+/// How far a direct get of several messages has come.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Batch {
+    pub(super) sent: u64,
+    pub(super) bytes: u64,
+    /// The last that was sent.
+    pub(super) last: Seq,
+    /// No need to look at this and what is before it.
+    pub(super) passed: Seq,
+}
+
+impl Batch {
+    /// Where a request is, or starts.
+    pub(super) fn of(request: &Request) -> Batch {
+        match request.progress {
+            Progress::Batch(batch) => batch,
+            _ => Batch::default(),
+        }
+    }
+
+    /// A message was sent.
+    pub(super) fn add(&mut self, record: &Record<'_>) {
+        self.sent += 1;
+        self.bytes += (record.payload.len() + record.subject.len()) as u64;
+        self.last = record.seq;
+        self.passed = record.seq;
+    }
 }
 
 /// A request that is being handled.
