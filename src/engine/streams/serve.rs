@@ -325,27 +325,11 @@ fn deliver<O: Outbox>(
         if !consumer.has_receiver() {
             return Turn::Idle;
         }
-        let (seq, deliveries) = match consumer.next(log, now, wall, effects) {
-            Err(need) => return Turn::Need(need),
-            Ok(Next::Message { seq, deliveries }) => (seq, deliveries),
-            Ok(Next::Again) => return Turn::More,
-            Ok(Next::Later) if !consumer.is_paused(wall) => return Turn::Idle,
-            // Who does not want to wait is not left waiting for acks of
-            // others, or for the end of a pause.
-            Ok(Next::Dry | Next::Full | Next::Later) => {
-                consumer.run_dry(effects);
-                return Turn::Idle;
-            }
+        let (record, deliveries) = match next_record(consumer, log, now, wall, effects) {
+            Ok(next) => next,
+            Err(turn) => return turn,
         };
-        let record = match log.get(seq) {
-            Err(need) => return Turn::Need(need),
-            Ok(Some(record)) => record,
-            // It turned out to be damaged: the log has taken note of it.
-            Ok(None) => return Turn::More,
-        };
-        if deliveries == 1 && consumer.holds_back(seq, record.time, now) {
-            return Turn::Idle;
-        }
+        let seq = record.seq;
         consumer.write_ack_reply(&record, deliveries, scratch);
         let ack_len = scratch.len();
         let mut message = Outgoing {
@@ -393,6 +377,40 @@ fn deliver<O: Outbox>(
         }
     }
     Turn::More
+}
+
+/// What a consumer delivers next and how often it has by then, or how its turn
+/// ends.
+#[inline(always)]
+fn next_record<'a>(
+    consumer: &mut Consumer,
+    log: &'a Log,
+    now: Time,
+    wall: Timestamp,
+    effects: &mut Effects,
+) -> Result<(Record<'a>, u32), Turn> {
+    let (seq, deliveries) = match consumer.next(log, now, wall, effects) {
+        Err(need) => return Err(Turn::Need(need)),
+        Ok(Next::Message { seq, deliveries }) => (seq, deliveries),
+        Ok(Next::Again) => return Err(Turn::More),
+        Ok(Next::Later) if !consumer.is_paused(wall) => return Err(Turn::Idle),
+        // Who does not want to wait is not left waiting for acks of
+        // others, or for the end of a pause.
+        Ok(Next::Dry | Next::Full | Next::Later) => {
+            consumer.run_dry(effects);
+            return Err(Turn::Idle);
+        }
+    };
+    let record = match log.get(seq) {
+        Err(need) => return Err(Turn::Need(need)),
+        Ok(Some(record)) => record,
+        // It turned out to be damaged: the log has taken note of it.
+        Ok(None) => return Err(Turn::More),
+    };
+    if deliveries == 1 && consumer.holds_back(seq, record.time, now) {
+        return Err(Turn::Idle);
+    }
+    Ok((record, deliveries))
 }
 
 /// The header block of a message whose body is left out.
