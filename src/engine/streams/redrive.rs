@@ -410,11 +410,8 @@ impl Streams {
         let redrives = u32::try_from(letter.redrives)
             .unwrap_or(u32::MAX)
             .saturating_add(1);
-        let found = self.find_consumer(
-            stream.account,
-            letter.stream.as_bytes(),
-            letter.consumer.as_bytes(),
-        );
+        let (stream_name, name) = (letter.stream, letter.consumer);
+        let found = self.find_consumer(stream.account, stream_name.as_bytes(), name.as_bytes());
         if let Some((source, consumer)) = found {
             let stream = &self.streams[&source];
             let message = stream.log.get(source_seq)?;
@@ -425,7 +422,6 @@ impl Streams {
                 .is_some_and(|consumer| consumer.filter.matches(letter.subject));
             if is_there && !is_meant {
                 let subject = String::from_utf8_lossy(letter.subject);
-                let name = letter.consumer;
                 return Ok(Err(format!("{name} does not want {subject} any more")));
             }
             if is_there {
@@ -436,17 +432,7 @@ impl Streams {
             }
         }
         let subject = letter.subject.to_vec();
-        let mut payload = Vec::new();
-        let (original, body) = original_message(record.header(), record.body());
-        HeaderWriter::from_block(&mut payload, &original)
-            .number(midge_header::REDRIVES, u64::from(redrives))
-            .finish();
-        if payload.len() > HEADER_LEN_MAX {
-            // There is no room to tell how often it was sent back.
-            payload = original;
-        }
-        let header_len = payload.len();
-        payload.extend_from_slice(body);
+        let (payload, header_len) = sent_back(&record, redrives);
         let message = Incoming {
             subject: &subject,
             payload: &payload,
@@ -494,4 +480,21 @@ impl Streams {
         self.store_letter(engine, target, message, out)
             .map_err(|error| format!("{subject}: {}", error.description))
     }
+}
+
+/// The payload that a letter's message is sent back with, and the length of its
+/// header block.
+fn sent_back(letter: &Record<'_>, redrives: u32) -> (Vec<u8>, usize) {
+    let mut payload = Vec::new();
+    let (original, body) = original_message(letter.header(), letter.body());
+    HeaderWriter::from_block(&mut payload, &original)
+        .number(midge_header::REDRIVES, u64::from(redrives))
+        .finish();
+    if payload.len() > HEADER_LEN_MAX {
+        // There is no room to tell how often it was sent back.
+        payload = original;
+    }
+    let header_len = payload.len();
+    payload.extend_from_slice(body);
+    (payload, header_len)
 }
