@@ -42,14 +42,11 @@ accounts {
 }
 "#;
 
-fn enter(server: &Server, user: &str) -> Client {
-    let mut client = server.connect();
-    client.send(format!(
-        "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true,\
-        \"user\":\"{user}\",\"pass\":\"p\"}}\r\n"
-    ));
-    assert_eq!(client.sync(), "");
-    client
+/// Has the server read another configuration, and waits until it goes by that.
+fn reload(server: &Server, file: &File, conf: &str, client: &mut Client, max_file: i64) {
+    std::fs::write(file.path(), conf).unwrap();
+    server.signal("HUP");
+    while client.api("INFO", "")["limits"]["max_storage"] != max_file {}
 }
 
 fn serve(dir: &Dir, conf: &str) -> (Server, File) {
@@ -62,7 +59,7 @@ fn serve(dir: &Dir, conf: &str) -> (Server, File) {
 fn streams_of_one_name_are_two_in_two_accounts() {
     let dir = Dir::new();
     let (server, _file) = serve(&dir, CONF);
-    let (mut a, mut b) = (enter(&server, "a"), enter(&server, "b"));
+    let (mut a, mut b) = (server.enter("a", "p"), server.enter("b", "p"));
     for client in [&mut a, &mut b] {
         client.make_stream("ORDERS", "orders.>", "");
         client.make_durable("ORDERS", "work", "");
@@ -107,7 +104,7 @@ fn an_account_without_streams_is_told_so() {
     let dir = Dir::new();
     let (server, _file) = serve(&dir, CONF);
     for user in ["c", "s"] {
-        let mut client = enter(&server, user);
+        let mut client = server.enter(user, "p");
         assert_eq!(client.api_error("INFO", ""), 10039);
         assert_eq!(
             client.api_error("STREAM.CREATE.S", r#"{"name":"S"}"#),
@@ -117,7 +114,7 @@ fn an_account_without_streams_is_told_so() {
         assert_eq!(answer.json()["error"]["err_code"], 10039);
     }
     // One that is not there has nobody to ask.
-    let mut c = enter(&server, "c");
+    let mut c = server.enter("c", "p");
     c.send("SUB _INBOX.1 1\r\nPUB $JS.API.CONSUMER.MSG.NEXT.S.c _INBOX.1 0\r\n\r\n");
     assert!(c.sync().contains("503"));
 }
@@ -126,7 +123,7 @@ fn an_account_without_streams_is_told_so() {
 fn what_is_about_all_accounts_is_the_operators() {
     let dir = Dir::new();
     let (server, _file) = serve(&dir, CONF);
-    let (mut a, mut s) = (enter(&server, "a"), enter(&server, "s"));
+    let (mut a, mut s) = (server.enter("a", "p"), server.enter("s", "p"));
     for subject in ["$MIDGE.API.VERIFY", "$MIDGE.API.BACKUP"] {
         let answer = a.ask(subject, "").json();
         assert_eq!(answer["error"]["code"], 403, "{subject}");
@@ -138,7 +135,7 @@ fn what_is_about_all_accounts_is_the_operators() {
 fn dead_letters_and_their_stories_stay_in_their_account() {
     let dir = Dir::new();
     let (server, _file) = serve(&dir, CONF);
-    let (mut a, mut b) = (enter(&server, "a"), enter(&server, "b"));
+    let (mut a, mut b) = (server.enter("a", "p"), server.enter("b", "p"));
     for client in [&mut a, &mut b] {
         client.make_stream("S", "s.>", "");
         client.make_durable("S", "c", "\"max_deliver\":1");
@@ -170,7 +167,7 @@ fn streams_stay_with_their_accounts_and_wait_for_those_that_are_gone() {
     let dir = Dir::new();
     let (mut server, file) = serve(&dir, CONF);
     for user in ["a", "b"] {
-        let mut client = enter(&server, user);
+        let mut client = server.enter(user, "p");
         client.make_stream("S", "s", "");
         client.make_durable("S", "c", "");
         assert_eq!(client.store("s", user), 1);
@@ -183,7 +180,7 @@ fn streams_stay_with_their_accounts_and_wait_for_those_that_are_gone() {
     drop(file);
     let (mut server, file) = serve(&dir, CONF);
     for user in ["a", "b"] {
-        assert_eq!(enter(&server, user).next("S", "c").text(), user);
+        assert_eq!(server.enter(user, "p").next("S", "c").text(), user);
     }
     stop(&mut server);
     drop(file);
@@ -191,7 +188,7 @@ fn streams_stay_with_their_accounts_and_wait_for_those_that_are_gone() {
     let without = "accounts { A { users: [{user: a, password: p}], jetstream: enabled } }";
     let (mut server, file) = serve(&dir, without);
     server.wait_log("account B has 1 stream here and may have none now");
-    let mut a = enter(&server, "a");
+    let mut a = server.enter("a", "p");
     assert_eq!(a.api("STREAM.NAMES", "")["total"], 1);
     a.make_stream("T", "t", "");
     assert_eq!(a.store("t", "new"), 1);
@@ -206,17 +203,17 @@ fn streams_stay_with_their_accounts_and_wait_for_those_that_are_gone() {
     stop(&mut server);
     let (server, _file) = serve(&dir, CONF);
     server.wait_log("account $G has 1 stream here");
-    let mut b = enter(&server, "b");
+    let mut b = server.enter("b", "p");
     assert_eq!(b.state("S")["messages"], 1);
     assert_eq!(b.api("CONSUMER.INFO.S.c", "")["num_ack_pending"], 1);
-    assert_eq!(enter(&server, "a").state("T")["messages"], 1);
+    assert_eq!(server.enter("a", "p").state("T")["messages"], 1);
 }
 
 #[test]
 fn streams_are_reached_through_imports() {
     let dir = Dir::new();
     let (server, _file) = serve(&dir, CONF);
-    let mut c = enter(&server, "c");
+    let mut c = server.enter("c", "p");
     let api = |c: &mut Client, words: &str, body: &str| {
         let answer = c.ask(&format!("A.API.{words}"), body).json();
         assert!(answer["error"].is_null(), "{words}: {answer}");
@@ -254,7 +251,7 @@ fn streams_are_reached_through_imports() {
 fn an_account_takes_what_its_limits_allow() {
     let dir = Dir::new();
     let (server, _file) = serve(&dir, SMALL);
-    let mut a = enter(&server, "a");
+    let mut a = server.enter("a", "p");
     let info = a.api("INFO", "");
     let limits = json!({
         "max_memory": 500, "max_storage": 1000, "max_streams": 3, "max_consumers": 1,
@@ -311,4 +308,41 @@ fn an_account_takes_what_its_limits_allow() {
     assert_eq!(made["config"]["max_ack_pending"], 5);
     let other = consumer("").replace("\"c\"", "\"d\"");
     assert_eq!(a.api_error("CONSUMER.DURABLE.CREATE.F.d", other), 10026);
+}
+
+#[test]
+fn what_is_refused_takes_nothing_of_the_limit() {
+    let dir = Dir::new();
+    let (server, _file) = serve(&dir, SMALL);
+    let mut a = server.enter("a", "p");
+    a.make_stream("F", "f", r#""max_msg_size":100"#);
+    for _ in 0..4 {
+        let refused = a.ask("f", "a".repeat(300)).json();
+        assert_eq!(refused["error"]["err_code"], 10054);
+    }
+    // The same once more is not stored either.
+    for _ in 0..20 {
+        assert_eq!(
+            a.store_with("f", "NATS/1.0\r\nNats-Msg-Id: 1\r\n\r\n", "a"),
+            1
+        );
+    }
+    assert_eq!(a.store("f", "a".repeat(90)), 2);
+}
+
+#[test]
+fn what_came_without_a_limit_counts_once_there_is_one() {
+    let dir = Dir::new();
+    let (server, file) = serve(&dir, SMALL);
+    let mut a = server.enter("a", "p");
+    a.make_stream("F", "f", "");
+    let body = "a".repeat(300);
+    a.store("f", &body);
+    let boundless = SMALL.replace("max_file: 1000", "max_file: -1");
+    reload(&server, &file, &boundless, &mut a, -1);
+    for _ in 0..3 {
+        a.store("f", &body);
+    }
+    reload(&server, &file, SMALL, &mut a, 1000);
+    assert_eq!(a.ask("f", &body).json()["error"]["err_code"], 10002);
 }

@@ -113,6 +113,18 @@ impl Server {
         Client::connect(self.address)
     }
 
+    /// A connection that has entered as a user.
+    #[track_caller]
+    pub(crate) fn enter(&self, user: &str, pass: &str) -> Client {
+        let mut client = self.connect();
+        client.send(format!(
+            "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true,\
+            \"user\":\"{user}\",\"pass\":\"{pass}\"}}\r\n"
+        ));
+        assert_eq!(client.sync(), "");
+        client
+    }
+
     /// A connection that has sent [`CONNECT`] as well.
     pub(crate) fn client(&self) -> Client {
         let mut client = self.connect();

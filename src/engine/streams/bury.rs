@@ -326,7 +326,7 @@ impl Streams {
         let stream = stream.ok_or(ApiError::STREAM_NOT_FOUND)?;
         let account = stream.account;
         stream.store_copy(message, wall)?;
-        self.stored_total += 1;
+        self.count_in(target, message);
         self.after_store(target, message.subject.len() + message.payload.len());
         let shown = Outgoing {
             account,

@@ -103,13 +103,16 @@ impl Streams {
         } else {
             stream.store(message, wall)
         };
-        self.stored_total += u64::from(matches!(stored, Ok(Stored::New(_))));
         match stored {
             Ok(stored) => {
+                let is_new = matches!(stored, Stored::New(_));
                 let (answers, scratch) = (&mut self.answers, &mut self.scratch);
                 let answer_len = acknowledge(
                     stream, answers, scratch, engine, stored, b"", from, reply, out,
                 );
+                if is_new {
+                    self.count_in(id, message);
+                }
                 let len = message.payload.len() + message.subject.len() + answer_len;
                 self.after_store(id, len);
             }

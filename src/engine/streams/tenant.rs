@@ -42,17 +42,17 @@ impl Used {
         is_stale: true,
     };
 
-    /// Takes so much more, if that is within the bound.
-    fn take(&mut self, is_volatile: bool, len: u64, max: u64) -> bool {
-        let used = match is_volatile {
+    fn of(&mut self, is_volatile: bool) -> &mut u64 {
+        match is_volatile {
             true => &mut self.memory,
             false => &mut self.storage,
-        };
-        match used.checked_add(len).filter(|sum| *sum <= max) {
-            Some(sum) => *used = sum,
-            None => return false,
         }
-        true
+    }
+
+    /// Whether so much more is within the bound.
+    fn has_room(&mut self, is_volatile: bool, len: u64, max: u64) -> bool {
+        let sum = self.of(is_volatile).checked_add(len);
+        sum.is_some_and(|sum| sum <= max)
     }
 }
 
@@ -95,7 +95,8 @@ impl Streams {
     pub(super) fn change_limits(&mut self, accounts: &Accounts) {
         for (id, account) in accounts.iter() {
             self.tenants[id].limits = account.streams;
-            self.tenants[id].count_again();
+            // What came while there was no bound was not counted.
+            self.tenants[id].used = Used::UNKNOWN;
         }
         self.find_bounds();
     }
@@ -151,14 +152,27 @@ impl Streams {
         Ok(())
     }
 
-    /// Counts a message for a stream against its account's limit; false if
-    /// that leaves no room for it.
+    /// Whether the limit of its account leaves room for a message in a stream.
     #[inline]
     pub(super) fn has_room(&mut self, id: StreamId, message: Incoming<'_>) -> bool {
-        !self.has_bounds || self.count_in(id, message)
+        !self.has_bounds || self.is_in_bounds(id, message)
     }
 
-    fn count_in(&mut self, id: StreamId, message: Incoming<'_>) -> bool {
+    /// Counts a message that was stored.
+    #[inline]
+    pub(super) fn count_in(&mut self, id: StreamId, message: Incoming<'_>) {
+        self.stored_total += 1;
+        if self.has_bounds
+            && let Some(stream) = self.streams.get(&id)
+        {
+            let is_volatile = stream.is_volatile();
+            let len = message.accounted_len(is_volatile);
+            let used = self.tenants[stream.account].used.of(is_volatile);
+            *used = used.saturating_add(len);
+        }
+    }
+
+    fn is_in_bounds(&mut self, id: StreamId, message: Incoming<'_>) -> bool {
         let Some(stream) = self.streams.get(&id) else {
             return true;
         };
@@ -173,7 +187,7 @@ impl Streams {
         let Some(max) = bound(max) else {
             return true;
         };
-        if tenant.used.take(is_volatile, len, max) {
+        if tenant.used.has_room(is_volatile, len, max) {
             return true;
         }
         if !std::mem::take(&mut tenant.used.is_stale) {
@@ -182,7 +196,7 @@ impl Streams {
         let info = self.info_of_account(account);
         let used = &mut self.tenants[account].used;
         (used.memory, used.storage) = (info.memory, info.storage);
-        used.take(is_volatile, len, max)
+        used.has_room(is_volatile, len, max)
     }
 
     /// The consumers that a stream of an account may have, and messages that

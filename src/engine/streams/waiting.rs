@@ -61,9 +61,15 @@ impl Streams {
         out: &mut O,
     ) {
         let wall = self.wall;
+        // What has waited may have met a limit meanwhile.
+        let has_room = self.has_room(id, message);
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
+        if !has_room {
+            let error = ApiError::ACCOUNT_RESOURCES_EXCEEDED;
+            return self.refuse_publish(engine, id, &error, from, message, reply, out);
+        }
         let mut random = |bound| engine.rng.below(bound);
         let transform = stream.features.transform.as_ref();
         let subject = transform.and_then(|rule| rule.apply(message.subject, &mut random));
@@ -89,7 +95,7 @@ impl Streams {
         };
         let mut len = changed.payload.len() + changed.subject.len();
         if let Stored::New(seq) = stored {
-            self.stored_total += 1;
+            self.count_in(id, changed);
             len += self.republish(engine, id, seq, before, out);
         }
         let Some(stream) = self.streams.get_mut(&id) else {
