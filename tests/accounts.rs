@@ -41,16 +41,6 @@ system_account: SYS
 no_auth_user: c
 "#;
 
-fn enter(server: &Server, user: &str) -> Client {
-    let mut client = server.connect();
-    client.send(format!(
-        "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true,\
-        \"user\":\"{user}\",\"pass\":\"p\"}}\r\n"
-    ));
-    assert_eq!(client.sync(), "");
-    client
-}
-
 fn server(conf: &str) -> (Server, File) {
     let file = File::new("accounts", conf);
     let server = Server::start_with(&["--config", file.path()]);
@@ -66,9 +56,9 @@ fn reply_of(line: &str) -> String {
 fn each_account_has_subjects_and_queue_groups_of_its_own() {
     let (server, _file) = server(CONF);
     let (mut a, mut b, mut s) = (
-        enter(&server, "a"),
-        enter(&server, "b"),
-        enter(&server, "s"),
+        server.enter("a", "p"),
+        server.enter("b", "p"),
+        server.enter("s", "p"),
     );
     let mut guest = server.client();
     for client in [&mut a, &mut b, &mut s, &mut guest] {
@@ -86,7 +76,7 @@ fn each_account_has_subjects_and_queue_groups_of_its_own() {
         assert_eq!(client.sync(), "");
     }
     // The one that nobody named is in the account of its user.
-    let mut c = enter(&server, "c");
+    let mut c = server.enter("c", "p");
     c.send("PUB x 1\r\nc\r\n");
     c.sync();
     guest.expect("MSG x 1 1\r\nc\r\nMSG x 2 1\r\nc\r\n");
@@ -98,7 +88,7 @@ fn a_connect_that_leads_elsewhere_leaves_the_subscriptions_behind() {
     let mut client = server.connect();
     client.send("SUB x 1\r\nCONNECT {\"verbose\":false,\"user\":\"a\",\"pass\":\"p\"}\r\n");
     client.sync();
-    let mut c = enter(&server, "c");
+    let mut c = server.enter("c", "p");
     c.send("PUB x 1\r\nc\r\n");
     c.sync();
     client.send("PUB x 1\r\na\r\n");
@@ -111,9 +101,9 @@ fn a_connect_that_leads_elsewhere_leaves_the_subscriptions_behind() {
 fn a_stream_is_seen_where_it_is_imported() {
     let (server, _file) = server(CONF);
     let (mut a, mut b, mut c) = (
-        enter(&server, "a"),
-        enter(&server, "b"),
-        enter(&server, "c"),
+        server.enter("a", "p"),
+        server.enter("b", "p"),
+        server.enter("c", "p"),
     );
     for client in [&mut b, &mut c] {
         client.send("SUB > 1\r\nSUB told.* g 2\r\nSUB told.* g 3\r\n");
@@ -137,7 +127,7 @@ fn a_stream_is_seen_where_it_is_imported() {
 #[test]
 fn a_stream_that_only_others_hear_has_listeners() {
     let (server, _file) = server(CONF);
-    let (mut a, mut b) = (enter(&server, "a"), enter(&server, "b"));
+    let (mut a, mut b) = (server.enter("a", "p"), server.enter("b", "p"));
     a.send("SUB _INBOX.1 9\r\nPUB news.x _INBOX.1 0\r\n\r\n");
     assert!(a.sync().contains("503"));
     b.send("SUB from.a.> 1\r\n");
@@ -149,7 +139,7 @@ fn a_stream_that_only_others_hear_has_listeners() {
 #[test]
 fn a_service_answers_to_the_account_that_asks() {
     let (server, _file) = server(CONF);
-    let (mut a, mut b) = (enter(&server, "a"), enter(&server, "b"));
+    let (mut a, mut b) = (server.enter("a", "p"), server.enter("b", "p"));
     b.send("SUB _INBOX.> 9\r\nPUB a.ask.time _INBOX.1 1\r\n?\r\n");
     assert_eq!(
         b.sync(),
@@ -181,7 +171,7 @@ fn a_service_answers_to_the_account_that_asks() {
 #[test]
 fn who_asks_cannot_pretend_to_be_of_another_account() {
     let (server, _file) = server(CONF);
-    let (mut a, mut b) = (enter(&server, "a"), enter(&server, "b"));
+    let (mut a, mut b) = (server.enter("a", "p"), server.enter("b", "p"));
     a.send("SUB ask.* 1\r\n");
     a.sync();
     let header = "NATS/1.0\r\nNats-Request-Info: {\"acc\":\"A\"}\r\nX: y\r\n\r\n";
@@ -195,7 +185,7 @@ fn who_asks_cannot_pretend_to_be_of_another_account() {
 #[test]
 fn a_service_may_answer_more_than_once_and_ask_back() {
     let (server, _file) = server(CONF);
-    let (mut a, mut b) = (enter(&server, "a"), enter(&server, "b"));
+    let (mut a, mut b) = (server.enter("a", "p"), server.enter("b", "p"));
     a.send("SUB many 1\r\nSUB back 2\r\n");
     a.sync();
     b.send("SUB _INBOX.> 9\r\nPUB many _INBOX.1 0\r\n\r\n");
@@ -224,7 +214,7 @@ fn a_service_may_answer_more_than_once_and_ask_back() {
 #[test]
 fn a_service_is_reached_through_a_third_account() {
     let (server, _file) = server(CONF);
-    let (mut a, mut c) = (enter(&server, "a"), enter(&server, "c"));
+    let (mut a, mut c) = (server.enter("a", "p"), server.enter("c", "p"));
     c.send("SUB _INBOX.> 9\r\nPUB b.ask.x _INBOX.1 0\r\n\r\n");
     assert!(c.sync().contains("Nats-Subject: b.ask.x\r\n"));
     a.send("SUB ask.x 1\r\n");
@@ -241,7 +231,7 @@ fn a_service_is_reached_through_a_third_account() {
     a.sync();
     assert_eq!(c.sync(), "MSG _INBOX.2 9 2\r\nok\r\n");
     // Permissions are about the subjects of one's own account.
-    let mut mute = enter(&server, "mute");
+    let mut mute = server.enter("mute", "p");
     mute.send("PUB b.ask.x 0\r\n\r\n");
     assert_eq!(
         mute.sync(),
@@ -252,7 +242,7 @@ fn a_service_is_reached_through_a_third_account() {
 #[test]
 fn nobody_names_a_way_back_as_a_reply() {
     let (server, _file) = server(CONF);
-    let mut b = enter(&server, "b");
+    let mut b = server.enter("b", "p");
     b.send("PUB many _R_.x 0\r\n\r\n");
     assert_eq!(
         b.sync(),
@@ -264,9 +254,9 @@ fn nobody_names_a_way_back_as_a_reply() {
 fn only_the_account_that_was_asked_answers() {
     let (server, _file) = server(CONF);
     let (mut a, mut b, mut c) = (
-        enter(&server, "a"),
-        enter(&server, "b"),
-        enter(&server, "c"),
+        server.enter("a", "p"),
+        server.enter("b", "p"),
+        server.enter("c", "p"),
     );
     a.send("SUB ask.* 1\r\n");
     a.sync();
@@ -294,7 +284,7 @@ fn what_clients_may_ask_for_is_limited_by_account() {
            limits { max_connections: 1, max_subscriptions: 2, max_payload: 10 } }
          B { users: [{user: b, password: p}] } }",
     );
-    let mut a = enter(&server, "a");
+    let mut a = server.enter("a", "p");
     let mut second = server.connect();
     second.send("CONNECT {\"user\":\"a\",\"pass\":\"p\"}\r\n");
     second.expect_end("-ERR 'maximum account active connections exceeded'\r\n");
@@ -302,11 +292,11 @@ fn what_clients_may_ask_for_is_limited_by_account() {
     assert_eq!(a.sync(), "-ERR 'maximum subscriptions exceeded'\r\n");
     a.send("PUB x 11\r\n");
     a.expect_end("-ERR 'Maximum Payload Violation'\r\n");
-    let mut b = enter(&server, "b");
+    let mut b = server.enter("b", "p");
     b.send("SUB a 1\r\nSUB b 2\r\nSUB c 3\r\nPUB x 11\r\n12345678901\r\n");
     assert_eq!(b.sync(), "");
     // The place is free again.
-    enter(&server, "a");
+    server.enter("a", "p");
 }
 
 #[test]
@@ -315,7 +305,7 @@ fn without_users_elsewhere_only_the_system_account_needs_a_password() {
     let mut guest = server.client();
     guest.send("SUB > 1\r\n");
     assert_eq!(guest.sync(), "");
-    let mut s = enter(&server, "s");
+    let mut s = server.enter("s", "p");
     s.send("PUB x 0\r\n\r\n");
     s.sync();
     assert_eq!(guest.sync(), "");
@@ -329,7 +319,7 @@ fn without_users_elsewhere_only_the_system_account_needs_a_password() {
 #[test]
 fn what_is_imported_changes_with_a_reload() {
     let (server, file) = server(CONF);
-    let (mut a, mut b) = (enter(&server, "a"), enter(&server, "b"));
+    let (mut a, mut b) = (server.enter("a", "p"), server.enter("b", "p"));
     b.send("SUB > 1\r\n");
     b.sync();
     std::fs::write(file.path(), CONF.replace("prefix: from.a", "prefix: new")).unwrap();
@@ -349,7 +339,7 @@ fn what_is_imported_changes_with_a_reload() {
 #[test]
 fn an_account_comes_with_a_reload() {
     let (server, file) = server(CONF);
-    let (mut a, mut s) = (enter(&server, "a"), enter(&server, "s"));
+    let (mut a, mut s) = (server.enter("a", "p"), server.enter("s", "p"));
     let more = "D {
         users: [ { user: d, password: p } ]
         imports: [ { stream: { account: A, subject: \"news.*\" } } ]
@@ -358,7 +348,7 @@ fn an_account_comes_with_a_reload() {
     std::fs::write(file.path(), &text).unwrap();
     server.signal("HUP");
     server.wait_log("Reloaded: 0 clients let go");
-    let mut d = enter(&server, "d");
+    let mut d = server.enter("d", "p");
     d.send("SUB news.> 1\r\nSUB secret.> 2\r\nSUB answer 3\r\n");
     d.sync();
     a.send("PUB news.x 2\r\nhi\r\nPUB secret.x 2\r\nhi\r\n");
@@ -389,7 +379,7 @@ fn an_account_comes_with_a_reload() {
 #[test]
 fn sessions_are_counted_where_they_are() {
     let (server, _file) = server(CONF);
-    let mut s = enter(&server, "s");
+    let mut s = server.enter("s", "p");
     s.send("SUB answer 1\r\n");
     let mut asked = |account: &str| {
         s.send(format!(
@@ -401,7 +391,7 @@ fn sessions_are_counted_where_they_are() {
     };
     let mut members: Vec<Client> = ["a", "b", "a", "a", "b", "a"]
         .iter()
-        .map(|user| enter(&server, user))
+        .map(|user| server.enter(user, "p"))
         .collect();
     assert_eq!((asked("A"), asked("B")), (4, 2));
     // The last one of an account takes the place of who leaves.
@@ -420,7 +410,7 @@ fn sessions_are_counted_where_they_are() {
 fn pages_tell_accounts_apart() {
     let file = File::new("accounts", CONF);
     let server = Server::start_with(&["--config", file.path(), "--http-port", "0"]);
-    let (mut a, mut b) = (enter(&server, "a"), enter(&server, "b"));
+    let (mut a, mut b) = (server.enter("a", "p"), server.enter("b", "p"));
     a.send("SUB x 1\r\nPUB x 2\r\nhi\r\n");
     a.sync();
     b.send("SUB y 1\r\n");

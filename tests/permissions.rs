@@ -1,6 +1,6 @@
 //! What users may publish and subscribe to, as a configuration says it.
 
-use crate::util::{Client, File, PATIENCE, Server};
+use crate::util::{File, PATIENCE, Server};
 use std::process::{Command, Stdio};
 
 const USERS: &str = r#"
@@ -26,16 +26,6 @@ authorization {
 }
 no_auth_user: other
 "#;
-
-fn enter(server: &Server, user: &str, pass: &str) -> Client {
-    let mut client = server.connect();
-    client.send(format!(
-        "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true,\
-        \"user\":\"{user}\",\"pass\":\"{pass}\"}}\r\n"
-    ));
-    client.sync();
-    client
-}
 
 fn server(name: &str) -> (Server, File) {
     let file = File::new(name, USERS);
@@ -75,7 +65,7 @@ fn each_user_may_do_what_the_file_says() {
             "ok.no > x qq",
         ),
     ] {
-        let mut client = enter(&server, user, pass);
+        let mut client = server.enter(user, pass);
         for subject in pubs.split_ascii_whitespace() {
             client.send(format!("PUB {subject} 0\r\n\r\n"));
         }
@@ -105,10 +95,10 @@ fn each_user_may_do_what_the_file_says() {
 #[test]
 fn what_is_denied_goes_nowhere() {
     let (server, _file) = server("nowhere");
-    let mut admin = enter(&server, "admin", "a");
+    let mut admin = server.enter("admin", "a");
     admin.send("SUB > 1\r\n");
     admin.sync();
-    let mut client = enter(&server, "client", "c");
+    let mut client = server.enter("client", "c");
     client.send("SUB _INBOX.1 1\r\nPUB no _INBOX.1 2\r\nhi\r\nPUB req.a 0\r\n\r\n");
     client.expect("-ERR 'Permissions Violation for Publish to \"no\"'\r\n");
     admin.expect("MSG req.a 1 0\r\n\r\n");
@@ -123,7 +113,7 @@ fn what_is_denied_goes_nowhere() {
 #[test]
 fn a_queue_group_may_be_named() {
     let (server, _file) = server("groups");
-    let mut client = enter(&server, "picky", "p");
+    let mut client = server.enter("picky", "p");
     client.send("SUB qq g1 1\r\n");
     client.sync();
     client.send("SUB qq g2 2\r\n");
@@ -133,10 +123,10 @@ fn a_queue_group_may_be_named() {
 #[test]
 fn a_wide_subscription_does_not_see_what_is_denied() {
     let (server, _file) = server("wide");
-    let mut picky = enter(&server, "picky", "p");
+    let mut picky = server.enter("picky", "p");
     picky.send("SUB ok.> 1\r\nSUB ok.* g 2\r\n");
     picky.sync();
-    let mut admin = enter(&server, "admin", "a");
+    let mut admin = server.enter("admin", "a");
     admin.send("PUB ok.no 0\r\n\r\nPUB ok.x.y 1\r\n!\r\nPUB ok.no 0\r\n\r\n");
     picky.expect("MSG ok.x.y 1 1\r\n!\r\n");
     picky.sync();
@@ -145,11 +135,11 @@ fn a_wide_subscription_does_not_see_what_is_denied() {
 #[test]
 fn answers_may_be_given_where_nothing_else_may_be_published() {
     let (server, _file) = server("answers");
-    let mut client = enter(&server, "client", "c");
+    let mut client = server.enter("client", "c");
     client.send("SUB _INBOX.* 1\r\n");
     client.sync();
     for (user, answers) in [("service", 1), ("denied", 1), ("chatty", 3)] {
-        let mut service = enter(&server, user, "s");
+        let mut service = server.enter(user, "s");
         service.send("SUB req.a 1\r\n");
         service.sync();
         client.send("PUB req.a _INBOX.7 0\r\n\r\n");
