@@ -45,29 +45,50 @@ pub struct FlowControlSubject<'a> {
 
 impl<'a> AckSubject<'a> {
     /// Reads a subject of either form.
+    // Each ack has one, so this is for its caller to build, as all of the kind.
+    #[inline]
     pub fn parse(subject: &'a [u8]) -> Option<AckSubject<'a>> {
         let rest = subject.strip_prefix(ACK_PREFIX)?;
-        let count = tokens(rest).count();
-        let mut fields = tokens(rest);
-        match count {
-            7 => {}
+        let mut fields = [&b""[..]; 9];
+        let mut count = 0;
+        for token in tokens(rest) {
+            if let Some(field) = fields.get_mut(count) {
+                *field = token;
+            }
+            count += 1;
+        }
+        let short = match count {
+            7 => &fields[..7],
             // A domain and the hash of an account stand before the stream,
             // and there may be more at the end.
-            9.. => {
-                fields.nth(1);
-            }
+            9.. => &fields[2..],
             _ => return None,
+        };
+        let [
+            stream,
+            consumer,
+            delivered,
+            stream_seq,
+            consumer_seq,
+            stored,
+            pending,
+        ] = *short
+        else {
+            return None;
+        };
+        if stream.is_empty() || consumer.is_empty() {
+            return None;
         }
         Some(AckSubject {
-            stream: fields.next().filter(|token| !token.is_empty())?,
-            consumer: fields.next().filter(|token| !token.is_empty())?,
+            stream,
+            consumer,
             // As in nats-server: what is not a number is one that is never
             // reached, and only the message's own counts.
-            delivered: number(fields.next()?).unwrap_or(u64::MAX),
-            stream_seq: number(fields.next()?)?,
-            consumer_seq: number(fields.next()?).unwrap_or(u64::MAX),
-            time: time(fields.next()?)?,
-            pending: number(fields.next()?)?,
+            delivered: number(delivered).unwrap_or(u64::MAX),
+            stream_seq: number(stream_seq)?,
+            consumer_seq: number(consumer_seq).unwrap_or(u64::MAX),
+            time: time(stored)?,
+            pending: number(pending)?,
         })
     }
 
@@ -146,6 +167,7 @@ fn push_token(out: &mut Vec<u8>, token: &[u8]) {
 }
 
 /// Digits, and nothing but digits.
+#[inline]
 fn number(token: &[u8]) -> Option<u64> {
     if token.is_empty() {
         return None;
@@ -159,6 +181,7 @@ fn number(token: &[u8]) -> Option<u64> {
     })
 }
 
+#[inline]
 fn time(token: &[u8]) -> Option<Timestamp> {
     let (negative, digits) = match token.strip_prefix(b"-") {
         Some(digits) => (true, digits),

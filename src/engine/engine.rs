@@ -479,9 +479,7 @@ impl Engine {
         };
         let max = self.waiting.max;
         if !session.closing && out.line(conn, line) > max && out.relieve(conn) > max {
-            session.closing = true;
-            self.doomed
-                .push((conn, CloseReason::SlowConsumerPendingBytes));
+            session.cut_as_slow(&mut self.doomed);
         }
     }
 

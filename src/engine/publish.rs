@@ -194,6 +194,7 @@ impl Engine {
     /// Delivers to every plain subscription and one member of each queue
     /// group of an account that matches `address`. Parts of the server that
     /// match are left in `hits`.
+    #[inline(always)]
     pub(crate) fn route<O: Outbox>(
         &mut self,
         account: AccountId,
@@ -203,10 +204,26 @@ impl Engine {
         muted: Option<ConnId>,
         out: &mut O,
     ) -> Routed {
-        let Some(tail) = publish.tail else {
-            return self.route_respelled(account, address, publish, muted, out);
-        };
-        let tail = Tail::new(tail, owner);
+        match publish.tail {
+            Some(tail) => {
+                let tail = Tail::new(tail, owner);
+                self.route_tail(account, address, publish, &tail, muted, out)
+            }
+            None => self.route_respelled(account, address, publish, muted, out),
+        }
+    }
+
+    /// The same, with the tail that the receivers get.
+    #[inline(never)]
+    fn route_tail<O: Outbox>(
+        &mut self,
+        account: AccountId,
+        address: &[u8],
+        publish: &Publish<'_>,
+        tail: &Tail<'_>,
+        muted: Option<ConnId>,
+        out: &mut O,
+    ) -> Routed {
         let Matched { nodes, trie, subs } = self.accounts[account].find(address);
         let mut sender = Sender {
             now: self.latest,
@@ -216,7 +233,7 @@ impl Engine {
             doomed: &mut self.doomed,
             waiting: &self.waiting,
             publish,
-            tail: &tail,
+            tail,
             stripped: None,
             spare: Some(&mut self.stripped),
             muted,
@@ -273,11 +290,9 @@ impl Engine {
         let (reply, payload) = (publish.reply, publish.payload);
         let size = publish.size_digits;
         encode::message_tail(&mut respelled, reply, header_digits, size, payload);
-        let publish = Publish {
-            tail: Some(&respelled),
-            ..*publish
-        };
-        let routed = self.route(account, address, &publish, None, muted, out);
+        let tail = Tail::new(&respelled, None);
+        let routed = self.route_tail(account, address, publish, &tail, muted, out);
+        drop(tail);
         self.respelled = respelled;
         routed
     }
@@ -447,9 +462,7 @@ impl Sender<'_> {
             // turn, has brought it.
             let max = self.waiting.max;
             if pending > max && out.relieve(session.conn) > max {
-                session.closing = true;
-                self.doomed
-                    .push((session.conn, CloseReason::SlowConsumerPendingBytes));
+                session.cut_as_slow(self.doomed);
             }
         }
         true

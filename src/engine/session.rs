@@ -3,6 +3,7 @@
 use crate::account::Account;
 use crate::auth::User;
 use crate::ids::{AccountId, SubId};
+use crate::outbox::CloseReason;
 use crate::permissions::Permissions;
 use crate::replies::Replies;
 use crate::{ConnId, Time};
@@ -223,6 +224,13 @@ impl Session {
     /// to know.
     pub fn is_entry_untold(&self) -> bool {
         self.entry_untold
+    }
+
+    /// Ends it for what waits for it, as soon as nobody is looking at the tables.
+    #[cold]
+    pub(crate) fn cut_as_slow(&mut self, doomed: &mut Vec<(ConnId, CloseReason)>) {
+        self.closing = true;
+        doomed.push((self.conn, CloseReason::SlowConsumerPendingBytes));
     }
 
     /// What has passed through.

@@ -8,10 +8,12 @@
 pub type Tokens<'a> = std::slice::Split<'a, u8, fn(&u8) -> bool>;
 
 /// Splits a subject at its dots.
+#[inline]
 pub fn tokens(subject: &[u8]) -> Tokens<'_> {
     subject.split(is_dot as fn(&u8) -> bool)
 }
 
+#[inline]
 fn is_dot(byte: &u8) -> bool {
     *byte == b'.'
 }
