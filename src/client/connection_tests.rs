@@ -12,6 +12,15 @@ fn quick() -> Options {
     }
 }
 
+/// A client that may still be without a connection.
+fn trying(url: &str, options: Options) -> Client {
+    let options = Options {
+        connects_later: true,
+        ..options
+    };
+    Client::connect(url, options).expect("it tries")
+}
+
 /// Waits for an event that is like the wanted one.
 #[track_caller]
 fn await_event(client: &Client, wanted: impl Fn(&Event) -> bool) -> Event {
@@ -62,15 +71,13 @@ fn a_broken_connection_is_made_again_with_its_subscriptions() {
 #[test]
 fn what_is_published_in_between_waits_for_a_connection() {
     let (listener, url) = Listener::new();
-    let client = Client::connect(
+    let client = trying(
         &url,
         Options {
-            connects_later: true,
             buffer_bytes_max: 1000,
             ..quick()
         },
-    )
-    .expect("it tries");
+    );
     let mut sent = 0;
     let error = loop {
         match client.publish("a", &[b'x'; 40]) {
@@ -408,14 +415,7 @@ fn what_the_server_would_refuse_is_not_sent() {
 #[test]
 fn what_waited_and_is_too_long_for_the_server_is_left_out() {
     let (listener, url) = Listener::new();
-    let client = Client::connect(
-        &url,
-        Options {
-            connects_later: true,
-            ..quick()
-        },
-    )
-    .expect("it tries");
+    let client = trying(&url, quick());
     client.publish("a", &[b'x'; 2001]).expect("it waits");
     client.publish("a", "short").expect("it waits");
     let server = thread::spawn(move || {
