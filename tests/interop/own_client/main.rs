@@ -6,6 +6,8 @@
 
 #[macro_use]
 mod harness;
+#[path = "../keys.rs"]
+mod keys;
 
 mod acks;
 mod buckets;

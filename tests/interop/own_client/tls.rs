@@ -1,14 +1,11 @@
 //! Connections that nobody else reads.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::thread;
 
 use midge_client::{Client, Error, Options, Tls};
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, KeyPair};
-use tempfile::TempDir;
 
 use crate::harness::{Kind, PATIENCE, Server, eventually, options};
+use crate::keys::Keys;
 
 /// Runs functions as tests, against each kind of server.
 macro_rules! on_each {
@@ -36,62 +33,16 @@ on_each! {
     a_client_shows_its_own_certificate,
 }
 
-/// Certificates of a server and a client, and what they come from, as files.
-struct Keys {
-    folder: TempDir,
-}
-
 impl Keys {
-    fn new() -> Keys {
-        let keys = Keys {
-            folder: TempDir::new().expect("a temporary directory"),
-        };
-        let root_key = KeyPair::generate().expect("a key");
-        let mut root = CertificateParams::new(Vec::new()).expect("parameters");
-        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = root.self_signed(&root_key).expect("a certificate");
-        keys.write("root.pem", &root.pem());
-        for name in ["server", "client"] {
-            keys.issue(name, &root, &root_key);
-        }
-        keys
-    }
-
-    fn issue(&self, name: &str, root: &Certificate, root_key: &KeyPair) {
-        let key = KeyPair::generate().expect("a key");
-        let names = ["localhost", "127.0.0.1"].map(str::to_owned);
-        let params = CertificateParams::new(names).expect("parameters");
-        let certificate = params
-            .signed_by(&key, root, root_key)
-            .expect("a certificate");
-        self.write(&format!("{name}.pem"), &certificate.pem());
-        self.write(&format!("{name}.key"), &key.serialize_pem());
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("written");
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
     /// A server with these certificates and flags; nothing if this half is to be left out.
     fn serve(&self, kind: Kind, flags: &[&str]) -> Option<Server> {
         let binary = kind.binary()?;
-        let (certificate, key) = (self.path("server.pem"), self.path("server.key"));
-        let word = |path: &Path| path.to_str().expect("a plain path").to_owned();
-        let (certificate, key, root) =
-            (word(&certificate), word(&key), word(&self.path("root.pem")));
-        let mut all = vec![
-            "--tlscert",
-            &certificate,
-            "--tlskey",
-            &key,
-            "--tlscacert",
-            &root,
-        ];
-        all.extend(flags);
+        let own = self.flags();
+        let all: Vec<&str> = own
+            .iter()
+            .map(String::as_str)
+            .chain(flags.iter().copied())
+            .collect();
         Some(Server::start(kind, &binary, &all))
     }
 

@@ -7,6 +7,8 @@ mod events;
 mod harness;
 mod headers;
 mod info;
+#[path = "../keys.rs"]
+mod keys;
 mod many;
 mod no_echo;
 mod order;

@@ -1,64 +1,21 @@
 //! TLS, after INFO and before it, with and without a certificate of the client's.
 
 use std::fs;
-use std::path::PathBuf;
 
 use async_nats::ConnectOptions;
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, KeyPair};
-use tempfile::TempDir;
 
 use crate::harness::{Server, next};
-
-/// Certificates of a server and a client, and what they come from, as files.
-struct Keys {
-    folder: TempDir,
-}
+use crate::keys::Keys;
 
 impl Keys {
-    fn new() -> Keys {
-        let keys = Keys {
-            folder: TempDir::new().expect("a temporary directory"),
-        };
-        let root_key = KeyPair::generate().expect("a key");
-        let mut root = CertificateParams::new(Vec::new()).expect("parameters");
-        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = root.self_signed(&root_key).expect("a certificate");
-        fs::write(keys.path("root.pem"), root.pem()).expect("written");
-        keys.issue("server", &root, &root_key);
-        keys.issue("client", &root, &root_key);
-        keys
-    }
-
-    fn issue(&self, name: &str, root: &Certificate, root_key: &KeyPair) {
-        let key = KeyPair::generate().expect("a key");
-        let names = ["localhost", "127.0.0.1"].map(str::to_owned);
-        let params = CertificateParams::new(names).expect("parameters");
-        let certificate = params.signed_by(&key, root, root_key);
-        let pem = certificate.expect("a certificate").pem();
-        fs::write(self.path(&format!("{name}.pem")), pem).expect("written");
-        fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).expect("written");
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn word(&self, name: &str) -> String {
-        self.path(name).to_str().expect("a plain path").to_owned()
-    }
-
     async fn serve(&self, flags: &[&str]) -> Server {
-        let (certificate, key) = (self.word("server.pem"), self.word("server.key"));
-        let root = self.word("root.pem");
-        let own = [
-            "--tlscert",
-            &certificate,
-            "--tlskey",
-            &key,
-            "--tlscacert",
-            &root,
-        ];
-        Server::start_with(&[&own, flags].concat()).await
+        let own = self.flags();
+        let all: Vec<&str> = own
+            .iter()
+            .map(String::as_str)
+            .chain(flags.iter().copied())
+            .collect();
+        Server::start_with(&all).await
     }
 
     fn trusting(&self) -> ConnectOptions {
@@ -113,7 +70,7 @@ async fn the_handshake_may_come_first() {
         keys.path("server.key")
     );
     fs::write(&path, text).expect("written");
-    let server = Server::start_with(&["--config", &keys.word("server.conf")]).await;
+    let server = Server::start_with(&["--config", path.to_str().expect("a plain path")]).await;
     assert_works(&server, keys.trusting().tls_first()).await;
     assert_works(&server, keys.trusting()).await;
 }
