@@ -180,7 +180,12 @@ impl Streams {
             batch.mark_last();
         }
         let checked = stream.check_batch(&batch.messages, self.wall);
+        let has_room = self.has_room_for_all(id, &batch.messages);
         match checked {
+            Ok(_) if !has_room => {
+                self.keep_batch(id, place.id, batch, is_stored);
+                Err(ApiError::ACCOUNT_RESOURCES_EXCEEDED.into())
+            }
             Ok(counted) => {
                 self.batched_len -= batch.len;
                 self.store_batch(engine, id, place.id, &batch.messages, &counted, reply, out);
@@ -238,10 +243,10 @@ impl Streams {
             let asked = Expectations::read(header);
             last = stream.store_checked(incoming, &asked, wall);
             stream.publishers.add(last, message.origin.conn);
+            self.count_in(id, incoming);
             len += incoming.subject.len() + incoming.payload.len();
             len += self.republish(engine, id, last, before, out);
         }
-        self.stored_total += messages.len() as u64;
         let mut more = b",\"batch\":\"".to_vec();
         escape(&mut more, &String::from_utf8_lossy(batch_id));
         more.extend_from_slice(format!("\",\"count\":{}", messages.len()).as_bytes());

@@ -4,6 +4,7 @@
 //! and counters are each account's own.
 
 use super::intake::Incoming;
+use super::internal::Internal;
 use super::stream::Stream;
 use super::streams::Streams;
 use crate::accounts::{AccountConfig, Accounts};
@@ -155,7 +156,17 @@ impl Streams {
     /// Whether the limit of its account leaves room for a message in a stream.
     #[inline]
     pub(super) fn has_room(&mut self, id: StreamId, message: Incoming<'_>) -> bool {
-        !self.has_bounds || self.is_in_bounds(id, message)
+        !self.has_bounds || self.is_in_bounds(id, &|is_volatile| message.accounted_len(is_volatile))
+    }
+
+    /// The same for messages that are stored together.
+    pub(super) fn has_room_for_all(&mut self, id: StreamId, messages: &[Internal]) -> bool {
+        let len_of = |is_volatile| {
+            let all = messages.iter();
+            all.map(|message| message.incoming().accounted_len(is_volatile))
+                .sum()
+        };
+        !self.has_bounds || self.is_in_bounds(id, &len_of)
     }
 
     /// Counts a message that was stored.
@@ -172,12 +183,14 @@ impl Streams {
         }
     }
 
-    fn is_in_bounds(&mut self, id: StreamId, message: Incoming<'_>) -> bool {
+    /// Whether there is room for so much, which differs between a stream in
+    /// memory and one on disk.
+    fn is_in_bounds(&mut self, id: StreamId, len_of: &dyn Fn(bool) -> u64) -> bool {
         let Some(stream) = self.streams.get(&id) else {
             return true;
         };
         let (account, is_volatile) = (stream.account, stream.is_volatile());
-        let len = message.accounted_len(is_volatile);
+        let len = len_of(is_volatile);
         let tenant = &mut self.tenants[account];
         let limits = tenant.limits.unwrap_or_default();
         let max = match is_volatile {
