@@ -11,6 +11,7 @@ mod client;
 mod consumers;
 mod control;
 mod disk;
+mod extras;
 mod faults;
 mod hear;
 mod letters;
@@ -136,6 +137,7 @@ fn run(seed: u64) {
     for _ in 0..3 {
         world.create_or_update_stream();
     }
+    world.create_extras();
     for _ in 0..5 {
         world.create_consumer();
     }
@@ -148,7 +150,8 @@ fn run(seed: u64) {
 /// Something happens.
 fn step(world: &mut World) {
     match world.rng.below(1000) {
-        0..330 => world.publish(),
+        0..290 => world.publish(),
+        290..330 => world.publish_extra(),
         330..430 => world.pull(),
         430..630 => world.answer_one(),
         630..660 => world.create_or_update_stream(),

@@ -77,6 +77,8 @@ mod stream_batches;
 #[cfg(feature = "streams")]
 mod stream_consumers;
 #[cfg(feature = "streams")]
+mod stream_copies;
+#[cfg(feature = "streams")]
 mod stream_counters;
 #[cfg(feature = "streams")]
 mod stream_features;

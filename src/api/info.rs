@@ -5,6 +5,7 @@
 
 use super::consumer_config::ConsumerConfig;
 use super::stream_config::StreamConfig;
+use super::stream_source::StreamSource;
 use midge_proto::JsonWriter;
 use midge_proto::{Nanos, Timestamp};
 use std::borrow::Cow;
@@ -60,8 +61,21 @@ pub struct StreamInfo<'a> {
     pub domain: &'a str,
     /// The server's name, in answers to info requests; empty is unsaid.
     pub leader: &'a str,
+    /// What it copies; one if it is a mirror.
+    pub copies: Vec<SourceInfo<'a>>,
     /// When this was so.
     pub ts: Timestamp,
+}
+
+/// How far a copy of a stream has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceInfo<'a> {
+    /// What is copied.
+    pub source: &'a StreamSource,
+    /// Messages that are still to come.
+    pub lag: u64,
+    /// How long ago the last came, if one did.
+    pub active: Option<Nanos>,
 }
 
 /// How far a consumer has come.
@@ -243,7 +257,33 @@ impl StreamInfo<'_> {
             json.string_field("leader", self.leader);
             json.close_object();
         }
+        match &self.copies[..] {
+            [] => {}
+            [mirror] if self.config.mirror.is_some() => {
+                json.key("mirror");
+                mirror.write_json(json);
+            }
+            sources => {
+                json.key("sources");
+                json.open_array();
+                for source in sources {
+                    source.write_json(json);
+                }
+                json.close_array();
+            }
+        }
         json.time_field("ts", self.ts);
+    }
+}
+
+impl SourceInfo<'_> {
+    fn write_json(&self, json: &mut JsonWriter) {
+        json.open_object();
+        json.string_field("name", &self.source.name);
+        json.uint_field("lag", self.lag);
+        json.int_field("active", self.active.map_or(-1, |active| active.0));
+        self.source.write_filters(json);
+        json.close_object();
     }
 }
 

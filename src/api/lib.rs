@@ -34,6 +34,7 @@ mod requests;
 pub mod responses;
 #[cfg(test)]
 mod responses_tests;
+mod source_check;
 mod stream_check;
 #[cfg(test)]
 mod stream_check_tests;
@@ -61,7 +62,7 @@ pub use error::ApiError;
 pub use get_request::{DirectGetError, GetRequest};
 pub use info::{
     AccountInfo, AccountLimits, ConsumerInfo, LostMessages, PriorityGroupInfo, SequenceInfo,
-    StreamInfo, StreamState,
+    SourceInfo, StreamInfo, StreamState,
 };
 pub use json::{is_object, parse_flat};
 pub use midge_proto::JsonWriter;

@@ -160,6 +160,7 @@ fn a_stream_is_told_in_order() {
         }),
         domain: "",
         leader: "NBX",
+        copies: Vec::new(),
         ts: time("2026-11-22T11:32:53.615806841Z"),
     };
     let answer = text(&responses::stream_info(
@@ -195,6 +196,7 @@ fn a_new_stream_is_empty() {
         }),
         domain: "",
         leader: "",
+        copies: Vec::new(),
         ts: time("2026-11-22T11:32:52.580882651Z"),
     };
     let answer = text(&responses::stream_created(&info));

@@ -26,11 +26,7 @@ fn invalid(text: &'static str) -> ApiError {
 
 /// What is known but not offered yet. Nothing is taken and then ignored.
 fn refuse_unsupported(config: &StreamConfig) -> Result<(), ApiError> {
-    let asked = [
-        ("mirror", config.mirror.is_some()),
-        ("sources", !config.sources.is_empty()),
-        ("allow_batched", config.allow_batched),
-    ];
+    let asked = [("allow_batched", config.allow_batched)];
     match asked.into_iter().find(|&(_, asked)| asked) {
         Some((field, _)) => Err(ApiError::stream_invalid_config(format!(
             "{field} is not supported"
@@ -164,6 +160,7 @@ impl StreamConfig {
         }
         super::options::keeps_overflow(self)?;
         refuse_unsupported(self)?;
+        self.check_sources()?;
         self.check_replicas()?;
         self.fill_limits(pedantic)?;
         self.check_ages(pedantic)?;

@@ -177,7 +177,16 @@ const REFUSED: &[(&str, u16, &str)] = &[
         10052,
         "preferred server not permitted in placement",
     ),
-    (r#""mirror":{"name":"O"}"#, 10052, "mirror is not supported"),
+    (
+        r#""mirror":{"name":"a.b"}"#,
+        10142,
+        "mirrored stream name is invalid",
+    ),
+    (
+        r#""allow_batched":true"#,
+        10052,
+        "allow_batched is not supported",
+    ),
     (
         r#""subject_transform":{"src":"a..b","dest":"c"}"#,
         10155,

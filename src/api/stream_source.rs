@@ -178,15 +178,7 @@ impl StreamSource {
         if let Some(time) = self.opt_start_time {
             json.time_field("opt_start_time", time);
         }
-        json.string_unless_empty("filter_subject", &self.filter_subject);
-        if !self.subject_transforms.is_empty() {
-            json.key("subject_transforms");
-            json.open_array();
-            for transform in &self.subject_transforms {
-                transform.write_json(json);
-            }
-            json.close_array();
-        }
+        self.write_filters(json);
         if let Some(external) = &self.external {
             json.key("external");
             json.open_object();
@@ -202,6 +194,21 @@ impl StreamSource {
             json.close_object();
         }
         json.close_object();
+    }
+}
+
+impl StreamSource {
+    /// Appends what it copies, and what subjects become.
+    pub(super) fn write_filters(&self, json: &mut JsonWriter) {
+        json.string_unless_empty("filter_subject", &self.filter_subject);
+        if !self.subject_transforms.is_empty() {
+            json.key("subject_transforms");
+            json.open_array();
+            for transform in &self.subject_transforms {
+                transform.write_json(json);
+            }
+            json.close_array();
+        }
     }
 }
 

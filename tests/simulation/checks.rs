@@ -42,6 +42,7 @@ impl World {
         for name in STREAMS.into_iter().chain([DLQ]) {
             self.check_stream(name);
         }
+        self.check_extras();
         self.durable = self.model.clone();
         self.has_faults = had_faults;
     }
@@ -247,6 +248,7 @@ impl World {
         for name in STREAMS.into_iter().chain([DLQ]) {
             self.delete_stream(name);
         }
+        self.delete_extras();
         self.settle();
         assert_eq!(self.disk.len(), 0, "what nobody can reach is on the disk");
         assert_eq!(self.engine.streams_backlog(), 0);

@@ -128,6 +128,7 @@ impl World {
         let Some(name) = self.disk.name_of(id) else {
             return;
         };
+        self.damage_extras(&name);
         let lost: Vec<u64> = lost.into_iter().map(|seq| seq.0).collect();
         trace!("damage in {name}: {lost:?} are lost");
         let damage = |model: &mut Model| {

@@ -33,6 +33,7 @@ impl World {
                 self.acks.remove(&number);
             }
             'a' => self.hear_confirmation(number),
+            'x' => self.hear_extra(number, &word),
             'f' => self.hear_pull_status(number, &word),
             'd' => self.hear_errand(number, &word),
             'u' => self.hear_unparked(number, &word),

@@ -302,7 +302,8 @@ impl StreamModel {
     /// A consumer may be through with a message that it was not seen to
     /// deliver.
     pub(super) fn settled_ahead(&mut self, name: &str, seq: u64) {
-        let is_held = self.has(seq) && self.settings.retention != Retention::Limits;
+        let is_there = matches!(self.presence(seq), Some(Presence::Kept | Presence::Maybe));
+        let is_held = is_there && self.settings.retention != Retention::Limits;
         let Some(consumer) = self.consumers.get_mut(name) else {
             return;
         };

@@ -1,6 +1,7 @@
 //! The engine with a clock, a disk and connections of the simulation's own.
 
 use super::disk::Disk;
+use super::extras::Extras;
 use super::model::Model;
 use super::redrives::Errand;
 use super::rng::Rng;
@@ -108,6 +109,7 @@ pub(super) struct World {
     last_number: u64,
     pub(super) power_cuts: u32,
     pub(super) letters_heard: u64,
+    pub(super) extras: Extras,
     /// What was asked about dead letters and is not done.
     pub(super) errand: Option<Errand>,
     pub(super) listens_to_copies: bool,
@@ -167,6 +169,7 @@ impl World {
             last_number: 0,
             power_cuts: 0,
             letters_heard: 0,
+            extras: Extras::default(),
             errand: None,
             listens_to_copies: false,
             unparks: BTreeMap::new(),

@@ -22,6 +22,9 @@ const MULTI_LAST_MAX: usize = 1024;
 /// not read may have waiting.
 const BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// What requests to read a stream directly begin with.
+const DIRECT_GET_PREFIX: &[u8] = b"$JS.API.DIRECT.GET.";
+
 impl Streams {
     pub(super) fn get_message(&mut self, stream: &str, request: &Request) -> Outcome {
         let asked = GetRequest::for_message(request.body())?;
@@ -85,6 +88,16 @@ impl Streams {
         )))
     }
 
+    /// Whether another stream, of this name, answers what `id` is asked: a
+    /// mirror may answer for its origin, but need not while that is there.
+    fn answers_itself(&self, id: StreamId, name: &str) -> bool {
+        let Some(stream) = self.streams.get(&id) else {
+            return false;
+        };
+        let origin = self.by_name(stream.account, name);
+        origin.is_some_and(|origin| origin.id != id && origin.config.allow_direct)
+    }
+
     /// Reads a stream directly. The answers are messages and statuses, not
     /// JSON.
     pub(super) fn direct_get<O: Outbox>(
@@ -107,14 +120,20 @@ impl Streams {
             return Ok(());
         }
         let is_settled = self.is_settled();
+        let named = request.subject.strip_prefix(DIRECT_GET_PREFIX);
+        let named = String::from_utf8_lossy(named.unwrap_or_default());
+        let (name, subject) = match named.split_once('.') {
+            Some((name, subject)) => (name, Some(subject)),
+            None => (&*named, None),
+        };
+        if self.answers_itself(id, name) {
+            return Ok(());
+        }
         let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
         };
-        let prefix = format!("$JS.API.DIRECT.GET.{}.", stream.config.name);
-        let asked = match request.subject.strip_prefix(prefix.as_bytes()) {
-            Some(subject) => {
-                GetRequest::for_subject(request.body(), &String::from_utf8_lossy(subject))
-            }
+        let asked = match subject {
+            Some(subject) => GetRequest::for_subject(request.body(), subject),
             None => GetRequest::for_direct(request.body()),
         };
         let asked = match asked {

@@ -53,6 +53,7 @@ impl Streams {
         metadata::strip_server_metadata(&mut config.metadata);
         config.check(is_pedantic)?;
         let account = request.from.account;
+        self.take_over_from_origin(account, &mut config);
         if let Some(id) = self.id_of(account, name) {
             let existing = &self.streams[&id];
             let mut same = existing.config.clone();
@@ -69,6 +70,7 @@ impl Streams {
         }
         self.check_overlap(account, &config, None)?;
         self.check_zones(&config)?;
+        self.check_cycle(account, &config)?;
         let id = self.open_stream(engine, account, config, out);
         let _ = now;
         let info = self.info_of(id, None, "")?;
@@ -93,6 +95,7 @@ impl Streams {
         stream.zones = self.config.zones.clone();
         listen(engine, &mut stream);
         self.add_stream(stream);
+        self.copy_again();
         let event = Event::Stream {
             stream: &name,
             action: Action::Create,
@@ -125,6 +128,8 @@ impl Streams {
         self.check_account_limits(account, &config, Some(id))?;
         self.check_overlap(account, &config, Some(id))?;
         self.check_zones(&config)?;
+        self.check_cycle(account, &config)?;
+        self.take_over_from_origin(account, &mut config);
         let zones = self.config.zones.clone();
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
@@ -138,7 +143,8 @@ impl Streams {
             unlisten(engine, stream);
             listen(engine, stream);
         }
-        if stream.config.allow_direct != old.allow_direct {
+        let is_direct = |config: &StreamConfig| (config.allow_direct, config.mirror_direct);
+        if is_direct(&stream.config) != is_direct(&old) {
             unlisten(engine, stream);
             listen(engine, stream);
         }
@@ -164,6 +170,7 @@ impl Streams {
             self.advance(engine, now, out);
         }
         self.tell_effects(engine, id, now, out);
+        self.copy_again();
         let event = Event::Stream {
             stream: name,
             action: Action::Modify,
@@ -244,6 +251,7 @@ impl Streams {
             .timers
             .disarm(&mut stream.expiry_due, Timer::Stream(id));
         self.forget_stream(&stream);
+        self.find_followers();
         self.tenants[account].count_again();
         let event = Event::Stream {
             stream: name,
@@ -305,6 +313,7 @@ impl Streams {
             state: Cow::Owned(state),
             domain: "",
             leader,
+            copies: self.copies_of(stream),
             ts: self.wall,
         })
     }
@@ -523,8 +532,12 @@ pub(super) fn listen(engine: &mut Engine, stream: &mut Stream) {
         let sub = engine.listen(stream.account, Sink::Stream(stream.id), subject.as_bytes());
         stream.subscriptions.push(sub);
     }
-    if stream.config.allow_direct {
-        let subject = format!("$JS.API.DIRECT.GET.{}", stream.config.name);
+    let config = &stream.config;
+    let own = config.allow_direct.then_some(config.name.clone());
+    let mirror = config.mirror.as_ref().filter(|_| config.mirror_direct);
+    let origin = mirror.map(|mirror| mirror.name.clone());
+    for name in [own, origin].into_iter().flatten() {
+        let subject = format!("$JS.API.DIRECT.GET.{name}");
         for filter in [subject.clone(), format!("{subject}.>")] {
             let sub = engine.listen(
                 stream.account,

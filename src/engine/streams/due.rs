@@ -77,6 +77,7 @@ impl Streams {
             self.recall_ids(id);
             self.advance_later(id);
         }
+        self.copy_again();
     }
 
     /// It is known now which zones there are: who waits for that goes on.

@@ -39,6 +39,7 @@ impl Stream {
                 headers_only: asked.headers_only,
             })
         });
+        self.configure_copies();
         self.mark_special();
     }
 

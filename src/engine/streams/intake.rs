@@ -345,6 +345,10 @@ impl Stream {
         self.consumers
             .values()
             .any(|consumer| consumer.filter.matches(subject))
+            || self
+                .followers
+                .iter()
+                .any(|follower| follower.filter.matches(subject))
     }
 
     /// Under `discard: new` a message that does not fit is refused. Returns

@@ -139,6 +139,7 @@ impl Streams {
             Job::Recall(stream) => self.recall(stream),
             Job::Bury(stream, consumer) => self.bury_again(engine, stream, consumer, now, out),
             Job::Redrive(id) => self.step_redrive(engine, id, now, out),
+            Job::Copy(stream) => self.copy_later(stream),
             Job::Publish(stream) => self.publish_waiting(engine, stream, out),
         }
     }

@@ -21,6 +21,7 @@ mod clients;
 mod consumer;
 mod consumer_acks;
 mod consumer_told;
+mod copies;
 mod counters;
 mod cron;
 mod deaths;

@@ -131,6 +131,7 @@ impl StoredStreams {
         stream.sweep = row.sweep;
         stream.removals = row.removals;
         stream.aged_to = row.aged_to;
+        stream.set_copied(&row.copied);
         stream.log.set_last_time(row.last_time);
         stream.log.skip_to(row.last);
         self.streams.push(stream);

@@ -4,6 +4,7 @@
 //! is in memory goes at once; the rest goes as its blocks come in.
 
 use super::consumer::Consumer;
+use super::copies::Follower;
 use super::effects::Effects;
 use super::filter::Filter;
 use super::log_read::NeedBlock;
@@ -273,6 +274,10 @@ impl Stream {
                     return Ok(());
                 };
                 let subject = record.subject;
+                let is_copied = |follower: &Follower| !follower.wants(seq, subject);
+                if !self.followers.iter().all(is_copied) {
+                    return Ok(());
+                }
                 if !self
                     .consumers
                     .values()
@@ -383,6 +388,7 @@ impl Streams {
             }
             if has_changed {
                 self.changed(id);
+                self.copy_later(id);
                 self.wake_receivers(id);
             }
             if is_longer {

@@ -4,7 +4,7 @@
 //!
 //! | row | |
 //! |---|---|
-//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each), length and bytes of the account's name, sequence before which all messages ask never to grow too old |
+//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each), length and bytes of the account's name, sequence before which all messages ask never to grow too old, what it copies (count; of each the number of the stream that is copied and how far) |
 //! | consumer | created (signed), length and bytes of the configuration (JSON), 1 if its name was given to it |
 //! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before), how far it has looked, redrives (count, then sequence less the one before, count), parked keys (count, then sequence less the one before, key), attempts (count of messages; of each its sequence, their count, and of each attempt its number, time (signed), how long (signed), how it ended, client's number, length and bytes of the client's name and of the reason), until when its breaker has paused it (signed; 0 if it has not) |
 //!
@@ -20,12 +20,35 @@ use super::removal::Removal;
 use super::stream::Stream;
 use super::varint::{self, Reader};
 use crate::accounts::GLOBAL;
-use crate::ids::{DeliverySeq, Seq};
+use crate::ids::{DeliverySeq, Seq, StreamId};
+use crate::storage::{RowKey, Write};
 use midge_api::{ConsumerConfig, JsonWriter, StreamConfig, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 const FORMAT: u8 = 1;
+
+impl Stream {
+    /// Appends what has changed in it to `writes`.
+    pub(super) fn take_writes(&mut self, writes: &mut Vec<Write>) {
+        self.is_dirty = false;
+        self.log.take_writes(writes);
+        let is_volatile = self.is_volatile();
+        for consumer in self.consumers.values_mut() {
+            if std::mem::take(&mut consumer.is_dirty)
+                && !is_volatile
+                && !consumer.config.mem_storage
+            {
+                let key = RowKey::Cursor(self.id, consumer.id);
+                writes.push(Write::PutRow(key, write_cursor(consumer)));
+            }
+        }
+        if std::mem::take(&mut self.row_dirty) && !is_volatile {
+            let row = write_stream(self);
+            writes.push(Write::PutRow(RowKey::Stream(self.id), row));
+        }
+    }
+}
 
 /// A stream's row, read.
 pub(crate) struct StreamRow {
@@ -40,6 +63,7 @@ pub(crate) struct StreamRow {
     pub(crate) removals: VecDeque<Removal>,
     pub(crate) account: Arc<str>,
     pub(crate) aged_to: Seq,
+    pub(crate) copied: Vec<(StreamId, Seq)>,
 }
 
 pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
@@ -66,11 +90,20 @@ pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
             varint::put_bytes(&mut row, filter);
         }
     }
-    if *stream.account_name != *GLOBAL || stream.aged_to.0 > 0 {
+    let copies = stream.copies.len() as u64;
+    let (has_aged, has_copies) = (stream.aged_to.0 > 0, copies > 0);
+    if *stream.account_name != *GLOBAL || has_aged || has_copies {
         varint::put_bytes(&mut row, stream.account_name.as_bytes());
     }
-    if stream.aged_to.0 > 0 {
+    if has_aged || has_copies {
         varint::put(&mut row, stream.aged_to.0);
+    }
+    if has_copies {
+        varint::put(&mut row, copies);
+    }
+    for copying in &stream.copies {
+        varint::put(&mut row, u64::from(copying.origin.0));
+        varint::put(&mut row, copying.at.0);
     }
     row
 }
@@ -89,6 +122,7 @@ pub(crate) fn read_stream(row: &[u8]) -> Option<StreamRow> {
         removals: read_removals(&mut reader)?,
         account: read_account(&mut reader)?,
         aged_to: Seq(read_last(&mut reader)?),
+        copied: read_copied(&mut reader)?,
     })
 }
 
@@ -106,6 +140,15 @@ fn read_last(reader: &mut Reader<'_>) -> Option<u64> {
         return Some(0);
     }
     reader.number()
+}
+
+/// How far it has come in what it copies.
+fn read_copied(reader: &mut Reader<'_>) -> Option<Vec<(StreamId, Seq)>> {
+    let mut copied = Vec::new();
+    for _ in 0..read_last(reader)? {
+        copied.push((StreamId(reader.small()?), Seq(reader.number()?)));
+    }
+    Some(copied)
 }
 
 fn read_removals(reader: &mut Reader<'_>) -> Option<VecDeque<Removal>> {

@@ -81,6 +81,18 @@ impl Streams {
         }
     }
 
+    /// Whether there is work that does not wait for anything.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.ready.is_empty()
+            || !self.advancing.is_empty()
+            || !self.copying.is_empty()
+            || !self.again.is_empty()
+            || !self.burying.is_empty()
+            || !self.redrives.again.is_empty()
+            || !self.told.is_empty()
+            || self.interest_changed
+    }
+
     /// Does what does not wait for anything: removals, deliveries.
     pub(crate) fn work<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
         if std::mem::take(&mut self.interest_changed) {
@@ -89,6 +101,7 @@ impl Streams {
         self.retry(engine, now, out);
         self.redrive_due(engine, now, out);
         self.advance(engine, now, out);
+        self.copy_all(engine, now, out);
         for id in std::mem::take(&mut self.told) {
             self.tell_effects(engine, id, now, out);
         }

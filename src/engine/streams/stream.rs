@@ -2,6 +2,7 @@
 
 use super::atomic::Batches;
 use super::consumer::Consumer;
+use super::copies::{Copying, Follower};
 use super::dedupe::Dedupe;
 use super::effects::Effects;
 use super::features::Features;
@@ -51,6 +52,10 @@ pub(crate) struct Stream {
     pub(super) waiting: VecDeque<Internal>,
     /// Batches of which messages are still to come.
     pub(crate) batches: Batches,
+    /// What it copies from other streams.
+    pub(crate) copies: Vec<Copying>,
+    /// Who copies it.
+    pub(super) followers: Vec<Follower>,
     /// A message cannot just be stored: there are features or messages that
     /// wait.
     pub(super) is_special: bool,
@@ -119,6 +124,8 @@ impl Stream {
             features: Features::default(),
             waiting: VecDeque::new(),
             batches: Batches::default(),
+            copies: Vec::new(),
+            followers: Vec::new(),
             is_special: false,
             publishers: Publishers::default(),
             overflowed: Overflow::default(),

@@ -9,6 +9,7 @@ use super::answers::{Answers, OnFailure};
 use super::api_dlq::LOOKS_MAX;
 use super::clients::Departed;
 use super::consumer::Consumer;
+use super::copies::Followers;
 use super::redrive::Redrives;
 use super::request::Request;
 use super::rows;
@@ -55,6 +56,8 @@ pub(super) enum Job {
     Redrive(u64),
     /// Messages for a stream wait for what it holds.
     Publish(StreamId),
+    /// A stream may copy more.
+    Copy(StreamId),
 }
 
 /// Why the streams do not answer.
@@ -138,6 +141,10 @@ pub(crate) struct Streams {
     // Towards consumers.
     pub(super) ready: VecDeque<(StreamId, ConsumerId)>,
     pub(super) advancing: VecDeque<StreamId>,
+    /// Streams that may copy something.
+    pub(super) copying: VecDeque<StreamId>,
+    /// Who copies which stream.
+    pub(super) followers: Followers,
     /// Streams whose consumers are to hear of removals.
     pub(super) told: Vec<StreamId>,
     /// Requests that wait for zones to be known.
@@ -199,6 +206,8 @@ impl Streams {
             cache_len: 0,
             ready: VecDeque::new(),
             advancing: VecDeque::new(),
+            copying: VecDeque::new(),
+            followers: Followers::new(),
             told: Vec::new(),
             want_zones: Vec::new(),
             again: Vec::new(),
@@ -402,7 +411,7 @@ impl Streams {
         let dirty = std::mem::take(&mut self.dirty);
         for id in &dirty {
             if let Some(stream) = self.streams.get_mut(id) {
-                write_stream(stream, writes);
+                stream.take_writes(writes);
                 ends.push((*id, stream.log.last()));
             }
         }
@@ -438,6 +447,7 @@ impl Streams {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.log.committed(end);
                 self.wake_consumers(id);
+                self.wake_followers(id);
             }
         }
         done.answers.each(|account, reply, payload, header_len, _| {
@@ -518,34 +528,7 @@ impl Streams {
             + self.loading.len()
             + self.ready.len()
             + self.advancing.len()
+            + self.copying.len()
             + self.burying.len()
-    }
-
-    /// Whether there is work that does not wait for anything.
-    pub(crate) fn has_work(&self) -> bool {
-        !self.ready.is_empty()
-            || !self.advancing.is_empty()
-            || !self.again.is_empty()
-            || !self.burying.is_empty()
-            || !self.redrives.again.is_empty()
-            || !self.told.is_empty()
-            || self.interest_changed
-    }
-}
-
-/// Appends what has changed in a stream.
-fn write_stream(stream: &mut Stream, writes: &mut Vec<Write>) {
-    stream.is_dirty = false;
-    stream.log.take_writes(writes);
-    let is_volatile = stream.is_volatile();
-    for consumer in stream.consumers.values_mut() {
-        if std::mem::take(&mut consumer.is_dirty) && !is_volatile && !consumer.config.mem_storage {
-            let key = RowKey::Cursor(stream.id, consumer.id);
-            writes.push(Write::PutRow(key, rows::write_cursor(consumer)));
-        }
-    }
-    if std::mem::take(&mut stream.row_dirty) && !is_volatile {
-        let row = rows::write_stream(stream);
-        writes.push(Write::PutRow(RowKey::Stream(stream.id), row));
     }
 }

@@ -139,6 +139,7 @@ impl Streams {
         }
         if is_volatile {
             self.wake_consumers(id);
+            self.wake_followers(id);
         } else {
             self.stored_bytes(len);
             if is_clean {

@@ -1,0 +1,551 @@
+//! Mirrors and sources: streams that copy others of their account.
+//!
+//! What is copied is on the disk already, and how far a copy has come is in
+//! the row of the stream that copies, which is in the same batch as what it
+//! has stored. So after any crash each message is there once. A copy takes
+//! bounded turns, and one when its origin has something new.
+
+use super::expectations::Expectations;
+use super::filter::Filter;
+use super::intake::{Checked, Incoming, Staged};
+use super::loads::RETRY_PAUSE;
+use super::log_read::{NeedBlock, Search};
+use super::stream::Stream;
+use super::streams::{Health, Job, Streams};
+use crate::Time;
+use crate::engine::Engine;
+use crate::ids::{AccountId, Seq, StreamId};
+use crate::outbox::Outbox;
+use midge_api::{
+    ApiError, Retention, SourceInfo, StreamConfig, StreamSource, Timestamp, Transform,
+};
+use midge_proto::headers::{HeaderBlock, HeaderWriter, name};
+use std::collections::BTreeMap;
+
+/// Messages that one stream copies before others have their turn, and bytes.
+const STEP_MAX: u32 = 256;
+const STEP_LEN_MAX: usize = 1024 * 1024;
+
+/// Headers that were meant for the origin alone.
+const NOT_COPIED: [&[u8]; 2] = [b"Nats-Expected-", b"Nats-Batch-"];
+
+/// How a stream copies one other.
+#[derive(Debug)]
+pub(crate) struct Copying {
+    source: StreamSource,
+    is_mirror: bool,
+    /// Which of its messages.
+    filter: Filter,
+    transforms: Vec<Transform>,
+    /// What the header of copies tells of filters and destinations.
+    told: String,
+    /// Which stream it was that the position is one of; another may get its
+    /// name.
+    pub(super) origin: StreamId,
+    /// Everything up to here was copied, or was not meant.
+    pub(super) at: Seq,
+    /// When it last copied something.
+    active: Option<Timestamp>,
+}
+
+/// One that copies a stream. Under interest retention and in work queues it
+/// counts as a consumer.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    stream: StreamId,
+    pub(super) filter: Filter,
+    at: Seq,
+}
+
+impl Follower {
+    /// Whether it still has to copy a message.
+    pub(super) fn wants(&self, seq: Seq, subject: &[u8]) -> bool {
+        seq > self.at && self.filter.matches(subject)
+    }
+}
+
+/// Who copies which stream.
+pub(super) type Followers = BTreeMap<(AccountId, String), Vec<StreamId>>;
+
+/// What keeps a stream from copying more.
+enum Pause {
+    /// A block.
+    Block(NeedBlock),
+    /// The disk is behind.
+    Commit,
+    /// There is no room.
+    Room,
+    /// Others have their turn.
+    Turn,
+    /// It has all, or may never take more.
+    End,
+}
+
+impl Copying {
+    fn new(source: &StreamSource, is_mirror: bool) -> Copying {
+        let transforms = &source.subject_transforms;
+        let mut filters: Vec<&[u8]> = vec![source.filter_subject.as_bytes()];
+        filters.extend(transforms.iter().map(|transform| transform.src.as_bytes()));
+        let or_all = |text: &str| if text.is_empty() { ">" } else { text }.to_owned();
+        let told = if transforms.is_empty() {
+            format!("{} >", or_all(&source.filter_subject))
+        } else {
+            let from: Vec<String> = transforms.iter().map(|rule| or_all(&rule.src)).collect();
+            let to: Vec<String> = transforms.iter().map(|rule| or_all(&rule.dest)).collect();
+            format!("{} {}", from.join("\x0c"), to.join("\x0c"))
+        };
+        let made = transforms.iter().map(Transform::new);
+        Copying {
+            is_mirror,
+            filter: Filter::new(filters),
+            // They were checked before they came here.
+            transforms: made.filter_map(Result::ok).collect(),
+            told,
+            origin: StreamId(0),
+            at: Seq(0),
+            active: None,
+            source: source.clone(),
+        }
+    }
+
+    /// What it is to its origin.
+    fn follower(&self, stream: StreamId, origin: StreamId) -> Follower {
+        Follower {
+            stream,
+            filter: self.filter.clone(),
+            at: if origin == self.origin {
+                self.at
+            } else {
+                Seq(0)
+            },
+        }
+    }
+
+    /// Starts with a stream of the origin's name that it has not met before.
+    fn begin(&mut self, origin: &Stream, own_last: Seq) -> Result<(), NeedBlock> {
+        let source = &self.source;
+        let mut at = Seq(source.opt_start_seq.saturating_sub(1));
+        if let Some(time) = source.opt_start_time
+            && source.opt_start_seq == 0
+        {
+            at = origin.log.first_since(time)?.prev();
+        }
+        if self.is_mirror {
+            // Its sequences are the origin's and do not go back.
+            at = at.max(own_last);
+        }
+        (self.origin, self.at) = (origin.id, at);
+        Ok(())
+    }
+
+    /// A message of the origin as it is copied: subject, payload, and how long
+    /// its header block is.
+    fn copy_of(
+        &self,
+        origin: &Stream,
+        seq: Seq,
+        random: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<Option<Copied>, NeedBlock> {
+        let Some(record) = origin.log.get(seq)? else {
+            return Ok(None);
+        };
+        let mut changed = self.transforms.iter();
+        let subject = changed.find_map(|rule| rule.apply(record.subject, random));
+        let mut payload = Vec::with_capacity(record.payload.len() + 64);
+        let mut header = HeaderWriter::new(&mut payload);
+        let mut is_empty = true;
+        for (key, value) in HeaderBlock::new(record.header()).iter() {
+            if !NOT_COPIED.iter().any(|prefix| key.starts_with(prefix)) {
+                header = header.header(key, value);
+                is_empty = false;
+            }
+        }
+        if !self.is_mirror {
+            let told = format!("{} {} {} ", self.source.name, seq.0, self.told);
+            let told = [told.as_bytes(), record.subject].concat();
+            header = header.header(name::STREAM_SOURCE, &told);
+            is_empty = false;
+        }
+        header.finish();
+        if is_empty {
+            payload.clear();
+        }
+        let header_len = payload.len();
+        payload.extend_from_slice(record.body());
+        Ok(Some(Copied {
+            seq,
+            time: record.time,
+            subject: subject.unwrap_or_else(|| record.subject.to_vec()),
+            payload,
+            header_len,
+        }))
+    }
+}
+
+/// A message that is to be stored once more.
+struct Copied {
+    seq: Seq,
+    time: Timestamp,
+    subject: Vec<u8>,
+    payload: Vec<u8>,
+    header_len: usize,
+}
+
+impl Stream {
+    /// Sees to it that it copies what its configuration says, from where it
+    /// was with what was there before.
+    pub(super) fn configure_copies(&mut self) {
+        let config = &self.config;
+        let mirror = config
+            .mirror
+            .iter()
+            .map(|source| Copying::new(source, true));
+        let sources = config.sources.iter();
+        let sources = sources.map(|source| Copying::new(source, false));
+        let mut before = std::mem::take(&mut self.copies);
+        self.copies = mirror.chain(sources).collect();
+        for copying in &mut self.copies {
+            let same = before.iter_mut().find(|old| {
+                old.is_mirror == copying.is_mirror && old.source.is_like(&copying.source)
+            });
+            if let Some(old) = same {
+                (copying.origin, copying.at) = (old.origin, old.at);
+                copying.active = old.active;
+            }
+        }
+    }
+
+    /// What the headers of a copy still ask for, beside what was meant for its
+    /// origin alone or is not for this stream.
+    fn asked_of_copy<'a>(&self, header: &'a [u8], is_mirror: bool) -> Expectations<'a> {
+        let config = &self.config;
+        let read = Expectations::read(header);
+        let has_lifetime = config.allow_msg_ttl && read.lifetime().is_ok();
+        let may_roll_up = config.allow_rollup_hdrs && !config.deny_purge && read.rollup().is_ok();
+        let knows_ids = !config.duplicate_window.is_zero();
+        Expectations {
+            ttl: read.ttl.filter(|_| has_lifetime),
+            rollup: read.rollup.filter(|_| may_roll_up && !is_mirror),
+            msg_id: read.msg_id.filter(|_| knows_ids && !is_mirror),
+            ..Expectations::default()
+        }
+    }
+
+    /// Its positions in other streams, as its row has them.
+    pub(super) fn set_copied(&mut self, positions: &[(StreamId, Seq)]) {
+        for (copying, (origin, at)) in self.copies.iter_mut().zip(positions) {
+            (copying.origin, copying.at) = (*origin, *at);
+        }
+    }
+}
+
+impl Streams {
+    /// Notes which streams copy which.
+    pub(super) fn find_followers(&mut self) {
+        let mut followers = Followers::new();
+        let mut of_origins: Vec<(StreamId, Follower)> = Vec::new();
+        for stream in self.streams.values() {
+            for copying in &stream.copies {
+                let origin = (stream.account, copying.source.name.clone());
+                if let Some(id) = self.id_of(origin.0, &origin.1) {
+                    of_origins.push((id, copying.follower(stream.id, id)));
+                }
+                followers.entry(origin).or_default().push(stream.id);
+            }
+        }
+        self.followers = followers;
+        for stream in self.streams.values_mut() {
+            stream.followers.clear();
+        }
+        for (origin, follower) in of_origins {
+            if let Some(origin) = self.streams.get_mut(&origin) {
+                origin.followers.push(follower);
+            }
+        }
+    }
+
+    /// Streams have come or changed: all copies look whether there is
+    /// something for them.
+    pub(super) fn copy_again(&mut self) {
+        self.find_followers();
+        let copies = |stream: &&Stream| !stream.copies.is_empty();
+        let ids = self.streams.values().filter(copies);
+        self.copying = ids.map(|stream| stream.id).collect();
+    }
+
+    /// A stream has something new that may be copied.
+    pub(super) fn wake_followers(&mut self, origin: StreamId) {
+        if self.followers.is_empty() {
+            return;
+        }
+        let Some(stream) = self.streams.get(&origin) else {
+            return;
+        };
+        let key = (stream.account, stream.config.name.clone());
+        if let Some(followers) = self.followers.get(&key) {
+            for id in followers {
+                if !self.copying.contains(id) {
+                    self.copying.push_back(*id);
+                }
+            }
+        }
+    }
+
+    /// A stream may copy what it can.
+    pub(super) fn copy_later(&mut self, id: StreamId) {
+        let copies = |stream: &Stream| !stream.copies.is_empty();
+        if self.streams.get(&id).is_some_and(copies) && !self.copying.contains(&id) {
+            self.copying.push_back(id);
+        }
+    }
+
+    /// Lets all streams that copy take a turn.
+    pub(super) fn copy_all<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
+        for _ in 0..self.copying.len() {
+            let Some(id) = self.copying.pop_front() else {
+                return;
+            };
+            let Some(stream) = self.streams.get_mut(&id) else {
+                continue;
+            };
+            let mut copies = std::mem::take(&mut stream.copies);
+            for copying in &mut copies {
+                let before = copying.at;
+                let pause = self.copy(engine, id, copying, out);
+                if copying.at != before
+                    && let Some(stream) = self.streams.get_mut(&id)
+                {
+                    stream.row_dirty = true;
+                    self.cursor_changed(id, now);
+                }
+                match pause {
+                    Pause::End => {}
+                    Pause::Turn if self.copying.contains(&id) => {}
+                    Pause::Turn => self.copying.push_back(id),
+                    Pause::Block(need) => self.park(need, Job::Copy(id)),
+                    Pause::Commit => self.wait_for_commit(Job::Copy(id)),
+                    Pause::Room => {
+                        self.failed_jobs.push(Job::Copy(id));
+                        self.retry_due.get_or_insert(now + RETRY_PAUSE);
+                    }
+                }
+            }
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.copies = copies;
+            }
+        }
+    }
+
+    /// A turn of one copy.
+    fn copy<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        copying: &mut Copying,
+        out: &mut O,
+    ) -> Pause {
+        let mut len_left = STEP_LEN_MAX;
+        for _ in 0..STEP_MAX {
+            let Some(stream) = self.streams.get(&id) else {
+                return Pause::End;
+            };
+            let (account, own_last) = (stream.account, stream.log.last());
+            let is_volatile = stream.is_volatile();
+            if !is_volatile && (self.health != Health::Good || stream.config.sealed) {
+                return Pause::End;
+            }
+            if !is_volatile && self.is_congested() {
+                return Pause::Commit;
+            }
+            let origin = self.id_of(account, &copying.source.name);
+            let Some(origin) = origin.and_then(|origin| self.streams.get(&origin)) else {
+                return Pause::End;
+            };
+            if origin.id != copying.origin
+                && let Err(need) = copying.begin(origin, own_last)
+            {
+                return Pause::Block(need);
+            }
+            let end = origin.log.durable();
+            let found = origin
+                .log
+                .next_match(copying.at.next(), end, &copying.filter);
+            let seq = match found {
+                Ok(Search::Found(seq)) => seq,
+                Ok(Search::Nothing) => {
+                    copying.at = copying.at.max(end);
+                    return Pause::End;
+                }
+                Ok(Search::Pause(next)) => {
+                    copying.at = next.prev();
+                    return Pause::Turn;
+                }
+                Err(need) => return Pause::Block(need),
+            };
+            let mut random = |bound| engine.rng.below(bound);
+            let copied = match copying.copy_of(origin, seq, &mut random) {
+                Ok(copied) => copied,
+                Err(need) => return Pause::Block(need),
+            };
+            if let Some(copied) = copied {
+                let len = copied.payload.len();
+                if let Err(pause) = self.store_copied(engine, id, copying.is_mirror, copied, out) {
+                    return pause;
+                }
+                copying.active = Some(self.wall);
+                len_left = len_left.saturating_sub(len);
+            }
+            copying.at = seq;
+            self.copied(id, copying);
+            if len_left == 0 {
+                break;
+            }
+        }
+        Pause::Turn
+    }
+
+    /// A message was copied: its own stream may let go of it, in the batch
+    /// that has the copy.
+    fn copied(&mut self, id: StreamId, copying: &Copying) {
+        let Some(origin) = self.streams.get_mut(&copying.origin) else {
+            return;
+        };
+        if origin.config.retention == Retention::Limits {
+            return;
+        }
+        for follower in &mut origin.followers {
+            if follower.stream == id && follower.filter.filters() == copying.filter.filters() {
+                follower.at = copying.at;
+            }
+        }
+        // It was read just now, so its block is there.
+        let is_released = origin.release(copying.at).is_ok();
+        debug_assert!(is_released);
+        if !origin.effects.is_empty() {
+            self.told.push(copying.origin);
+        }
+        self.changed(copying.origin);
+    }
+
+    /// Stores a copy, if it may be stored.
+    fn store_copied<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: StreamId,
+        is_mirror: bool,
+        copied: Copied,
+        out: &mut O,
+    ) -> Result<(), Pause> {
+        let mut message = Incoming {
+            subject: &copied.subject,
+            payload: &copied.payload,
+            header_len: copied.header_len,
+        };
+        if engine.room.is_short() || !self.has_room(id, message) {
+            return Err(Pause::Room);
+        }
+        let wall = self.wall;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Err(Pause::End);
+        };
+        let mut random = |bound| engine.rng.below(bound);
+        let rule = stream.features.transform.as_ref().filter(|_| !is_mirror);
+        let changed = rule.and_then(|rule| rule.apply(message.subject, &mut random));
+        message.subject = changed.as_deref().unwrap_or(message.subject);
+        let fits = stream.check_subject(message.subject).is_ok();
+        if !fits || stream.check_size(message).is_err() {
+            // It never will be.
+            return Ok(());
+        }
+        let header = &copied.payload[..copied.header_len];
+        let asked = stream.asked_of_copy(header, is_mirror);
+        match stream.check_asked(&asked, message, wall) {
+            Ok(Checked::New) => {}
+            Ok(Checked::Duplicate(_)) => return Ok(()),
+            Err(_) => {
+                return stream
+                    .missing
+                    .take()
+                    .map_or(Ok(()), |key| Err(Pause::Block(NeedBlock(key))));
+            }
+        }
+        if stream
+            .check_room(message, asked.rollup.is_some(), &Staged::default())
+            .is_err()
+        {
+            return Err(Pause::Room);
+        }
+        let before = match stream.seq_before(message.subject) {
+            Ok(before) => before,
+            Err(_) => {
+                let key = stream.missing.take();
+                return Err(key.map_or(Pause::Room, |key| Pause::Block(NeedBlock(key))));
+            }
+        };
+        let mut time = wall;
+        if is_mirror {
+            stream.log.skip_to(copied.seq.prev());
+            time = copied.time;
+        }
+        let seq = stream.store_checked(message, &asked, time);
+        stream.publishers.add(seq, None);
+        self.stored_total += 1;
+        let mut len = message.subject.len() + message.payload.len();
+        if !is_mirror {
+            len += self.republish(engine, id, seq, before, out);
+        }
+        self.after_store(id, len);
+        Ok(())
+    }
+
+    /// Refuses a stream that would copy itself by way of others.
+    pub(super) fn check_cycle(
+        &self,
+        account: AccountId,
+        config: &StreamConfig,
+    ) -> Result<(), ApiError> {
+        let origins = |config: &StreamConfig| -> Vec<String> {
+            let sources = config.sources.iter();
+            let all = sources.chain(config.mirror.as_deref());
+            all.map(|source| source.name.clone()).collect()
+        };
+        let mut next = origins(config);
+        let mut seen: Vec<String> = Vec::new();
+        while let Some(origin) = next.pop() {
+            if origin == config.name {
+                return Err(ApiError::stream_invalid_config("detected cycle"));
+            }
+            if seen.contains(&origin) {
+                continue;
+            }
+            if let Some(stream) = self.by_name(account, &origin) {
+                next.extend(origins(&stream.config));
+            }
+            seen.push(origin);
+        }
+        Ok(())
+    }
+
+    /// What a mirror takes over from its origin.
+    pub(super) fn take_over_from_origin(&self, account: AccountId, config: &mut StreamConfig) {
+        if let Some(mirror) = &config.mirror
+            && let Some(origin) = self.by_name(account, &mirror.name)
+        {
+            config.mirror_direct |= origin.config.allow_direct;
+        }
+    }
+
+    /// What is told of what a stream copies.
+    pub(super) fn copies_of<'a>(&'a self, stream: &'a Stream) -> Vec<SourceInfo<'a>> {
+        let told = |copying: &'a Copying| {
+            let origin = self.by_name(stream.account, &copying.source.name);
+            let lag = origin.filter(|origin| origin.id == copying.origin);
+            SourceInfo {
+                source: &copying.source,
+                lag: lag.map_or(0, |origin| origin.log.count_from(copying.at.next())),
+                active: copying.active.map(|active| self.wall.since(active)),
+            }
+        };
+        stream.copies.iter().map(told).collect()
+    }
+}
