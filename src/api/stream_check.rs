@@ -66,6 +66,8 @@ impl StreamConfig {
             return Err(ApiError::STREAM_MIRROR_NOT_UPDATABLE);
         }
         new.check_alone(pedantic)?;
+        // An update is looked at twice: markers have turned lifetimes on.
+        new.check_counter()?;
         if new.name != self.name {
             return Err(ApiError::STREAM_MISMATCH);
         }
@@ -167,6 +169,7 @@ impl StreamConfig {
         self.check_combinations()?;
         self.check_markers(pedantic)?;
         self.check_schedules(pedantic)?;
+        self.check_persistence()?;
         self.check_subjects()?;
         self.check_transform()?;
         self.check_republish(pedantic)?;
@@ -255,6 +258,7 @@ impl StreamConfig {
         if self.deny_purge && self.allow_rollup_hdrs {
             return Err(invalid("roll-ups require the purge permission"));
         }
+        self.check_counter()?;
         if self.discard_new_per_subject {
             if self.discard != Discard::New {
                 return Err(invalid(
@@ -267,7 +271,10 @@ impl StreamConfig {
                 ));
             }
         }
-        self.check_counter()?;
+        Ok(())
+    }
+
+    fn check_persistence(&self) -> Result<(), ApiError> {
         if self.persist_mode == PersistMode::Async {
             if self.storage != Storage::File {
                 return Err(invalid(
@@ -288,10 +295,6 @@ impl StreamConfig {
     fn check_counter(&self) -> Result<(), ApiError> {
         let rules = [
             (
-                self.retention != Retention::Limits,
-                "counter stream can only use limits retention",
-            ),
-            (
                 self.discard == Discard::New,
                 "counter stream cannot use discard new",
             ),
@@ -299,6 +302,10 @@ impl StreamConfig {
             (
                 self.allow_msg_schedules,
                 "counter stream cannot use message schedules",
+            ),
+            (
+                self.retention != Retention::Limits,
+                "counter stream can only use limits retention",
             ),
         ];
         let broken = rules.into_iter().find(|(is_broken, _)| *is_broken);

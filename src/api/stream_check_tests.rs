@@ -87,6 +87,22 @@ fn keys_are_read_as_go_reads_them() {
 
 /// Fields beside the name, and the error that they give.
 const REFUSED: &[(&str, u16, &str)] = &[
+    // Of two faults the one that nats-server tells.
+    (
+        r#""allow_msg_counter":true,"retention":"interest","discard":"new""#,
+        10052,
+        "counter stream cannot use discard new",
+    ),
+    (
+        r#""allow_msg_counter":true,"allow_msg_ttl":true,"discard_new_per_subject":true"#,
+        10052,
+        "counter stream cannot use message TTLs",
+    ),
+    (
+        r#""subject_delete_marker_ttl":5,"persist_mode":"async","storage":"memory""#,
+        10052,
+        "subject delete marker TTL must be at least 1 second",
+    ),
     (
         r#""subjects":["a","a"]"#,
         10052,

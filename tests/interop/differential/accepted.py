@@ -80,7 +80,18 @@ RULES = [
         r"^republish_(no_destination|destination_empty)$",
         r"republish\.dest: theirs=> ours=$",
     ),
+    Rule(
+        "a time to live of more seconds than a number can count is none; nats-server takes it for "
+        "some other time",
+        r"^ttl_(value|of_marking_stream)_32$",
+    ),
     # What is stored and read.
+    Rule(
+        "a schedule whose time is over is done at once: no consumer sees the schedule itself",
+        r"^schedule_past$",
+        r"^#\d |^(theirs|ours) |messages, ours",
+        step=r" take 2$",
+    ),
     Rule(
         WILDCARDS,
         r"^(direct_subject_literal_overrides|publish_literal_wildcards)$",

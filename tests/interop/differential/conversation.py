@@ -352,6 +352,13 @@ def consumer_numbers(form):
     return {key: _pair(answer[key]) for key in CONSUMER_NUMBERS if key in answer}
 
 
+def without_pending(form):
+    """A delivered message without the count of those behind it, which others may change"""
+    if "reply" not in form:
+        return form
+    return {**form, "reply": form["reply"].rsplit(".", 1)[0]}
+
+
 def _pair(value):
     """The two sequences of `delivered` and `ack_floor` as one text."""
     if not isinstance(value, dict):

@@ -2,8 +2,6 @@
 
 from rule import Rule
 
-TTL = "messages have no time to live of their own yet"
-SCHEDULES = "messages cannot be scheduled yet"
 COPIES = "there are no mirrors and sources yet"
 FAST = "there are no batches that are answered as they come yet"
 
@@ -17,14 +15,9 @@ RULES = [
         r"^(stream|consumer)_config_meta_big$",
     ),
     # Features of streams.
-    Rule(TTL, r"^ttl_"),
-    Rule(TTL, r"^(batch_header_ttl_|counter_(update|config_ttl|config_marker))"),
-    Rule(TTL, r"^stream_field_(allow_msg_ttl|subject_delete_marker_ttl)$"),
-    Rule(SCHEDULES, r"^schedule_"),
-    Rule(SCHEDULES, r"^(counter_config_schedules|stream_field_allow_msg_schedules)$"),
-    Rule(FAST, r"^((batch|counter)_config_batched|stream_field_allow_batched)$"),
+    Rule(FAST, r"^((batch|counter|schedule)_config_batched|stream_field_allow_batched)$"),
     Rule(COPIES, r"^(mirror|source)_"),
-    Rule(COPIES, r"^((batch|counter)_config_(mirror|sources)|stream_field_(mirror|sources))$"),
-    Rule("times to live and schedules are refused in these", r"^generated_stream_config_"),
+    Rule(COPIES, r"^(batch|counter|schedule)_config_(mirror|sources)$"),
+    Rule(COPIES, r"^stream_field_(mirror|sources)$"),
     Rule("there are no snapshots and restorations yet", r"^(snapshot|restore)_"),
 ]

@@ -30,8 +30,10 @@ class Subscription:
             lambda: len(self.messages) >= count, timeout, connection=self.connection
         )
 
-    def take(self, count=1, timeout=2.0, extra=0.0, note="", sort=False):
-        """Waits for so many messages, then `extra` seconds for more, and records them."""
+    def take(self, count=1, timeout=2.0, extra=0.0, view=None, sort=False):
+        """Waits for so many messages, then `extra` seconds for more, and records them, or `view`
+        of them.
+        """
         talk = self.talk
         if count:
             self.wait(count, timeout)
@@ -40,11 +42,13 @@ class Subscription:
         many = len(self.messages) if extra or not count else count
         taken, self.messages = self.messages[:many], self.messages[many:]
         recorded = [talk.normalised(message) for message in taken]
+        if view:
+            recorded = [view(form) for form in recorded]
         if sort:
             recorded.sort(key=lambda entry: json.dumps(entry, sort_keys=True))
         if len(taken) < count:
             recorded.append(f"TIMEOUT ({len(taken)} of {count})")
-        talk.step(f"{self.label} take {count}{' ' + note if note else ''}", recorded)
+        talk.step(f"{self.label} take {count}", recorded)
         return taken
 
     def quiet(self, seconds=0.12):

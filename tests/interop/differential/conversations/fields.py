@@ -274,7 +274,8 @@ def stream_configs(talk):
     for _ in range(3):
         config = {**config, **drawn(draw, STREAM_CHOICES, 3)}
         talk.update_stream(**config)
-    talk.publish("@.a", "x")
+    # Before an age of a second can matter, also where there is no answer.
+    talk.publish("@.a", "x", timeout=0.4)
     talk.stream_info()
 
 

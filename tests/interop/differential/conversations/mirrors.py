@@ -2,7 +2,7 @@
 
 import datetime
 
-from conversation import stream_state
+from conversation import only_error, stream_config, stream_state
 from registry import conversation, each
 from vocabulary import MSG_ID, ROLLUP, SECOND
 
@@ -47,15 +47,25 @@ def origin(talk, name="@", **config):
         talk.publish(f"{name}.{subject}", subject, {"H": "v"} if subject == "c" else None)
 
 
-def mirror(talk, name="@2", whole=False, **options):
+def create(talk, name, **config):
+    """Records what was made of the configuration, not what the copy does in its first moment"""
+    talk.api(f"STREAM.CREATE.{name}", stream_config(name, config), view=made_of_it)
+
+
+def made_of_it(form):
+    answer = form.get("json", {})
+    return answer["config"] if "config" in answer else only_error(form)
+
+
+def mirror(talk, name="@2", **options):
     mirror = {"name": "@", **options.pop("mirror", {})}
-    talk.create_stream(name, whole=whole, subjects=None, mirror=mirror, **options)
+    create(talk, name, **{"subjects": None, "mirror": mirror, **options})
 
 
 @conversation
 def mirror_plain(talk):
     origin(talk)
-    mirror(talk, whole=True)
+    mirror(talk)
     holds(talk, "@2", 4)
     read(talk, "@2", 4)
     talk.publish("@.a", "later")
@@ -65,7 +75,7 @@ def mirror_plain(talk):
 @conversation
 def mirror_created_first(talk):
     """Of a stream that is made later"""
-    mirror(talk, whole=True)
+    mirror(talk)
     talk.api("STREAM.INFO.@2", view=copied)
     talk.create_stream()
     talk.fill(1)
@@ -89,7 +99,7 @@ def mirror_gaps(talk):
 @conversation
 def mirror_filter(talk):
     origin(talk)
-    mirror(talk, mirror={"filter_subject": "@.a"}, whole=True)
+    mirror(talk, mirror={"filter_subject": "@.a"})
     holds(talk, "@2", 2)
     read(talk, "@2", 2)
 
@@ -97,7 +107,7 @@ def mirror_filter(talk):
 @conversation
 def mirror_start_sequence(talk):
     origin(talk)
-    mirror(talk, mirror={"opt_start_seq": 3}, whole=True)
+    mirror(talk, mirror={"opt_start_seq": 3})
     holds(talk, "@2", 2)
     read(talk, "@2", 2)
 
@@ -117,7 +127,7 @@ def mirror_start_time(talk):
 def mirror_transform(talk):
     origin(talk)
     transforms = [{"src": "@.*", "dest": "m.@.$1"}]
-    mirror(talk, mirror={"subject_transforms": transforms}, whole=True)
+    mirror(talk, mirror={"subject_transforms": transforms})
     holds(talk, "@2", 4)
     read(talk, "@2", 4)
 
@@ -143,12 +153,12 @@ def mirror_of_mirror(talk):
 def mirror_direct(talk):
     """allow_direct of the origin is mirror_direct of the mirror"""
     origin(talk, allow_direct=True)
-    mirror(talk, whole=True)
+    mirror(talk)
     holds(talk, "@2", 4)
     talk.request("$JS.API.DIRECT.GET.@2", {"seq": 1})
     talk.create_stream("@4")
-    mirror(talk, "@3", mirror={"name": "@4"}, whole=True)
-    mirror(talk, "@5", mirror={"name": "@4"}, mirror_direct=True, whole=True)
+    mirror(talk, "@3", mirror={"name": "@4"})
+    mirror(talk, "@5", mirror={"name": "@4"}, mirror_direct=True)
 
 
 @conversation
@@ -310,7 +320,7 @@ MIRRORS = [
 def configured_mirror(talk, config):
     origin(talk)
     config = {"subjects": None, "mirror": {"name": "@"}, **config}
-    talk.create_stream("@2", whole=True, **config)
+    create(talk, "@2", **config)
     talk.sleep(0.2)
     talk.stream_info(name="@2")
 
@@ -318,7 +328,7 @@ def configured_mirror(talk, config):
 @conversation
 def source_plain(talk):
     origin(talk)
-    talk.create_stream("@2", whole=True, subjects=None, sources=[{"name": "@"}])
+    create(talk, "@2", subjects=None, sources=[{"name": "@"}])
     holds(talk, "@2", 4)
     read(talk, "@2", 4)
     talk.publish("@.a", "later")
@@ -328,7 +338,7 @@ def source_plain(talk):
 @conversation
 def source_and_own_subjects(talk):
     origin(talk)
-    talk.create_stream("@2", sources=[{"name": "@"}])
+    create(talk, "@2", sources=[{"name": "@"}])
     holds(talk, "@2", 4)
     talk.publish("@2.x", "own")
     holds(talk, "@2", 5)
@@ -338,7 +348,7 @@ def source_and_own_subjects(talk):
 def source_two(talk):
     """One after the other, so that their order is known"""
     origin(talk)
-    talk.create_stream("@2", sources=[{"name": "@"}, {"name": "@3"}])
+    create(talk, "@2", sources=[{"name": "@"}, {"name": "@3"}])
     holds(talk, "@2", 4)
     origin(talk, "@3")
     talk.api("STREAM.INFO.@2", view=copied)
@@ -348,7 +358,7 @@ def source_two(talk):
 def source_two_that_are(talk):
     talk.create_stream()
     talk.create_stream("@3")
-    talk.create_stream("@2", subjects=None, sources=[{"name": "@"}, {"name": "@3"}])
+    create(talk, "@2", subjects=None, sources=[{"name": "@"}, {"name": "@3"}])
     # The first messages come once the copies have begun.
     talk.publish("@.a", "1")
     holds(talk, "@2", 1)
@@ -362,7 +372,7 @@ def source_two_that_are(talk):
 @conversation
 def source_filter(talk):
     origin(talk)
-    talk.create_stream("@2", subjects=None, sources=[{"name": "@", "filter_subject": "@.a"}])
+    create(talk, "@2", subjects=None, sources=[{"name": "@", "filter_subject": "@.a"}])
     holds(talk, "@2", 2)
     read(talk, "@2", 2)
 
@@ -370,7 +380,7 @@ def source_filter(talk):
 @conversation
 def source_start(talk):
     origin(talk)
-    talk.create_stream("@2", subjects=None, sources=[{"name": "@", "opt_start_seq": 3}])
+    create(talk, "@2", subjects=None, sources=[{"name": "@", "opt_start_seq": 3}])
     holds(talk, "@2", 2)
     read(talk, "@2", 2)
 
@@ -380,7 +390,7 @@ def source_transforms(talk):
     origin(talk)
     transforms = [{"src": "@.a", "dest": "s.@.one"}, {"src": "@.b", "dest": "s.@.two"}]
     sources = [{"name": "@", "subject_transforms": transforms}]
-    talk.create_stream("@2", whole=True, subjects=None, sources=sources)
+    create(talk, "@2", subjects=None, sources=sources)
     holds(talk, "@2", 3)
     read(talk, "@2", 3)
 
@@ -391,7 +401,7 @@ def source_transform_of_stream(talk):
     origin(talk)
     transform = {"src": ">", "dest": "t.>"}
     sources = [{"name": "@", "subject_transforms": [{"src": "@.*", "dest": "s.@.$1"}]}]
-    talk.create_stream("@2", subjects=None, sources=sources, subject_transform=transform)
+    create(talk, "@2", subjects=None, sources=sources, subject_transform=transform)
     holds(talk, "@2", 4)
     read(talk, "@2", 4)
 
@@ -403,7 +413,7 @@ def source_headers(talk):
     expected = ("Nats-Expected-Last-Sequence", "0")
     talk.publish("@.a", "1", [(MSG_ID, "i"), expected, ("A", "b"), ("Nats-Expected-Stream", "@")])
     talk.publish("@.b", "2", {ROLLUP: "sub"})
-    talk.create_stream("@2", subjects=["x.@"], sources=[{"name": "@"}])
+    create(talk, "@2", subjects=["x.@"], sources=[{"name": "@"}])
     holds(talk, "@2", 2)
     read(talk, "@2", 2)
     talk.publish("x.@", "own", {MSG_ID: "i"})
@@ -413,8 +423,12 @@ def source_headers(talk):
 @conversation
 def source_republish(talk):
     talk.create_stream()
-    talk.create_stream(
-        "@2", subjects=None, sources=[{"name": "@"}], republish={"src": ">", "dest": "out.@.>"}
+    create(
+        talk,
+        "@2",
+        subjects=None,
+        sources=[{"name": "@"}],
+        republish={"src": ">", "dest": "out.@.>"},
     )
     sub = talk.connect().subscribe("out.@.>")
     talk.publish("@.a", "1")
@@ -432,7 +446,7 @@ def source_counters(talk):
         {"name": "@", "subject_transforms": transform},
         {"name": "@3", "subject_transforms": transform},
     ]
-    talk.create_stream("@2", subjects=None, sources=sources, allow_msg_counter=True)
+    create(talk, "@2", subjects=None, sources=sources, allow_msg_counter=True)
     talk.publish("@.a", "", {"Nats-Incr": "2"})
     holds(talk, "@2", 1)
     talk.publish("@3.a", "", {"Nats-Incr": "5"})
@@ -446,7 +460,7 @@ def source_counters(talk):
 def source_updates(talk):
     origin(talk)
     talk.create_stream("@3")
-    talk.create_stream("@2", sources=[{"name": "@"}])
+    create(talk, "@2", sources=[{"name": "@"}])
     holds(talk, "@2", 4)
     talk.update_stream("@2", sources=[{"name": "@"}, {"name": "@3"}])
     talk.publish("@3.a", "1")
@@ -465,7 +479,7 @@ def source_updates(talk):
 def source_purged(talk):
     """A purge of the copy does not bring back what was copied"""
     origin(talk)
-    talk.create_stream("@2", sources=[{"name": "@"}])
+    create(talk, "@2", sources=[{"name": "@"}])
     holds(talk, "@2", 4)
     talk.api("STREAM.PURGE.@2")
     talk.publish("@.a", "later")
@@ -491,7 +505,7 @@ def source_of_workqueue(talk):
     """What is copied from a work queue is done there"""
     talk.create_stream(retention="workqueue")
     talk.fill(3)
-    talk.create_stream("@2", sources=[{"name": "@"}])
+    create(talk, "@2", sources=[{"name": "@"}])
     talk.sleep(0.5)
     talk.api("STREAM.INFO.@", view=stream_state)
     talk.api("STREAM.INFO.@2", view=stream_state)
@@ -548,7 +562,7 @@ SOURCES = [
 @each("source_config", SOURCES)
 def configured_source(talk, sources):
     origin(talk)
-    talk.create_stream("@2", whole=True, sources=sources)
+    create(talk, "@2", sources=sources)
     talk.sleep(0.2)
     talk.stream_info(name="@2")
 
@@ -557,8 +571,8 @@ def configured_source(talk, sources):
 def source_loop(talk):
     """A stream cannot come from itself by way of others"""
     talk.create_stream()
-    talk.create_stream("@2", sources=[{"name": "@"}])
+    create(talk, "@2", sources=[{"name": "@"}])
     talk.update_stream(sources=[{"name": "@2"}])
-    talk.create_stream("@3", subjects=["@2.x"], sources=[{"name": "@2"}])
-    talk.create_stream("@4", subjects=["y.@"], sources=[{"name": "@", "filter_subject": "@.a"}])
+    create(talk, "@3", subjects=["@2.x"], sources=[{"name": "@2"}])
+    create(talk, "@4", subjects=["y.@"], sources=[{"name": "@", "filter_subject": "@.a"}])
     talk.update_stream(sources=[{"name": "@4"}])

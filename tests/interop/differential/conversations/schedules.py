@@ -2,6 +2,7 @@
 
 import datetime
 
+from conversation import without_pending
 from registry import conversation, each, numbered
 from vocabulary import EXPECTED_OF_SUBJECT, MSG_ID, ROLLUP
 
@@ -185,8 +186,8 @@ def schedule_at(talk):
     inbox = watch(talk)
     headers = [(SCHEDULE, soon(1.2)), (TARGET, "@.t"), ("A", "b"), (MSG_ID, "i")]
     talk.publish("@.s", "body", headers)
-    inbox.take(1)
-    inbox.take(1, timeout=5)
+    inbox.take(1, view=without_pending)
+    inbox.take(1, timeout=5, view=without_pending)
     talk.sleep(0.1)
     talk.stream_info({"subjects_filter": ">", "deleted_details": True})
 
@@ -196,7 +197,7 @@ def schedule_past(talk):
     scheduling(talk)
     inbox = watch(talk)
     talk.publish("@.s", "x", [(SCHEDULE, "@@at 2020-01-01T00:00:00Z"), (TARGET, "@.t")])
-    inbox.take(2, timeout=4)
+    inbox.take(2, timeout=4, view=without_pending)
     talk.sleep(0.1)
     talk.stream_info({"subjects_filter": ">", "deleted_details": True})
 
@@ -206,8 +207,8 @@ def schedule_every(talk):
     scheduling(talk)
     inbox = watch(talk)
     talk.publish("@.s", "x", [(SCHEDULE, "@@every 1s"), (TARGET, "@.t"), ("A", "b")])
-    inbox.take(1)
-    inbox.take(2, timeout=5)
+    inbox.take(1, view=without_pending)
+    inbox.take(2, timeout=5, view=without_pending)
     talk.api("STREAM.PURGE.@", {"filter": "@.s"})
     inbox.messages = []
     talk.sleep(1.6)
@@ -226,8 +227,8 @@ def schedule_source(talk):
     talk.publish("@.s", "own", headers)
     talk.publish("@.source", "1")
     talk.publish("@.source", "2", {"C": "d"})
-    inbox.take(3)
-    inbox.take(1, timeout=5)
+    inbox.take(3, view=without_pending)
+    inbox.take(1, timeout=5, view=without_pending)
     talk.sleep(0.1)
     talk.stream_info({"subjects_filter": ">", "deleted_details": True})
 
@@ -237,8 +238,8 @@ def schedule_source_missing(talk):
     scheduling(talk)
     inbox = watch(talk)
     talk.publish("@.s", "own", [(SCHEDULE, soon(1.2)), (TARGET, "@.t"), (SOURCE, "@.source")])
-    inbox.take(1)
-    inbox.take(0, extra=2.5)
+    inbox.take(1, view=without_pending)
+    inbox.take(0, extra=2.5, view=without_pending)
     talk.stream_info({"subjects_filter": ">", "deleted_details": True})
 
 
@@ -247,8 +248,8 @@ def schedule_ttl(talk):
     scheduling(talk, allow_msg_ttl=True)
     inbox = watch(talk)
     talk.publish("@.s", "x", [(SCHEDULE, soon(1.2)), (TARGET, "@.t"), (TTL, "1")])
-    inbox.take(1)
-    inbox.take(1, timeout=5)
+    inbox.take(1, view=without_pending)
+    inbox.take(1, timeout=5, view=without_pending)
     talk.stream_info({"subjects_filter": ">"})
     talk.sleep(2.4)
     talk.stream_info({"subjects_filter": ">"})
@@ -262,8 +263,8 @@ def schedule_rollup(talk):
     talk.publish("@.t", "old")
     headers = [(SCHEDULE, soon(1.2)), (TARGET, "@.t"), (ROLLUP_OF_TARGET, "sub")]
     talk.publish("@.s", "new", headers)
-    inbox.take(2)
-    inbox.take(1, timeout=5)
+    inbox.take(2, view=without_pending)
+    inbox.take(1, timeout=5, view=without_pending)
     talk.sleep(0.1)
     talk.stream_info({"subjects_filter": ">", "deleted_details": True})
 

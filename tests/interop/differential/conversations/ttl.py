@@ -1,6 +1,6 @@
 """Messages with a time to live of their own, and the markers that are left for their subjects."""
 
-from conversation import stream_state
+from conversation import stream_state, without_pending
 from registry import conversation, each, numbered
 from vocabulary import EXPECTED_OF_SUBJECT, MS, MSG_ID, ROLLUP, SECOND
 
@@ -186,7 +186,7 @@ def ttl_marker_by_age(talk):
     talk.create_consumer(ack_policy="none")
     talk.fetch("c", "3", 3)
     inbox = talk.pull("c", "5")
-    inbox.take(2, timeout=4, sort=True)
+    inbox.take(2, timeout=4, view=without_pending, sort=True)
     talk.stream_info({"subjects_filter": ">", "deleted_details": True})
     talk.request("$JS.API.DIRECT.GET.@", {"multi_last": ["@.a", "@.b"]}, count=3)
 
