@@ -9,8 +9,9 @@
 use crate::failure::{EXIT_USAGE, finish};
 use crate::serve::{ReadSettings, base_config, check_config, serve};
 use midge_server::{Auth, Config, HttpConfig, LogDetail, Settings, read_config};
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 /// The name that makes the difference.
 const NAME: &str = "nats-server";
@@ -314,11 +315,11 @@ fn send_signal(words: &str) -> Result<ExitCode, String> {
         return Err("--signal takes COMMAND=PID".to_owned());
     };
     let signal = match command {
-        "stop" | "term" => "TERM",
-        "quit" => "INT",
-        "ldm" => "USR2",
-        "reload" => "HUP",
-        "reopen" => "USR1",
+        "stop" | "term" => Signal::TERM,
+        "quit" => Signal::INT,
+        "ldm" => Signal::USR2,
+        "reload" => Signal::HUP,
+        "reopen" => Signal::USR1,
         _ => return Err(format!("unknown signal \"{command}\"")),
     };
     let pid = match target.parse::<i64>() {
@@ -328,19 +329,18 @@ fn send_signal(words: &str) -> Result<ExitCode, String> {
             .map(|text| process(text.trim()))?,
     };
     let pid = pid.ok_or_else(|| format!("{target}: that is no process id"))?;
-    // What sends signals is unsafe to call; this program is not.
-    let pid = pid.to_string();
-    let sent = Command::new("kill").args(["-s", signal, &pid]).status();
-    match sent {
-        Ok(status) if status.success() => Ok(ExitCode::SUCCESS),
-        Ok(_) => Err(format!("no server took the signal at process {pid}")),
-        Err(error) => Err(format!("cannot run kill: {error}")),
+    match kill_process(pid, signal) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(format!(
+            "no server took the signal at process {}: {error}",
+            pid.as_raw_nonzero()
+        )),
     }
 }
 
 /// The process of this id. To `kill` 0 and what is negative are many at once.
-fn process(text: &str) -> Option<i32> {
-    text.parse().ok().filter(|pid| *pid > 0)
+fn process(text: &str) -> Option<Pid> {
+    Pid::from_raw(text.parse().ok().filter(|pid| *pid > 0)?)
 }
 
 fn help() -> String {
@@ -453,7 +453,7 @@ mod tests {
             ("1 2", None),
             ("", None),
         ] {
-            assert_eq!(process(text), wanted, "{text}");
+            assert_eq!(process(text).map(Pid::as_raw_pid), wanted, "{text}");
         }
         for target in ["stop=0", "stop=-1"] {
             let said = send_signal(target).err().unwrap_or_default();
