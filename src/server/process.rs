@@ -31,11 +31,25 @@ pub(crate) fn open_files() -> u64 {
     fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
 }
 
+/// Processors that this process may run on, as the system lets it; a quota on
+/// their time does not count.
+pub(crate) fn cores() -> u64 {
+    let mask = status("Cpus_allowed:").unwrap_or_default();
+    let digits = mask.chars().filter_map(|digit| digit.to_digit(16));
+    let cores: u32 = digits.map(u32::count_ones).sum();
+    cores.max(1).into()
+}
+
 fn resident_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    let kib: u64 = status("VmRSS:")?.parse().ok()?;
     Some(kib * 1024)
+}
+
+/// The first word behind this one in the process's status.
+fn status(name: &str) -> Option<String> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1).map(str::to_owned)
 }
 
 fn cpu() -> Option<Duration> {
@@ -48,4 +62,17 @@ fn cpu() -> Option<Duration> {
     Some(Duration::from_millis(
         (user + system) * 1000 / TICKS_PER_SECOND,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn cores_are_those_that_std_finds() {
+        // std counts a quota as well, where there is one.
+        let found = std::thread::available_parallelism().map_or(1, usize::from);
+        assert!(super::cores() >= found as u64);
+        let all = std::fs::read_to_string("/proc/cpuinfo").expect("Linux");
+        let all = all.lines().filter(|line| line.starts_with("processor"));
+        assert!(super::cores() <= all.count() as u64);
+    }
 }

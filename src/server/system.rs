@@ -8,8 +8,8 @@ use crate::event_loop::EventLoop;
 use crate::http::{JSON, Response};
 use crate::jsz;
 use crate::monitor::{PAGES, View, float_field};
+use crate::process::cores;
 use crate::query::{Query, refusal};
-use crate::varz::cores;
 use midge_engine::{AccountId, CloseReason, Permissions, Question, Rules, Session};
 use midge_proto::{JsonWriter, Nanos};
 

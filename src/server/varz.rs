@@ -3,6 +3,7 @@
 use crate::http::Response;
 use crate::jsz;
 use crate::monitor::{View, begin_page, end_page, float_field};
+use crate::process::cores;
 use crate::{timestamp, tls};
 use midge_engine::AccountId;
 use midge_proto::{JsonWriter, TlsOffer};
@@ -95,11 +96,6 @@ fn write_usage(json: &mut JsonWriter, view: &View<'_>) {
     json.uint_field("mem", monitor.usage().resident_bytes);
     json.uint_field("cores", cores());
     float_field(json, "cpu", (monitor.cpu_percent() * 10.0).round() / 10.0);
-}
-
-/// Processors that this process may use.
-pub(crate) fn cores() -> u64 {
-    std::thread::available_parallelism().map_or(1, usize::from) as u64
 }
 
 fn write_traffic(json: &mut JsonWriter, view: &View<'_>) {
