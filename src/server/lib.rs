@@ -40,6 +40,7 @@ mod disk;
 #[path = "no_disk.rs"]
 mod disk;
 mod event_loop;
+mod fraction;
 mod healthz;
 mod helper;
 mod http;

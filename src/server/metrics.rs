@@ -1,5 +1,6 @@
 //! `/metrics`: totals and levels in Prometheus's text format.
 
+use crate::fraction::Fraction;
 use crate::http::{Response, Status};
 use crate::monitor::View;
 use crate::process::open_files;
@@ -157,7 +158,7 @@ impl Page {
 
     /// A sample of the family begun last.
     pub(crate) fn sample(&mut self, name: &str, labels: &str, value: f64) {
-        let _ = writeln!(self.0, "{name}{labels} {value}");
+        let _ = writeln!(self.0, "{name}{labels} {}", Fraction(value));
     }
 
     /// Families of a sample each, of which every line names one: its kind, its
@@ -201,7 +202,7 @@ impl Page {
         for (place, count) in counts.iter().enumerate() {
             below += count;
             let bound = match bounds.get(place) {
-                Some(bound) => (*bound as f64 / in_unit).to_string(),
+                Some(bound) => Fraction(*bound as f64 / in_unit).to_string(),
                 None => "+Inf".into(),
             };
             self.sample(&bucket, &labels(&[("le", &bound)]), below as f64);

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::disk::Disk;
+use crate::fraction::Fraction;
 use crate::http::{JSON, Request, RequestError, Response, Status};
 use crate::memory::Memory;
 use crate::process::Usage;
@@ -278,7 +279,7 @@ pub(crate) fn end_page(mut json: JsonWriter) -> Response {
 /// A key with a number that may have a fraction and is finite.
 pub(crate) fn float_field(json: &mut JsonWriter, key: &str, value: f64) {
     json.key(key);
-    json.raw(value.to_string().as_bytes());
+    json.raw(Fraction(value).to_string().as_bytes());
 }
 
 fn malformed(error: &RequestError) -> Response {
