@@ -222,10 +222,12 @@ impl LogFile {
                     .is_some_and(is_time)
             })
             .collect();
-        // Their names have the time in them.
-        old.sort_unstable();
-        let surplus = old.len().saturating_sub(self.kept_max);
-        old.iter().take(surplus).try_for_each(fs::remove_file)
+        while old.len() > self.kept_max {
+            // Their names have the time in them.
+            let oldest = (0..old.len()).min_by_key(|at| &old[*at]);
+            fs::remove_file(old.swap_remove(oldest.unwrap_or_default()))?;
+        }
+        Ok(())
     }
 }
 

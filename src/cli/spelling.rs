@@ -37,10 +37,12 @@ pub(crate) fn nearest(
 }
 
 /// The same ones in another order are one slip.
-fn letters(word: &str) -> Vec<u8> {
-    let mut letters = word.as_bytes().to_vec();
-    letters.sort_unstable();
-    letters
+fn letters(word: &str) -> [usize; 256] {
+    let mut counts = [0; 256];
+    for letter in word.bytes() {
+        counts[usize::from(letter)] += 1;
+    }
+    counts
 }
 
 /// Letters to put in, leave out or change to make one word of the other.

@@ -115,11 +115,12 @@ impl Engine {
         }
         let is_of_service = |import: &&Import| matches!(import.kind, ImportKind::Service(_));
         let services = imports.iter().filter(is_of_service);
-        let mut accounts: Vec<AccountId> = services
-            .flat_map(|import| [import.importer, import.exporter])
-            .collect();
-        accounts.sort_unstable();
-        accounts.dedup();
+        let mut accounts: Vec<AccountId> = Vec::new();
+        for account in services.flat_map(|import| [import.importer, import.exporter]) {
+            if !accounts.contains(&account) {
+                accounts.push(account);
+            }
+        }
         for account in accounts {
             let sub = self.listen(account, Sink::WayBack, ways_back::FILTER);
             self.import_subscriptions.push((account, sub));

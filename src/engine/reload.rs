@@ -11,12 +11,12 @@ use crate::auth::{Auth, User};
 use crate::engine::{Engine, Timer};
 use crate::ids::{AccountId, SubId};
 use crate::limits::Limits;
+use crate::order::in_order;
 use crate::outbox::Outbox;
 use crate::permissions::Verdict;
 use crate::session::{Bounds, Session};
 use crate::{ConnId, Time};
 use midge_proto::WireError;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a reload has done to sessions.
@@ -84,10 +84,9 @@ impl Engine {
     }
 
     fn reload_sessions<O: Outbox>(&mut self, now: Time, out: &mut O) -> Reloaded {
-        let users = self.config.auth.users.iter();
-        let by_name: BTreeMap<String, Arc<User>> = users
-            .map(|user| (user.name.clone(), user.clone()))
-            .collect();
+        let users = &self.config.auth.users;
+        let order = in_order(users.len(), &|a, b| users[a].name.cmp(&users[b].name));
+        let by_name: Vec<Arc<User>> = order.iter().map(|at| users[*at].clone()).collect();
         let all: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
         let mut done = Reloaded::default();
         let mut staying = Vec::new();
@@ -201,7 +200,7 @@ impl Engine {
 impl Auth {
     /// What becomes of a session under these rules. Its secrets are not kept,
     /// so it stays its user's if that one's are what they were.
-    fn fate(&self, session: &Session, by_name: &BTreeMap<String, Arc<User>>) -> Fate {
+    fn fate(&self, session: &Session, by_name: &[Arc<User>]) -> Fate {
         let is_open = self.is_open() && self.no_auth_user.is_none() && !self.maps_certificates;
         if is_open && (self.users.is_empty() || session.user.is_none()) {
             return match session.account {
@@ -216,7 +215,7 @@ impl Auth {
             _ if self.maps_certificates => None,
             _ => {
                 let name = self.no_auth_user.as_ref();
-                name.and_then(|name| by_name.get(name).cloned())
+                name.and_then(|name| named(by_name, name).cloned())
             }
         };
         match user {
@@ -229,10 +228,15 @@ impl Auth {
     }
 }
 
+fn named<'a>(by_name: &'a [Arc<User>], name: &str) -> Option<&'a Arc<User>> {
+    let at = by_name.binary_search_by(|user| user.name.as_str().cmp(name));
+    by_name.get(at.ok()?)
+}
+
 /// The user that goes on where another was: of the same name, secret and
 /// account.
-fn successor(by_name: &BTreeMap<String, Arc<User>>, user: &User) -> Option<Arc<User>> {
-    let found = by_name.get(&user.name)?;
+fn successor(by_name: &[Arc<User>], user: &User) -> Option<Arc<User>> {
+    let found = named(by_name, &user.name)?;
     let is_same = found.secret == user.secret
         && found.account == user.account
         && found.is_shut_out == user.is_shut_out;

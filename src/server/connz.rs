@@ -7,7 +7,7 @@ use crate::query::{Query, refusal};
 use crate::subsz::{self, LIMIT_MAX as SUBSCRIPTIONS_MAX, SubscriptionDetail, TESTED_MAX};
 use crate::timestamp::uptime;
 use crate::tls;
-use midge_engine::{AccountId, Session, Time, Traffic};
+use midge_engine::{AccountId, Session, Time, Traffic, in_order};
 use midge_proto::{JsonWriter, Nanos};
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -216,8 +216,8 @@ fn listens(view: &View<'_>, row: &Row<'_>, filter: &[u8], budget: &mut usize) ->
 
 pub(crate) fn page(view: &View<'_>, query: &Query) -> Made {
     let options = Options::read(query)?;
-    let mut rows = options.rows(view);
-    sort(&mut rows, options.sort)?;
+    let rows = options.rows(view);
+    let rows = sorted(&rows, options.sort)?;
     let shown = rows.get(options.offset..).unwrap_or_default();
     let shown = &shown[..shown.len().min(options.limit)];
     let mut json = begin_page(view);
@@ -244,7 +244,7 @@ pub(crate) fn page(view: &View<'_>, query: &Query) -> Made {
 
 /// Sorts as asked: counts and ages with the largest first, as the one who
 /// looks is after the busiest.
-fn sort(rows: &mut [Row<'_>], by: &str) -> Result<(), Response> {
+fn sorted<'r, 'v>(rows: &'r [Row<'v>], by: &str) -> Result<Vec<&'r Row<'v>>, Response> {
     let order: fn(&Row<'_>, &Row<'_>) -> Ordering = match by {
         "" | "cid" => |a, b| a.cid().cmp(&b.cid()),
         "start" | "uptime" => |a, b| a.started().cmp(&b.started()),
@@ -261,9 +261,8 @@ fn sort(rows: &mut [Row<'_>], by: &str) -> Result<(), Response> {
         "reason" => |a, b| a.reason().cmp(&b.reason()),
         other => return Err(refusal(format!("invalid sorting option: {other}"))),
     };
-    // Through a pointer: the sorting code is large, and this is one of it.
-    rows.sort_by(order);
-    Ok(())
+    let places = in_order(rows.len(), &|a, b| order(&rows[a], &rows[b]));
+    Ok(places.into_iter().map(|at| &rows[at]).collect())
 }
 
 fn describe(json: &mut JsonWriter, view: &View<'_>, row: &Row<'_>) {

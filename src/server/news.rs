@@ -60,9 +60,12 @@ impl EventLoop {
             News::Entered(conn) => self.engine.session(*conn).map(Session::account),
             News::Left(session, _) => Some(session.account()),
         };
-        let mut touched: Vec<AccountId> = news.iter().filter_map(of).collect();
-        touched.sort_unstable();
-        touched.dedup();
+        let mut touched: Vec<AccountId> = Vec::new();
+        for account in news.iter().filter_map(of) {
+            if !touched.contains(&account) {
+                touched.push(account);
+            }
+        }
         for account in touched {
             // Of those who are in none nobody is told.
             if account == AccountId::GLOBAL {

@@ -18,7 +18,7 @@ use crate::head::JOURNAL_AT;
 use crate::medium::Medium;
 use crate::record::{ALIGN, Name, Record};
 use bytes::Bytes;
-use midge_engine::{BlockKey, REOPEN_LEN};
+use midge_engine::{BlockKey, REOPEN_LEN, in_order};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -180,7 +180,9 @@ pub(crate) fn scan(bytes: &[u8], file: u64, round: u64) -> Found<'_> {
             None => at += ALIGN,
         }
     }
-    records.sort_by_key(|record| (record.name.round, record.name.number));
+    let name = |at: usize| (records[at].name.round, records[at].name.number);
+    let order = in_order(records.len(), &|a, b| name(a).cmp(&name(b)));
+    let records: Vec<Record<'_>> = order.into_iter().map(|at| records[at]).collect();
     let mut lost = 0;
     let mut expected = (round, 0);
     for record in &records {

@@ -10,7 +10,7 @@ use crate::medium::{Medium, RedbPart};
 use crate::store::{Source, Store, boxed, contain, parse};
 use crate::tables::{read_block, summary_of};
 use log::{info, warn};
-use midge_engine::{RowKey, RowSink, summarize};
+use midge_engine::{RowKey, RowSink, in_order, summarize};
 use redb::{
     Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
     StorageError, TableHandle,
@@ -184,8 +184,12 @@ impl Rows<'_> {
         let mut journaled: Vec<_> = journaled
             .map(|(key, value)| (row_key(key), key, value))
             .collect();
-        journaled.sort_unstable_by_key(|(bytes, ..)| *bytes);
-        let mut journaled = journaled.into_iter().peekable();
+        let order = in_order(journaled.len(), &|a, b| journaled[a].0.cmp(&journaled[b].0));
+        let take = |at: usize| {
+            let (bytes, key, value) = &mut journaled[at];
+            (*bytes, *key, value.take())
+        };
+        let mut journaled = order.into_iter().map(take).peekable();
         let rows = snapshot.open_table(ROWS).map_err(boxed)?;
         for entry in rows.iter().map_err(boxed)? {
             let (stored_under, stored) = entry.map_err(boxed)?;

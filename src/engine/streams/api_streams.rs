@@ -6,11 +6,11 @@ use super::removal::{Progress as RemovalProgress, Removal};
 use super::request::{Answered, Held, Outcome, Progress, Request};
 use super::stream::Stream;
 use super::streams::Streams;
-use super::subjects::in_order;
 use crate::Time;
 use crate::account::Sink;
 use crate::engine::{Engine, Timer};
 use crate::ids::{AccountId, Seq, StreamId};
+use crate::order::in_order;
 use crate::outbox::Outbox;
 use midge_api::advisory::{Action, Event};
 use midge_api::responses::{self, LIST_LIMIT, NAMES_LIMIT, Page, SUBJECTS_LIMIT};
@@ -281,7 +281,7 @@ impl Streams {
                     limit: SUBJECTS_LIMIT,
                 };
             }
-            let order = in_order(found.len(), &|at| &found[at].name);
+            let order = in_order(found.len(), &|a, b| found[a].name.cmp(&found[b].name));
             let shown = order.iter().skip(page.offset).take(SUBJECTS_LIMIT);
             subjects.extend(shown.map(|at| {
                 let name = String::from_utf8_lossy(&found[*at].name);

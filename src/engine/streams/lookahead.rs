@@ -113,7 +113,8 @@ impl Lookahead {
         self.places.clear();
         self.ready.clear();
         self.unseen.clone_from(&cursor.picks);
-        self.unread = cursor.unacked.keys().copied().collect();
+        self.unread.clear();
+        self.unread.extend(cursor.unacked.keys().copied());
         cursor.freed.clear();
         cursor.tells_freed = true;
         cursor.is_unordered = true;

@@ -12,14 +12,6 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
-/// The places of so many names in the order of their bytes. The names are
-/// asked for by place: the code of a sort is large, and this is one of it.
-pub(crate) fn in_order<'a>(count: usize, name: &dyn Fn(usize) -> &'a [u8]) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..count).collect();
-    places.sort_unstable_by(|a, b| name(*a).cmp(name(*b)));
-    places
-}
-
 /// A subject's place in its stream's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SubjectId(u32);

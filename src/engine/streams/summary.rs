@@ -18,9 +18,9 @@
 
 use super::block::{BLOCK_SEQS_MAX, Block, Record};
 use super::log_due::NEVER;
-use super::subjects::in_order;
 use super::varint::{self, Reader};
 use crate::ids::Seq;
+use crate::order::in_order;
 use crate::storage::BlockKey;
 use midge_api::Timestamp;
 use midge_proto::headers;
@@ -136,7 +136,7 @@ impl<'a> Subjects<'a> {
             }
         }
         let mut list: Vec<(&[u8], SummarySubject)> = Vec::with_capacity(seen.len());
-        for at in in_order(seen.len(), &|at| seen[at].0) {
+        for at in in_order(seen.len(), &|a, b| seen[a].0.cmp(seen[b].0)) {
             let (subject, entry) = seen[at];
             match list.last_mut() {
                 Some((last, sum)) if *last == subject => {
