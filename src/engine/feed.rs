@@ -78,8 +78,8 @@ impl Engine {
         let Some(streams) = &self.streams else {
             return (0, 0);
         };
-        let messages = |stream: &crate::streams::Stream| stream.log.messages();
-        let total = streams.streams.values().map(messages).sum();
+        let all = streams.streams.values();
+        let total = all.map(|stream| stream.log.messages()).sum();
         (streams.streams.len(), total)
     }
 

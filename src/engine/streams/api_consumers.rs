@@ -45,7 +45,7 @@ impl Streams {
         check_config(&mut asked, stream, max_ack_pending)?;
         let existing = stream.consumers_by_name.get(&asked.config.name).copied();
         let named = existing.and_then(|id| stream.consumers.get(&id));
-        let is_durable = named.map_or(asked.config.is_durable(), Consumer::is_durable);
+        let is_durable = named.map_or(asked.config.is_durable(), |named| named.is_durable());
         asked.config.fill_threshold(is_durable);
         match (asked.action, existing) {
             (ConsumerAction::Update, None) => return Err(ApiError::CONSUMER_DOES_NOT_EXIST.into()),
@@ -442,7 +442,7 @@ impl Stream {
         }
         let name = consumer.config.name.clone();
         self.consumers_by_name.insert(name, id);
-        self.consumers.insert(id, consumer);
+        self.consumers.insert(id, Box::new(consumer));
         Ok(id)
     }
 }

@@ -115,9 +115,10 @@ impl Streams {
             .map_err(Failed::from)
             .and_then(|place| self.step_batch(engine, id, &place, from, message, reply, out));
         if let Err(Failed(error, told)) = done {
-            let is_missing = |stream: &Stream| stream.missing.is_some();
+            let stream = self.streams.get(&id);
+            let is_missing = stream.is_some_and(|stream| stream.missing.is_some());
             let is_size = error == ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM;
-            if !is_size && !self.streams.get(&id).is_some_and(is_missing) {
+            if !is_size && !is_missing {
                 self.abandon(engine, id, batch_id, told, out);
             }
             self.refuse_publish(engine, id, &error, from, message, reply, out);

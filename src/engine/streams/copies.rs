@@ -268,8 +268,8 @@ impl Streams {
     /// something for them.
     pub(super) fn copy_again(&mut self) {
         self.find_followers();
-        let copies = |stream: &&Stream| !stream.copies.is_empty();
-        let ids = self.streams.values().filter(copies);
+        let all = self.streams.values();
+        let ids = all.filter(|stream| !stream.copies.is_empty());
         self.copying = ids.map(|stream| stream.id).collect();
     }
 
@@ -293,8 +293,9 @@ impl Streams {
 
     /// A stream may copy what it can.
     pub(super) fn copy_later(&mut self, id: StreamId) {
-        let copies = |stream: &Stream| !stream.copies.is_empty();
-        if self.streams.get(&id).is_some_and(copies) && !self.copying.contains(&id) {
+        let stream = self.streams.get(&id);
+        let copies = stream.is_some_and(|stream| !stream.copies.is_empty());
+        if copies && !self.copying.contains(&id) {
             self.copying.push_back(id);
         }
     }

@@ -67,7 +67,7 @@ impl Streams {
                 consumer.resume(now, wall);
                 consumer.forgotten_until = stream.log.last();
             }
-            self.streams.insert(id, stream);
+            self.streams.insert(id, Box::new(stream));
             self.recount(id);
             for consumer in consumers {
                 self.open_consumer(engine, id, consumer);

@@ -87,7 +87,6 @@ pub use block::{BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record};
 pub(crate) use intake::Incoming;
 pub(crate) use internal::Internal;
 pub use recovery::StoredStreams;
-pub(crate) use stream::Stream;
 pub(crate) use streams::Streams;
 pub use streams::StreamsConfig;
 pub use summary::summarize;

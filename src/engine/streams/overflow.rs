@@ -6,7 +6,6 @@
 //! go, so that both are in one batch.
 
 use super::bury::{copy_of, redrives_of, subject_of};
-use super::consumer::Consumer;
 use super::filter::Filter;
 use super::intake::Incoming;
 use super::log_read::{NeedBlock, Search};
@@ -71,10 +70,10 @@ impl Stream {
         let Some(record) = self.log.get(seq)? else {
             return Ok(());
         };
-        let is_theirs = |consumer: &&Consumer| {
-            self.config.retention == Retention::WorkQueue && consumer.filter.matches(record.subject)
-        };
-        let consumer = self.consumers.values().find(is_theirs);
+        let is_queue = self.config.retention == Retention::WorkQueue;
+        let mut consumers = self.consumers.values();
+        let consumer =
+            consumers.find(|consumer| is_queue && consumer.filter.matches(record.subject));
         let cursor = consumer.map(|consumer| &consumer.cursor);
         let out = cursor.filter(|cursor| cursor.unacked.contains_key(&seq));
         let attempts = cursor

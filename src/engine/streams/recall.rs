@@ -38,7 +38,7 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        let Stream { log, consumers, .. } = stream;
+        let Stream { log, consumers, .. } = &mut **stream;
         let Some(consumer) = consumers.get_mut(&consumer_id) else {
             return;
         };
@@ -69,7 +69,7 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        let Stream { log, consumers, .. } = stream;
+        let Stream { log, consumers, .. } = &mut **stream;
         let Some(consumer) = consumers.get_mut(&consumer_id) else {
             return;
         };

@@ -20,8 +20,8 @@ pub struct StoredStreams {
     pub(crate) last_stream: StreamId,
     hash_seed: u64,
     /// What lies beside blocks whose summaries come later.
-    beside: BTreeMap<Seq, BlockRow>,
-    consumers: BTreeMap<ConsumerId, ConsumerRow>,
+    beside: BTreeMap<Seq, Box<BlockRow>>,
+    consumers: BTreeMap<ConsumerId, Box<ConsumerRow>>,
     is_open: bool,
 }
 
@@ -70,7 +70,7 @@ impl StoredStreams {
         // Their cursors were damaged. Delivering everything again is better
         // than losing the consumer, or messages.
         for (id, row) in without_cursor {
-            add_consumer(stream, id, row);
+            add_consumer(stream, id, *row);
         }
         stream.log.recovered();
         stream.is_dirty = false;
@@ -90,20 +90,21 @@ impl StoredStreams {
             }
             RowKey::Consumer(_, id) => {
                 let read = rows::read_consumer(value)?;
-                self.consumers.insert(id, read);
+                self.consumers.insert(id, Box::new(read));
             }
             RowKey::Cursor(stream, id) => {
                 let cursor = rows::read_cursor(value)?;
                 let row = self.consumers.remove(&id)?;
-                let consumer = add_consumer(self.stream(stream)?, id, row)?;
+                let consumer = add_consumer(self.stream(stream)?, id, *row)?;
                 consumer.begin_at(cursor);
                 consumer.is_dirty = false;
             }
             RowKey::Deletes(BlockKey { first, .. }) => {
-                self.beside.insert(first, block_row::read(value)?);
+                let read = block_row::read(value)?;
+                self.beside.insert(first, Box::new(read));
             }
             RowKey::Summary(block) => {
-                let beside = self.beside.remove(&block.first);
+                let beside = self.beside.remove(&block.first).map(|beside| *beside);
                 let stream = self.stream(block.stream)?;
                 if !stream.log.recover_block(block, value, beside) {
                     return None;
@@ -117,7 +118,7 @@ impl StoredStreams {
     /// reading it.
     fn lose(&mut self, key: RowKey) {
         if let RowKey::Deletes(block) = key {
-            self.beside.insert(block.first, BlockRow::lost());
+            self.beside.insert(block.first, Box::new(BlockRow::lost()));
         }
         self.damaged.push(key);
     }
@@ -145,9 +146,12 @@ fn add_consumer(stream: &mut Stream, id: ConsumerId, row: ConsumerRow) -> Option
     let mut consumer = Consumer::new(id, stream_name, row.config, row.created, Time::default());
     consumer.is_unnamed = row.is_unnamed;
     stream.consumers_by_name.insert(name, id);
-    stream.consumers.insert(id, consumer);
+    stream.consumers.insert(id, Box::new(consumer));
     stream.next_consumer = stream.next_consumer.max(id.0 + 1);
-    stream.consumers.get_mut(&id)
+    stream
+        .consumers
+        .get_mut(&id)
+        .map(|consumer| &mut **consumer)
 }
 
 /// A damaged row is not believed to be of a stream with a higher number.

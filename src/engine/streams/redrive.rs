@@ -88,7 +88,7 @@ struct Redrive {
 /// All that are under way, and the last that were.
 #[derive(Debug, Default)]
 pub(crate) struct Redrives {
-    by_id: BTreeMap<u64, Redrive>,
+    by_id: BTreeMap<u64, Box<Redrive>>,
     last_id: u64,
     /// Those that go on in the next turn.
     pub(super) again: Vec<u64>,
@@ -167,14 +167,15 @@ impl Redrives {
 
     fn add(&mut self, redrive: Redrive) -> u64 {
         while self.by_id.len() - self.running() > ENDED_MAX {
-            let ended = |(_, redrive): &(&u64, &Redrive)| redrive.state != State::Running;
-            let Some(id) = self.by_id.iter().find(ended).map(|(id, _)| *id) else {
+            let mut all = self.by_id.iter();
+            let ended = all.find(|(_, redrive)| redrive.state != State::Running);
+            let Some(id) = ended.map(|(id, _)| *id) else {
                 break;
             };
             self.by_id.remove(&id);
         }
         self.last_id += 1;
-        self.by_id.insert(self.last_id, redrive);
+        self.by_id.insert(self.last_id, Box::new(redrive));
         self.last_id
     }
 

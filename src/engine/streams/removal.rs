@@ -328,8 +328,8 @@ impl Stream {
                 .min()
                 .map_or(log.last().next(), |first| first.max(log.first()))
         };
-        let concerned = |consumer: &&mut Consumer| consumer.filter.collides(filter);
-        for consumer in self.consumers.values_mut().filter(concerned) {
+        let consumers = self.consumers.values_mut();
+        for consumer in consumers.filter(|consumer| consumer.filter.collides(filter)) {
             let passed = if consumer.filter.is_within(filter) {
                 first
             } else {
@@ -414,7 +414,7 @@ pub(super) fn set_expiry(stream: &mut Stream, timers: &mut Timers<Timer>, due: O
 }
 
 fn tell_removed(
-    consumers: &mut BTreeMap<ConsumerId, Consumer>,
+    consumers: &mut BTreeMap<ConsumerId, Box<Consumer>>,
     told: &mut Vec<(ConsumerId, Effects)>,
     is_purge: bool,
     seq: Seq,

@@ -30,7 +30,7 @@ pub(crate) struct Stream {
     pub(crate) created: Timestamp,
     pub(crate) log: Log,
     pub(crate) dedupe: Dedupe,
-    pub(crate) consumers: BTreeMap<ConsumerId, Consumer>,
+    pub(crate) consumers: BTreeMap<ConsumerId, Box<Consumer>>,
     pub(crate) consumers_by_name: BTreeMap<String, ConsumerId>,
     pub(crate) next_consumer: u32,
     /// Subjects with more messages than they may have, of which it is not
@@ -157,6 +157,7 @@ impl Stream {
     }
 
     pub(crate) fn consumer(&self, name: &str) -> Option<&Consumer> {
-        self.consumers.get(self.consumers_by_name.get(name)?)
+        let id = self.consumers_by_name.get(name)?;
+        self.consumers.get(id).map(|consumer| &**consumer)
     }
 }

@@ -94,7 +94,7 @@ pub struct StreamsConfig {
 
 pub(crate) struct Streams {
     pub(super) config: StreamsConfig,
-    pub(crate) streams: BTreeMap<StreamId, Stream>,
+    pub(crate) streams: BTreeMap<StreamId, Box<Stream>>,
     /// What each account has of them.
     pub(crate) tenants: ByAccount<Tenant>,
     /// The bytes of some account have a bound.
@@ -226,7 +226,8 @@ impl Streams {
     }
 
     pub(crate) fn by_name(&self, account: AccountId, name: &str) -> Option<&Stream> {
-        self.streams.get(&self.id_of(account, name)?)
+        let id = self.id_of(account, name)?;
+        self.streams.get(&id).map(|stream| &**stream)
     }
 
     pub(super) fn id_of(&self, account: AccountId, name: &str) -> Option<StreamId> {
@@ -245,7 +246,8 @@ impl Streams {
         stream: StreamId,
         id: ConsumerId,
     ) -> Option<&mut Consumer> {
-        self.streams.get_mut(&stream)?.consumers.get_mut(&id)
+        let consumers = &mut self.streams.get_mut(&stream)?.consumers;
+        consumers.get_mut(&id).map(|consumer| &mut **consumer)
     }
 
     // Towards the disk.
@@ -340,7 +342,7 @@ impl Streams {
             self.dirty.push(id);
             self.is_urgent = true;
         }
-        self.streams.insert(id, stream);
+        self.streams.insert(id, Box::new(stream));
     }
 
     /// Sends an answer once everything that was done so far is safe.

@@ -223,7 +223,7 @@ impl Streams {
     /// The streams of an account, by name.
     pub(crate) fn streams_of(&self, account: AccountId) -> impl Iterator<Item = &Stream> {
         let ids = self.tenants[account].by_name.values();
-        ids.filter_map(|id| self.streams.get(id))
+        ids.filter_map(|id| self.streams.get(id).map(|stream| &**stream))
     }
 
     /// The account that a stream from the disk is in, if that may have

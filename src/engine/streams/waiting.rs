@@ -197,11 +197,10 @@ impl Streams {
     /// The same for all streams, as the disk has failed.
     pub(super) fn refuse_all_waiting<O: Outbox>(&mut self, engine: &mut Engine, out: &mut O) {
         debug_assert_eq!(self.health, Health::Failed);
-        let waits = |stream: &&Stream| !stream.waiting.is_empty();
         let ids: Vec<StreamId> = self
             .streams
             .values()
-            .filter(waits)
+            .filter(|stream| !stream.waiting.is_empty())
             .map(|stream| stream.id)
             .collect();
         for id in ids {
