@@ -137,6 +137,13 @@ RULES = [
         r"^generated_consumers_(18|24|29|30|42|43|46|50|52|53|67|71)$",
         r'^ours \{"headers": \["NATS/1.0 404 No Messages"\]|\(theirs are \d messages, ours \d\)',
     ),
+    # What is due.
+    Rule(
+        "messages go one by one when each has lived its time; nats-server goes round for several",
+        r"^ttl_marker_by_age$",
+        r"reply: theirs=\$JS\.ACK\.\S+\.1 ours=\$JS\.ACK\.\S+\.0",
+        seldom=True,
+    ),
     # What is settled.
     Rule(
         DEAD_LETTERS,

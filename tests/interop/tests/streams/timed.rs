@@ -13,10 +13,13 @@ async fn a_key_lives_as_long_as_it_was_given() {
     let (_server, js) = started().await;
     let config = kv::Config {
         bucket: "LOCKS".to_owned(),
-        limit_markers: Some(Duration::from_secs(1)),
         ..Default::default()
     };
     let locks = js.create_key_value(config).await.unwrap();
+    // The client asks for markers itself only where the server tells its level.
+    let mut config = locks.stream.cached_info().config.clone();
+    config.subject_delete_marker_ttl = Some(Duration::from_secs(1));
+    js.update_stream(config).await.unwrap();
     let mut changes = locks.watch_all().await.unwrap();
     let brief = Duration::from_secs(1);
     let created = locks.create_with_ttl("lock", "mine".into(), brief);
