@@ -392,6 +392,7 @@ fn who_stores_waits_for_a_slow_disk() {
             hash_seed: 1,
             server_name: "n".into(),
             server_id: "N".into(),
+            strictness: midge_api::json::Strictness::Strict,
             tuning: Default::default(),
             zones: None,
         };
@@ -447,6 +448,7 @@ fn a_backup_is_kept_for_who_asks() {
         hash_seed: 1,
         server_name: "n".into(),
         server_id: "N".into(),
+        strictness: midge_api::json::Strictness::Strict,
         tuning: Default::default(),
         zones: None,
     };
@@ -510,6 +512,7 @@ fn what_nobody_listens_for_is_not_noted() {
         hash_seed: 1,
         server_name: "n".into(),
         server_id: "N".into(),
+        strictness: midge_api::json::Strictness::Strict,
         tuning: Default::default(),
         zones: None,
     };

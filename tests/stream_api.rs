@@ -596,3 +596,35 @@ fn a_key_nobody_knows_is_an_error() {
         );
     }
 }
+
+#[test]
+fn a_server_that_is_not_strict_passes_over_what_nobody_knows() {
+    let dir = Dir::new();
+    let file = dir.path().join("midge.conf");
+    std::fs::write(&file, "jetstream { strict: false }").expect("it can be written");
+    let server = dir.serve_with(&["--config", file.to_str().expect("a name")]);
+    let mut client = server.client();
+    let unknown = "\"Bogus\":1,\"consumer_limits\":{\"Bogus\":{}}";
+    client.make_stream("S", "s.>", unknown);
+    client.make_durable("S", "c", "\"Bogus\":[]");
+    for words in [
+        "STREAM.NAMES",
+        "STREAM.LIST",
+        "STREAM.INFO.S",
+        "STREAM.PURGE.S",
+        "CONSUMER.NAMES.S",
+        "CONSUMER.LIST.S",
+        "CONSUMER.PAUSE.S.c",
+    ] {
+        client.api(words, "{\"Bogus\":1}");
+    }
+    assert_eq!(
+        client.api_error("STREAM.MSG.GET.S", "{\"seq\":1,\"Bogus\":1}"),
+        10037
+    );
+    // What has the wrong type is an error as ever.
+    assert_eq!(
+        client.api_error("STREAM.PURGE.S", "{\"keep\":\"x\"}"),
+        10025
+    );
+}

@@ -1,5 +1,6 @@
 //! Consumer configurations as nats-server 2.15.1 answered them.
 
+use super::json::Strictness;
 use super::{ApiError, ConsumerAction, ConsumerConfig, CreateConsumerRequest, CreateForm, Nanos};
 use super::{Retention, StreamConfig};
 
@@ -48,6 +49,7 @@ fn filters_may_meet_but_not_hold_each_other() {
 fn a_durable_name_in_the_subject_is_the_name() {
     let mut request = CreateConsumerRequest::from_json(
         br#"{"stream_name":"CS","config":{"durable_name":"c","name":"d","deliver_policy":"undefined"}}"#,
+        Strictness::Strict,
     )
     .expect("valid");
     let form = CreateForm::Durable { name: "c" };
@@ -334,7 +336,8 @@ fn a_request_has_to_fit_its_subject() {
     };
     let settle = |config: &str, form| {
         let body = format!("{{\"stream_name\":\"CS\",\"config\":{{{config}}}}}");
-        let mut request = CreateConsumerRequest::from_json(body.as_bytes()).expect(&body);
+        let mut request =
+            CreateConsumerRequest::from_json(body.as_bytes(), Strictness::Strict).expect(&body);
         request
             .settle("CS", form)
             .map(|()| request.config.name)
@@ -365,6 +368,9 @@ fn a_request_has_to_fit_its_subject() {
     let mut request = CreateConsumerRequest::default();
     let mismatch = request.settle("CS", CreateForm::Unnamed);
     assert_eq!(mismatch, Err(ApiError::STREAM_MISMATCH));
-    let request = CreateConsumerRequest::from_json(br#"{"action":"update","pedantic":true}"#);
+    let request = CreateConsumerRequest::from_json(
+        br#"{"action":"update","pedantic":true}"#,
+        Strictness::Strict,
+    );
     assert!(request.is_ok_and(|request| request.action == ConsumerAction::Update));
 }

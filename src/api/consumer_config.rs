@@ -180,14 +180,12 @@ impl CreateConsumerRequest {
     ///
     /// # Errors
     /// 10025 when this is not JSON, or has a key or a value that is none of ours.
-    pub fn from_json(body: &[u8]) -> Result<CreateConsumerRequest, ApiError> {
+    pub fn from_json(body: &[u8], strict: Strictness) -> Result<CreateConsumerRequest, ApiError> {
         let mut request = CreateConsumerRequest::default();
-        json::read(body, Strictness::Strict, &mut |key, value| {
+        json::read(body, strict, &mut |key, value| {
             match key {
                 "stream_name" => request.stream_name = json::string(key, value)?,
-                "config" => {
-                    request.config = ConsumerConfig::from_value(key, value, Strictness::Strict)?
-                }
+                "config" => request.config = ConsumerConfig::from_value(key, value, strict)?,
                 "action" => request.action = json::word(&value, ConsumerAction::from_word)?,
                 "pedantic" => request.pedantic = json::boolean(key, &value)?,
                 _ => return Ok(Known::No),

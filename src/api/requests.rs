@@ -1,7 +1,8 @@
 //! What requests of the admin API ask, beside configurations.
 //!
-//! Bodies are read strictly: a key nobody knows is an error, so that a typing
-//! mistake does not purge a whole stream. An empty body is an empty request.
+//! Bodies are read strictly, unless the server is told not to: a key nobody
+//! knows is an error, so that a typing mistake does not purge a whole stream. An
+//! empty body is an empty request.
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
@@ -113,9 +114,9 @@ impl PageRequest {
     ///
     /// # Errors
     /// 10025 when this is not JSON, or has a key or a value that is none of ours.
-    pub fn from_json(body: &[u8]) -> Result<PageRequest, ApiError> {
+    pub fn from_json(body: &[u8], strict: Strictness) -> Result<PageRequest, ApiError> {
         let mut request = PageRequest::default();
-        json::read(optional(body), Strictness::Strict, &mut |key, value| {
+        json::read(optional(body), strict, &mut |key, value| {
             match key {
                 "offset" => request.offset = json::offset(key, &value)?,
                 "subject" => request.subject = json::string(key, value)?,
@@ -132,9 +133,9 @@ impl ConsumerPageRequest {
     ///
     /// # Errors
     /// 10025 when this is not JSON, or has a key or a value that is none of ours.
-    pub fn from_json(body: &[u8]) -> Result<ConsumerPageRequest, ApiError> {
+    pub fn from_json(body: &[u8], strict: Strictness) -> Result<ConsumerPageRequest, ApiError> {
         let mut request = ConsumerPageRequest::default();
-        json::read(optional(body), Strictness::Strict, &mut |key, value| {
+        json::read(optional(body), strict, &mut |key, value| {
             match key {
                 "offset" => request.offset = json::offset(key, &value)?,
                 _ => return Ok(Known::No),
@@ -150,9 +151,9 @@ impl StreamInfoRequest {
     ///
     /// # Errors
     /// 10025 when this is not JSON, or has a key or a value that is none of ours.
-    pub fn from_json(body: &[u8]) -> Result<StreamInfoRequest, ApiError> {
+    pub fn from_json(body: &[u8], strict: Strictness) -> Result<StreamInfoRequest, ApiError> {
         let mut request = StreamInfoRequest::default();
-        json::read(optional(body), Strictness::Strict, &mut |key, value| {
+        json::read(optional(body), strict, &mut |key, value| {
             match key {
                 "deleted_details" => request.deleted_details = json::boolean(key, &value)?,
                 "subjects_filter" => request.subjects_filter = json::string(key, value)?,
@@ -171,9 +172,9 @@ impl PurgeRequest {
     /// # Errors
     /// 10025 when this is not JSON, or has a key or a value that is none of
     /// ours; 10003 when it has both `seq` and `keep`.
-    pub fn from_json(body: &[u8]) -> Result<PurgeRequest, ApiError> {
+    pub fn from_json(body: &[u8], strict: Strictness) -> Result<PurgeRequest, ApiError> {
         let mut request = PurgeRequest::default();
-        json::read(optional(body), Strictness::Strict, &mut |key, value| {
+        json::read(optional(body), strict, &mut |key, value| {
             match key {
                 "filter" => request.filter = json::string(key, value)?,
                 "seq" => request.seq = json::uint(key, &value)?,
@@ -195,7 +196,7 @@ impl DeleteMessageRequest {
     /// # Errors
     /// 10025 when this is not JSON, or has a key or a value that is none of
     /// ours; 10003 when it says nothing.
-    pub fn from_json(body: &[u8]) -> Result<DeleteMessageRequest, ApiError> {
+    pub fn from_json(body: &[u8], strict: Strictness) -> Result<DeleteMessageRequest, ApiError> {
         if is_empty(body) {
             return Err(ApiError::BAD_REQUEST);
         }
@@ -203,7 +204,7 @@ impl DeleteMessageRequest {
             seq: 0,
             no_erase: false,
         };
-        json::read(body, Strictness::Strict, &mut |key, value| {
+        json::read(body, strict, &mut |key, value| {
             match key {
                 "seq" => request.seq = json::uint(key, &value)?,
                 "no_erase" => request.no_erase = json::boolean(key, &value)?,
@@ -220,9 +221,9 @@ impl PauseRequest {
     ///
     /// # Errors
     /// 10025 when this is not JSON, or has a key or a value that is none of ours.
-    pub fn from_json(body: &[u8]) -> Result<PauseRequest, ApiError> {
+    pub fn from_json(body: &[u8], strict: Strictness) -> Result<PauseRequest, ApiError> {
         let mut request = PauseRequest::default();
-        json::read(optional(body), Strictness::Strict, &mut |key, value| {
+        json::read(optional(body), strict, &mut |key, value| {
             match key {
                 "pause_until" => request.pause_until = json::time(key, &value)?.get(),
                 _ => return Ok(Known::No),
@@ -296,8 +297,15 @@ mod tests {
     }
 
     #[test]
+    fn a_key_nobody_knows_may_be_passed_over() {
+        let body = b"{\"keep\":1,\"x\":{}}";
+        let read = PurgeRequest::from_json(body, Strictness::Lenient);
+        assert_eq!(read.map(|request| request.keep), Ok(1));
+    }
+
+    #[test]
     fn a_typing_mistake_does_not_purge() {
-        let purge = |body: &str| PurgeRequest::from_json(body.as_bytes());
+        let purge = |body: &str| PurgeRequest::from_json(body.as_bytes(), Strictness::Strict);
         assert_eq!(purge(""), Ok(PurgeRequest::default()));
         assert_eq!(purge("{\"keep\":1}").map(|request| request.keep), Ok(1));
         assert_eq!(purge("{\"seq\":1,\"keep\":1}"), Err(ApiError::BAD_REQUEST));
@@ -311,20 +319,20 @@ mod tests {
     fn a_filler_is_no_body() {
         for body in ["x", "0", " ", "null", "\"a\""] {
             assert_eq!(
-                PageRequest::from_json(body.as_bytes()),
+                PageRequest::from_json(body.as_bytes(), Strictness::Strict),
                 Ok(PageRequest::default()),
                 "{body}"
             );
         }
         for body in ["[1]", " {\"subject\":\"x\"}"] {
-            let read = ConsumerPageRequest::from_json(body.as_bytes());
+            let read = ConsumerPageRequest::from_json(body.as_bytes(), Strictness::Strict);
             assert_eq!(read.map_err(|e| e.err_code), Err(10025), "{body}");
         }
     }
 
     #[test]
     fn lists_take_any_offset() {
-        let page = |body: &str| PageRequest::from_json(body.as_bytes());
+        let page = |body: &str| PageRequest::from_json(body.as_bytes(), Strictness::Strict);
         assert_eq!(page("{\"offset\":-1}").map(|page| page.offset), Ok(0));
         assert_eq!(
             page("{\"offset\":3,\"subject\":\"a\"}"),
@@ -337,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_pause_without_time_is_its_end() {
-        let pause = |body: &str| PauseRequest::from_json(body.as_bytes());
+        let pause = |body: &str| PauseRequest::from_json(body.as_bytes(), Strictness::Strict);
         assert_eq!(pause(""), Ok(PauseRequest::default()));
         assert_eq!(
             pause("{\"pause_until\":\"0001-01-01T00:00:00Z\"}"),
@@ -348,7 +356,7 @@ mod tests {
             Err(10025)
         );
         assert_eq!(
-            DeleteMessageRequest::from_json(b""),
+            DeleteMessageRequest::from_json(b"", Strictness::Strict),
             Err(ApiError::BAD_REQUEST)
         );
     }

@@ -181,15 +181,15 @@ impl StreamConfig {
     ///
     /// # Errors
     /// 10025 when this is not JSON, or has a key or a value that is none of ours.
-    pub fn from_json(body: &[u8]) -> Result<(StreamConfig, bool), ApiError> {
+    pub fn from_json(body: &[u8], strict: Strictness) -> Result<(StreamConfig, bool), ApiError> {
         let mut config = StreamConfig::default();
         let mut pedantic = false;
-        json::read(body, Strictness::Strict, &mut |key, value| {
+        json::read(body, strict, &mut |key, value| {
             if key == "pedantic" {
                 pedantic = json::boolean(key, &value)?;
                 return Ok(Known::Yes);
             }
-            config.set(key, value, Strictness::Strict)
+            config.set(key, value, strict)
         })?;
         Ok((config, pedantic))
     }

@@ -21,6 +21,8 @@ pub struct Config {
     /// The file that streams are kept in; without one there are none.
     #[cfg(feature = "streams")]
     pub store: Option<PathBuf>,
+    /// Requests of the stream API may have keys that nobody knows.
+    pub is_lenient: bool,
     /// The name shown to clients; the server's id if empty.
     pub name: String,
     /// The certificate that clients see; without one there is no TLS.
@@ -77,6 +79,7 @@ impl Default for Config {
             http: None,
             #[cfg(feature = "streams")]
             store: Some(STORE_DEFAULT.into()),
+            is_lenient: false,
             name: String::new(),
             #[cfg(feature = "tls")]
             tls: None,

@@ -12,6 +12,7 @@ use crate::memory::cache_bytes;
 use crate::offline::{self, count};
 use crate::server::{Shared, StartError};
 use midge_api::Timestamp;
+use midge_api::json::Strictness;
 use midge_engine::{
     Block, BlockKey, Engine, Maintenance, RowKey, Seq, StoredStreams, StreamId, StreamsConfig,
     StreamsTuning,
@@ -71,12 +72,13 @@ impl Disk {
     /// Opens the file and gives the engine the streams that are in it.
     fn open(
         path: &Path,
-        memory: Option<usize>,
+        server: &Config,
         shared: Arc<Shared>,
         engine: &mut Engine,
         connections: &mut Connections,
     ) -> Result<Self, StartError> {
         let begun = Instant::now();
+        let memory = server.memory;
         let hash_seed = entropy();
         let mut stored = StoredStreams::new(hash_seed);
         let mut config = StoreConfig::new(path);
@@ -101,6 +103,11 @@ impl Disk {
             hash_seed,
             server_name: info.server_name.clone(),
             server_id: info.server_id.clone(),
+            strictness: if server.is_lenient {
+                Strictness::Lenient
+            } else {
+                Strictness::Strict
+            },
             tuning: tuning(memory),
             zones: has_schedules.then(|| Arc::new(crate::zones::read())),
         };
@@ -296,7 +303,7 @@ pub(crate) fn open_configured(
     let Some(path) = &config.store else {
         return Ok(None);
     };
-    Disk::open(path, config.memory, shared.clone(), engine, connections).map(Some)
+    Disk::open(path, config, shared.clone(), engine, connections).map(Some)
 }
 
 impl EventLoop {

@@ -199,6 +199,7 @@ impl World {
             hash_seed: self.rng.next(),
             server_name: "N".into(),
             server_id: "ID".into(),
+            strictness: midge_api::json::Strictness::Strict,
             tuning: self.tuning,
             zones: Some(Arc::new(Zones::new(Vec::new()))),
         };

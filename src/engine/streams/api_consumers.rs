@@ -33,7 +33,7 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) -> Outcome {
-        let mut asked = CreateConsumerRequest::from_json(request.body())?;
+        let mut asked = CreateConsumerRequest::from_json(request.body(), self.config.strictness)?;
         asked.settle(&route.stream, form_of(route))?;
         let id = self
             .id_of(request.from.account, &route.stream)
@@ -307,7 +307,7 @@ impl Streams {
     }
 
     pub(super) fn consumer_names(&self, stream: &str, request: &Request) -> Outcome {
-        let asked = ConsumerPageRequest::from_json(request.body())?;
+        let asked = ConsumerPageRequest::from_json(request.body(), self.config.strictness)?;
         let id = self
             .id_of(request.from.account, stream)
             .ok_or(ApiError::STREAM_NOT_FOUND)?;
@@ -324,7 +324,7 @@ impl Streams {
         stream: &str,
         request: &Request,
     ) -> Outcome {
-        let asked = ConsumerPageRequest::from_json(request.body())?;
+        let asked = ConsumerPageRequest::from_json(request.body(), self.config.strictness)?;
         let id = self
             .id_of(request.from.account, stream)
             .ok_or(ApiError::STREAM_NOT_FOUND)?;
@@ -359,7 +359,7 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) -> Outcome {
-        let asked = PauseRequest::from_json(request.body())?;
+        let asked = PauseRequest::from_json(request.body(), self.config.strictness)?;
         let (stream_id, id) = self.named(request.from.account, stream, consumer)?;
         let wall = self.wall;
         let until = asked.pause_until.filter(|until| until.is_set());

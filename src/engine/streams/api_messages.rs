@@ -27,7 +27,7 @@ const DIRECT_GET_PREFIX: &[u8] = b"$JS.API.DIRECT.GET.";
 
 impl Streams {
     pub(super) fn get_message(&mut self, stream: &str, request: &Request) -> Outcome {
-        let asked = GetRequest::for_message(request.body())?;
+        let asked = GetRequest::for_message(request.body(), self.config.strictness)?;
         let id = self
             .id_of(request.from.account, stream)
             .ok_or(ApiError::STREAM_NOT_FOUND)?;
@@ -63,7 +63,7 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) -> Outcome {
-        let asked = DeleteMessageRequest::from_json(request.body())?;
+        let asked = DeleteMessageRequest::from_json(request.body(), self.config.strictness)?;
         let id = self
             .id_of(request.from.account, name)
             .ok_or(ApiError::STREAM_NOT_FOUND)?;

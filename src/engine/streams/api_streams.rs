@@ -45,7 +45,8 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) -> Outcome {
-        let (mut config, is_pedantic) = StreamConfig::from_json(request.body())?;
+        let (mut config, is_pedantic) =
+            StreamConfig::from_json(request.body(), self.config.strictness)?;
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH.into());
         }
@@ -112,7 +113,8 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) -> Outcome {
-        let (mut config, is_pedantic) = StreamConfig::from_json(request.body())?;
+        let (mut config, is_pedantic) =
+            StreamConfig::from_json(request.body(), self.config.strictness)?;
         check_stream_name(&config.name)?;
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH.into());
@@ -263,7 +265,7 @@ impl Streams {
     }
 
     pub(super) fn stream_info(&mut self, name: &str, request: &Request) -> Outcome {
-        let asked = StreamInfoRequest::from_json(request.body())?;
+        let asked = StreamInfoRequest::from_json(request.body(), self.config.strictness)?;
         let account = request.from.account;
         let id = self
             .id_of(account, name)
@@ -319,7 +321,7 @@ impl Streams {
     }
 
     pub(super) fn stream_names(&self, request: &Request) -> Outcome {
-        let asked = PageRequest::from_json(request.body())?;
+        let asked = PageRequest::from_json(request.body(), self.config.strictness)?;
         let names = self.matching_streams(request.from.account, &asked.subject);
         let page = page(names.len(), asked.offset, NAMES_LIMIT);
         let shown = names.iter().skip(page.offset).take(page.limit);
@@ -328,7 +330,7 @@ impl Streams {
     }
 
     pub(super) fn stream_list(&self, request: &Request) -> Outcome {
-        let asked = PageRequest::from_json(request.body())?;
+        let asked = PageRequest::from_json(request.body(), self.config.strictness)?;
         let streams = self.matching_streams(request.from.account, &asked.subject);
         let page = page(streams.len(), asked.offset, LIST_LIMIT);
         let infos = streams
@@ -360,7 +362,7 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) -> Outcome {
-        let asked = PurgeRequest::from_json(request.body())?;
+        let asked = PurgeRequest::from_json(request.body(), self.config.strictness)?;
         let account = request.from.account;
         let id = self
             .id_of(account, name)

@@ -22,6 +22,7 @@ use super::varint::{self, Reader};
 use crate::accounts::GLOBAL;
 use crate::ids::{DeliverySeq, Seq, StreamId};
 use crate::storage::{RowKey, Write};
+use midge_api::json::Strictness;
 use midge_api::{ConsumerConfig, JsonWriter, StreamConfig, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -116,7 +117,9 @@ pub(crate) fn read_stream(row: &[u8]) -> Option<StreamRow> {
         last_time: Timestamp(reader.signed()?),
         next_consumer: reader.small()?,
         lost: reader.number()?,
-        config: StreamConfig::from_json(reader.bytes()?).ok()?.0,
+        config: StreamConfig::from_json(reader.bytes()?, Strictness::Strict)
+            .ok()?
+            .0,
         released: read_seqs(&mut reader)?,
         sweep: Some(Seq(reader.number()?)).filter(|at| at.0 > 0),
         removals: read_removals(&mut reader)?,

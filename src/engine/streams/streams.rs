@@ -26,6 +26,7 @@ use crate::outbox::Outbox;
 use crate::storage::{Batch, BlockKey, RowKey, Write};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
+use midge_api::json::Strictness;
 use midge_api::{DlqError, DlqKind, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -85,6 +86,8 @@ pub struct StreamsConfig {
     pub server_name: String,
     /// The server's id.
     pub server_id: String,
+    /// Whether keys that nobody knows are errors in requests.
+    pub strictness: Strictness,
     /// How much is kept and done at a time.
     pub tuning: StreamsTuning,
     /// The zones that schedules may name, if they are known yet: see

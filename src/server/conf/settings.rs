@@ -382,6 +382,7 @@ impl Settings {
             match entry.key.to_ascii_lowercase().as_str() {
                 "store_dir" | "storedir" | "store" => folder = Some(item.text()?.into()),
                 "enabled" | "enable" => is_on = item.flag()?,
+                "strict" => self.config.is_lenient = !item.flag()?,
                 _ => self.unknown(item),
             }
         }

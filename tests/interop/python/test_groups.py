@@ -98,7 +98,8 @@ async def test_a_consumer_starts_over(js):
     assert sequences(await worker.fetch(4, timeout=PATIENCE)) == [2, 3, 4, 5]
     assert (await js.reset_consumer("JOBS", "worker", seq=4)).reset_seq == 4
     assert sequences(await worker.fetch(2, timeout=PATIENCE)) == [4, 5]
-    config = ConsumerConfig(durable_name="bound", deliver_policy="by_start_sequence", opt_start_seq=3)
+    start = {"deliver_policy": "by_start_sequence", "opt_start_seq": 3}
+    config = ConsumerConfig(durable_name="bound", **start)
     await js.add_consumer("JOBS", config)
     with pytest.raises(ConsumerInvalidResetError):
         await js.reset_consumer("JOBS", "bound", seq=2)
