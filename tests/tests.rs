@@ -73,6 +73,8 @@ mod store_files;
 #[cfg(feature = "streams")]
 mod stream_api;
 #[cfg(feature = "streams")]
+mod stream_backups;
+#[cfg(feature = "streams")]
 mod stream_batches;
 #[cfg(feature = "streams")]
 mod stream_consumers;

@@ -3,6 +3,7 @@
 //! Every event has a type, an id that no other event has, and a time, all of
 //! which the caller brings. The body is for the subject of the same event.
 
+use super::info::StreamState;
 use midge_proto::JsonWriter;
 use midge_proto::{Nanos, Timestamp};
 
@@ -76,6 +77,32 @@ pub struct Delivery<'a> {
     pub deliveries: u64,
 }
 
+/// A backup of a stream, made or taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transfer<'a> {
+    /// The stream.
+    pub stream: &'a str,
+    /// It is made, not taken.
+    pub is_snapshot: bool,
+    /// Who asked.
+    pub client: ClientInfo<'a>,
+    /// The server's id.
+    pub server: &'a str,
+}
+
+/// How a backup went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TransferEnd<'a> {
+    /// When it began.
+    pub start: Timestamp,
+    /// When it ended.
+    pub end: Timestamp,
+    /// What was taken; zero is not told.
+    pub bytes: u64,
+    /// Why it was given up; empty is that it was not.
+    pub error: &'a str,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
@@ -99,6 +126,11 @@ pub enum Event<'a> {
         /// Which.
         action: Action,
     },
+    /// A backup of a stream begins; of one that is made it is told what the
+    /// stream holds.
+    TransferBegun(Transfer<'a>, Option<&'a StreamState>),
+    /// A backup of a stream is over.
+    TransferEnded(Transfer<'a>, TransferEnd<'a>),
     /// A consumer was made or deleted.
     Consumer {
         /// The stream.
@@ -172,6 +204,14 @@ impl Event<'_> {
             Event::ApiAudit { .. } => "io.nats.jetstream.advisory.v1.api_audit",
             Event::Stream { .. } => "io.nats.jetstream.advisory.v1.stream_action",
             Event::BatchAbandoned { .. } => "io.nats.jetstream.advisory.v1.stream_batch_abandoned",
+            Event::TransferBegun(of, _) if of.is_snapshot => {
+                "io.nats.jetstream.advisory.v1.snapshot_create"
+            }
+            Event::TransferBegun(..) => "io.nats.jetstream.advisory.v1.restore_create",
+            Event::TransferEnded(of, _) if of.is_snapshot => {
+                "io.nats.jetstream.advisory.v1.snapshot_complete"
+            }
+            Event::TransferEnded(..) => "io.nats.jetstream.advisory.v1.restore_complete",
             Event::Consumer { .. } => "io.nats.jetstream.advisory.v1.consumer_action",
             Event::Pause { .. } => "io.nats.jetstream.advisory.v1.consumer_pause",
             Event::Pinned { .. } => "io.nats.jetstream.advisory.v1.consumer_group_pinned",
@@ -189,6 +229,9 @@ impl Event<'_> {
             Event::ApiAudit { .. } => ("ADVISORY.API", "", ""),
             Event::Stream { stream, .. } => ("ADVISORY.STREAM.", stream, ""),
             Event::BatchAbandoned { stream, .. } => ("ADVISORY.STREAM.BATCH_ABANDONED", stream, ""),
+            Event::TransferBegun(of, _) | Event::TransferEnded(of, _) => {
+                ("ADVISORY.STREAM.", of.stream, "")
+            }
             Event::Consumer {
                 stream, consumer, ..
             } => ("ADVISORY.CONSUMER.", stream, consumer),
@@ -210,6 +253,10 @@ impl Event<'_> {
         };
         let action = match *self {
             Event::Stream { action, .. } | Event::Consumer { action, .. } => action.in_subject(),
+            Event::TransferBegun(of, _) if of.is_snapshot => "SNAPSHOT_CREATE",
+            Event::TransferBegun(..) => "RESTORE_CREATE",
+            Event::TransferEnded(of, _) if of.is_snapshot => "SNAPSHOT_COMPLETE",
+            Event::TransferEnded(..) => "RESTORE_COMPLETE",
             _ => "",
         };
         for part in [EVENT_PREFIX, middle, action] {
@@ -264,6 +311,24 @@ impl Event<'_> {
                 json.string_field("stream", stream);
                 json.string_field("batch", batch);
                 json.string_field("reason", reason);
+            }
+            Event::TransferBegun(of, state) => {
+                json.string_field("stream", of.stream);
+                if let Some(state) = state {
+                    json.key("state");
+                    state.write_json(json);
+                }
+                json.key("client");
+                of.client.write_json(json, of.server);
+            }
+            Event::TransferEnded(of, how) => {
+                json.string_field("stream", of.stream);
+                json.time_field("start", how.start);
+                json.time_field("end", how.end);
+                json.uint_unless_zero("bytes", how.bytes);
+                json.key("client");
+                of.client.write_json(json, of.server);
+                json.string_unless_empty("error", how.error);
             }
             Event::Consumer {
                 stream,
@@ -357,159 +422,5 @@ impl ClientInfo<'_> {
         json.string_field("kind", "Client");
         json.string_field("client_type", "nats");
         json.close_object();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TIME: &str = "2026-11-22T11:32:52.587292696Z";
-
-    fn shown(event: Event<'_>) -> (String, String) {
-        let mut subject = Vec::new();
-        event.write_subject(&mut subject);
-        let time = Timestamp::parse(TIME).expect(TIME);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (
-            text(&subject),
-            text(&event.to_json("NdGLeFXbSW0xaOin9v1UVM", time)),
-        )
-    }
-
-    fn expect(event: Event<'_>, subject: &str, kind: &str, fields: &str) {
-        assert_eq!(
-            shown(event),
-            (
-                format!("$JS.EVENT.{subject}"),
-                format!(
-                    r#"{{"type":"io.nats.jetstream.{kind}","id":"NdGLeFXbSW0xaOin9v1UVM","timestamp":"{TIME}",{fields}}}"#
-                )
-            )
-        );
-    }
-
-    #[test]
-    fn changes_are_told_as_seen_on_the_wire() {
-        let (stream, consumer) = ("EV", "c");
-        let until = Timestamp::parse("2030-01-01T00:00:00Z");
-        for (event, subject, kind, fields) in [
-            (
-                Event::Stream {
-                    stream,
-                    action: Action::Create,
-                },
-                "ADVISORY.STREAM.CREATED.EV",
-                "advisory.v1.stream_action",
-                r#""stream":"EV","action":"create""#,
-            ),
-            (
-                Event::Stream {
-                    stream,
-                    action: Action::Modify,
-                },
-                "ADVISORY.STREAM.UPDATED.EV",
-                "advisory.v1.stream_action",
-                r#""stream":"EV","action":"modify""#,
-            ),
-            (
-                Event::Consumer {
-                    stream,
-                    consumer,
-                    action: Action::Delete,
-                },
-                "ADVISORY.CONSUMER.DELETED.EV.c",
-                "advisory.v1.consumer_action",
-                r#""stream":"EV","consumer":"c","action":"delete""#,
-            ),
-            (
-                Event::Pause {
-                    stream,
-                    consumer,
-                    is_paused: true,
-                    until,
-                },
-                "ADVISORY.CONSUMER.PAUSE.EV.c",
-                "advisory.v1.consumer_pause",
-                r#""stream":"EV","consumer":"c","paused":true,"pause_until":"2030-01-01T00:00:00Z""#,
-            ),
-            (
-                Event::Pause {
-                    stream,
-                    consumer,
-                    is_paused: false,
-                    until: None,
-                },
-                "ADVISORY.CONSUMER.PAUSE.EV.c",
-                "advisory.v1.consumer_pause",
-                r#""stream":"EV","consumer":"c","paused":false,"pause_until":"0001-01-01T00:00:00Z""#,
-            ),
-        ] {
-            expect(event, subject, kind, fields);
-        }
-    }
-
-    #[test]
-    fn deliveries_are_told_as_seen_on_the_wire() {
-        let of = Delivery {
-            stream: "EV",
-            consumer: "c",
-            consumer_seq: 4,
-            stream_seq: 3,
-            deliveries: 1,
-        };
-        for (event, subject, kind, fields) in [
-            (
-                Event::MaxDeliver(of),
-                "ADVISORY.CONSUMER.MAX_DELIVERIES.EV.c",
-                "advisory.v1.max_deliver",
-                r#""stream":"EV","consumer":"c","stream_seq":3,"deliveries":1"#,
-            ),
-            (
-                Event::Nak(of),
-                "ADVISORY.CONSUMER.MSG_NAKED.EV.c",
-                "advisory.v1.nak",
-                r#""stream":"EV","consumer":"c","consumer_seq":4,"stream_seq":3,"deliveries":1"#,
-            ),
-            (
-                Event::Terminated(of, "because"),
-                "ADVISORY.CONSUMER.MSG_TERMINATED.EV.c",
-                "advisory.v1.terminated",
-                r#""stream":"EV","consumer":"c","consumer_seq":4,"stream_seq":3,"deliveries":1,"reason":"because""#,
-            ),
-            (
-                Event::Ack(of, Nanos(199_830)),
-                "METRIC.CONSUMER.ACK.EV.c",
-                "metric.v1.consumer_ack",
-                r#""stream":"EV","consumer":"c","consumer_seq":4,"stream_seq":3,"ack_time":199830,"deliveries":1"#,
-            ),
-        ] {
-            expect(event, subject, kind, fields);
-        }
-    }
-
-    #[test]
-    fn an_audit_names_who_asked() {
-        let (subject, body) = shown(Event::ApiAudit {
-            server: "NBX",
-            client: ClientInfo {
-                start: Timestamp::parse("2026-11-22T11:32:52.574681125Z").expect("time"),
-                host: "127.0.0.1",
-                id: 483,
-                account: "$G",
-                rtt: Nanos(658_141),
-                ..ClientInfo::default()
-            },
-            subject: "$JS.API.CONSUMER.PAUSE.EV.c",
-            request: "{\"pause_until\": \"2030-01-01T00:00:00Z\"}",
-            response: "{\"paused\":true}",
-        });
-        assert_eq!(subject, "$JS.EVENT.ADVISORY.API");
-        assert!(
-            body.ends_with(
-                r#","server":"NBX","client":{"start":"2026-11-22T11:32:52.574681125Z","host":"127.0.0.1","id":483,"acc":"$G","rtt":658141,"server":"NBX","kind":"Client","client_type":"nats"},"subject":"$JS.API.CONSUMER.PAUSE.EV.c","request":"{\"pause_until\": \"2030-01-01T00:00:00Z\"}","response":"{\"paused\":true}"}"#
-            ),
-            "{body}"
-        );
     }
 }

@@ -229,7 +229,11 @@ impl ConsumerConfig {
         ConsumerConfig::from_value("config", value, Strictness::Lenient)
     }
 
-    fn from_value(key: &str, value: Value, strict: Strictness) -> Result<ConsumerConfig, ApiError> {
+    pub(super) fn from_value(
+        key: &str,
+        value: Value,
+        strict: Strictness,
+    ) -> Result<ConsumerConfig, ApiError> {
         let mut config = ConsumerConfig::default();
         json::read_value(key, value, strict, &mut |key, value| config.set(key, value))?;
         Ok(config)

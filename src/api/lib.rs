@@ -13,6 +13,8 @@
 mod ack;
 mod ack_subject;
 pub mod advisory;
+#[cfg(test)]
+mod advisory_tests;
 mod backup;
 mod connect;
 mod consumer_check;
@@ -34,6 +36,7 @@ mod requests;
 pub mod responses;
 #[cfg(test)]
 mod responses_tests;
+pub mod snapshot;
 mod source_check;
 mod stream_check;
 #[cfg(test)]

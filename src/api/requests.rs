@@ -90,7 +90,7 @@ pub fn expect_empty(body: &[u8]) -> Result<(), ApiError> {
 }
 
 /// Nothing at all, or `{}`. Blanks alone are not nothing.
-fn is_empty(body: &[u8]) -> bool {
+pub(super) fn is_empty(body: &[u8]) -> bool {
     let mut dense = body.iter().filter(|byte| !byte.is_ascii_whitespace());
     match (dense.next(), dense.next(), dense.next()) {
         (None, ..) => body.is_empty(),

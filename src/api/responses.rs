@@ -99,14 +99,14 @@ pub struct StoredMessage<'a> {
     pub time: Timestamp,
 }
 
-fn start(kind: ResponseKind) -> JsonWriter {
+pub(super) fn start(kind: ResponseKind) -> JsonWriter {
     let mut json = JsonWriter::new();
     json.open_object();
     json.string_field("type", kind.as_str());
     json
 }
 
-fn end(mut json: JsonWriter) -> Vec<u8> {
+pub(super) fn end(mut json: JsonWriter) -> Vec<u8> {
     json.close_object();
     json.into_bytes()
 }

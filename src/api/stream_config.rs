@@ -207,6 +207,15 @@ impl StreamConfig {
         Ok(config)
     }
 
+    /// Reads a configuration that is part of a request.
+    pub(super) fn from_request(value: Value) -> Result<StreamConfig, ApiError> {
+        let mut config = StreamConfig::default();
+        json::read_value("config", value, Strictness::Strict, &mut |key, value| {
+            config.set(key, value, Strictness::Strict)
+        })?;
+        Ok(config)
+    }
+
     fn set(&mut self, key: &str, value: Value, strict: Strictness) -> Result<Known, ApiError> {
         match key {
             "name" => self.name = json::string(key, value)?,

@@ -35,6 +35,10 @@ pub(crate) enum Sink {
     Ack,
     /// To a consumer, as an answer to flow control.
     FlowControl,
+    /// To a backup that is made, as an ack of a part of it.
+    Snapshot(u32),
+    /// To a backup that is taken, as a part of it.
+    Restore(u32),
     /// To whoever looks after the store.
     Maintenance,
     /// Into another account, by the import at this place.

@@ -7,8 +7,9 @@ use crate::engine::Engine;
 use crate::feed::Outgoing;
 use crate::ids::{AccountId, ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::outbox::Outbox;
-use midge_api::Nanos;
 use midge_api::advisory::{ClientInfo, Delivery, Event};
+use midge_api::{Nanos, Timestamp};
+use std::sync::Arc;
 
 const AUDIT_SUBJECT: &[u8] = b"$JS.EVENT.ADVISORY.API";
 
@@ -124,38 +125,65 @@ impl Streams {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (subject, body) = (text(&request.subject), text(request.body()));
         let response = text(response);
-        let mut host = String::new();
-        let (mut name, mut lang, mut version, mut user) =
-            (String::new(), String::new(), String::new(), String::new());
-        let account_name = self.tenants[account].name.clone();
-        let mut client = ClientInfo {
-            account: &account_name,
-            ..ClientInfo::default()
-        };
-        if let Some(session) = request.from.conn.and_then(|conn| engine.sessions.get(conn)) {
-            host = session.peer().ip().to_string();
-            let options = session.options();
-            name.clone_from(&options.name);
-            lang.clone_from(&options.lang);
-            version.clone_from(&options.version);
-            user.push_str(session.user_name());
-            client.id = session.client_id();
-            client.rtt = Nanos(session.rtt().map_or(0, |rtt| rtt.as_nanos() as i64));
-            client.start = self.wall;
-        }
-        client.host = &host;
-        client.name = &name;
-        client.lang = &lang;
-        client.version = &version;
-        client.user = &user;
+        let asker = self.asker(engine, request);
         let server = self.config.server_id.clone();
         let event = Event::ApiAudit {
             server: &server,
-            client,
+            client: asker.info(),
             subject: &subject,
             request: &body,
             response: &response,
         };
         self.publish_event(engine, account, &event, out);
+    }
+
+    /// Who has asked.
+    pub(super) fn asker(&self, engine: &Engine, request: &Request) -> Asker {
+        let mut asker = Asker {
+            account: self.tenants[request.from.account].name.clone(),
+            ..Asker::default()
+        };
+        if let Some(session) = request.from.conn.and_then(|conn| engine.sessions.get(conn)) {
+            asker.host = session.peer().ip().to_string();
+            let options = session.options();
+            asker.name.clone_from(&options.name);
+            asker.lang.clone_from(&options.lang);
+            asker.version.clone_from(&options.version);
+            asker.user.push_str(session.user_name());
+            asker.id = session.client_id();
+            asker.rtt = Nanos(session.rtt().map_or(0, |rtt| rtt.as_nanos() as i64));
+            asker.start = self.wall;
+        }
+        asker
+    }
+}
+
+/// Who has asked, for as long as it takes to do what they want.
+#[derive(Debug, Default)]
+pub(super) struct Asker {
+    account: Arc<str>,
+    host: String,
+    name: String,
+    lang: String,
+    version: String,
+    user: String,
+    id: u64,
+    rtt: Nanos,
+    start: Timestamp,
+}
+
+impl Asker {
+    pub(super) fn info(&self) -> ClientInfo<'_> {
+        ClientInfo {
+            start: self.start,
+            host: &self.host,
+            id: self.id,
+            account: &self.account,
+            user: &self.user,
+            name: &self.name,
+            lang: &self.lang,
+            version: &self.version,
+            rtt: self.rtt,
+        }
     }
 }

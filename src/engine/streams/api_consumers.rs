@@ -491,7 +491,7 @@ fn check_config(
 }
 
 /// What a stream allows its consumers beside what each may be by itself.
-fn check_limits(
+pub(super) fn check_limits(
     stream: &Stream,
     asked: &CreateConsumerRequest,
     own: Option<ConsumerId>,

@@ -183,7 +183,7 @@ impl Streams {
     }
 
     /// Before there are schedules it has to be known which zones there are.
-    fn check_zones(&self, config: &StreamConfig) -> Result<(), Held> {
+    pub(super) fn check_zones(&self, config: &StreamConfig) -> Result<(), Held> {
         match config.allow_msg_schedules && self.config.zones.is_none() {
             true => Err(Held::Zones),
             false => Ok(()),

@@ -5,7 +5,7 @@
 //! has stored. So after any crash each message is there once. A copy takes
 //! bounded turns, and one when its origin has something new.
 
-use super::expectations::Expectations;
+use super::expectations::{Expectations, number};
 use super::filter::Filter;
 use super::intake::{Checked, Incoming, Staged};
 use super::loads::RETRY_PAUSE;
@@ -133,6 +133,9 @@ impl Copying {
         if self.is_mirror {
             // Its sequences are the origin's and do not go back.
             at = at.max(own_last);
+        } else if self.origin == StreamId(0) {
+            // What it was restored with was copied before.
+            at = at.max(self.at);
         }
         (self.origin, self.at) = (origin.id, at);
         Ok(())
@@ -231,6 +234,27 @@ impl Stream {
         }
     }
 
+    /// A message that it was restored with may be a copy: what it was copied
+    /// from is not to be copied again.
+    pub(super) fn restored_copy(&mut self, header: &[u8]) {
+        if self.copies.is_empty() {
+            return;
+        }
+        let Some(told) = HeaderBlock::new(header).get(name::STREAM_SOURCE) else {
+            return;
+        };
+        for copying in self.copies.iter_mut().filter(|copying| !copying.is_mirror) {
+            let origin = format!("{} ", copying.source.name);
+            let rest = told.strip_prefix(origin.as_bytes()).unwrap_or_default();
+            let mut parts = rest.splitn(2, |byte| *byte == b' ');
+            let seq = parts.next().and_then(number).unwrap_or(0);
+            let rest = parts.next().unwrap_or_default();
+            if rest.starts_with(copying.told.as_bytes()) {
+                copying.at = copying.at.max(Seq(seq));
+            }
+        }
+    }
+
     /// Its positions in other streams, as its row has them.
     pub(super) fn set_copied(&mut self, positions: &[(StreamId, Seq)]) {
         for (copying, (origin, at)) in self.copies.iter_mut().zip(positions) {
@@ -262,6 +286,31 @@ impl Streams {
                 origin.followers.push(follower);
             }
         }
+    }
+
+    /// A stream was restored: who copied the one that it was goes on from
+    /// where they were, as far as it goes.
+    pub(super) fn copy_on(&mut self, origin: StreamId) {
+        let Some(restored) = self.streams.get(&origin) else {
+            return;
+        };
+        let (account, last) = (restored.account, restored.log.last());
+        let name = restored.config.name.clone();
+        let mut changed = Vec::new();
+        for stream in self.streams.values_mut() {
+            let is_near = stream.account == account;
+            for copying in &mut stream.copies {
+                if is_near && copying.source.name == name && copying.origin != StreamId(0) {
+                    (copying.origin, copying.at) = (origin, copying.at.min(last));
+                    stream.row_dirty = true;
+                    changed.push(stream.id);
+                }
+            }
+        }
+        for id in changed {
+            self.changed(id);
+        }
+        self.copy_again();
     }
 
     /// Streams have come or changed: all copies look whether there is

@@ -52,32 +52,45 @@ impl Streams {
                 continue;
             };
             stream.account = account;
-            // What was still to be trimmed is not stored.
-            stream.limit_subjects_again();
             stream.log.tuning = self.config.tuning;
             stream.zones = self.config.zones.clone();
-            listen(engine, &mut stream);
             let names = &mut self.tenants[account].by_name;
             names.insert(stream.config.name.clone(), id);
-            let consumers: Vec<ConsumerId> = stream.consumers.keys().copied().collect();
-            let wall = self.wall;
-            for consumer in stream.consumers.values_mut() {
-                consumer.account = account;
-                consumer.last_used = now;
-                consumer.resume(now, wall);
-                consumer.forgotten_until = stream.log.last();
-            }
             self.streams.insert(id, Box::new(stream));
             self.recount(id);
-            for consumer in consumers {
-                self.open_consumer(engine, id, consumer);
-                self.make_ready(id, consumer);
-                self.arm(engine, id, consumer);
-            }
-            self.recall_ids(id);
-            self.advance_later(id);
+            self.take_over(engine, id, now);
         }
         self.copy_again();
+        if !recovery.half.is_empty() {
+            self.removed.append(&mut recovery.half);
+            self.is_urgent = true;
+        }
+    }
+
+    /// A stream that comes from the disk, or from a backup, begins its work.
+    /// What its consumers have to come is known, or is being counted.
+    pub(super) fn take_over(&mut self, engine: &mut Engine, id: StreamId, now: Time) {
+        let wall = self.wall;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        // What was still to be trimmed is not stored.
+        stream.limit_subjects_again();
+        listen(engine, stream);
+        let consumers: Vec<ConsumerId> = stream.consumers.keys().copied().collect();
+        for consumer in stream.consumers.values_mut() {
+            consumer.account = stream.account;
+            consumer.last_used = now;
+            consumer.resume(now, wall);
+            consumer.forgotten_until = stream.log.last();
+        }
+        for consumer in consumers {
+            self.open_consumer(engine, id, consumer);
+            self.make_ready(id, consumer);
+            self.arm(engine, id, consumer);
+        }
+        self.recall_ids(id);
+        self.advance_later(id);
     }
 
     /// It is known now which zones there are: who waits for that goes on.

@@ -20,11 +20,11 @@ use midge_proto::headers::kept_of;
 pub(super) const HEADER_LEN_MAX: usize = u16::MAX as usize;
 
 /// The same for subjects.
-const SUBJECT_LEN_MAX: usize = u16::MAX as usize;
+pub(super) const SUBJECT_LEN_MAX: usize = u16::MAX as usize;
 
 /// The longest message that can be stored, subject and header block included:
 /// a little under what the store takes as one block.
-const STORED_LEN_MAX: usize = 64 * 1024 * 1024 - 256 * 1024;
+pub(super) const STORED_LEN_MAX: usize = 64 * 1024 * 1024 - 256 * 1024;
 
 /// A message on its way into a stream.
 #[derive(Debug, Clone, Copy)]

@@ -141,6 +141,8 @@ impl Streams {
             Job::Redrive(id) => self.step_redrive(engine, id, now, out),
             Job::Copy(stream) => self.copy_later(stream),
             Job::Publish(stream) => self.publish_waiting(engine, stream, out),
+            Job::Snapshot(id) => self.step_snapshot(engine, id, now, out),
+            Job::Restore(id) => self.step_restore(engine, id, now, out),
         }
     }
 

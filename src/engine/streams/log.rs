@@ -327,24 +327,59 @@ impl Log {
         dirty.sort_unstable();
         dirty.dedup();
         for first in dirty.drain(..) {
-            let Some(meta) = self.block_of(first).map(|index| &mut self.blocks[index]) else {
-                continue;
-            };
-            if meta.first != first {
-                continue;
-            }
-            let key = BlockKey { stream, first };
-            if let Some(block) = &meta.resident
-                && meta.contents_dirty
-            {
-                meta.contents_dirty = false;
-                meta.is_stored = true;
-                writes.push(Write::PutBlock(key, block.bytes().clone()));
-            }
-            if std::mem::take(&mut meta.deletes_dirty) {
-                writes.push(Write::PutRow(RowKey::Deletes(key), block_row::write(meta)));
-            }
+            self.write_block(first, writes);
         }
         self.dirty = dirty;
+    }
+
+    /// The same of a log that nobody reads yet: blocks that are full, which
+    /// leave the memory.
+    pub(crate) fn take_full(&mut self, writes: &mut Vec<Write>) {
+        if self.is_volatile {
+            return;
+        }
+        self.arrived.clear();
+        let open = self.open.as_ref().and(self.blocks.back());
+        let open = open.map(|meta| meta.first);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        dirty.dedup();
+        for first in dirty {
+            if Some(first) == open {
+                self.dirty.push(first);
+            } else if let Some(index) = self.write_block(first, writes) {
+                self.blocks[index].resident = None;
+            }
+        }
+    }
+
+    /// All blocks that were handed out are safe.
+    pub(crate) fn flushed(&mut self) {
+        let mut blocks = self.blocks.iter().rev();
+        if let Some(meta) = blocks.find(|meta| meta.is_stored) {
+            self.durable = meta.last;
+        }
+    }
+
+    /// Appends what has changed in a block, and tells which it was.
+    fn write_block(&mut self, first: Seq, writes: &mut Vec<Write>) -> Option<usize> {
+        let index = self.block_of(first)?;
+        let stream = self.stream;
+        let meta = &mut self.blocks[index];
+        if meta.first != first {
+            return None;
+        }
+        let key = BlockKey { stream, first };
+        if let Some(block) = &meta.resident
+            && meta.contents_dirty
+        {
+            meta.contents_dirty = false;
+            meta.is_stored = true;
+            writes.push(Write::PutBlock(key, block.bytes().clone()));
+        }
+        if std::mem::take(&mut meta.deletes_dirty) {
+            writes.push(Write::PutRow(RowKey::Deletes(key), block_row::write(meta)));
+        }
+        Some(index)
     }
 }

@@ -18,6 +18,9 @@ pub struct StoredStreams {
     /// they lie beside is.
     pub(crate) damaged: Vec<RowKey>,
     pub(crate) last_stream: StreamId,
+    /// Streams that were being restored when the server ended: they never
+    /// were there.
+    pub(crate) half: Vec<StreamId>,
     hash_seed: u64,
     /// What lies beside blocks whose summaries come later.
     beside: BTreeMap<Seq, Box<BlockRow>>,
@@ -84,6 +87,7 @@ impl StoredStreams {
 
     fn take(&mut self, key: RowKey, value: &[u8]) -> Option<()> {
         match key {
+            RowKey::Stream(id) if value == rows::HALF_STREAM => self.half.push(id),
             RowKey::Stream(id) => {
                 let row = rows::read_stream(value)?;
                 self.open_stream(id, row);
@@ -163,7 +167,8 @@ impl RowSink for StoredStreams {
             self.close_stream();
             self.last_stream = self.last_stream.max(key.stream());
         }
-        if self.take(key, value).is_none() {
+        let is_of_half = self.half.last() == Some(&key.stream());
+        if !is_of_half && self.take(key, value).is_none() {
             self.lose(key);
         }
     }

@@ -286,7 +286,10 @@ impl Streams {
     ) -> Outcome {
         use ResponseKind as Kind;
         let (stream, consumer) = (route.stream.as_str(), route.consumer.as_str());
-        let is_new = matches!(route.kind, Kind::StreamCreate | Kind::ConsumerCreate);
+        let is_new = matches!(
+            route.kind,
+            Kind::StreamCreate | Kind::StreamRestore | Kind::ConsumerCreate
+        );
         if is_new && engine.room.is_short() {
             return Err(ApiError::INSUFFICIENT_RESOURCES.into());
         }
@@ -315,9 +318,8 @@ impl Streams {
             | Kind::StreamEvacuatePeer
             | Kind::StreamCancelMove
             | Kind::ConsumerStepDown => Err(ApiError::CLUSTER_REQUIRED.into()),
-            Kind::StreamSnapshot | Kind::StreamRestore => {
-                Err(ApiError::stream_general("backups are not supported").into())
-            }
+            Kind::StreamSnapshot => self.begin_snapshot(engine, stream, request, now, out),
+            Kind::StreamRestore => self.begin_restore(engine, stream, request, now, out),
             Kind::ConsumerReset => self.reset_consumer(engine, (stream, consumer), request, now),
         }
     }

@@ -8,6 +8,8 @@
 //! | consumer | created (signed), length and bytes of the configuration (JSON), 1 if its name was given to it |
 //! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before), how far it has looked, redrives (count, then sequence less the one before, count), parked keys (count, then sequence less the one before, key), attempts (count of messages; of each its sequence, their count, and of each attempt its number, time (signed), how long (signed), how it ended, client's number, length and bytes of the client's name and of the reason), until when its breaker has paused it (signed; 0 if it has not) |
 //!
+//! The row of a stream that is being restored is a single 2.
+//!
 //! A stream's row ends before the account if that is `$G` and nothing comes
 //! behind it, and before what is zero, as do those of earlier versions. A cursor may end before the part about how far it has looked: earlier
 //! versions did not write it.
@@ -28,6 +30,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 const FORMAT: u8 = 1;
+
+/// The row of a stream that is being restored, of which there is nothing to be
+/// known: what lies in its blocks is nobody's. To earlier versions the row is
+/// a damaged one, so that they do not serve it either.
+pub(crate) const HALF_STREAM: &[u8] = &[2];
 
 impl Stream {
     /// Appends what has changed in it to `writes`.

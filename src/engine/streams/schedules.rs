@@ -186,6 +186,18 @@ impl Stream {
         self.admit(message, Some(Rollup::Subject), msg_id, Some(due), wall)
     }
 
+    /// When a message is due for the first time that was stored at `time`, if
+    /// it is a schedule.
+    pub(super) fn first_due(&self, header: &[u8], time: Timestamp) -> Option<Timestamp> {
+        let asked = Asked::read(header);
+        if asked.pattern.is_empty() {
+            return None;
+        }
+        let zones = self.zones();
+        let schedule = Schedule::read(asked.pattern, asked.zone, &zones).ok()?;
+        schedule.first(time)
+    }
+
     fn zones(&self) -> Arc<Zones> {
         self.zones
             .clone()

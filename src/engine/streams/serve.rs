@@ -89,6 +89,8 @@ impl Streams {
             || !self.again.is_empty()
             || !self.burying.is_empty()
             || !self.redrives.again.is_empty()
+            || self.snapshots.has_work()
+            || self.restores.has_work()
             || !self.told.is_empty()
             || self.interest_changed
     }
@@ -100,6 +102,8 @@ impl Streams {
         }
         self.retry(engine, now, out);
         self.redrive_due(engine, now, out);
+        self.snapshots_due(engine, now, out);
+        self.restores_due(engine, now, out);
         self.advance(engine, now, out);
         self.copy_all(engine, now, out);
         for id in std::mem::take(&mut self.told) {

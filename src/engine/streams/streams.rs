@@ -12,7 +12,9 @@ use super::consumer::Consumer;
 use super::copies::Followers;
 use super::redrive::Redrives;
 use super::request::Request;
+use super::restore::Restores;
 use super::rows;
+use super::snapshot::Snapshots;
 use super::stream::Stream;
 use super::tenant::Tenant;
 use super::tuning::StreamsTuning;
@@ -59,6 +61,10 @@ pub(super) enum Job {
     Publish(StreamId),
     /// A stream may copy more.
     Copy(StreamId),
+    /// A backup of a stream goes on.
+    Snapshot(u32),
+    /// What is restored is safe so far.
+    Restore(u32),
 }
 
 /// Why the streams do not answer.
@@ -124,6 +130,8 @@ pub(crate) struct Streams {
     pub(super) waiting_commit: Vec<Job>,
     /// Batches on their way to the disk, the oldest first.
     pub(super) in_flight: VecDeque<InFlight>,
+    /// How many were taken.
+    pub(super) batches: u64,
     /// Bytes stored since the last of them was taken.
     pub(super) uncommitted: u64,
     // From the disk.
@@ -160,6 +168,9 @@ pub(crate) struct Streams {
     pub(super) burying: VecDeque<(StreamId, ConsumerId)>,
     /// Redrives that are under way, and the last that were.
     pub(super) redrives: Redrives,
+    /// Backups of streams that are made and taken in nats-server's form.
+    pub(super) snapshots: Snapshots,
+    pub(super) restores: Restores,
     /// Clients that went last.
     pub(crate) departed: Departed,
     pub(crate) push_consumers: usize,
@@ -196,6 +207,7 @@ impl Streams {
             answers: Answers::default(),
             waiting_commit: Vec::new(),
             in_flight: VecDeque::new(),
+            batches: 0,
             uncommitted: 0,
             wanted: Vec::new(),
             loading: HashSet::with_hasher(hasher.clone()),
@@ -217,6 +229,8 @@ impl Streams {
             looks_left: LOOKS_MAX,
             burying: VecDeque::new(),
             redrives: Redrives::default(),
+            snapshots: Snapshots::default(),
+            restores: Restores::default(),
             departed: Departed::default(),
             push_consumers: 0,
             interest_changed: false,
@@ -315,6 +329,7 @@ impl Streams {
                 .streams
                 .get(id)
                 .is_some_and(|stream| !stream.is_volatile()),
+            Sink::Restore(_) => true,
             _ => false,
         });
         stores || self.uncommitted > 2 * self.config.tuning.uncommitted_max
@@ -412,6 +427,8 @@ impl Streams {
                 writes.push(Write::PutRow(key, rows::write_consumer(consumer)));
             }
         }
+        self.batches += 1;
+        self.restores.take_writes(self.batches, writes);
         let mut ends = Vec::new();
         let dirty = std::mem::take(&mut self.dirty);
         for id in &dirty {
@@ -436,8 +453,10 @@ impl Streams {
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let is_free = self.in_flight.is_empty() && self.health == Health::Good;
         let cursors_due = self.cursors_due.filter(|_| is_free);
+        let transfers = [self.snapshots.due(), self.restores.due()];
         [cursors_due, self.retry_due, self.redrives.due()]
             .into_iter()
+            .chain(transfers)
             .flatten()
             .min()
     }
@@ -493,6 +512,8 @@ impl Streams {
             engine.answer(account, &reply, &body, out);
         }
         self.refuse_all_waiting(engine, out);
+        self.fail_snapshots(engine, out);
+        self.fail_restores(engine, now, out);
         self.forget_unwritten();
         // All else begins anew with what the disk holds.
         for job in jobs {

@@ -59,6 +59,15 @@ impl Streams {
                 }
                 true
             }
+            Sink::Snapshot(id) => {
+                self.take_snapshot_ack(engine, id, message.subject, now, out);
+                true
+            }
+            Sink::Restore(id) => {
+                let chunk = &message.payload[message.header_len..];
+                self.take_chunk(engine, id, chunk, reply, now, out);
+                true
+            }
             Sink::Pull => {
                 self.take_pull(engine, from.account, message, reply, now, out);
                 true

@@ -74,6 +74,11 @@ impl<'a> Reader<'a> {
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
+
+    /// How much was taken of what it was made for.
+    pub(crate) fn taken_from(&self, bytes: &[u8]) -> usize {
+        bytes.len() - self.rest.len()
+    }
 }
 
 #[cfg(test)]

@@ -194,4 +194,10 @@ RULES = [
         r"^push_update_deliver_subject_unbound$",
         r"push_bound: theirs=absent ours=true",
     ),
+    # Backups.
+    Rule(
+        "a stream that cannot be is refused before its backup is sent, not after",
+        r"^restore_08$",
+        r"^json\.(deliver_subject|error)",
+    ),
 ]

@@ -19,5 +19,4 @@ RULES = [
     Rule(COPIES, r"^(mirror|source)_"),
     Rule(COPIES, r"^(batch|counter|schedule)_config_(mirror|sources)$"),
     Rule(COPIES, r"^stream_field_(mirror|sources)$"),
-    Rule("there are no snapshots and restorations yet", r"^(snapshot|restore)_"),
 ]

@@ -1,0 +1,123 @@
+//! What an archive holds becomes part of a stream.
+
+use super::api_consumers::check_limits;
+use super::archive::{self, Entry};
+use super::archived::cursor_of;
+use super::consumer::Consumer;
+use super::expectations::Expectations;
+use super::restore::SEQ_MAX;
+use super::stream::Stream;
+use crate::Time;
+use crate::ids::{ConsumerId, Seq};
+use midge_api::snapshot::ArchivedConsumer;
+use midge_api::{ApiError, CreateConsumerRequest, Timestamp, check_consumer_name, metadata};
+
+/// Adds a message under its own sequence.
+pub(super) fn add_message(stream: &mut Stream, entry: &Entry<'_>) -> Result<(), ApiError> {
+    let Entry { name, seq, .. } = *entry;
+    let refused = |why: &str| {
+        let text = format!("message sequence {seq} {why}");
+        Err(ApiError::stream_restore(text))
+    };
+    if seq == 0 {
+        return Err(ApiError::stream_restore("expected message sequence"));
+    }
+    if seq <= stream.log.last().0 {
+        return refused("out of order");
+    }
+    if seq > SEQ_MAX {
+        return refused("is too high");
+    }
+    if !midge_proto::is_literal(name) || midge_proto::has_blank(name) {
+        return refused("has a subject that can not be stored");
+    }
+    let header = &entry.payload[..entry.header_len];
+    let is_header = header.starts_with(b"NATS/1.0") && header.ends_with(b"\r\n\r\n");
+    if !header.is_empty() && !is_header {
+        return refused("has headers that are none");
+    }
+    let asked = Expectations::read(header);
+    let has_id = asked.msg_id.is_some();
+    let due = stream.due_of(&asked, entry);
+    let (time, payload) = (entry.time, entry.payload);
+    let log = &mut stream.log;
+    log.skip_to(Seq(seq - 1));
+    log.append(time, name, payload, entry.header_len, has_id, due);
+    stream.restored_copy(header);
+    for consumer in stream.consumers.values_mut() {
+        consumer.stored(Seq(seq), name);
+    }
+    Ok(())
+}
+
+impl Stream {
+    /// When a message is due to go, or to be published again. What it has
+    /// missed of that is made up for as after a restart.
+    fn due_of(&self, asked: &Expectations<'_>, entry: &Entry<'_>) -> Option<Timestamp> {
+        let lifetime = asked.lifetime().ok().filter(|_| self.config.allow_msg_ttl);
+        let end = lifetime.and_then(|lifetime| lifetime.due(entry.time));
+        let header = &entry.payload[..entry.header_len];
+        let is_schedule = asked.is_scheduling && self.config.allow_msg_schedules;
+        let first = is_schedule.then(|| self.first_due(header, entry.time));
+        first.flatten().into_iter().chain(end).min()
+    }
+}
+
+/// Adds a consumer where it was. The limits are the account's.
+pub(super) fn add_consumer(
+    stream: &mut Stream,
+    entry: &Entry<'_>,
+    last: Seq,
+    limits: (Option<u64>, Option<i64>),
+    now: Time,
+) -> Result<(), ApiError> {
+    let name = entry.name.strip_prefix(archive::CONSUMER);
+    let name = name.and_then(|name| std::str::from_utf8(name).ok());
+    let name = name.ok_or_else(|| ApiError::stream_restore("expected a consumer"))?;
+    place_consumer(stream, name, entry, last, limits, now).map_err(|error| {
+        ApiError::stream_restore(format!("failed to add consumer {name:?}: {error}"))
+    })
+}
+
+fn place_consumer(
+    stream: &mut Stream,
+    name: &str,
+    entry: &Entry<'_>,
+    last: Seq,
+    (max_consumers, max_ack_pending): (Option<u64>, Option<i64>),
+    now: Time,
+) -> Result<(), ApiError> {
+    let mut archived = ArchivedConsumer::from_json(entry.payload)?;
+    let config = &mut archived.config;
+    check_consumer_name(name)?;
+    name.clone_into(&mut config.name);
+    if config.is_durable() && config.durable_name != name {
+        return Err(ApiError::CONSUMER_DURABLE_NAME_NOT_MATCH_SUBJECT);
+    }
+    metadata::strip_server_metadata(&mut config.metadata);
+    config.check(&stream.config, false)?;
+    if let Some(max) = max_ack_pending {
+        config.max_ack_pending = config.max_ack_pending.min(max);
+    }
+    config.fill_threshold(config.is_durable());
+    if stream.consumers_by_name.contains_key(name) {
+        return Err(ApiError::CONSUMER_NAME_EXIST);
+    }
+    let count = stream.consumers.len() as u64;
+    if max_consumers.is_some_and(|max| count >= max) {
+        return Err(ApiError::MAXIMUM_CONSUMERS_LIMIT);
+    }
+    let asked = CreateConsumerRequest {
+        config: config.clone(),
+        ..CreateConsumerRequest::default()
+    };
+    check_limits(stream, &asked, None)?;
+    let id = ConsumerId(stream.next_consumer);
+    stream.next_consumer += 1;
+    let mut consumer = Consumer::new(id, stream.name(), asked.config, entry.time, now);
+    let wants_acks = consumer.wants_acks();
+    consumer.begin_at(cursor_of(&archived, last, wants_acks));
+    stream.consumers_by_name.insert(name.to_owned(), id);
+    stream.consumers.insert(id, Box::new(consumer));
+    Ok(())
+}

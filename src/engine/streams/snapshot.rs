@@ -1,0 +1,443 @@
+//! Sending a backup of a stream in nats-server's form.
+//!
+//! What is sent is what the stream held when it was asked: its state, its
+//! consumers, and its messages, less those that are removed before their
+//! turn. They are read block by block; what waits to be sent is a chunk and
+//! a message. Chunks are acknowledged, and no more are on their way than the
+//! window holds. Who subscribes only when the answer has come is waited for,
+//! as nats-server does and its tools expect.
+
+use super::advise::Asker;
+use super::archive::{self, Entry};
+use super::log_read::NeedBlock;
+use super::request::{Answered, Outcome, Request};
+use super::s2;
+use super::streams::{Job, Streams};
+use crate::Time;
+use crate::account::Sink;
+use crate::engine::Engine;
+use crate::feed::Outgoing;
+use crate::ids::{AccountId, Seq, StreamId, SubId};
+use crate::outbox::Outbox;
+use midge_api::advisory::{Event, Transfer, TransferEnd};
+use midge_api::snapshot::{self, SnapshotRequest};
+use midge_api::{ApiError, JsonWriter, StreamState, Timestamp};
+use midge_proto::headers::HeaderWriter;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Backups that may be under way at a time: each holds up to a chunk and a
+/// longest message, and reads blocks that others may want to stay.
+const RUNNING_MAX: usize = 16;
+
+/// Bytes that one sends before others have their turn.
+const TURN_LEN: usize = 1024 * 1024;
+
+/// How long the receiver may take to subscribe.
+const INTEREST_WAIT: Duration = Duration::from_secs(2);
+
+/// How often is looked whether it has, or whether the disk has all messages.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// How long the receiver may take to acknowledge something when the window is
+/// full.
+const FLOW_WAIT: Duration = Duration::from_secs(5);
+
+/// Length of the word in the subject of the acks that nobody can guess.
+const WORD_LEN: usize = 22;
+
+/// One that is under way.
+#[derive(Debug)]
+struct Snapshot {
+    account: AccountId,
+    stream: StreamId,
+    name: String,
+    asked: SnapshotRequest,
+    asker: Asker,
+    begun: Timestamp,
+    /// `$JS.SNAPSHOT.ACK.<stream>.<word>`
+    ack_prefix: String,
+    subscription: SubId,
+    /// Somebody has subscribed.
+    is_heard: bool,
+    /// The next message, and the last.
+    at: Seq,
+    end: Seq,
+    /// What is not in chunks of S2 yet, and what is.
+    raw: Vec<u8>,
+    framed: Vec<u8>,
+    is_complete: bool,
+    /// Chunks sent that were to be acknowledged, and bytes of those that were
+    /// not.
+    chunks: u64,
+    unacked: usize,
+    /// When it is given up if nothing happens, and when it is looked at.
+    deadline: Time,
+    due: Time,
+}
+
+/// How a turn of one ends.
+enum Turn {
+    More,
+    /// Nothing to do before this, unless an ack comes.
+    Wait(Time),
+    Need(NeedBlock),
+    Over(Ending),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Complete,
+    NoInterest,
+    NoFlow,
+    Deleted,
+    Failed,
+}
+
+impl Ending {
+    /// The status that the receiver is told, and what is told of it elsewhere.
+    fn told(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Ending::Complete => (204, "", ""),
+            Ending::NoInterest => (408, "No Interest", "no interest"),
+            Ending::NoFlow => (408, "No Flow Response", "no flow response"),
+            Ending::Deleted => (500, "Stream Deleted", "stream deleted"),
+            Ending::Failed => (500, "Store Unavailable", "store unavailable"),
+        }
+    }
+}
+
+/// All that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots {
+    by_id: BTreeMap<u32, Snapshot>,
+    last_id: u32,
+    /// Those that go on in the next turn.
+    again: Vec<u32>,
+}
+
+impl Snapshots {
+    pub(super) fn has_work(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// When one is to be looked at.
+    pub(super) fn due(&self) -> Option<Time> {
+        self.by_id.values().map(|snapshot| snapshot.due).min()
+    }
+
+    fn take_due(&mut self, now: Time) -> Vec<u32> {
+        let mut ids = std::mem::take(&mut self.again);
+        let due = self.by_id.iter().filter(|(_, other)| other.due <= now);
+        ids.extend(due.map(|(id, _)| *id));
+        ids
+    }
+}
+
+impl Snapshot {
+    fn of<'a>(&'a self, server: &'a str) -> Transfer<'a> {
+        Transfer {
+            stream: &self.name,
+            is_snapshot: true,
+            client: self.asker.info(),
+            server,
+        }
+    }
+
+    /// Appends an entry that is no message.
+    fn put_json(&mut self, name: &[u8], time: Timestamp, json: JsonWriter) {
+        let entry = Entry {
+            name,
+            time,
+            seq: 0,
+            payload: &json.into_bytes(),
+            header_len: 0,
+        };
+        archive::put(&mut self.raw, &entry);
+    }
+
+    /// Brings what is not framed into chunks; all of it if nothing follows.
+    fn frame(&mut self) {
+        let mut rest = &self.raw[..];
+        while rest.len() >= s2::CHUNK_LEN || (self.is_complete && !rest.is_empty()) {
+            let (chunk, tail) = rest.split_at(rest.len().min(s2::CHUNK_LEN));
+            s2::put_chunk(&mut self.framed, chunk);
+            rest = tail;
+        }
+        let framed = self.raw.len() - rest.len();
+        self.raw.drain(..framed);
+    }
+
+    /// Whether the next chunk has to wait for acks.
+    fn is_window_full(&self) -> bool {
+        self.unacked > 0 && self.unacked + self.asked.chunk_len > self.asked.window_len
+    }
+
+    /// Sends a chunk; false if nobody listens.
+    fn send_chunk<O: Outbox>(&mut self, engine: &mut Engine, out: &mut O) -> bool {
+        let len = self.asked.chunk_len.min(self.framed.len());
+        let is_last = self.is_complete && len == self.framed.len();
+        let reply = (!is_last).then(|| {
+            self.chunks += 1;
+            self.unacked += len;
+            format!("{}.{len}.{}", self.ack_prefix, self.chunks)
+        });
+        let to = self.asked.deliver_subject.as_bytes();
+        let message = Outgoing {
+            account: self.account,
+            subject: to,
+            reply: reply.as_deref().map(str::as_bytes),
+            payload: &self.framed[..len],
+            header_len: 0,
+        };
+        let routed = engine.send_out(to, message, out);
+        self.framed.drain(..len);
+        routed.receivers > 0
+    }
+}
+
+impl Streams {
+    pub(super) fn begin_snapshot<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        name: &str,
+        request: &Request,
+        now: Time,
+        out: &mut O,
+    ) -> Outcome {
+        snapshot::expect_body(request.body())?;
+        let account = request.from.account;
+        let id = self
+            .id_of(account, name)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let asked = SnapshotRequest::from_json(request.body())?;
+        if self.snapshots.by_id.len() >= RUNNING_MAX {
+            return Err(ApiError::stream_snapshot("too many are under way").into());
+        }
+        let state = super::api_streams::state_of(&self.streams[&id])?;
+        let word = engine.rng.name(WORD_LEN);
+        let ack_prefix = format!("$JS.SNAPSHOT.ACK.{name}.{word}");
+        self.snapshots.last_id += 1;
+        let number = self.snapshots.last_id;
+        let sink = Sink::Snapshot(number);
+        let subscription = engine.listen(account, sink, format!("{ack_prefix}.>").as_bytes());
+        let log = &self.streams[&id].log;
+        let mut snapshot = Snapshot {
+            account,
+            stream: id,
+            name: name.to_owned(),
+            asked,
+            asker: self.asker(engine, request),
+            begun: self.wall,
+            ack_prefix,
+            subscription,
+            is_heard: false,
+            at: log.first(),
+            end: log.last(),
+            raw: archive::MAGIC.to_vec(),
+            framed: s2::BEGINNING.to_vec(),
+            is_complete: false,
+            chunks: 0,
+            unacked: 0,
+            deadline: now + INTEREST_WAIT,
+            due: now,
+        };
+        self.put_beginning(&mut snapshot, state.clone());
+        let server = self.config.server_id.clone();
+        let event = Event::TransferBegun(snapshot.of(&server), Some(&state));
+        self.publish_event(engine, account, &event, out);
+        // It follows the answer.
+        self.snapshots.again.push(number);
+        self.snapshots.by_id.insert(number, snapshot);
+        let body = snapshot::snapshot_begun(&self.streams[&id].config, &state);
+        Ok(Answered::Now(body))
+    }
+
+    /// What an archive begins with. The consumers are told as they are now, so
+    /// that none is further than the last message.
+    fn put_beginning(&self, snapshot: &mut Snapshot, mut state: StreamState) {
+        let stream = &self.streams[&snapshot.stream];
+        if snapshot.asked.no_consumers {
+            state.consumer_count = 0;
+        }
+        let mut json = JsonWriter::new();
+        state.write_json(&mut json);
+        snapshot.put_json(archive::STATE, self.wall, json);
+        for consumer in stream.consumers.values() {
+            if snapshot.asked.no_consumers {
+                return;
+            }
+            let mut json = JsonWriter::new();
+            consumer.archived(snapshot.end).write_json(&mut json);
+            let name = [archive::CONSUMER, consumer.name().as_bytes()].concat();
+            snapshot.put_json(&name, consumer.created, json);
+        }
+    }
+
+    /// A chunk was acknowledged: the subject says how long it was.
+    pub(super) fn take_snapshot_ack<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: u32,
+        subject: &[u8],
+        now: Time,
+        out: &mut O,
+    ) {
+        let Some(snapshot) = self.snapshots.by_id.get_mut(&id) else {
+            return;
+        };
+        let rest = subject.get(snapshot.ack_prefix.len() + 1..);
+        let len = rest.and_then(|rest| rest.split(|byte| *byte == b'.').next());
+        let len = len.and_then(super::expectations::number).unwrap_or(0);
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        snapshot.unacked = snapshot.unacked.saturating_sub(len);
+        snapshot.deadline = now + FLOW_WAIT;
+        self.step_snapshot(engine, id, now, out);
+    }
+
+    /// Those that are due go on.
+    pub(super) fn snapshots_due<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
+        for id in self.snapshots.take_due(now) {
+            self.step_snapshot(engine, id, now, out);
+        }
+    }
+
+    /// Takes one further, until it has to wait.
+    pub(super) fn step_snapshot<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        id: u32,
+        now: Time,
+        out: &mut O,
+    ) {
+        let Some(mut snapshot) = self.snapshots.by_id.remove(&id) else {
+            return;
+        };
+        let turn = self.send_snapshot(engine, &mut snapshot, now, out);
+        snapshot.due = snapshot.deadline.max(now + LOOK_AGAIN);
+        match turn {
+            Turn::More => self.snapshots.again.push(id),
+            Turn::Wait(until) => snapshot.due = until,
+            Turn::Need(need) => {
+                let log = self.streams.get(&snapshot.stream).map(|stream| &stream.log);
+                let ahead = log.map(|log| log.ahead(snapshot.at).collect::<Vec<_>>());
+                self.park(need, Job::Snapshot(id));
+                for key in ahead.unwrap_or_default() {
+                    self.want(key);
+                }
+            }
+            Turn::Over(ending) => return self.end_snapshot(engine, snapshot, ending, out),
+        }
+        self.snapshots.by_id.insert(id, snapshot);
+    }
+
+    fn send_snapshot<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        snapshot: &mut Snapshot,
+        now: Time,
+        out: &mut O,
+    ) -> Turn {
+        let Some(stream) = self.streams.get(&snapshot.stream) else {
+            return Turn::Over(Ending::Deleted);
+        };
+        if stream.log.durable() < snapshot.end {
+            return Turn::Wait(now + LOOK_AGAIN);
+        }
+        if !snapshot.is_heard {
+            let to = snapshot.asked.deliver_subject.as_bytes();
+            snapshot.is_heard = engine.is_heard(snapshot.account, to);
+            if !snapshot.is_heard && now < snapshot.deadline {
+                return Turn::Wait(now + LOOK_AGAIN);
+            }
+            snapshot.deadline = now + FLOW_WAIT;
+        }
+        let mut sent = 0;
+        while sent < TURN_LEN {
+            if let Err(need) = self.fill(snapshot) {
+                return Turn::Need(need);
+            }
+            if snapshot.framed.is_empty() {
+                return Turn::Over(Ending::Complete);
+            }
+            if snapshot.is_window_full() {
+                return match now < snapshot.deadline {
+                    true => Turn::Wait(snapshot.deadline),
+                    false => Turn::Over(Ending::NoFlow),
+                };
+            }
+            sent += snapshot.asked.chunk_len;
+            if !snapshot.send_chunk(engine, out) {
+                return Turn::Over(Ending::NoInterest);
+            }
+            snapshot.deadline = now + FLOW_WAIT;
+        }
+        Turn::More
+    }
+
+    /// Sees to a whole chunk, if there is so much left.
+    fn fill(&self, snapshot: &mut Snapshot) -> Result<(), NeedBlock> {
+        let Some(stream) = self.streams.get(&snapshot.stream) else {
+            return Ok(());
+        };
+        // One byte more, so that it is known which chunk is the last.
+        while snapshot.framed.len() <= snapshot.asked.chunk_len && !snapshot.is_complete {
+            let next = stream.log.next_live(snapshot.at);
+            match next.filter(|seq| *seq <= snapshot.end) {
+                None => {
+                    archive::put_end(&mut snapshot.raw);
+                    snapshot.is_complete = true;
+                }
+                Some(seq) => {
+                    if let Some(record) = stream.log.get(seq)? {
+                        let entry = Entry {
+                            name: record.subject,
+                            time: record.time,
+                            seq: seq.0,
+                            payload: record.payload,
+                            header_len: record.header_len,
+                        };
+                        archive::put(&mut snapshot.raw, &entry);
+                    }
+                    snapshot.at = seq.next();
+                }
+            }
+            snapshot.frame();
+        }
+        Ok(())
+    }
+
+    fn end_snapshot<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        snapshot: Snapshot,
+        ending: Ending,
+        out: &mut O,
+    ) {
+        engine.accounts[snapshot.account].unsubscribe(snapshot.subscription);
+        let (code, text, error) = ending.told();
+        let mut header = Vec::new();
+        // nats-server says nothing of one that was a single message.
+        if ending != Ending::Complete || snapshot.chunks > 0 {
+            HeaderWriter::status(&mut header, code, text).finish();
+        }
+        let to = snapshot.asked.deliver_subject.as_bytes();
+        engine.send_status(snapshot.account, to, None, &header, out);
+        let server = self.config.server_id.clone();
+        let how = TransferEnd {
+            start: snapshot.begun,
+            end: self.wall,
+            bytes: 0,
+            error,
+        };
+        let event = Event::TransferEnded(snapshot.of(&server), how);
+        self.publish_event(engine, snapshot.account, &event, out);
+    }
+
+    /// The store has failed: what there is to read will be another thing.
+    pub(super) fn fail_snapshots<O: Outbox>(&mut self, engine: &mut Engine, out: &mut O) {
+        for (_, snapshot) in std::mem::take(&mut self.snapshots.by_id) {
+            self.end_snapshot(engine, snapshot, Ending::Failed, out);
+        }
+    }
+}
