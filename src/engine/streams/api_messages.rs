@@ -25,6 +25,19 @@ const BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What requests to read a stream directly begin with.
 const DIRECT_GET_PREFIX: &[u8] = b"$JS.API.DIRECT.GET.";
 
+/// The stream that a direct get names, and what is asked of it.
+fn asked_directly(request: &Request) -> (String, Result<GetRequest, DirectGetError>) {
+    let named = request.subject.strip_prefix(DIRECT_GET_PREFIX);
+    let named = String::from_utf8_lossy(named.unwrap_or_default());
+    match named.split_once('.') {
+        Some((name, subject)) => (
+            name.to_owned(),
+            GetRequest::for_subject(request.body(), subject),
+        ),
+        None => (named.into_owned(), GetRequest::for_direct(request.body())),
+    }
+}
+
 impl Streams {
     pub(super) fn get_message(&mut self, stream: &str, request: &Request) -> Outcome {
         let asked = GetRequest::for_message(request.body(), self.config.strictness)?;
@@ -120,21 +133,12 @@ impl Streams {
             return Ok(());
         }
         let is_settled = self.is_settled();
-        let named = request.subject.strip_prefix(DIRECT_GET_PREFIX);
-        let named = String::from_utf8_lossy(named.unwrap_or_default());
-        let (name, subject) = match named.split_once('.') {
-            Some((name, subject)) => (name, Some(subject)),
-            None => (&*named, None),
-        };
-        if self.answers_itself(id, name) {
+        let (name, asked) = asked_directly(request);
+        if self.answers_itself(id, &name) {
             return Ok(());
         }
         let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
-        };
-        let asked = match subject {
-            Some(subject) => GetRequest::for_subject(request.body(), subject),
-            None => GetRequest::for_direct(request.body()),
         };
         let asked = match asked {
             Ok(asked) => asked,

@@ -141,15 +141,7 @@ impl Streams {
         stream.zones = zones;
         stream.configured();
         stream.row_dirty = true;
-        if stream.config.subjects != old.subjects {
-            unlisten(engine, stream);
-            listen(engine, stream);
-        }
-        let is_direct = |config: &StreamConfig| (config.allow_direct, config.mirror_direct);
-        if is_direct(&stream.config) != is_direct(&old) {
-            unlisten(engine, stream);
-            listen(engine, stream);
-        }
+        listen_again(engine, stream, &old);
         let takes_batches = stream.config.allow_atomic;
         if stream.config.retention == Retention::Interest && old.retention != Retention::Interest {
             // What its consumers are through with has no use any more.
@@ -548,6 +540,18 @@ pub(super) fn listen(engine: &mut Engine, stream: &mut Stream) {
             );
             stream.subscriptions.push(sub);
         }
+    }
+}
+
+/// Listens anew where that differs from what the stream was.
+fn listen_again(engine: &mut Engine, stream: &mut Stream, old: &StreamConfig) {
+    let new = &stream.config;
+    if new.subjects != old.subjects
+        || new.allow_direct != old.allow_direct
+        || new.mirror_direct != old.mirror_direct
+    {
+        unlisten(engine, stream);
+        listen(engine, stream);
     }
 }
 

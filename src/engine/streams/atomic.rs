@@ -137,7 +137,6 @@ impl Streams {
         reply: Option<&[u8]>,
         out: &mut O,
     ) -> Result<(), Failed> {
-        let incomplete = ApiError::ATOMIC_PUBLISH_INCOMPLETE_BATCH;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
         };
@@ -147,18 +146,7 @@ impl Streams {
             return Err(Failed(error, Some("large")));
         }
         stream.check_size(message)?;
-        let open = stream.batches.open.get(place.id);
-        let is_next = match open {
-            Some(batch) => place.seq == batch.messages.len() as u64 + 1,
-            None if place.seq != 1 => return Err(incomplete.into()),
-            None if stream.batches.open.len() >= OPEN_MAX => {
-                return Err(ApiError::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT.into());
-            }
-            None => is_stored,
-        };
-        if !is_next {
-            return Err(Failed(incomplete, Some("incomplete")));
-        }
+        stream.batches.check_next(place)?;
         if is_stored {
             let len = message.subject.len() + message.payload.len() + MESSAGE_COST;
             if self.batched_len + len > BATCHED_LEN_MAX {
@@ -341,6 +329,24 @@ impl Streams {
 }
 
 impl Batches {
+    /// Whether a message is the next of its batch, or the first of a new one.
+    fn check_next(&self, place: &Place<'_>) -> Result<(), Failed> {
+        let incomplete = ApiError::ATOMIC_PUBLISH_INCOMPLETE_BATCH;
+        let is_next = match self.open.get(place.id) {
+            Some(batch) => place.seq == batch.messages.len() as u64 + 1,
+            None if place.seq != 1 => return Err(incomplete.into()),
+            None if self.open.len() >= OPEN_MAX => {
+                return Err(ApiError::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT.into());
+            }
+            // Nothing is to be stored.
+            None => place.commit != Some(false),
+        };
+        match is_next {
+            true => Ok(()),
+            false => Err(Failed(incomplete, Some("incomplete"))),
+        }
+    }
+
     fn add(
         &mut self,
         stream: StreamId,

@@ -539,7 +539,7 @@ impl Streams {
         }
         let seq = stream.store_checked(message, &asked, time);
         stream.publishers.add(seq, None);
-        self.stored_total += 1;
+        self.count_in(id, message);
         let mut len = message.subject.len() + message.payload.len();
         if !is_mirror {
             len += self.republish(engine, id, seq, before, out);
