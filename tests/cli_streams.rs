@@ -44,6 +44,16 @@ fn a_stream_is_made_changed_and_removed() {
     let edited = done_json(&url, "stream edit ORDERS --no-allow-direct --max-bytes 0");
     assert_eq!(edited["config"]["allow_direct"], false);
     assert_eq!(edited["config"]["max_bytes"], -1);
+    let edited = done(
+        &url,
+        "stream edit ORDERS --discard old --allow-schedules --marker-ttl 2m",
+    );
+    for line in [
+        "allow_msg_schedules        yes",
+        "subject_delete_marker_ttl  2m",
+    ] {
+        assert!(edited.contains(line), "{line}: {edited}");
+    }
     assert!(done(&url, "stream edit ORDERS").starts_with("ORDERS, made"));
     let listed = done(&url, "stream ls");
     assert!(listed.starts_with("NAME    SUBJECTS"), "{listed}");

@@ -528,3 +528,44 @@ fn what_nobody_listens_for_is_not_noted() {
         .close(JOE, CloseReason::ClientClosed, &mut world.told);
     assert!(!world.engine.has_news());
 }
+
+#[cfg(feature = "streams")]
+#[test]
+fn lifetimes_end_by_the_wall_clock_also_after_it_was_set() {
+    use midge_api::Timestamp;
+    use midge_engine::{StoredStreams, StreamsConfig};
+    let mut world = World::new(Limits::default(), Auth::default(), 1);
+    let config = StreamsConfig {
+        hash_seed: 1,
+        server_name: "n".into(),
+        server_id: "N".into(),
+        tuning: Default::default(),
+        zones: None,
+        strictness: midge_api::json::Strictness::Strict,
+    };
+    let stored = StoredStreams::new(1);
+    let begin = Timestamp(1_000_000_000);
+    world
+        .engine
+        .enable_streams(config, stored, world.now, begin);
+    world.open(JOE);
+    world.say(JOE, "CONNECT {\"verbose\":false,\"headers\":true}\r\n");
+    let body =
+        "{\"name\":\"S\",\"subjects\":[\"s\"],\"storage\":\"memory\",\"allow_msg_ttl\":true}";
+    let len = body.len();
+    world.say(
+        JOE,
+        &format!("PUB $JS.API.STREAM.CREATE.S {len}\r\n{body}\r\n"),
+    );
+    let header = "NATS/1.0\r\nNats-TTL: 1h\r\n\r\n";
+    let len = header.len();
+    world.say(JOE, &format!("HPUB s {len} {len}\r\n{header}\r\n"));
+    assert_eq!(world.engine.stored_totals(), (1, 1));
+    // The wall clock stands still.
+    world.pass(seconds(2 * 3600));
+    assert_eq!(world.engine.stored_totals(), (1, 1));
+    let hour = midge_api::Nanos::from_secs(3600);
+    world.engine.set_wall(begin.after(hour));
+    world.pass(seconds(61));
+    assert_eq!(world.engine.stored_totals(), (1, 0));
+}

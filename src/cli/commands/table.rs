@@ -115,8 +115,14 @@ pub(crate) fn push_value(out: &mut String, title: &str, value: &Value) {
 fn push_number(out: &mut String, title: &str, number: u64) {
     match title {
         "bytes" | "max_bytes" | "max_msg_size" => push_size(out, number),
-        "max_age" | "duplicate_window" | "ack_wait" | "backoff" | "inactive_threshold"
-        | "idle_heartbeat" | "max_expires" => push_exact(out, number),
+        "max_age"
+        | "duplicate_window"
+        | "ack_wait"
+        | "backoff"
+        | "inactive_threshold"
+        | "idle_heartbeat"
+        | "max_expires"
+        | "subject_delete_marker_ttl" => push_exact(out, number),
         "pause_remaining" => push_span(out, number / 1_000_000),
         "oldest" | "idle" => push_span(out, number),
         _ if title.ends_with("_ms") => push_span(out, number),
