@@ -12,29 +12,31 @@ pub(crate) const EXIT_USAGE: u8 = 2;
 /// Exit code when the server refused, or something was not done or not there.
 const EXIT_FAILED: u8 = 1;
 
-/// Why a command ends early.
+/// Why a command ends early. In a box, since all that a command does may come to
+/// it: what is handed on in so many places is a pointer.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct Failure(Box<Reason>);
+
+#[derive(Debug)]
+struct Reason {
     code: u8,
     /// Empty if nobody is there to be told, or was told already.
     words: String,
 }
 
 impl Failure {
+    fn new(code: u8, words: String) -> Self {
+        Failure(Box::new(Reason { code, words }))
+    }
+
     /// The command line cannot be meant so, or leads nowhere.
     pub(crate) fn usage(words: impl Into<String>) -> Self {
-        Failure {
-            code: EXIT_USAGE,
-            words: words.into(),
-        }
+        Failure::new(EXIT_USAGE, words.into())
     }
 
     /// It is not done.
     pub(crate) fn refused(words: impl Into<String>) -> Self {
-        Failure {
-            code: EXIT_FAILED,
-            words: words.into(),
-        }
+        Failure::new(EXIT_FAILED, words.into())
     }
 
     /// It is not done, and that was said.
@@ -46,10 +48,7 @@ impl Failure {
     /// that is no fault.
     pub(crate) fn write(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Failure {
-                code: 0,
-                words: String::new(),
-            };
+            return Failure::new(0, String::new());
         }
         Failure::refused(format!("cannot write: {error}"))
     }
@@ -61,15 +60,15 @@ impl Failure {
 
     /// The same, with something that has to be known as well.
     pub(crate) fn but(mut self, words: &str) -> Self {
-        self.words.push('\n');
-        self.words.push_str(words);
+        self.0.words.push('\n');
+        self.0.words.push_str(words);
         self
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
+        f.write_str(&self.0.words)
     }
 }
 
@@ -78,10 +77,10 @@ pub(crate) fn finish(done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if !failure.words.is_empty() {
-                output::warn(&failure.words);
+            if !failure.0.words.is_empty() {
+                output::warn(&failure.0.words);
             }
-            ExitCode::from(failure.code)
+            ExitCode::from(failure.0.code)
         }
     }
 }

@@ -213,7 +213,7 @@ impl Settings {
             true => tls::option(self, item),
             false => self.take(item),
         };
-        taken.map_err(|error| format!("--{}", error.what.replace('_', "-")))
+        taken.map_err(|error| format!("--{}", error.what().replace('_', "-")))
     }
 
     /// Has one user or token of the command line in place of the file's.

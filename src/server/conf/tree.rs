@@ -16,25 +16,25 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is wrong with a file, and where.
+/// What is wrong with a file, and where. In a box, since nearly every line that
+/// reads a value may come to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ConfError {
-    pub(crate) place: Place,
-    pub(crate) what: String,
-}
+pub(crate) struct ConfError(Box<(Place, String)>);
 
 impl ConfError {
     pub(crate) fn new(place: &Place, what: impl Into<String>) -> Self {
-        ConfError {
-            place: place.clone(),
-            what: what.into(),
-        }
+        ConfError(Box::new((place.clone(), what.into())))
+    }
+
+    /// What is wrong, without the place.
+    pub(crate) fn what(&self) -> &str {
+        &self.0.1
     }
 }
 
 impl fmt::Display for ConfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.what)
+        write!(f, "{}: {}", self.0.0, self.0.1)
     }
 }
 
