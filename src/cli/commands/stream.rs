@@ -32,7 +32,7 @@ const SETTINGS: &str = "  --subjects SUBJECT...  what it stores, wildcards allow
   --allow-direct         messages may be read without the API, which is faster
   --allow-rollup         a message may replace all before it
   --allow-msg-ttl        a message may say how long it lives, which is for good
-  --allow-schedules      a message may say when it is published, for good as well
+  --allow-schedules      a message says when it is published, for good as well
   --marker-ttl DURATION  what is left so long where a subject's last message has
                          gone for its age: a marker
   --deny-delete          no message can be deleted, which is for good
