@@ -30,6 +30,31 @@ fn copied(subject: &str, headers: &str, body: &str) -> (String, String, String) 
 }
 
 #[test]
+fn a_mirror_of_what_is_not_there_says_so() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    let own = "\"mirror\":{\"name\":\"O\"},\"mirror_direct\":true";
+    assert_eq!(make(&mut client, "M", own)["config"]["mirror_direct"], true);
+    let told = client.api("STREAM.INFO.M", "");
+    let wanted = r#"{"code":404,"err_code":10059,"description":"stream not found"}"#;
+    let wanted: serde_json::Value = serde_json::from_str(wanted).unwrap();
+    assert_eq!(told["mirror"]["error"], wanted);
+    client.make_stream("O", "o.>", "");
+    client.store("o.1", "x");
+    client.wait_messages("M", 1);
+    assert!(client.api("STREAM.INFO.M", "")["mirror"]["error"].is_null());
+    // It is read directly as its origin is, whatever it asks for itself.
+    let own = own.to_owned() + ",\"subject_transform\":{\"src\":\"o.*\",\"dest\":\"n.$1\"}";
+    assert_eq!(
+        make(&mut client, "N", &own)["config"]["mirror_direct"],
+        false
+    );
+    client.wait_messages("N", 1);
+    assert_eq!(message(&mut client, "N", 1), copied("n.1", "", "x"));
+}
+
+#[test]
 fn a_mirror_has_the_sequences_and_times_of_its_origin() {
     let dir = Dir::new();
     let server = dir.serve();

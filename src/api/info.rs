@@ -4,6 +4,7 @@
 //! a list of many costs little.
 
 use super::consumer_config::ConsumerConfig;
+use super::error::ApiError;
 use super::stream_config::StreamConfig;
 use super::stream_source::StreamSource;
 use midge_proto::JsonWriter;
@@ -76,6 +77,8 @@ pub struct SourceInfo<'a> {
     pub lag: u64,
     /// How long ago the last came, if one did.
     pub active: Option<Nanos>,
+    /// There is no such stream, and never was one that it came from.
+    pub is_missing: bool,
 }
 
 /// How far a consumer has come.
@@ -282,6 +285,10 @@ impl SourceInfo<'_> {
         json.string_field("name", &self.source.name);
         json.uint_field("lag", self.lag);
         json.int_field("active", self.active.map_or(-1, |active| active.0));
+        if self.is_missing {
+            json.key("error");
+            ApiError::STREAM_NOT_FOUND.write_json(json);
+        }
         self.source.write_filters(json);
         json.close_object();
     }

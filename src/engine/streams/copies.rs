@@ -499,7 +499,7 @@ impl Streams {
             return Err(Pause::End);
         };
         let mut random = |bound| engine.rng.below(bound);
-        let rule = stream.features.transform.as_ref().filter(|_| !is_mirror);
+        let rule = stream.features.transform.as_ref();
         let changed = rule.and_then(|rule| rule.apply(message.subject, &mut random));
         message.subject = changed.as_deref().unwrap_or(message.subject);
         let fits = stream.check_subject(message.subject).is_ok();
@@ -581,7 +581,7 @@ impl Streams {
         if let Some(mirror) = &config.mirror
             && let Some(origin) = self.by_name(account, &mirror.name)
         {
-            config.mirror_direct |= origin.config.allow_direct;
+            config.mirror_direct = origin.config.allow_direct;
         }
     }
 
@@ -589,11 +589,13 @@ impl Streams {
     pub(super) fn copies_of<'a>(&'a self, stream: &'a Stream) -> Vec<SourceInfo<'a>> {
         let told = |copying: &'a Copying| {
             let origin = self.by_name(stream.account, &copying.source.name);
+            let is_missing = origin.is_none() && copying.active.is_none();
             let lag = origin.filter(|origin| origin.id == copying.origin);
             SourceInfo {
                 source: &copying.source,
                 lag: lag.map_or(0, |origin| origin.log.count_from(copying.at.next())),
                 active: copying.active.map(|active| self.wall.since(active)),
+                is_missing,
             }
         };
         stream.copies.iter().map(told).collect()

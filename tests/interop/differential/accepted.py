@@ -123,6 +123,40 @@ RULES = [
         r"^generated_store_50$",
         r"json\.purged: theirs=0 ours=1",
     ),
+    # What is copied.
+    Rule(
+        "what is of other servers is not copied: `external` is refused until there are links",
+        r"^(mirror|source)_config_external",
+    ),
+    Rule(
+        "how far a source is, and the id of its stream in a header, are told from 2.15 on",
+        r"^source_",
+        r"^(json\.)?(sources\[\d\]\.seq: theirs=\d ours=absent$|state\.bytes: theirs=)",
+    ),
+    Rule(
+        "a source is active when a message came; for nats-server when its consumer was made",
+        r"^source_",
+        r"sources\[\d\]\.active: theirs=DURATION ours=-1$",
+    ),
+    Rule(
+        "that an origin is missing is told at once; nats-server tells it when it has tried",
+        r"^(mirror_created_first|batch_config_sources)$",
+        r"(mirror|sources\[0\])\.error\.\w+: theirs=absent ours=",
+    ),
+    Rule(
+        "a mirror that starts behind the end is empty like any new stream",
+        r"^mirror_config_far_start$",
+        r"^state\.(first|last)_seq: ",
+    ),
+    Rule(
+        "what was copied from a work queue is settled there at once; nats-server waits for a while",
+        r"^source_of_workqueue$",
+        r"^state\.",
+    ),
+    Rule(
+        "a loop of sources is refused whatever their filters are",
+        r"^source_loop$",
+    ),
     # What is pending.
     Rule(PENDING, r"^start_empty_seq3_a$", r"num_pending: theirs=1 ours=0"),
     Rule(PENDING, r"^restart_fresh_consumers$", r"num_pending: theirs=1 ours=3|ACK\.@\.p\."),
@@ -136,13 +170,6 @@ RULES = [
         NO_WAIT,
         r"^generated_consumers_(18|24|29|30|42|43|46|50|52|53|67|71)$",
         r'^ours \{"headers": \["NATS/1.0 404 No Messages"\]|\(theirs are \d messages, ours \d\)',
-    ),
-    # What is due.
-    Rule(
-        "messages go one by one when each has lived its time; nats-server goes round for several",
-        r"^ttl_marker_by_age$",
-        r"reply: theirs=\$JS\.ACK\.\S+\.1 ours=\$JS\.ACK\.\S+\.0",
-        seldom=True,
     ),
     # What is settled.
     Rule(

@@ -13,8 +13,8 @@ ACK_TIME = re.compile(r"(\$JS\.ACK\.[^\s\"]*?)\.(\d{19})\.(\d+)")
 FLOW_TOKEN = re.compile(r"(\$JS\.FC\.[^.\s\"]+\.[^.\s\"]+\.)[0-9A-Za-z]+")
 IDENTITY = re.compile(r"(Nats-Stream-Identity: )[0-9A-Za-z]{8}")
 SNAPSHOT = re.compile(r"(\$JS\.SNAPSHOT\.(?:ACK|RESTORE)\.[^.\s]+\.)[0-9A-Za-z]{22}")
-# The last word says which stream of that name it was.
-SOURCE = re.compile(r"(Nats-Stream-Source: .* )[0-9A-Za-z]{8}(?=\r|$)")
+# From 2.15 on the last word says which stream of that name it was.
+SOURCE = re.compile(r"(Nats-Stream-Source: .*) [0-9A-Za-z]{8}(?=\r|$)")
 PIN = re.compile(r"(Nats-Pin-Id: )[0-9A-Za-z]{22}")
 NUID = re.compile(r"^[0-9A-Za-z]{22}$")
 # Of the connection or the process, or numbers that others on the same server change.
@@ -50,7 +50,7 @@ class Normaliser:
         text = TIME.sub("TIME", text)
         text = IDENTITY.sub(r"\1ID", text)
         text = PIN.sub(r"\1ID", text)
-        text = SOURCE.sub(r"\1ID", text)
+        text = SOURCE.sub(r"\1", text)
         text = SNAPSHOT.sub(r"\1ID", text)
         return FLOW_TOKEN.sub(r"\1TOKEN", text)
 

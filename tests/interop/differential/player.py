@@ -28,17 +28,18 @@ class Player:
         scripts = sorted(scripts, key=lambda script: not script.slow)
         alone = [script for script in scripts if script.own_server]
         together = [script for script in scripts if not script.own_server]
-        with (
-            ThreadPoolExecutor(self.at_once) as many,
-            ThreadPoolExecutor(self.alone_at_once) as few,
-        ):
-            started = [(script, few.submit(self._play_alone, script)) for script in alone]
-            started += [(script, many.submit(self._play_shared, script)) for script in together]
-            transcripts = {script.name: future.result() for script, future in started}
-        if self._shared is not None:
-            self._shared.close()
-            self._shared = None
-        return transcripts
+        try:
+            with (
+                ThreadPoolExecutor(self.at_once) as many,
+                ThreadPoolExecutor(self.alone_at_once) as few,
+            ):
+                started = [(script, few.submit(self._play_alone, script)) for script in alone]
+                started += [(script, many.submit(self._play_shared, script)) for script in together]
+                return {script.name: future.result() for script, future in started}
+        finally:
+            if self._shared is not None:
+                self._shared.close()
+                self._shared = None
 
     def _play_alone(self, script):
         server = Server(self.binary)

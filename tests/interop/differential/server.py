@@ -11,6 +11,7 @@ import time
 
 # How long a start and an end may take on a busy machine.
 START_MAX_S = 15
+STARTS_MAX = 5
 END_MAX_S = 8
 
 _ports = set()
@@ -24,7 +25,7 @@ class Server:
         self.binary = binary
         self.directory = tempfile.mkdtemp(prefix="differential-")
         self.log = os.path.join(self.directory, "log")
-        self.port = _free_port()
+        self.port = None
         self.process = None
         self.start()
 
@@ -36,7 +37,17 @@ class Server:
         return [self.binary, "--host", "127.0.0.1", "--port", str(self.port), *store]
 
     def start(self):
-        """Starts, or starts again with the same store, and waits until it greets."""
+        """Starts, or starts again with the same store, and waits until it greets.
+
+        Each time it gets another port, which somebody else may take before it does.
+        """
+        for _ in range(STARTS_MAX):
+            self.port = _free_port()
+            if self._launch():
+                return
+        raise RuntimeError(f"{self.binary} did not start: {self._last_words()}")
+
+    def _launch(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 self._command(),
@@ -48,8 +59,10 @@ class Server:
         deadline = time.monotonic() + START_MAX_S
         while not _greets(self.port):
             if not self.is_alive() or time.monotonic() > deadline:
-                raise RuntimeError(f"{self.binary} did not start: {self._last_words()}")
+                self.stop()
+                return False
             time.sleep(0.01)
+        return self.is_alive()
 
     def _last_words(self):
         with open(self.log, errors="replace") as log:

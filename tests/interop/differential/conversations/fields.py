@@ -193,7 +193,7 @@ def request_field(talk, subject, other, field):
     given = "" if f'"{field}":' in other else other
     for value in VALUES:
         body = "{" + ",".join(filter(None, [given, f'"{field}":{value}'])) + "}"
-        talk.request("$JS.API." + subject, body, view=brief, timeout=0.5)
+        talk.request("$JS.API." + subject, body, view=brief)
 
 
 def brief(form):
@@ -214,7 +214,7 @@ def fields_unknown(talk):
     talk.create_consumer()
     for tag, subject, other, _fields in REQUESTS:
         body = "{" + ",".join(filter(None, [other, '"bogus":1'])) + "}"
-        talk.request("$JS.API." + subject, body, view=brief, timeout=0.5)
+        talk.request("$JS.API." + subject, body, view=brief)
     nested = [
         '{"name":"@2","consumer_limits":{"bogus":1}}',
         '{"name":"@2","placement":{"bogus":1}}',
