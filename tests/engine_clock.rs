@@ -501,6 +501,58 @@ fn a_backup_is_kept_for_who_asks() {
     assert!(world.heard(JOE).contains("\"err_code\":20013"));
 }
 
+/// One message that is heard: its body.
+#[cfg(feature = "streams")]
+fn body_of(heard: &str) -> &str {
+    heard.split("\r\n").nth(1).unwrap_or_default()
+}
+
+#[cfg(feature = "streams")]
+#[test]
+fn a_restore_is_kept_for_who_sends() {
+    use midge_api::Timestamp;
+    use midge_engine::{StoredStreams, StreamsConfig};
+    let mut world = World::new(Limits::default(), Auth::default(), 1);
+    let config = StreamsConfig {
+        hash_seed: 1,
+        server_name: "n".into(),
+        server_id: "N".into(),
+        strictness: midge_api::json::Strictness::Strict,
+        tuning: Default::default(),
+        zones: None,
+    };
+    let stored = StoredStreams::new(1);
+    world
+        .engine
+        .enable_streams(config, stored, world.now, Timestamp(1));
+    world.open(JOE);
+    let connect = "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}";
+    world.say(JOE, &format!("{connect}\r\nSUB r 1\r\n"));
+    let asked = "{\"config\":{\"name\":\"S\"}}";
+    let len = asked.len();
+    world.say(
+        JOE,
+        &format!("PUB $JS.API.STREAM.RESTORE.S r {len}\r\n{asked}\r\n"),
+    );
+    let begun = world.heard(JOE);
+    let begun: serde_json::Value = serde_json::from_str(body_of(&begun)).expect("JSON");
+    let to = begun["deliver_subject"].as_str().expect("text");
+    let chunk = format!("PUB {to} r 10\r\ngarbage...\r\n");
+    for _ in 0..3 {
+        world.pass(seconds(59));
+        world.heard(JOE);
+        world.say(JOE, &chunk);
+        // It is wrong, and stays so until it is over.
+        let heard = world.heard(JOE);
+        assert!(heard.contains("\"err_code\":10062"), "{heard}");
+    }
+    world.pass(seconds(61));
+    world.heard(JOE);
+    world.say(JOE, &chunk);
+    let heard = world.heard(JOE);
+    assert!(heard.contains("NATS/1.0 503"), "{heard}");
+}
+
 /// The streams listen in every account, which makes nobody there a listener.
 #[cfg(feature = "streams")]
 #[test]

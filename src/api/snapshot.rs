@@ -40,11 +40,11 @@ impl SnapshotRequest {
     /// # Errors
     /// 10025 when this is not JSON, or has a key or a value that is none of
     /// ours; 10015 when it names no subject to send to.
-    pub fn from_json(body: &[u8]) -> Result<SnapshotRequest, ApiError> {
+    pub fn from_json(body: &[u8], strict: Strictness) -> Result<SnapshotRequest, ApiError> {
         let mut deliver_subject = String::new();
         let mut no_consumers = false;
         let (mut chunk_len, mut window_len) = (0, 0);
-        json::read(body, Strictness::Strict, &mut |key, value| {
+        json::read(body, strict, &mut |key, value| {
             match key {
                 "deliver_subject" => deliver_subject = json::string(key, value)?,
                 "no_consumers" => no_consumers = json::boolean(key, &value)?,
@@ -89,12 +89,12 @@ pub fn expect_body(body: &[u8]) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// 10025 when this is not JSON, or has a key or a value that is none of ours.
-pub fn restored_config(body: &[u8]) -> Result<StreamConfig, ApiError> {
+pub fn restored_config(body: &[u8], strict: Strictness) -> Result<StreamConfig, ApiError> {
     let mut config = StreamConfig::default();
-    json::read(body, Strictness::Strict, &mut |key, value| {
+    json::read(body, strict, &mut |key, value| {
         match key {
-            "config" => config = StreamConfig::from_request(value)?,
-            "state" => _ = read_state(value, Strictness::Strict)?,
+            "config" => config = StreamConfig::from_request(value, strict)?,
+            "state" => _ = read_state(value, strict)?,
             _ => return Ok(Known::No),
         }
         Ok(Known::Yes)
@@ -332,7 +332,8 @@ mod tests {
     use super::*;
 
     fn asked(body: &str) -> Result<SnapshotRequest, u16> {
-        SnapshotRequest::from_json(body.as_bytes()).map_err(|error| error.err_code)
+        SnapshotRequest::from_json(body.as_bytes(), Strictness::Strict)
+            .map_err(|error| error.err_code)
     }
 
     #[test]
@@ -381,14 +382,17 @@ mod tests {
 
     #[test]
     fn a_restore_says_what_it_is_to_make() {
-        let config = restored_config(br#"{"config":{"name":"S"},"state":{"messages":3}}"#);
+        let config = restored_config(
+            br#"{"config":{"name":"S"},"state":{"messages":3}}"#,
+            Strictness::Strict,
+        );
         assert_eq!(config.expect("is known").name, "S");
         for body in [
             r#"{"state":{"foo":1}}"#,
             r#"{"config":{"foo":1}}"#,
             r#"{"x":1}"#,
         ] {
-            let error = restored_config(body.as_bytes()).expect_err(body);
+            let error = restored_config(body.as_bytes(), Strictness::Strict).expect_err(body);
             assert_eq!(error.err_code, 10025);
         }
     }

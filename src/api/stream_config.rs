@@ -200,18 +200,14 @@ impl StreamConfig {
     /// # Errors
     /// 10025 when this is no object, or has a value that is none of ours.
     pub fn from_answer(value: Value) -> Result<StreamConfig, ApiError> {
-        let mut config = StreamConfig::default();
-        json::read_value("config", value, Strictness::Lenient, &mut |key, value| {
-            config.set(key, value, Strictness::Lenient)
-        })?;
-        Ok(config)
+        StreamConfig::from_request(value, Strictness::Lenient)
     }
 
     /// Reads a configuration that is part of a request.
-    pub(super) fn from_request(value: Value) -> Result<StreamConfig, ApiError> {
+    pub(super) fn from_request(value: Value, strict: Strictness) -> Result<StreamConfig, ApiError> {
         let mut config = StreamConfig::default();
-        json::read_value("config", value, Strictness::Strict, &mut |key, value| {
-            config.set(key, value, Strictness::Strict)
+        json::read_value("config", value, strict, &mut |key, value| {
+            config.set(key, value, strict)
         })?;
         Ok(config)
     }

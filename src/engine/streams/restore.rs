@@ -211,7 +211,7 @@ impl Streams {
         out: &mut O,
     ) -> Outcome {
         snapshot::expect_body(request.body())?;
-        let mut config = snapshot::restored_config(request.body())?;
+        let mut config = snapshot::restored_config(request.body(), self.config.strictness)?;
         if config.name.is_empty() {
             name.clone_into(&mut config.name);
         }

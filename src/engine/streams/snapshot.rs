@@ -210,7 +210,7 @@ impl Streams {
         let id = self
             .id_of(account, name)
             .ok_or(ApiError::STREAM_NOT_FOUND)?;
-        let asked = SnapshotRequest::from_json(request.body())?;
+        let asked = SnapshotRequest::from_json(request.body(), self.config.strictness)?;
         if self.snapshots.by_id.len() >= RUNNING_MAX {
             return Err(ApiError::stream_snapshot("too many are under way").into());
         }
