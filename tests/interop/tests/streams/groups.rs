@@ -120,7 +120,7 @@ async fn a_consumer_pauses_and_goes_on() {
     let stream = orders(&js, 1).await;
     let mut reader = consumer(&stream, durable("reader")).await;
     let until = OffsetDateTime::now_utc() + Duration::from_secs(600);
-    let paused = stream.pause_consumer("reader", until.into()).await.unwrap();
+    let paused = stream.pause_consumer("reader", until).await.unwrap();
     assert!(paused.paused);
     assert!(fetch_now(&reader, 1).await.is_empty());
     assert!(reader.info().await.unwrap().paused);
