@@ -418,6 +418,7 @@ fn pages_tell_accounts_apart() {
     let connz = server.json("/connz?acc=A&auth=1");
     assert_eq!(connz["num_connections"], 1);
     assert_eq!(connz["connections"][0]["authorized_user"], "a");
+    assert_eq!(connz["connections"][0]["account"], "A");
     let subsz = server.json("/subsz?subs=1&acc=B");
     assert_eq!(subsz["total"], 1);
     assert_eq!(subsz["subscriptions_list"][0]["account"], "B");

@@ -327,7 +327,9 @@ fn write_detail(
     if options.with_user {
         let account = view.engine.account_name(row.account());
         json.string_unless_empty("authorized_user", row.user());
-        json.string_field("account", account);
+        if row.account() != AccountId::GLOBAL {
+            json.string_field("account", account);
+        }
         json.string_field("name_tag", account);
     }
     let Row::Open(session, _) = row else {

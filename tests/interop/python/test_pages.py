@@ -59,7 +59,6 @@ ABSENT = {
     "limits": "there are none for all of the server",
     "metadata": "only the answers of the API tell their level",
     "imports": "what everybody may ask of the server is no import of each account",
-    "tls_timeout": "there is no such limit without TLS",
 }
 EXTRA = {
     "midge_version": "version is that of nats-server whose behaviour may be expected",
