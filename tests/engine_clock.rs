@@ -67,6 +67,22 @@ const ANN: ConnId = ConnId {
 };
 
 impl World {
+    /// Streams, of which none is stored.
+    #[cfg(feature = "streams")]
+    fn enable_streams(&mut self) {
+        let config = midge_engine::StreamsConfig {
+            hash_seed: 1,
+            server_name: "n".into(),
+            server_id: "N".into(),
+            strictness: midge_api::json::Strictness::Strict,
+            tuning: Default::default(),
+            zones: None,
+        };
+        let stored = midge_engine::StoredStreams::new(1);
+        let wall = midge_api::Timestamp(1);
+        self.engine.enable_streams(config, stored, self.now, wall);
+    }
+
     fn new(limits: Limits, auth: Auth, seed: u64) -> Self {
         let info = ServerInfo::new("N".into(), "2.0.0", "h".into(), 1);
         World {
@@ -441,21 +457,9 @@ fn who_stores_waits_for_a_slow_disk() {
 #[cfg(feature = "streams")]
 #[test]
 fn a_backup_is_kept_for_who_asks() {
-    use midge_api::Timestamp;
-    use midge_engine::{Maintenance, StoredStreams, StreamsConfig};
+    use midge_engine::Maintenance;
     let mut world = World::new(Limits::default(), Auth::default(), 1);
-    let config = StreamsConfig {
-        hash_seed: 1,
-        server_name: "n".into(),
-        server_id: "N".into(),
-        strictness: midge_api::json::Strictness::Strict,
-        tuning: Default::default(),
-        zones: None,
-    };
-    let stored = StoredStreams::new(1);
-    world
-        .engine
-        .enable_streams(config, stored, world.now, Timestamp(1));
+    world.enable_streams();
     world.open(JOE);
     world.say(JOE, "CONNECT {\"verbose\":false}\r\nSUB r 1\r\n");
     world.say(JOE, "PUB $MIDGE.API.BACKUP r 0\r\n\r\n");
@@ -510,21 +514,8 @@ fn body_of(heard: &str) -> &str {
 #[cfg(feature = "streams")]
 #[test]
 fn a_restore_is_kept_for_who_sends() {
-    use midge_api::Timestamp;
-    use midge_engine::{StoredStreams, StreamsConfig};
     let mut world = World::new(Limits::default(), Auth::default(), 1);
-    let config = StreamsConfig {
-        hash_seed: 1,
-        server_name: "n".into(),
-        server_id: "N".into(),
-        strictness: midge_api::json::Strictness::Strict,
-        tuning: Default::default(),
-        zones: None,
-    };
-    let stored = StoredStreams::new(1);
-    world
-        .engine
-        .enable_streams(config, stored, world.now, Timestamp(1));
+    world.enable_streams();
     world.open(JOE);
     let connect = "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}";
     world.say(JOE, &format!("{connect}\r\nSUB r 1\r\n"));
@@ -557,21 +548,8 @@ fn a_restore_is_kept_for_who_sends() {
 #[cfg(feature = "streams")]
 #[test]
 fn what_nobody_listens_for_is_not_noted() {
-    use midge_api::Timestamp;
-    use midge_engine::{StoredStreams, StreamsConfig};
     let mut world = World::new(Limits::default(), Auth::default(), 1);
-    let config = StreamsConfig {
-        hash_seed: 1,
-        server_name: "n".into(),
-        server_id: "N".into(),
-        strictness: midge_api::json::Strictness::Strict,
-        tuning: Default::default(),
-        zones: None,
-    };
-    let stored = StoredStreams::new(1);
-    world
-        .engine
-        .enable_streams(config, stored, world.now, Timestamp(1));
+    world.enable_streams();
     world.open(JOE);
     world.say(JOE, "CONNECT {\"verbose\":false}\r\nSUB $SYS.> 1\r\n");
     assert!(!world.engine.has_listeners());
