@@ -1,9 +1,10 @@
 //! A log as it comes back from the disk: rows, no blocks.
 
 use super::block_row::BlockRow;
+use super::deletes::Deletes;
 use super::log::{BlockMeta, Log};
 use super::presence::Presence;
-use super::subjects::Entry;
+use super::subjects::{Entry, Subjects};
 use super::summary::{Summary, accounted_len};
 use crate::ids::Seq;
 use crate::storage::BlockKey;
@@ -48,6 +49,58 @@ fn read_subjects(summary: &mut Summary<'_>) -> Option<(Vec<u8>, Vec<Tally>)> {
     Some((names, tallies))
 }
 
+/// What is left of a block.
+struct Counted {
+    /// The deletes, with the sequences that have no record.
+    covered: Deletes,
+    live: u64,
+    bytes: u64,
+}
+
+/// Counts the live records of a block, for each subject as well. `None` if the
+/// summary is not what it should be.
+fn count_records(
+    summary: &mut Summary<'_>,
+    first: Seq,
+    mut covered: Deletes,
+    names: &[u8],
+    tallies: &mut [Tally],
+    subjects: &mut Subjects,
+) -> Option<Counted> {
+    let keeps_all = subjects.keeps_all();
+    let (mut live, mut bytes, mut next) = (0, 0, first);
+    summary.records(|seq, subject, payload_len, has_header| {
+        // Sequences without a record are gone, whatever the deletes say.
+        while next < seq {
+            covered.add(next.0 - first.0);
+            next = next.next();
+        }
+        next = seq.next();
+        let Some(tally) = tallies.get_mut(subject) else {
+            return;
+        };
+        if covered.contains(seq.0 - first.0) {
+            return;
+        }
+        let size = accounted_len(false, tally.name.len(), payload_len, has_header);
+        let entry = Entry {
+            seq,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+        };
+        live += 1;
+        bytes += size;
+        if keeps_all {
+            subjects.add(&names[tally.name.clone()], entry);
+        }
+        tally.add(entry);
+    })?;
+    Some(Counted {
+        covered,
+        live,
+        bytes,
+    })
+}
+
 impl Log {
     /// Takes in a block by its summary; blocks come in the order of their
     /// keys. False if the summary is not what it should be.
@@ -80,40 +133,23 @@ impl Log {
         let Some((names, mut tallies)) = read_subjects(&mut summary) else {
             return false;
         };
-        let mut covered = deletes;
-        let mut live = 0;
-        let mut bytes = 0;
-        let mut next = key.first;
         let keeps_all = self.subjects.keeps_all();
-        let subjects = &mut self.subjects;
-        let told = summary.records(|seq, subject, payload_len, has_header| {
-            // Sequences without a record are gone, whatever the deletes say.
-            while next < seq {
-                covered.add(next.0 - key.first.0);
-                next = next.next();
-            }
-            next = seq.next();
-            let Some(tally) = tallies.get_mut(subject) else {
-                return;
-            };
-            if covered.contains(seq.0 - key.first.0) {
-                return;
-            }
-            let size = accounted_len(false, tally.name.len(), payload_len, has_header);
-            let entry = Entry {
-                seq,
-                size: u32::try_from(size).unwrap_or(u32::MAX),
-            };
-            live += 1;
-            bytes += size;
-            if keeps_all {
-                subjects.add(&names[tally.name.clone()], entry);
-            }
-            tally.add(entry);
-        });
-        if told.is_none() {
+        let counted = count_records(
+            &mut summary,
+            key.first,
+            deletes,
+            &names,
+            &mut tallies,
+            &mut self.subjects,
+        );
+        let Some(Counted {
+            covered,
+            live,
+            bytes,
+        }) = counted
+        else {
             return false;
-        }
+        };
         for tally in tallies.iter().filter(|tally| tally.count > 0 && !keeps_all) {
             let name = &names[tally.name.clone()];
             self.subjects
