@@ -99,6 +99,8 @@ mod stream_resets;
 #[cfg(feature = "streams")]
 mod stream_restarts;
 #[cfg(feature = "streams")]
+mod stream_sums;
+#[cfg(feature = "streams")]
 mod stream_util;
 #[cfg(feature = "streams")]
 mod stream_words;

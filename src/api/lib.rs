@@ -21,6 +21,7 @@ mod consumer_check;
 #[cfg(test)]
 mod consumer_check_tests;
 mod consumer_config;
+mod counter_sources;
 mod dead_letter;
 mod dlq;
 mod error;
@@ -57,6 +58,7 @@ pub use consumer_config::{
     AckPolicy, ConsumerAction, ConsumerConfig, CreateConsumerRequest, DeliverPolicy,
     PriorityPolicy, ReplayPolicy,
 };
+pub use counter_sources::CounterSources;
 pub use dead_letter::{
     Attempt, DeadLetter, Ended, midge_header, original_header, original_message,
 };

@@ -34,14 +34,8 @@ impl StreamConfig {
             }
             source.check_transforms(&SOURCE)?;
         }
-        let has_sources = !self.sources.is_empty();
-        if has_sources && self.allow_msg_schedules {
+        if !self.sources.is_empty() && self.allow_msg_schedules {
             return Err(ApiError::SOURCE_WITH_MSG_SCHEDULES);
-        }
-        if has_sources && self.allow_msg_counter {
-            return Err(ApiError::stream_invalid_config(
-                "sources of counters is not supported",
-            ));
         }
         Ok(())
     }

@@ -5,9 +5,8 @@
 //! has stored. So after any crash each message is there once. A copy takes
 //! bounded turns, and one when its origin has something new.
 
-use super::expectations::{Expectations, number};
+use super::expectations::number;
 use super::filter::Filter;
-use super::intake::{Checked, Incoming, Staged};
 use super::loads::RETRY_PAUSE;
 use super::log_read::{NeedBlock, Search};
 use super::stream::Stream;
@@ -19,26 +18,23 @@ use crate::outbox::Outbox;
 use midge_api::{
     ApiError, Retention, SourceInfo, StreamConfig, StreamSource, Timestamp, Transform,
 };
-use midge_proto::headers::{HeaderBlock, HeaderWriter, name};
+use midge_proto::headers::{HeaderBlock, name};
 use std::collections::BTreeMap;
 
 /// Messages that one stream copies before others have their turn, and bytes.
 const STEP_MAX: u32 = 256;
 const STEP_LEN_MAX: usize = 1024 * 1024;
 
-/// Headers that were meant for the origin alone.
-const NOT_COPIED: [&[u8]; 2] = [b"Nats-Expected-", b"Nats-Batch-"];
-
 /// How a stream copies one other.
 #[derive(Debug)]
 pub(crate) struct Copying {
-    source: StreamSource,
-    is_mirror: bool,
+    pub(super) source: StreamSource,
+    pub(super) is_mirror: bool,
     /// Which of its messages.
     filter: Filter,
-    transforms: Vec<Transform>,
+    pub(super) transforms: Vec<Transform>,
     /// What the header of copies tells of filters and destinations.
-    told: String,
+    pub(super) told: String,
     /// Which stream it was that the position is one of; another may get its
     /// name.
     pub(super) origin: StreamId,
@@ -68,7 +64,7 @@ impl Follower {
 pub(super) type Followers = BTreeMap<(AccountId, String), Vec<StreamId>>;
 
 /// What keeps a stream from copying more.
-enum Pause {
+pub(super) enum Pause {
     /// A block.
     Block(NeedBlock),
     /// The disk is behind.
@@ -140,58 +136,6 @@ impl Copying {
         (self.origin, self.at) = (origin.id, at);
         Ok(())
     }
-
-    /// A message of the origin as it is copied: subject, payload, and how long
-    /// its header block is.
-    fn copy_of(
-        &self,
-        origin: &Stream,
-        seq: Seq,
-        random: &mut dyn FnMut(usize) -> usize,
-    ) -> Result<Option<Copied>, NeedBlock> {
-        let Some(record) = origin.log.get(seq)? else {
-            return Ok(None);
-        };
-        let mut changed = self.transforms.iter();
-        let subject = changed.find_map(|rule| rule.apply(record.subject, random));
-        let mut payload = Vec::with_capacity(record.payload.len() + 64);
-        let mut header = HeaderWriter::new(&mut payload);
-        let mut is_empty = true;
-        for (key, value) in HeaderBlock::new(record.header()).iter() {
-            if !NOT_COPIED.iter().any(|prefix| key.starts_with(prefix)) {
-                header = header.header(key, value);
-                is_empty = false;
-            }
-        }
-        if !self.is_mirror {
-            let told = format!("{} {} {} ", self.source.name, seq.0, self.told);
-            let told = [told.as_bytes(), record.subject].concat();
-            header = header.header(name::STREAM_SOURCE, &told);
-            is_empty = false;
-        }
-        header.finish();
-        if is_empty {
-            payload.clear();
-        }
-        let header_len = payload.len();
-        payload.extend_from_slice(record.body());
-        Ok(Some(Copied {
-            seq,
-            time: record.time,
-            subject: subject.unwrap_or_else(|| record.subject.to_vec()),
-            payload,
-            header_len,
-        }))
-    }
-}
-
-/// A message that is to be stored once more.
-struct Copied {
-    seq: Seq,
-    time: Timestamp,
-    subject: Vec<u8>,
-    payload: Vec<u8>,
-    header_len: usize,
 }
 
 impl Stream {
@@ -215,22 +159,6 @@ impl Stream {
                 (copying.origin, copying.at) = (old.origin, old.at);
                 copying.active = old.active;
             }
-        }
-    }
-
-    /// What the headers of a copy still ask for, beside what was meant for its
-    /// origin alone or is not for this stream.
-    fn asked_of_copy<'a>(&self, header: &'a [u8], is_mirror: bool) -> Expectations<'a> {
-        let config = &self.config;
-        let read = Expectations::read(header);
-        let has_lifetime = config.allow_msg_ttl && read.lifetime().is_ok();
-        let may_roll_up = config.allow_rollup_hdrs && !config.deny_purge && read.rollup().is_ok();
-        let knows_ids = !config.duplicate_window.is_zero();
-        Expectations {
-            ttl: read.ttl.filter(|_| has_lifetime),
-            rollup: read.rollup.filter(|_| may_roll_up && !is_mirror),
-            msg_id: read.msg_id.filter(|_| knows_ids && !is_mirror),
-            ..Expectations::default()
         }
     }
 
@@ -438,8 +366,8 @@ impl Streams {
                 Err(need) => return Pause::Block(need),
             };
             if let Some(copied) = copied {
-                let len = copied.payload.len();
-                if let Err(pause) = self.store_copied(engine, id, copying.is_mirror, copied, out) {
+                let len = copied.len();
+                if let Err(pause) = self.store_copied(engine, id, copying, copied, out) {
                     return pause;
                 }
                 copying.active = Some(self.wall);
@@ -475,77 +403,6 @@ impl Streams {
             self.told.push(copying.origin);
         }
         self.changed(copying.origin);
-    }
-
-    /// Stores a copy, if it may be stored.
-    fn store_copied<O: Outbox>(
-        &mut self,
-        engine: &mut Engine,
-        id: StreamId,
-        is_mirror: bool,
-        copied: Copied,
-        out: &mut O,
-    ) -> Result<(), Pause> {
-        let mut message = Incoming {
-            subject: &copied.subject,
-            payload: &copied.payload,
-            header_len: copied.header_len,
-        };
-        if engine.room.is_short() || !self.has_room(id, message) {
-            return Err(Pause::Room);
-        }
-        let wall = self.wall;
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return Err(Pause::End);
-        };
-        let mut random = |bound| engine.rng.below(bound);
-        let rule = stream.features.transform.as_ref();
-        let changed = rule.and_then(|rule| rule.apply(message.subject, &mut random));
-        message.subject = changed.as_deref().unwrap_or(message.subject);
-        let fits = stream.check_subject(message.subject).is_ok();
-        if !fits || stream.check_size(message).is_err() {
-            // It never will be.
-            return Ok(());
-        }
-        let header = &copied.payload[..copied.header_len];
-        let asked = stream.asked_of_copy(header, is_mirror);
-        match stream.check_asked(&asked, message, wall) {
-            Ok(Checked::New) => {}
-            Ok(Checked::Duplicate(_)) => return Ok(()),
-            Err(_) => {
-                return stream
-                    .missing
-                    .take()
-                    .map_or(Ok(()), |key| Err(Pause::Block(NeedBlock(key))));
-            }
-        }
-        if stream
-            .check_room(message, asked.rollup.is_some(), &Staged::default())
-            .is_err()
-        {
-            return Err(Pause::Room);
-        }
-        let before = match stream.seq_before(message.subject) {
-            Ok(before) => before,
-            Err(_) => {
-                let key = stream.missing.take();
-                return Err(key.map_or(Pause::Room, |key| Pause::Block(NeedBlock(key))));
-            }
-        };
-        let mut time = wall;
-        if is_mirror {
-            stream.log.skip_to(copied.seq.prev());
-            time = copied.time;
-        }
-        let seq = stream.store_checked(message, &asked, time);
-        stream.publishers.add(seq, None);
-        self.count_in(id, message);
-        let mut len = message.subject.len() + message.payload.len();
-        if !is_mirror {
-            len += self.republish(engine, id, seq, before, out);
-        }
-        self.after_store(id, len);
-        Ok(())
     }
 
     /// Refuses a stream that would copy itself by way of others.

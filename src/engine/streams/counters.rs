@@ -2,14 +2,16 @@
 //!
 //! A message says by how much its subject's counter changes, and is stored
 //! with what that comes to. The value before is in the subject's last
-//! message, so nothing else is kept of a counter.
+//! message, so nothing else is kept of a counter. A copy of another counter's
+//! message says what that has come to: it adds what is new of that, for which
+//! the last message has the value that was added before.
 
 use super::decimal::Number;
 use super::expectations::Expectations;
 use super::intake::Incoming;
 use super::log_read::NeedBlock;
 use super::stream::Stream;
-use midge_api::ApiError;
+use midge_api::{ApiError, CounterSources};
 use midge_proto::headers::{HeaderBlock, HeaderWriter, name};
 
 const BODY_HEAD: &str = "{\"val\":\"";
@@ -19,8 +21,8 @@ const BODY_TAIL: &str = "\"}";
 #[derive(Debug, Clone)]
 pub(super) struct Total {
     value: String,
-    /// What other streams have added, as their messages said it; handed on.
-    sources: Option<Box<[u8]>>,
+    /// What other streams have added; handed on.
+    sources: CounterSources,
 }
 
 /// A message with the value that it leads to.
@@ -34,6 +36,29 @@ impl Total {
     /// The field of a PubAck that tells it.
     pub(super) fn field(&self) -> String {
         format!(",\"val\":\"{}\"", self.value)
+    }
+
+    fn plus(self, increment: Number<'_>) -> Result<Total, ApiError> {
+        let value = Number::read(self.value.as_bytes()).ok_or(ApiError::MESSAGE_COUNTER_BROKEN)?;
+        Ok(Total {
+            value: value.add(increment).ok_or(ApiError::MESSAGE_INCR_INVALID)?,
+            sources: self.sources,
+        })
+    }
+}
+
+impl Counted {
+    fn new(header: Vec<u8>, total: Total) -> Counted {
+        let header_len = header.len();
+        let mut payload = header;
+        for part in [BODY_HEAD, &total.value, BODY_TAIL] {
+            payload.extend_from_slice(part.as_bytes());
+        }
+        Counted {
+            payload,
+            header_len,
+            total,
+        }
     }
 }
 
@@ -73,33 +98,39 @@ impl Stream {
             Some(total) => total.clone(),
             None => self.total_of(message.subject)?,
         };
-        let number = Number::read(before.value.as_bytes());
-        let number = number.ok_or(ApiError::MESSAGE_COUNTER_BROKEN)?;
-        let sum = number.add(increment);
-        let mut total = Total {
-            value: sum.ok_or(ApiError::MESSAGE_INCR_INVALID)?,
-            sources: before.sources,
-        };
+        let mut total = before.plus(increment)?;
+        if !total.sources.is_empty() {
+            let header = with_headers(header, None, &total.sources);
+            return Ok(Counted::new(header, total));
+        }
         let own = HeaderBlock::new(header).get(name::COUNTER_SOURCES);
-        let mut payload = Vec::with_capacity(message.payload.len() + total.value.len() + 16);
-        match (&own, &total.sources) {
-            (None, Some(sources)) => HeaderWriter::from_block(&mut payload, header)
-                .header(name::COUNTER_SOURCES, sources)
-                .finish(),
-            _ => payload.extend_from_slice(header),
-        }
-        if let Some(own) = own {
-            total.sources = Some(own.into());
-        }
-        let header_len = payload.len();
-        for part in [BODY_HEAD, &total.value, BODY_TAIL] {
-            payload.extend_from_slice(part.as_bytes());
-        }
-        Ok(Counted {
-            payload,
-            header_len,
-            total,
-        })
+        total.sources = own.and_then(CounterSources::read).unwrap_or_default();
+        Ok(Counted::new(header.to_vec(), total))
+    }
+
+    /// A copy of a message of another counter, which is `subject` of the
+    /// stream `origin`, as it is to be stored.
+    pub(super) fn count_copied(
+        &mut self,
+        message: Incoming<'_>,
+        origin: &str,
+        subject: &[u8],
+    ) -> Result<Counted, ApiError> {
+        let header = &message.payload[..message.header_len];
+        let asked = Expectations::read(header);
+        asked.increment.ok_or(ApiError::MESSAGE_INCR_MISSING)?;
+        let value = value_of(message.body()).ok_or(ApiError::MESSAGE_COUNTER_BROKEN)?;
+        let mut before = self.total_of(message.subject)?;
+        let subject = String::from_utf8_lossy(subject);
+        let known = before.sources.replace(origin, &subject, value);
+        let known = known.as_deref().unwrap_or_default().as_bytes();
+        let known = Number::read(known).unwrap_or_default();
+        let value = Number::read(value.as_bytes()).ok_or(ApiError::MESSAGE_COUNTER_BROKEN)?;
+        let increment = value.less(known).ok_or(ApiError::MESSAGE_INCR_INVALID)?;
+        let number = Number::read(increment.as_bytes()).ok_or(ApiError::MESSAGE_INCR_INVALID)?;
+        let total = before.plus(number)?;
+        let header = with_headers(header, Some(increment.as_bytes()), &total.sources);
+        Ok(Counted::new(header, total))
     }
 
     /// What a counter has come to.
@@ -107,7 +138,7 @@ impl Stream {
         let last = self.last_seq_of(subject)?;
         let none = Total {
             value: "0".to_owned(),
-            sources: None,
+            sources: CounterSources::default(),
         };
         let record = match self.log.get(last) {
             Ok(record) => record,
@@ -120,10 +151,15 @@ impl Stream {
             return Ok(none);
         };
         let value = value_of(record.body()).ok_or(ApiError::MESSAGE_COUNTER_BROKEN)?;
-        let sources = HeaderBlock::new(record.header()).get(name::COUNTER_SOURCES);
+        let sources = match HeaderBlock::new(record.header()).get(name::COUNTER_SOURCES) {
+            Some(told) if !told.is_empty() => {
+                CounterSources::read(told).ok_or(ApiError::MESSAGE_COUNTER_BROKEN)?
+            }
+            _ => CounterSources::default(),
+        };
         Ok(Total {
             value: value.to_owned(),
-            sources: sources.map(Into::into),
+            sources,
         })
     }
 }
@@ -133,4 +169,28 @@ fn value_of(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?;
     let value = text.strip_prefix(BODY_HEAD)?.strip_suffix(BODY_TAIL)?;
     Number::read(value.as_bytes()).map(|_| value)
+}
+
+/// A header block with what came from other streams, and another increment.
+fn with_headers(block: &[u8], increment: Option<&[u8]>, sources: &CounterSources) -> Vec<u8> {
+    let sources = sources.to_json();
+    let mut changed = Vec::with_capacity(block.len() + sources.len() + 32);
+    let mut writer = HeaderWriter::new(&mut changed);
+    let mut has_sources = false;
+    for (key, value) in HeaderBlock::new(block) {
+        let value = match increment {
+            Some(increment) if key == name::INCR => increment,
+            _ if key == name::COUNTER_SOURCES => {
+                has_sources = true;
+                &sources
+            }
+            _ => value,
+        };
+        writer = writer.header(key, value);
+    }
+    if !has_sources {
+        writer = writer.header(name::COUNTER_SOURCES, &sources);
+    }
+    writer.finish();
+    changed
 }

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 const DIGITS_MAX: usize = 64 * 1024;
 
 /// A number as its sign and its digits, the first of which is no zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Number<'a> {
     is_negative: bool,
     digits: &'a [u8],
@@ -29,6 +29,15 @@ impl<'a> Number<'a> {
         Some(Number {
             is_negative: is_negative && !digits.is_empty(),
             digits,
+        })
+    }
+
+    /// By how much it is more than another, as text; `None` if that is too
+    /// long.
+    pub(super) fn less(self, other: Number<'_>) -> Option<String> {
+        self.add(Number {
+            is_negative: !other.is_negative,
+            ..other
         })
     }
 
@@ -114,7 +123,9 @@ mod tests {
         #[test]
         fn what_is_added_can_be_taken_away(one in "-?[1-9][0-9]{0,60}", other in "[1-9][0-9]{0,60}") {
             let there = sum(&one, &other).unwrap();
-            prop_assert_eq!(sum(&there, &format!("-{other}")), Some(one));
+            prop_assert_eq!(sum(&there, &format!("-{other}")), Some(one.clone()));
+            let (there, other) = (Number::read(there.as_bytes()), Number::read(other.as_bytes()));
+            prop_assert_eq!(there.unwrap().less(other.unwrap()), Some(one));
         }
     }
 }

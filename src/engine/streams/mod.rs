@@ -23,6 +23,7 @@ mod clients;
 mod consumer;
 mod consumer_acks;
 mod consumer_told;
+mod copied;
 mod copies;
 mod counters;
 mod cron;

@@ -140,7 +140,7 @@ RULES = [
     ),
     Rule(
         "that an origin is missing is told at once; nats-server tells it when it has tried",
-        r"^(mirror_created_first|batch_config_sources)$",
+        r"^(mirror_created_first|(batch|counter)_config_sources)$",
         r"(mirror|sources\[0\])\.error\.\w+: theirs=absent ours=",
     ),
     Rule(

@@ -15,5 +15,4 @@ RULES = [
     ),
     # Features of streams.
     Rule(FAST, r"^((batch|counter|schedule|mirror)_config_batched|stream_field_allow_batched)$"),
-    Rule("counters are not added up by sources yet", r"^(source_counters|counter_config_sources)$"),
 ]

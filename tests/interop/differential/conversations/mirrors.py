@@ -437,6 +437,17 @@ def source_republish(talk):
 
 
 @conversation
+def source_of_source(talk):
+    """A copy of a copy tells of the nearest"""
+    origin(talk)
+    create(talk, "@2", subjects=None, sources=[{"name": "@"}])
+    holds(talk, "@2", 4)
+    create(talk, "@3", subjects=None, sources=[{"name": "@2"}])
+    holds(talk, "@3", 4)
+    read(talk, "@3", 4)
+
+
+@conversation
 def source_counters(talk):
     """The sum of what the sources count"""
     talk.create_stream(allow_msg_counter=True)
