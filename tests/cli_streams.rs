@@ -36,10 +36,8 @@ fn a_stream_is_made_changed_and_removed() {
     let config = &edited["config"];
     assert_eq!(config["max_age"], 3_600_000_000_000u64);
     assert_eq!(config["max_bytes"], 1 << 30);
-    assert_eq!(
-        config["metadata"],
-        serde_json::json!({"midge.overflow": "dead_letter"})
-    );
+    assert_eq!(config["metadata"]["midge.overflow"], "dead_letter");
+    assert_eq!(config["metadata"]["owner"], serde_json::Value::Null);
     assert_eq!(config["allow_direct"], true);
     let edited = done_json(&url, "stream edit ORDERS --no-allow-direct --max-bytes 0");
     assert_eq!(edited["config"]["allow_direct"], false);
@@ -389,6 +387,7 @@ fn a_consumer_is_made_paused_changed_and_removed() {
             "a": "b", "midge.order_key": "token:2", "midge.park_key": "true",
             "midge.dead_letter": "off", "midge.dead_letter_breaker": "100/1m",
             "midge.priority": "header:Urgency",
+            "_nats.level": "4", "_nats.req.level": "0", "_nats.ver": "2.14.0",
         })
     );
     let made = done_json(&url, "consumer add S d --from-seq 3 --filter s.a");

@@ -84,7 +84,7 @@ impl World {
     }
 
     fn new(limits: Limits, auth: Auth, seed: u64) -> Self {
-        let info = ServerInfo::new("N".into(), "2.0.0", "h".into(), 1);
+        let info = ServerInfo::new("N".into(), "h".into(), 1);
         World {
             engine: Engine::new(EngineConfig {
                 limits,

@@ -91,6 +91,8 @@ mod stream_floods;
 #[cfg(feature = "streams")]
 mod stream_late_acks;
 #[cfg(feature = "streams")]
+mod stream_levels;
+#[cfg(feature = "streams")]
 mod stream_pauses;
 #[cfg(feature = "streams")]
 mod stream_priority;

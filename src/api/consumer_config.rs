@@ -5,6 +5,7 @@
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
+use super::metadata::{self, Notes};
 use super::word::words;
 use midge_proto::JsonWriter;
 use midge_proto::{Nanos, Timestamp};
@@ -304,7 +305,7 @@ impl ConsumerConfig {
     }
 
     /// Appends it as a JSON object.
-    pub fn write_json(&self, json: &mut JsonWriter) {
+    pub fn write_json(&self, notes: Notes, json: &mut JsonWriter) {
         json.open_object();
         json.string_unless_empty("durable_name", &self.durable_name);
         json.string_unless_empty("name", &self.name);
@@ -337,11 +338,11 @@ impl ConsumerConfig {
         json.int_unless_zero("max_batch", self.max_batch);
         json.int_unless_zero("max_expires", self.max_expires.0);
         json.int_unless_zero("max_bytes", self.max_bytes);
-        self.write_rest(json);
+        self.write_rest(notes, json);
         json.close_object();
     }
 
-    fn write_rest(&self, json: &mut JsonWriter) {
+    fn write_rest(&self, notes: Notes, json: &mut JsonWriter) {
         json.string_unless_empty("deliver_subject", &self.deliver_subject);
         json.string_unless_empty("deliver_group", &self.deliver_group);
         json.int_unless_zero("idle_heartbeat", self.idle_heartbeat.0);
@@ -350,7 +351,7 @@ impl ConsumerConfig {
         json.flag("mem_storage", self.mem_storage);
         json.flag("direct", self.direct);
         json.flag("sourcing", self.sourcing);
-        json.map_unless_empty("metadata", &self.metadata);
+        metadata::write(&self.metadata, self.required_level(), notes, json);
         if let Some(time) = self.pause_until {
             json.time_field("pause_until", time);
         }
@@ -361,10 +362,19 @@ impl ConsumerConfig {
         json.int_unless_zero("priority_timeout", self.priority_timeout.0);
     }
 
+    /// The least level of the API that has all it asks for.
+    fn required_level(&self) -> u32 {
+        let first = self.pause_until.is_some()
+            || self.priority_policy != PriorityPolicy::None
+            || self.priority_timeout.0 != 0
+            || !self.priority_groups.is_empty();
+        u32::from(first)
+    }
+
     /// The JSON text, which [`from_json`](ConsumerConfig::from_json) reads again.
     pub fn to_json(&self) -> Vec<u8> {
         let mut json = JsonWriter::new();
-        self.write_json(&mut json);
+        self.write_json(Notes::None, &mut json);
         json.into_bytes()
     }
 

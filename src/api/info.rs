@@ -5,6 +5,7 @@
 
 use super::consumer_config::ConsumerConfig;
 use super::error::ApiError;
+use super::metadata::Notes;
 use super::stream_config::StreamConfig;
 use super::stream_source::StreamSource;
 use midge_proto::JsonWriter;
@@ -247,9 +248,9 @@ fn uints(json: &mut JsonWriter, key: &str, values: &[u64]) {
 
 impl StreamInfo<'_> {
     /// Appends its fields to an object that is open.
-    pub(super) fn write_fields(&self, json: &mut JsonWriter) {
+    pub(super) fn write_fields(&self, notes: Notes, json: &mut JsonWriter) {
         json.key("config");
-        self.config.write_json(json);
+        self.config.write_json(notes, json);
         json.time_field("created", self.created);
         json.key("state");
         self.state.write_json(json);
@@ -307,20 +308,15 @@ impl SequenceInfo {
 }
 
 impl ConsumerInfo<'_> {
-    /// Appends its fields to an object that is open.
-    pub(super) fn write_fields(&self, json: &mut JsonWriter) {
-        self.write(true, json);
-    }
-
-    /// Appends its fields to an object that is open, with its configuration
-    /// or without.
-    pub fn write(&self, with_config: bool, json: &mut JsonWriter) {
+    /// Appends its fields to an object that is open, with its configuration,
+    /// which has these notes, or without.
+    pub fn write_fields(&self, config: Option<Notes>, json: &mut JsonWriter) {
         json.string_field("stream_name", self.stream_name);
         json.string_field("name", self.name);
         json.time_field("created", self.created);
-        if with_config {
+        if let Some(notes) = config {
             json.key("config");
-            self.config.write_json(json);
+            self.config.write_json(notes, json);
         }
         json.key("delivered");
         self.delivered.write_json(json);

@@ -88,7 +88,3 @@ pub use stream_source::{
     ExternalStream, Republish, SourceConsumer, StreamSource, SubjectTransform,
 };
 pub use transform::{Transform, TransformError};
-
-/// The level of the API that is spoken, as `_nats.level` tells it. Levels
-/// start at 1; at 0 nothing is said of them.
-pub const API_LEVEL: u32 = 0;

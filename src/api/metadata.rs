@@ -1,17 +1,29 @@
 //! What the server adds to the metadata of streams and consumers.
 //!
 //! nats-server tells clients its version and the level of its API there, and
-//! which level an asset asks for. The latter is stored with the asset, the
-//! former are added to some answers only.
+//! which level an asset asks for. None of it is kept here: the last follows
+//! from the configuration, the others from the program.
 
+use midge_proto::{API_LEVEL, JsonWriter, NATS_VERSION};
 use std::collections::BTreeMap;
 
-/// The level that an asset asks for; stored.
-pub const REQUIRED_LEVEL: &str = "_nats.req.level";
-/// The level of the server's API; in answers.
-pub const SERVER_LEVEL: &str = "_nats.level";
-/// The server's version; in answers.
-pub const SERVER_VERSION: &str = "_nats.ver";
+/// The level that an asset asks for.
+const REQUIRED_LEVEL: &str = "_nats.req.level";
+/// The level of the server's API.
+const SERVER_LEVEL: &str = "_nats.level";
+/// The server's version.
+const SERVER_VERSION: &str = "_nats.ver";
+
+/// Which of the server's notes stand among the metadata of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notes {
+    /// None: as clients write it, and as it is stored.
+    None,
+    /// The level it asks for: in lists, backups and on monitoring pages.
+    Required,
+    /// That and who answers: in answers about one stream or consumer.
+    All,
+}
 
 /// Removes what only the server may say, when a client sent it.
 pub fn strip_server_metadata(metadata: &mut BTreeMap<String, String>) {
@@ -20,35 +32,35 @@ pub fn strip_server_metadata(metadata: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Notes which level the asset asks for. A server of level 0 says nothing of
-/// levels.
-pub fn require_level(metadata: &mut BTreeMap<String, String>, server_level: u32, required: u32) {
-    if server_level > 0 {
-        metadata.insert(REQUIRED_LEVEL.to_owned(), required.to_string());
-    }
-}
-
-/// The metadata with what answers to create, update and info requests add. A
-/// server of level 0 adds nothing.
-pub fn with_server_metadata(
+/// Appends a field with the metadata and the server's notes, unless there is
+/// nothing to tell.
+pub(super) fn write(
     metadata: &BTreeMap<String, String>,
-    server_level: u32,
-    version: &str,
-) -> BTreeMap<String, String> {
-    let mut shown = metadata.clone();
-    if server_level > 0 {
-        shown.insert(SERVER_LEVEL.to_owned(), server_level.to_string());
-        shown.insert(SERVER_VERSION.to_owned(), version.to_owned());
+    required: u32,
+    notes: Notes,
+    json: &mut JsonWriter,
+) {
+    if notes == Notes::None {
+        return json.map_unless_empty("metadata", metadata);
     }
-    shown
+    let mut shown = metadata.clone();
+    shown.insert(REQUIRED_LEVEL.to_owned(), required.to_string());
+    if notes == Notes::All {
+        shown.insert(SERVER_LEVEL.to_owned(), API_LEVEL.to_string());
+        shown.insert(SERVER_VERSION.to_owned(), NATS_VERSION.to_owned());
+    }
+    json.map_unless_empty("metadata", &shown);
 }
 
-/// What keys and values take, in bytes.
+/// What keys and values take, in bytes, with the level that nats-server keeps
+/// among them.
 pub(super) fn size(metadata: &BTreeMap<String, String>) -> usize {
     metadata
         .iter()
         .map(|(key, value)| key.len() + value.len())
-        .sum()
+        .sum::<usize>()
+        + REQUIRED_LEVEL.len()
+        + "0".len()
 }
 
 #[cfg(test)]
@@ -62,6 +74,14 @@ mod tests {
             .collect()
     }
 
+    fn written(metadata: &BTreeMap<String, String>, notes: Notes) -> String {
+        let mut json = JsonWriter::new();
+        json.open_object();
+        write(metadata, 2, notes, &mut json);
+        json.close_object();
+        String::from_utf8(json.into_bytes()).unwrap()
+    }
+
     #[test]
     fn the_server_has_the_last_word_on_its_keys() {
         let mut metadata = map(&[
@@ -72,23 +92,24 @@ mod tests {
         ]);
         strip_server_metadata(&mut metadata);
         assert_eq!(metadata, map(&[("_nats.foo", "1")]));
-        require_level(&mut metadata, 5, 0);
-        assert_eq!(
-            with_server_metadata(&metadata, 5, "2.15.1"),
-            map(&[
-                ("_nats.foo", "1"),
-                ("_nats.level", "5"),
-                ("_nats.req.level", "0"),
-                ("_nats.ver", "2.15.1"),
-            ])
-        );
+        assert_eq!(size(&metadata), 26);
     }
 
     #[test]
-    fn level_zero_says_nothing() {
-        let mut metadata = map(&[("a", "b")]);
-        require_level(&mut metadata, 0, 1);
-        assert_eq!(metadata, map(&[("a", "b")]));
-        assert_eq!(with_server_metadata(&metadata, 0, "2.10.0"), metadata);
+    fn notes_stand_where_they_are_asked_for() {
+        let metadata = map(&[("A", "b"), ("_nats.x", "1")]);
+        assert_eq!(
+            written(&metadata, Notes::None),
+            r#"{"metadata":{"A":"b","_nats.x":"1"}}"#
+        );
+        assert_eq!(
+            written(&metadata, Notes::Required),
+            r#"{"metadata":{"A":"b","_nats.req.level":"2","_nats.x":"1"}}"#
+        );
+        assert_eq!(
+            written(&map(&[]), Notes::All),
+            r#"{"metadata":{"_nats.level":"4","_nats.req.level":"2","_nats.ver":"2.14.0"}}"#
+        );
+        assert_eq!(written(&map(&[]), Notes::None), "{}");
     }
 }

@@ -5,6 +5,7 @@
 
 use super::error::ApiError;
 use super::info::{AccountInfo, ConsumerInfo, StreamInfo};
+use super::metadata::Notes;
 use super::word::words;
 use midge_proto::JsonWriter;
 use midge_proto::{Nanos, Timestamp};
@@ -179,7 +180,7 @@ pub fn account_info(info: &AccountInfo<'_>) -> Vec<u8> {
 /// The answer to the creation of a stream, new or not.
 pub fn stream_created(info: &StreamInfo<'_>) -> Vec<u8> {
     let mut json = start(ResponseKind::StreamCreate);
-    info.write_fields(&mut json);
+    info.write_fields(Notes::All, &mut json);
     json.bool_field("did_create", true);
     end(json)
 }
@@ -187,7 +188,7 @@ pub fn stream_created(info: &StreamInfo<'_>) -> Vec<u8> {
 /// The answer to the update of a stream.
 pub fn stream_updated(info: &StreamInfo<'_>) -> Vec<u8> {
     let mut json = start(ResponseKind::StreamUpdate);
-    info.write_fields(&mut json);
+    info.write_fields(Notes::All, &mut json);
     end(json)
 }
 
@@ -195,7 +196,7 @@ pub fn stream_updated(info: &StreamInfo<'_>) -> Vec<u8> {
 pub fn stream_info(info: &StreamInfo<'_>, page: Page) -> Vec<u8> {
     let mut json = start(ResponseKind::StreamInfo);
     page.write_fields(&mut json);
-    info.write_fields(&mut json);
+    info.write_fields(Notes::All, &mut json);
     end(json)
 }
 
@@ -222,7 +223,7 @@ pub fn stream_list<'a>(page: Page, streams: impl IntoIterator<Item = StreamInfo<
     json.open_array();
     for stream in streams {
         json.open_object();
-        stream.write_fields(&mut json);
+        stream.write_fields(Notes::Required, &mut json);
         json.close_object();
     }
     json.close_array();
@@ -259,14 +260,14 @@ pub fn consumer_info(info: &ConsumerInfo<'_>) -> Vec<u8> {
 
 fn consumer(kind: ResponseKind, info: &ConsumerInfo<'_>) -> Vec<u8> {
     let mut json = start(kind);
-    info.write_fields(&mut json);
+    info.write_fields(Some(Notes::All), &mut json);
     end(json)
 }
 
 /// The answer to the reset of a consumer.
 pub fn consumer_reset(info: &ConsumerInfo<'_>, reset_seq: u64) -> Vec<u8> {
     let mut json = start(ResponseKind::ConsumerReset);
-    info.write_fields(&mut json);
+    info.write_fields(Some(Notes::All), &mut json);
     json.uint_field("reset_seq", reset_seq);
     end(json)
 }
@@ -299,7 +300,7 @@ pub fn consumer_list<'a>(
     json.open_array();
     for consumer in consumers {
         json.open_object();
-        consumer.write_fields(&mut json);
+        consumer.write_fields(Some(Notes::Required), &mut json);
         json.close_object();
     }
     json.close_array();

@@ -230,7 +230,7 @@ fn a_consumer_is_told_in_order() {
         ts: time("2026-11-22T11:32:53.612216127Z"),
         priority_group: None,
     };
-    let fields = r#""stream_name":"EV","name":"c","created":"2026-11-22T11:32:52.582123812Z","config":{"deliver_policy":"all","ack_policy":"none","replay_policy":"instant","num_replicas":0},"delivered":{"consumer_seq":5,"stream_seq":5,"last_active":"2026-11-22T11:32:52.794587568Z"},"ack_floor":{"consumer_seq":0,"stream_seq":0},"num_ack_pending":0,"num_redelivered":0,"num_waiting":1,"num_pending":0,"paused":true,"pause_remaining":7,"ts":"2026-11-22T11:32:53.612216127Z""#;
+    let fields = r#""stream_name":"EV","name":"c","created":"2026-11-22T11:32:52.582123812Z","config":{"deliver_policy":"all","ack_policy":"none","replay_policy":"instant","num_replicas":0,"metadata":{"_nats.level":"4","_nats.req.level":"0","_nats.ver":"2.14.0"}},"delivered":{"consumer_seq":5,"stream_seq":5,"last_active":"2026-11-22T11:32:52.794587568Z"},"ack_floor":{"consumer_seq":0,"stream_seq":0},"num_ack_pending":0,"num_redelivered":0,"num_waiting":1,"num_pending":0,"paused":true,"pause_remaining":7,"ts":"2026-11-22T11:32:53.612216127Z""#;
     assert_eq!(
         text(&responses::consumer_info(&info)),
         format!(r#"{{"type":"io.nats.jetstream.api.v1.consumer_info_response",{fields}}}"#)

@@ -5,6 +5,7 @@ use super::consumer_config::ConsumerConfig;
 use super::error::ApiError;
 use super::info::{StreamInfo, StreamState};
 use super::json::{self, Known, Strictness};
+use super::metadata::Notes;
 use super::requests::is_empty;
 use super::responses::{ResponseKind, end, start};
 use super::stream_config::StreamConfig;
@@ -175,7 +176,7 @@ impl ArchivedConsumer {
     pub fn write_json(&self, json: &mut JsonWriter) {
         json.open_object();
         json.key("config");
-        self.config.write_json(json);
+        self.config.write_json(Notes::Required, json);
         json.key("state");
         json.open_object();
         for (key, (delivery, seq)) in [("delivered", self.delivered), ("ack_floor", self.ack_floor)]
@@ -307,7 +308,7 @@ fn pending(seq: u64, value: Value) -> Result<ArchivedPending, ApiError> {
 pub fn snapshot_begun(config: &StreamConfig, state: &StreamState) -> Vec<u8> {
     let mut json = start(ResponseKind::StreamSnapshot);
     json.key("config");
-    config.write_json(&mut json);
+    config.write_json(Notes::Required, &mut json);
     json.key("state");
     state.write_json(&mut json);
     end(json)
@@ -323,7 +324,7 @@ pub fn restore_begun(deliver_subject: &str) -> Vec<u8> {
 /// The answer to the end of an archive.
 pub fn restored(info: &StreamInfo<'_>) -> Vec<u8> {
     let mut json = start(ResponseKind::StreamCreate);
-    info.write_fields(&mut json);
+    info.write_fields(Notes::All, &mut json);
     end(json)
 }
 
@@ -358,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_consumer_is_told_as_nats_server_does() {
-        let text = r#"{"config":{"durable_name":"c","name":"c","deliver_policy":"all","ack_policy":"explicit","ack_wait":30000000000,"max_deliver":-1,"replay_policy":"instant","max_waiting":512,"max_ack_pending":1000,"num_replicas":0},"state":{"delivered":{"consumer_seq":5,"stream_seq":7},"ack_floor":{"consumer_seq":0,"stream_seq":2},"pending":{"3":{"Sequence":1,"Timestamp":1795403316261527043},"4":{"Sequence":2,"Timestamp":1795403316261654433}},"redelivered":{"3":1}}}"#;
+        let text = r#"{"config":{"durable_name":"c","name":"c","deliver_policy":"all","ack_policy":"explicit","ack_wait":30000000000,"max_deliver":-1,"replay_policy":"instant","max_waiting":512,"max_ack_pending":1000,"num_replicas":0,"metadata":{"_nats.req.level":"0"}},"state":{"delivered":{"consumer_seq":5,"stream_seq":7},"ack_floor":{"consumer_seq":0,"stream_seq":2},"pending":{"3":{"Sequence":1,"Timestamp":1795403316261527043},"4":{"Sequence":2,"Timestamp":1795403316261654433}},"redelivered":{"3":1}}}"#;
         let consumer = ArchivedConsumer::from_json(text.as_bytes()).expect("whole");
         assert_eq!(consumer.delivered, (5, 7));
         assert_eq!(consumer.redelivered, [(3, 1)]);

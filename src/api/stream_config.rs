@@ -5,6 +5,7 @@
 
 use super::error::ApiError;
 use super::json::{self, Known, Strictness};
+use super::metadata::{self, Notes};
 use super::stream_source::{Republish, StreamSource, SubjectTransform};
 use super::word::words;
 use midge_proto::JsonWriter;
@@ -287,7 +288,7 @@ impl StreamConfig {
     }
 
     /// Appends it as a JSON object.
-    pub fn write_json(&self, json: &mut JsonWriter) {
+    pub fn write_json(&self, notes: Notes, json: &mut JsonWriter) {
         json.open_object();
         json.string_field("name", &self.name);
         json.string_unless_empty("description", &self.description);
@@ -322,11 +323,11 @@ impl StreamConfig {
         }
         json.string_field("compression", self.compression.as_str());
         json.uint_unless_zero("first_seq", self.first_seq);
-        self.write_rest(json);
+        self.write_rest(notes, json);
         json.close_object();
     }
 
-    fn write_rest(&self, json: &mut JsonWriter) {
+    fn write_rest(&self, notes: Notes, json: &mut JsonWriter) {
         if let Some(transform) = &self.subject_transform {
             json.key("subject_transform");
             transform.write_json(json);
@@ -356,13 +357,28 @@ impl StreamConfig {
             json.string_field("persist_mode", self.persist_mode.as_str());
         }
         json.flag("allow_batched", self.allow_batched);
-        json.map_unless_empty("metadata", &self.metadata);
+        metadata::write(&self.metadata, self.required_level(), notes, json);
+    }
+
+    /// The least level of the API that has all it asks for.
+    fn required_level(&self) -> u32 {
+        let second = self.allow_msg_counter
+            || self.allow_atomic
+            || self.allow_msg_schedules
+            || self.persist_mode == PersistMode::Async;
+        if self.allow_batched {
+            4
+        } else if second {
+            2
+        } else {
+            u32::from(self.allow_msg_ttl || self.subject_delete_marker_ttl.0 > 0)
+        }
     }
 
     /// The JSON text, which [`from_json`](StreamConfig::from_json) reads again.
     pub fn to_json(&self) -> Vec<u8> {
         let mut json = JsonWriter::new();
-        self.write_json(&mut json);
+        self.write_json(Notes::None, &mut json);
         json.into_bytes()
     }
 }

@@ -188,7 +188,7 @@ fn parse<'a>(args: &[&'a str]) -> Result<Vec<Given<'a>>, String> {
 fn act(given: &[Given<'_>], args: &[&str]) -> Result<ExitCode, String> {
     let of = |flag: Flag| given.iter().rev().find(|given| given.flag == flag);
     if of(Flag::Version).is_some() {
-        println!("{NAME}: v{}", midge_server::NATS_VERSION);
+        println!("{NAME}: v{}", midge_proto::NATS_VERSION);
         return Ok(ExitCode::SUCCESS);
     }
     if of(Flag::Help).is_some() {

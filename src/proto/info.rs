@@ -2,18 +2,25 @@
 
 use crate::JsonWriter;
 
+/// The version of nats-server whose behaviour clients may expect; three
+/// numbers. They choose code paths by it, so it names the newest version whose
+/// features are whole.
+pub const NATS_VERSION: &str = "2.14.0";
+
+/// The level of the stream API that is spoken, which goes with the version.
+/// Told also where there are no streams.
+pub const API_LEVEL: u32 = 4;
+
 /// The JSON of an INFO line.
 ///
 /// Clients size their publishes by `max_payload`, choose code paths by
-/// `version` and `headers`, and pick credentials by `auth_required`.
+/// [`NATS_VERSION`] and `headers`, and pick credentials by `auth_required`.
 #[derive(Debug, Clone)]
 pub struct ServerInfo {
     /// Names this run of the server.
     pub server_id: String,
     /// Names the server to people.
     pub server_name: String,
-    /// The nats-server version whose behaviour is offered; three numbers.
-    pub version: &'static str,
     /// The protocol spoken: 1, with INFO at any time.
     pub proto: u8,
     /// The address listened on.
@@ -61,11 +68,10 @@ pub enum TlsOffer {
 impl ServerInfo {
     /// A server of protocol 1 with headers, under its own id, that is open to
     /// everybody and offers no streams.
-    pub fn new(server_id: String, version: &'static str, host: String, port: u16) -> Self {
+    pub fn new(server_id: String, host: String, port: u16) -> Self {
         ServerInfo {
             server_name: server_id.clone(),
             server_id,
-            version,
             proto: 1,
             host,
             port,
@@ -90,7 +96,7 @@ impl ServerInfo {
         json.open_object();
         json.string_field("server_id", &self.server_id);
         json.string_field("server_name", &self.server_name);
-        json.string_field("version", self.version);
+        json.string_field("version", NATS_VERSION);
         json.uint_field("proto", self.proto.into());
         json.string_field("host", &self.host);
         json.uint_field("port", self.port.into());
@@ -103,6 +109,7 @@ impl ServerInfo {
         json.flag("jetstream", self.jetstream);
         json.uint_field("client_id", self.client_id);
         json.string_field("client_ip", &self.client_ip);
+        json.uint_field("api_lvl", API_LEVEL.into());
         if let Some(nonce) = &self.nonce {
             json.string_field("nonce", nonce);
         }

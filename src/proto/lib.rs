@@ -16,7 +16,7 @@ mod subject;
 mod timestamp;
 mod wire_error;
 
-pub use info::{ServerInfo, TlsOffer};
+pub use info::{API_LEVEL, NATS_VERSION, ServerInfo, TlsOffer};
 pub use json_writer::{JsonWriter, escape, from_base64};
 pub use parse::{
     Command, Fault, HeaderSize, Needed, ParseError, ParseLimits, Parsed, Publish, Verb, parse,

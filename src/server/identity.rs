@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 /// What INFO says of this server.
 pub(crate) fn server_info(config: &Config, address: SocketAddr) -> ServerInfo {
     let host = config.host.clone();
-    let mut info = ServerInfo::new(server_id(), crate::NATS_VERSION, host, address.port());
+    let mut info = ServerInfo::new(server_id(), host, address.port());
     if !config.name.is_empty() {
         info.server_name.clone_from(&config.name);
     }

@@ -10,8 +10,9 @@
 use crate::http::Response;
 use crate::monitor::{Made, View, begin_page, end_page};
 use crate::query::{Query, refusal};
-use midge_api::{API_LEVEL, JsonWriter};
+use midge_api::JsonWriter;
 use midge_engine::StreamsTotals;
+use midge_proto::API_LEVEL;
 
 /// Streams shown when the query names no limit.
 const LIMIT_DEFAULT: usize = 1024;
@@ -162,6 +163,7 @@ fn write_stats(json: &mut JsonWriter, totals: Option<&StreamsTotals>) {
 #[cfg(feature = "streams")]
 mod details {
     use super::{LEN_MAX, Options, View, write_stats};
+    use midge_api::metadata::Notes;
     use midge_api::{AccountInfo, JsonWriter};
     use midge_engine::{StreamView, StreamsTotals, StreamsView};
 
@@ -239,7 +241,7 @@ mod details {
         json.close_object();
         if options.config {
             json.key("config");
-            stream.config().write_json(json);
+            stream.config().write_json(Notes::Required, json);
         }
         json.key("state");
         stream.state().write_json(json);
@@ -263,7 +265,8 @@ mod details {
                 break;
             }
             json.open_object();
-            consumer.info().write(options.config, json);
+            let notes = options.config.then_some(Notes::Required);
+            consumer.info().write_fields(notes, json);
             json.close_object();
         }
         json.close_array();

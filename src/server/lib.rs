@@ -91,7 +91,3 @@ pub use reload::{ReadAgain, Reading};
 pub use server::{Handle, Server, StartError};
 #[cfg(feature = "tls")]
 pub use tls::{HandshakeFirst, TlsConfig, TlsVersion};
-
-/// The version of nats-server whose behaviour clients may expect. They choose
-/// code paths by it, so it names the newest version whose features are whole.
-pub const NATS_VERSION: &str = "2.10.0";

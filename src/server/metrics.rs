@@ -32,7 +32,7 @@ fn about_server(view: &View<'_>, page: &mut Page) {
     let info = view.engine.info();
     let labels = labels(&[
         ("version", env!("CARGO_PKG_VERSION")),
-        ("nats_version", info.version),
+        ("nats_version", midge_proto::NATS_VERSION),
         ("server_name", &info.server_name),
     ]);
     page.family("gauge", "midge_info", "Which server this is.");

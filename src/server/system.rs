@@ -220,7 +220,7 @@ pub(crate) fn write_server(json: &mut JsonWriter, view: &View<'_>) {
 pub(crate) fn write_this_server(json: &mut JsonWriter, view: &View<'_>) {
     write_id(json, view);
     let info = view.engine.info();
-    json.string_field("ver", info.version);
+    json.string_field("ver", midge_proto::NATS_VERSION);
     json.flag("jetstream", info.jetstream);
     json.uint_field("flags", if info.jetstream { HAS_STREAMS } else { 0 });
     json.uint_field("seq", view.monitor.next_answer());

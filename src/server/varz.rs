@@ -39,7 +39,7 @@ pub(crate) fn page(view: &View<'_>) -> Response {
 fn write_server(json: &mut JsonWriter, view: &View<'_>) {
     let info = view.engine.info();
     json.string_field("server_name", &info.server_name);
-    json.string_field("version", info.version);
+    json.string_field("version", midge_proto::NATS_VERSION);
     json.string_field("midge_version", env!("CARGO_PKG_VERSION"));
     json.uint_field("proto", info.proto.into());
     json.string_field("host", &info.host);

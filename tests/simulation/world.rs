@@ -443,7 +443,7 @@ fn engine(seed: u64) -> Engine {
         limits,
         auth: Auth::default(),
         accounts: Accounts::default(),
-        info: ServerInfo::new("N".into(), "2.0.0", "h".into(), 1),
+        info: ServerInfo::new("N".into(), "h".into(), 1),
         seed,
         hash_seed: seed,
         word_key: [seed; 2],

@@ -5,6 +5,7 @@ use super::info::{ConsumerInfo, nanos};
 use super::management::{push_name, stream_operation};
 use crate::Error;
 use crate::outgoing::check_subject;
+use midge_api::metadata::Notes;
 use midge_api::{ConsumerAction, ConsumerConfig, check_consumer_name};
 use midge_proto::{JsonWriter, Nanos, Timestamp};
 
@@ -79,7 +80,7 @@ impl Streams {
         request.open_object();
         request.string_field("stream_name", stream);
         request.key("config");
-        config.write_json(&mut request);
+        config.write_json(Notes::None, &mut request);
         request.string_unless_empty("action", action.as_str());
         request.close_object();
         ConsumerInfo::read(self.ask(&operation, &request.into_bytes())?)

@@ -17,7 +17,8 @@ use crate::ids::{AccountId, Seq};
 use crate::outbox::Outbox;
 use crate::publish::Origin;
 use midge_api::responses::{self, ResponseKind};
-use midge_api::{API_LEVEL, ApiError, DlqError, DlqKind, JsonWriter, PubAck};
+use midge_api::{ApiError, DlqError, DlqKind, JsonWriter, PubAck};
+use midge_proto::API_LEVEL;
 use midge_proto::headers::{HeaderBlock, name};
 
 const API_PREFIX: &[u8] = b"$JS.API.";
@@ -198,9 +199,7 @@ impl Streams {
         if matches!(request.progress, Progress::Nothing) {
             self.tenants[request.from.account].api_total += 1;
         }
-        let outcome = if wants_higher_level(request.header()) {
-            Err(ApiError::REQUIRED_API_LEVEL.into())
-        } else if self.tenants[request.from.account].limits.is_none() {
+        let outcome = if self.tenants[request.from.account].limits.is_none() {
             Err(ApiError::NOT_ENABLED_FOR_ACCOUNT.into())
         } else if self.health != Health::Good {
             Err(ApiError::CLUSTER_NOT_AVAIL.into())
@@ -290,10 +289,15 @@ impl Streams {
             route.kind,
             Kind::StreamCreate | Kind::StreamRestore | Kind::ConsumerCreate
         );
-        if is_new && engine.room.is_short() {
-            return Err(ApiError::INSUFFICIENT_RESOURCES.into());
-        }
         match route.kind {
+            // Whatever level such a request asks for.
+            Kind::StreamStepDown
+            | Kind::StreamRemovePeer
+            | Kind::StreamEvacuatePeer
+            | Kind::StreamCancelMove
+            | Kind::ConsumerStepDown => Err(ApiError::CLUSTER_REQUIRED.into()),
+            _ if wants_higher_level(request.header()) => Err(ApiError::REQUIRED_API_LEVEL.into()),
+            _ if is_new && engine.room.is_short() => Err(ApiError::INSUFFICIENT_RESOURCES.into()),
             Kind::AccountInfo => Ok(self.account_info(request)),
             Kind::StreamCreate => self.create_stream(engine, stream, request, now, out),
             Kind::StreamUpdate => self.update_stream(engine, stream, request, now, out),
@@ -313,11 +317,6 @@ impl Streams {
             }
             Kind::ConsumerPause => self.pause_consumer(engine, stream, consumer, request, now, out),
             Kind::ConsumerUnpin => self.unpin_consumer(engine, stream, consumer, request, out),
-            Kind::StreamStepDown
-            | Kind::StreamRemovePeer
-            | Kind::StreamEvacuatePeer
-            | Kind::StreamCancelMove
-            | Kind::ConsumerStepDown => Err(ApiError::CLUSTER_REQUIRED.into()),
             Kind::StreamSnapshot => self.begin_snapshot(engine, stream, request, now, out),
             Kind::StreamRestore => self.begin_restore(engine, stream, request, now, out),
             Kind::ConsumerReset => self.reset_consumer(engine, (stream, consumer), request, now),

@@ -25,6 +25,7 @@ use crate::accounts::GLOBAL;
 use crate::ids::{DeliverySeq, Seq, StreamId};
 use crate::storage::{RowKey, Write};
 use midge_api::json::Strictness;
+use midge_api::metadata::Notes;
 use midge_api::{ConsumerConfig, JsonWriter, StreamConfig, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -82,7 +83,7 @@ pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
     varint::put(&mut row, u64::from(stream.next_consumer));
     varint::put(&mut row, stream.log.lost);
     let mut json = JsonWriter::new();
-    stream.config.write_json(&mut json);
+    stream.config.write_json(Notes::None, &mut json);
     varint::put_bytes(&mut row, &json.into_bytes());
     put_seqs(&mut row, stream.released.len(), stream.released.iter());
     varint::put(&mut row, stream.sweep.map_or(0, |at| at.0));
@@ -186,7 +187,7 @@ pub(crate) fn write_consumer(consumer: &Consumer) -> Vec<u8> {
     let mut row = vec![FORMAT];
     varint::put_signed(&mut row, consumer.created.0);
     let mut json = JsonWriter::new();
-    consumer.config.write_json(&mut json);
+    consumer.config.write_json(Notes::None, &mut json);
     varint::put_bytes(&mut row, &json.into_bytes());
     varint::put(&mut row, u64::from(consumer.is_unnamed));
     row

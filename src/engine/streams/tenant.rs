@@ -9,7 +9,8 @@ use super::stream::Stream;
 use super::streams::Streams;
 use crate::accounts::{AccountConfig, Accounts};
 use crate::ids::{AccountId, StreamId};
-use midge_api::{API_LEVEL, AccountInfo, AccountLimits, ApiError, Storage, StreamConfig};
+use midge_api::{AccountInfo, AccountLimits, ApiError, Storage, StreamConfig};
+use midge_proto::API_LEVEL;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
