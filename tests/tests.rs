@@ -89,6 +89,8 @@ mod stream_fields;
 #[cfg(feature = "streams")]
 mod stream_floods;
 #[cfg(feature = "streams")]
+mod stream_flow_acks;
+#[cfg(feature = "streams")]
 mod stream_late_acks;
 #[cfg(feature = "streams")]
 mod stream_levels;

@@ -21,6 +21,8 @@ const MAX_ACK_PENDING: i64 = 1000;
 const PINNED_TIMEOUT: Nanos = Nanos::from_secs(120);
 const EPHEMERAL_THRESHOLD: Nanos = Nanos::from_secs(5);
 const SHORTEST_HEARTBEAT: Nanos = Nanos::from_millis(100);
+/// With flow control as acknowledgement it is always this.
+const FLOW_ACKS_HEARTBEAT: Nanos = Nanos::from_secs(1);
 const SHORTEST_EXPIRES: Nanos = Nanos::from_millis(1);
 
 /// Under which subject a consumer is asked for.
@@ -91,30 +93,6 @@ impl CreateConsumerRequest {
     }
 }
 
-/// What is known but not offered yet. Nothing is taken and then ignored.
-fn refuse_unsupported(config: &ConsumerConfig) -> Result<(), ApiError> {
-    if config.is_pull() && config.ack_policy == AckPolicy::FlowControl {
-        return Err(ApiError::CONSUMER_ACK_FC_REQUIRES_PUSH);
-    }
-    if config.is_pull() && config.direct {
-        return Err(ApiError::CONSUMER_DIRECT_REQUIRES_PUSH);
-    }
-    let asked = [
-        ("direct", config.direct),
-        ("sourcing", config.sourcing),
-        (
-            "ack_policy flow_control",
-            config.ack_policy == AckPolicy::FlowControl,
-        ),
-    ];
-    match asked.into_iter().find(|&(_, asked)| asked) {
-        Some((field, _)) => Err(ApiError::consumer_create(format!(
-            "{field} is not supported"
-        ))),
-        None => Ok(()),
-    }
-}
-
 impl ConsumerConfig {
     /// Fills in what a consumer of this stream leaves open and checks the
     /// whole.
@@ -125,9 +103,9 @@ impl ConsumerConfig {
     /// What nats-server answers.
     pub fn check(&mut self, stream: &StreamConfig, pedantic: bool) -> Result<(), ApiError> {
         self.check_names()?;
-        refuse_unsupported(self)?;
         self.fill(stream, pedantic)?;
         self.check_replicas()?;
+        self.check_flow_acks()?;
         if self.description.len() > MAX_DESCRIPTION {
             return Err(ApiError::consumer_description_too_long(MAX_DESCRIPTION));
         }
@@ -146,6 +124,7 @@ impl ConsumerConfig {
             self.check_push(stream)?;
         }
         self.check_limits(&stream.consumer_limits)?;
+        self.check_direct()?;
         self.check_filters()?;
         self.check_start()?;
         sample_share(&self.sample_freq)?;
@@ -274,13 +253,59 @@ impl ConsumerConfig {
         let limits = &stream.consumer_limits;
         self.max_ack_pending = match self.max_ack_pending {
             0 if limits.max_ack_pending > 0 => limits.max_ack_pending,
-            0 if acks => MAX_ACK_PENDING,
+            0 if self.ack_policy != AckPolicy::None => MAX_ACK_PENDING,
             asked => asked.max(-1),
         };
         if self.inactive_threshold.is_zero() && limits.inactive_threshold.0 > 0 {
             self.inactive_threshold = limits.inactive_threshold;
         }
+        if self.ack_policy == AckPolicy::FlowControl && !pedantic {
+            self.flow_control = true;
+            self.idle_heartbeat = FLOW_ACKS_HEARTBEAT;
+        }
         Ok(())
+    }
+
+    /// Who acknowledges by answers to flow control is asked for them, and for
+    /// nothing else: no message is late.
+    fn check_flow_acks(&self) -> Result<(), ApiError> {
+        if self.ack_policy != AckPolicy::FlowControl {
+            return Ok(());
+        }
+        let rules = [
+            (self.is_pull(), ApiError::CONSUMER_ACK_FC_REQUIRES_PUSH),
+            (!self.flow_control, ApiError::CONSUMER_ACK_FC_REQUIRES_FC),
+            (
+                self.idle_heartbeat != FLOW_ACKS_HEARTBEAT,
+                ApiError::stream_invalid_config("flow control ack policy heartbeat needs to be 1s"),
+            ),
+            (
+                self.max_ack_pending <= 0,
+                ApiError::CONSUMER_ACK_FC_REQUIRES_MAX_ACK_PENDING,
+            ),
+            (
+                !self.ack_wait.is_zero() || !self.backoff.is_empty(),
+                ApiError::CONSUMER_ACK_FC_REQUIRES_NO_ACK_WAIT,
+            ),
+            (
+                self.max_deliver > 0,
+                ApiError::CONSUMER_ACK_FC_REQUIRES_NO_MAX_DELIVER,
+            ),
+        ];
+        let mut broken = rules.into_iter().filter(|(is_broken, _)| *is_broken);
+        broken.next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// A consumer that servers make for copies of their own. It is not listed
+    /// there; here it would be, so it is not made.
+    fn check_direct(&self) -> Result<(), ApiError> {
+        let error = match self.direct {
+            false => return Ok(()),
+            true if self.is_pull() => ApiError::CONSUMER_DIRECT_REQUIRES_PUSH,
+            true if self.is_durable() => ApiError::CONSUMER_DIRECT_REQUIRES_EPHEMERAL,
+            true => ApiError::consumer_create("direct is not supported"),
+        };
+        Err(error)
     }
 
     /// One that is not durable is removed when nobody uses it. An update
@@ -489,7 +514,10 @@ impl ConsumerConfig {
         if retention != Retention::WorkQueue {
             return Ok(());
         }
-        if self.ack_policy != AckPolicy::Explicit {
+        if !matches!(
+            self.ack_policy,
+            AckPolicy::Explicit | AckPolicy::FlowControl
+        ) {
             return Err(ApiError::CONSUMER_WQ_REQUIRES_EXPLICIT_ACK);
         }
         if self.deliver_policy != DeliverPolicy::All {

@@ -188,9 +188,26 @@ const REFUSED: &[(&str, u16, &str)] = &[
         "",
     ),
     (
-        r#"{"ack_policy":"flow_control","deliver_subject":"dd"}"#,
+        r#"{"ack_policy":"flow_control","deliver_subject":"dd","max_ack_pending":-1}"#,
+        10220,
+        "flow control ack policy requires max ack pending",
+    ),
+    (
+        r#"{"ack_policy":"flow_control","deliver_subject":"dd","backoff":[1000000000]}"#,
+        10221,
+        "flow control ack policy requires unset ack wait",
+    ),
+    (
+        r#"{"ack_policy":"flow_control","deliver_subject":"dd","max_deliver":2}"#,
+        10222,
+        "flow control ack policy requires unset max deliver",
+    ),
+    (r#"{"ack_policy":"flow_control"}"#, 10218, ""),
+    (r#"{"direct":true}"#, 10090, ""),
+    (
+        r#"{"direct":true,"deliver_subject":"dd"}"#,
         10012,
-        "ack_policy flow_control is not supported",
+        "direct is not supported",
     ),
 ];
 

@@ -14,7 +14,7 @@ use crate::outbox::Outbox;
 use crate::publish::Origin;
 use crate::rng::Rng;
 use crate::{ConnId, Time};
-use midge_api::{Ack, AckSubject, Ended, FlowControlSubject, NextRequest, Timestamp};
+use midge_api::{Ack, AckSubject, Ended, NextRequest, Timestamp};
 
 /// What an ack leads to outside its consumer.
 #[derive(Default)]
@@ -223,7 +223,7 @@ impl Streams {
         let Some(consumer) = stream.consumers.get_mut(&id) else {
             return false;
         };
-        if !consumer.wants_acks() {
+        if !consumer.wants_acks() || consumer.is_acked_by_flow() {
             return false;
         }
         if consumer.may_have_had(Seq(ack.stream_seq)) {
@@ -281,22 +281,5 @@ impl Streams {
             self.make_ready(stream, id);
         }
         self.arm(engine, stream, id);
-    }
-
-    /// A receiver of a push consumer has come as far as it was asked about.
-    pub(super) fn take_flow_answer(&mut self, account: AccountId, subject: &[u8]) {
-        let Some(answer) = FlowControlSubject::parse(subject) else {
-            return;
-        };
-        let Some((stream, id)) = self.find_consumer(account, answer.stream, answer.consumer) else {
-            return;
-        };
-        let consumer = self.consumer_mut(stream, id);
-        if let Some(consumer) = consumer
-            && let Some(flow) = &mut consumer.flow
-            && flow.answered(subject)
-        {
-            self.make_ready(stream, id);
-        }
     }
 }

@@ -120,7 +120,7 @@ impl Streams {
         };
         let names = format!("{}.{}", stream.config.name, consumer.config.name);
         let mut filters = Vec::new();
-        if consumer.wants_acks() {
+        if consumer.wants_acks() && !consumer.is_acked_by_flow() {
             filters.push((Sink::Ack, format!("$JS.ACK.{names}.*.*.*.*.*")));
         }
         if consumer.is_push() {
@@ -160,6 +160,7 @@ impl Streams {
         let mut same = asked.config.clone();
         same.pause_until = consumer.config.pause_until;
         if same == consumer.config {
+            self.start_over_if_sourcing(engine, (stream_id, id), now);
             let info = self.consumer_info_of(engine, stream_id, id);
             return Ok(Answered::WhenSafe(responses::consumer_created(&info)));
         }
@@ -202,6 +203,7 @@ impl Streams {
             self.consumer_rows.push((stream_id, id));
             self.changed(stream_id);
         }
+        self.start_over_if_sourcing(engine, (stream_id, id), now);
         self.make_ready(stream_id, id);
         self.arm(engine, stream_id, id);
         let info = self.consumer_info_of(engine, stream_id, id);

@@ -25,6 +25,9 @@ use midge_api::{
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// A message that is never late: longer than a server runs.
+const ACK_WAIT_ENDLESS: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// What can be delivered next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -205,6 +208,11 @@ impl Consumer {
 
     pub(crate) fn wants_acks(&self) -> bool {
         self.config.ack_policy != AckPolicy::None
+    }
+
+    /// What acknowledges its messages are answers to flow control.
+    pub(super) fn is_acked_by_flow(&self) -> bool {
+        self.config.ack_policy == AckPolicy::FlowControl
     }
 
     pub(crate) fn is_paused(&self, wall: Timestamp) -> bool {
@@ -423,6 +431,9 @@ impl Consumer {
 
     /// How long the ack of a message may take that was delivered so often.
     pub(super) fn ack_wait(&self, deliveries: u32) -> Duration {
+        if self.is_acked_by_flow() {
+            return ACK_WAIT_ENDLESS;
+        }
         let backoff = &self.config.backoff;
         let step = (deliveries as usize).min(backoff.len());
         let wait = step

@@ -19,7 +19,7 @@ impl Consumer {
         let was_full = self.is_full();
         let before = effects.settled.len();
         match self.config.ack_policy {
-            AckPolicy::All => {
+            AckPolicy::All | AckPolicy::FlowControl => {
                 self.cursor
                     .settle_all(delivery, seq, |seq| effects.settled.push(seq));
             }

@@ -5,6 +5,7 @@ use super::api_streams::listen;
 use super::clients::Clients;
 use super::consumer::duration;
 use super::effects::Effects;
+use super::flow_answers::ask_flow;
 use super::recovery::StoredStreams;
 use super::streams::{Health, Streams};
 use super::tenant::Tenant;
@@ -284,6 +285,8 @@ impl Streams {
         if routed.receivers == 0 {
             consumer.is_bound = false;
             consumer.last_used = now;
+        } else if consumer.needs_answer_at_rest() {
+            ask_flow(engine, consumer, out);
         }
     }
 

@@ -47,6 +47,11 @@ impl FlowControl {
         }
     }
 
+    /// Whether a question waits for its answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// Makes the next question; `subject` gets its number.
     pub(crate) fn ask(&mut self, subject: impl FnOnce(u64) -> Vec<u8>) -> &[u8] {
         self.questions += 1;

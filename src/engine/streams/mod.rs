@@ -37,6 +37,7 @@ mod expectations;
 mod expiry;
 mod features;
 mod filter;
+mod flow_answers;
 mod flow_control;
 mod intake;
 mod internal;

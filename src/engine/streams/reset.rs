@@ -13,7 +13,7 @@ use super::request::{Answered, Held, Outcome, Request};
 use super::streams::Streams;
 use crate::Time;
 use crate::engine::Engine;
-use crate::ids::{DeliverySeq, Seq};
+use crate::ids::{ConsumerId, DeliverySeq, Seq, StreamId};
 use midge_api::{ApiError, DeliverPolicy, ResetRequest, Timestamp, responses};
 
 impl Streams {
@@ -41,6 +41,39 @@ impl Streams {
         };
         let first_since = |time| stream.log.first_since(time).map_err(Held::from);
         let to = consumer.reset_to(Seq(asked.seq), first_since)?;
+        self.start_over(engine, (stream_id, id), to, now);
+        let info = self.consumer_info_of(engine, stream_id, id);
+        Ok(Answered::WhenSafe(responses::consumer_reset(&info, to.0)))
+    }
+
+    /// Who asks once more for a consumer that is `sourcing` has lost count of
+    /// what came and gets again what is above the floor.
+    pub(super) fn start_over_if_sourcing(
+        &mut self,
+        engine: &mut Engine,
+        of: (StreamId, ConsumerId),
+        now: Time,
+    ) {
+        let consumer = self.consumer_mut(of.0, of.1);
+        if let Some(consumer) = consumer.filter(|consumer| consumer.config.sourcing) {
+            let to = consumer.cursor.ack_floor.seq.next();
+            self.start_over(engine, of, to, now);
+        }
+    }
+
+    fn start_over(
+        &mut self,
+        engine: &mut Engine,
+        (stream_id, id): (StreamId, ConsumerId),
+        to: Seq,
+        now: Time,
+    ) {
+        let Some(stream) = self.streams.get_mut(&stream_id) else {
+            return;
+        };
+        let Some(consumer) = stream.consumers.get_mut(&id) else {
+            return;
+        };
         consumer.reset(to);
         consumer.last_used = now;
         // It may not want any more what it is past now.
@@ -52,8 +85,6 @@ impl Streams {
         self.changed(stream_id);
         self.make_ready(stream_id, id);
         self.arm(engine, stream_id, id);
-        let info = self.consumer_info_of(engine, stream_id, id);
-        Ok(Answered::WhenSafe(responses::consumer_reset(&info, to.0)))
     }
 }
 
@@ -96,6 +127,10 @@ impl Consumer {
         let is_selective = self.config.deliver_policy == DeliverPolicy::LastPerSubject;
         let cursor = std::mem::take(&mut self.cursor).reset(to, is_selective);
         self.begin_at(cursor);
+        if let Some(flow) = &mut self.flow {
+            // Answers to old questions are about old deliveries.
+            flow.reset();
+        }
         self.redeliver.clear();
         self.ack_due = None;
         self.forgotten_until = Seq(0);

@@ -8,6 +8,7 @@ use super::api_dlq::LOOKS_MAX;
 use super::block::Record;
 use super::consumer::{Consumer, Next, duration};
 use super::effects::{Effects, Status};
+use super::flow_answers::ask_flow;
 use super::log::Log;
 use super::log_read::NeedBlock;
 use super::priority::send_pinned;
@@ -19,7 +20,7 @@ use crate::ids::{AccountId, ConsumerId, StreamId};
 use crate::outbox::Outbox;
 use crate::publish::Routed;
 use crate::storage::BlockKey;
-use midge_api::{AckSubject, FlowControlSubject, PriorityPolicy, ReplayPolicy, Timestamp};
+use midge_api::{AckSubject, PriorityPolicy, ReplayPolicy, Timestamp};
 use midge_proto::headers::{HeaderWriter, name as names};
 use std::time::Duration;
 
@@ -381,8 +382,8 @@ fn deliver<O: Outbox>(
         consumer.delivered(seq, deliveries, now, wall, routed.receiver, effects);
         finish_pull(consumer, now, effects);
         consumer.pace(seq, record.time, size, now);
-        if consumer.flow.is_some() {
-            ask_flow(engine, consumer, size, out);
+        if consumer.flow.is_some() && consumer.needs_answer(size) {
+            ask_flow(engine, consumer, out);
         }
         consumer.rest(routed.congested, now);
         if consumer.not_before.is_some_and(|at| at > now) {
@@ -525,32 +526,6 @@ fn finish_pull(consumer: &mut Consumer, now: Time, effects: &mut Effects) {
         };
         effects.statuses.push((done.reply, status));
     }
-}
-
-/// Asks the receiver how far it has come, if enough was sent.
-fn ask_flow<O: Outbox>(engine: &mut Engine, consumer: &mut Consumer, size: usize, out: &mut O) {
-    let Some(flow) = &mut consumer.flow else {
-        return;
-    };
-    if !flow.sent(size as u64) {
-        return;
-    }
-    // The same words as for acks, under another prefix.
-    let names = consumer
-        .ack_prefix
-        .strip_prefix(midge_api::ACK_PREFIX)
-        .unwrap_or_default();
-    let question = flow.ask(|number| {
-        let mut subject = midge_api::FLOW_CONTROL_PREFIX.to_vec();
-        subject.extend_from_slice(names);
-        subject.extend_from_slice(number.to_string().as_bytes());
-        subject
-    });
-    debug_assert!(FlowControlSubject::parse(question).is_some());
-    let mut header = Vec::new();
-    HeaderWriter::status(&mut header, 100, "FlowControl Request").finish();
-    let to = consumer.config.deliver_subject.as_bytes();
-    engine.send_status(consumer.account, to, Some(question), &header, out);
 }
 
 pub(super) fn send_status<O: Outbox>(

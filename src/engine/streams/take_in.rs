@@ -43,7 +43,7 @@ impl Streams {
             }
             Sink::Ack => self.take_ack(engine, from, message, reply, now, out),
             Sink::FlowControl => {
-                self.take_flow_answer(from.account, message.subject);
+                self.take_flow_answer(engine, from.account, message, now, out);
                 true
             }
             Sink::Maintenance if DlqKind::of_subject(message.subject).is_some() => {

@@ -65,9 +65,15 @@ RULES = [
         r"^consumer_name_06$",
     ),
     Rule(
-        "consumers that mirrors and sources make for themselves (`direct`, `sourcing`) are not "
-        "offered to clients, and nothing is taken and then ignored",
-        r"^(consumer_config_direct_push|consumer_direct_cfg_hidden)$",
+        "consumers that mirrors and sources make for themselves (`direct`) are not offered to "
+        "clients, and nothing is taken and then ignored",
+        r"^(consumer_config_direct_push|consumer_direct_cfg_hidden"
+        r"|consumer_of_servers_direct(_fc)?)$",
+    ),
+    Rule(
+        "which stream it was is told to who sources it from 2.15 on",
+        r"sourcing",
+        r"^headers: theirs=\[.NATS/1\.0., .Nats-Stream-Identity: ID.\] ours=absent$",
     ),
     Rule(
         "on a work queue an update may not take a consumer's filter away while there are others, "
