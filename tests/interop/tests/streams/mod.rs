@@ -2,6 +2,7 @@
 
 mod bucket;
 mod consumer;
+mod copies;
 mod dead_letters;
 mod groups;
 mod key_order;
