@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Remembers what each connection was sent.
 #[derive(Default)]
-struct Told {
+pub(crate) struct Told {
     bytes: HashMap<ConnId, Vec<u8>>,
     closed: HashMap<ConnId, CloseReason>,
     /// Reads at once when asked to.
@@ -51,13 +51,13 @@ impl Outbox for Told {
     }
 }
 
-struct World {
-    engine: Engine,
-    told: Told,
-    now: Time,
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) told: Told,
+    pub(crate) now: Time,
 }
 
-const JOE: ConnId = ConnId {
+pub(crate) const JOE: ConnId = ConnId {
     index: 3,
     generation: 1,
 };
@@ -69,7 +69,7 @@ const ANN: ConnId = ConnId {
 impl World {
     /// Streams, of which none is stored.
     #[cfg(feature = "streams")]
-    fn enable_streams(&mut self) {
+    pub(crate) fn enable_streams(&mut self) {
         let config = midge_engine::StreamsConfig {
             hash_seed: 1,
             server_name: "n".into(),
@@ -83,7 +83,7 @@ impl World {
         self.engine.enable_streams(config, stored, self.now, wall);
     }
 
-    fn new(limits: Limits, auth: Auth, seed: u64) -> Self {
+    pub(crate) fn new(limits: Limits, auth: Auth, seed: u64) -> Self {
         let info = ServerInfo::new("N".into(), "h".into(), 1);
         World {
             engine: Engine::new(EngineConfig {
@@ -100,14 +100,14 @@ impl World {
         }
     }
 
-    fn open(&mut self, conn: ConnId) {
+    pub(crate) fn open(&mut self, conn: ConnId) {
         let peer = "127.0.0.1:9".parse().unwrap();
         self.engine.open(self.now, conn, peer, &mut self.told);
         let info = self.heard(conn);
         assert!(info.starts_with("INFO {"), "{info}");
     }
 
-    fn say(&mut self, conn: ConnId, text: &str) {
+    pub(crate) fn say(&mut self, conn: ConnId, text: &str) {
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
             let Ok(Parsed::Whole { command, used }) = parse(rest, &ParseLimits::default()) else {
@@ -119,12 +119,12 @@ impl World {
         }
     }
 
-    fn heard(&mut self, conn: ConnId) -> String {
+    pub(crate) fn heard(&mut self, conn: ConnId) -> String {
         String::from_utf8(self.told.bytes.remove(&conn).unwrap_or_default()).unwrap()
     }
 
     /// Lets time pass the way the loop does: from deadline to deadline.
-    fn pass(&mut self, duration: Duration) {
+    pub(crate) fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(deadline) = self.engine.next_deadline() {
             if deadline > end {
@@ -138,7 +138,7 @@ impl World {
     }
 }
 
-fn seconds(count: u64) -> Duration {
+pub(crate) fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 

@@ -176,6 +176,29 @@ fn what_does_not_fit_a_batch_ends_it() {
     let answer = send(&mut client, "a.1", "none", 1, "Nats-Batch-Commit: eob\r\n");
     assert_eq!(code(&answer.text()), 10176);
     told("none", "incomplete");
+    // A level that no server has yet.
+    let newer = "Nats-Required-Api-Level: 99\r\n";
+    stage(
+        &mut client,
+        "a.1",
+        "new",
+        1,
+        "Nats-Required-Api-Level: 0\r\n",
+    );
+    assert_eq!(
+        code(&send(&mut client, "a.1", "new", 2, newer).text()),
+        10185
+    );
+    told("new", "unsupported");
+    assert_eq!(
+        code(&send(&mut client, "a.1", "fresh", 1, newer).text()),
+        10185
+    );
+    told("fresh", "unsupported");
+    assert_eq!(
+        code(&send(&mut client, "a.1", "fresh", 2, newer).text()),
+        10176
+    );
     for seq in 1..=1000 {
         let headers = format!("Nats-Batch-Id: L\r\nNats-Batch-Sequence: {seq}\r\n");
         client.publish("a.1", None, &headers, "x");

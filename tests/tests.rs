@@ -38,6 +38,8 @@ mod dead_letter_corners;
 #[cfg(feature = "streams")]
 mod dead_letters;
 mod engine_clock;
+#[cfg(feature = "streams")]
+mod engine_clock_batches;
 mod entry;
 mod floods;
 #[cfg(feature = "streams")]
@@ -82,6 +84,8 @@ mod stream_consumers;
 mod stream_copies;
 #[cfg(feature = "streams")]
 mod stream_counters;
+#[cfg(feature = "streams")]
+mod stream_fast_batches;
 #[cfg(feature = "streams")]
 mod stream_features;
 #[cfg(feature = "streams")]

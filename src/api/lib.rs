@@ -16,6 +16,7 @@ pub mod advisory;
 #[cfg(test)]
 mod advisory_tests;
 mod backup;
+mod batch_flow;
 mod connect;
 mod consumer_check;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use ack_subject::{
     ACK_PREFIX, AckSubject, FLOW_CONTROL_PREFIX, FlowControlSubject, write_ack_prefix,
 };
 pub use backup::{BackupError, BackupKind, BackupRequest, CHUNK as BACKUP_CHUNK};
+pub use batch_flow::BatchFlow;
 pub use connect::{ConnectError, ConnectOptions};
 pub use consumer_check::CreateForm;
 pub use consumer_config::{

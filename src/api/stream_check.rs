@@ -24,17 +24,6 @@ fn invalid(text: &'static str) -> ApiError {
     ApiError::stream_invalid_config(text)
 }
 
-/// What is known but not offered yet. Nothing is taken and then ignored.
-fn refuse_unsupported(config: &StreamConfig) -> Result<(), ApiError> {
-    let asked = [("allow_batched", config.allow_batched)];
-    match asked.into_iter().find(|&(_, asked)| asked) {
-        Some((field, _)) => Err(ApiError::stream_invalid_config(format!(
-            "{field} is not supported"
-        ))),
-        None => Ok(()),
-    }
-}
-
 impl StreamConfig {
     /// Fills in what a new stream leaves open and checks the whole.
     ///
@@ -161,7 +150,6 @@ impl StreamConfig {
             ));
         }
         super::options::keeps_overflow(self)?;
-        refuse_unsupported(self)?;
         self.check_sources()?;
         self.check_replicas()?;
         self.fill_limits(pedantic)?;

@@ -201,11 +201,6 @@ const REFUSED: &[(&str, u16, &str)] = &[
         "mirrored stream name is invalid",
     ),
     (
-        r#""allow_batched":true"#,
-        10052,
-        "allow_batched is not supported",
-    ),
-    (
         r#""subject_transform":{"src":"a..b","dest":"c"}"#,
         10155,
         "stream transform source: invalid subject a..b",

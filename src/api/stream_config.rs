@@ -168,7 +168,7 @@ pub struct StreamConfig {
     pub allow_msg_schedules: bool,
     /// When a stored message counts as stored.
     pub persist_mode: PersistMode,
-    /// Messages may be published in batches that are acknowledged at once.
+    /// Messages may be published in batches that are stored as they come.
     pub allow_batched: bool,
     /// Whatever else clients want to keep with it.
     pub metadata: BTreeMap<String, String>,

@@ -90,6 +90,8 @@ pub(crate) enum Timer {
     #[cfg(feature = "streams")]
     Batches(StreamId),
     #[cfg(feature = "streams")]
+    FastBatches(StreamId),
+    #[cfg(feature = "streams")]
     Backup,
 }
 
@@ -288,6 +290,10 @@ impl Engine {
                 #[cfg(feature = "streams")]
                 Timer::Batches(id) => self.with_streams(|streams, engine| {
                     streams.batches_due(engine, id, now, out);
+                }),
+                #[cfg(feature = "streams")]
+                Timer::FastBatches(id) => self.with_streams(|streams, engine| {
+                    streams.fast_due(engine, id, now);
                 }),
                 #[cfg(feature = "streams")]
                 Timer::Backup => self.backup_due(now, out),

@@ -143,6 +143,7 @@ impl Streams {
         stream.row_dirty = true;
         listen_again(engine, stream, &old);
         let takes_batches = stream.config.allow_atomic;
+        let takes_fast = stream.config.allow_batched;
         if stream.config.retention == Retention::Interest && old.retention != Retention::Interest {
             // What its consumers are through with has no use any more.
             stream.sweep_again();
@@ -153,6 +154,9 @@ impl Streams {
         let subjects_change = stream.config.max_msgs_per_subject != old.max_msgs_per_subject;
         if old.allow_atomic && !takes_batches {
             self.forget_batches(engine, id);
+        }
+        if old.allow_batched && !takes_fast {
+            self.forget_fast(engine, id);
         }
         self.changed(id);
         self.advance_later(id);
@@ -236,6 +240,7 @@ impl Streams {
         }
         self.refuse_waiting(engine, id, &ApiError::STREAM_NOT_FOUND, out);
         self.forget_batches(engine, id);
+        self.forget_fast(engine, id);
         let Some(mut stream) = self.streams.remove(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };

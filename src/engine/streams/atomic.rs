@@ -7,8 +7,10 @@
 
 use super::counters::{Counted, Total};
 use super::expectations::{Expectations, Rollup, number};
+use super::fast_ingest::without_level;
 use super::intake::{Checked, Incoming, Staged, Stored};
 use super::internal::Internal;
+use super::request::wants_higher_level;
 use super::stream::Stream;
 use super::streams::Streams;
 use super::take_in::acknowledge;
@@ -21,6 +23,7 @@ use crate::publish::Origin;
 use bytes::Bytes;
 use midge_api::advisory::Event;
 use midge_api::{ApiError, Timestamp};
+use midge_proto::encode::Decimal;
 use midge_proto::escape;
 use midge_proto::headers::{HeaderBlock, HeaderWriter, name};
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,6 +149,10 @@ impl Streams {
             return Err(Failed(error, Some("large")));
         }
         stream.check_size(message)?;
+        stream.batches.check_known(place)?;
+        if wants_higher_level(&message.payload[..message.header_len]) {
+            return Err(Failed(ApiError::REQUIRED_API_LEVEL, Some("unsupported")));
+        }
         stream.batches.check_next(place)?;
         if is_stored {
             let len = message.subject.len() + message.payload.len() + MESSAGE_COST;
@@ -236,9 +243,7 @@ impl Streams {
             len += incoming.subject.len() + incoming.payload.len();
             len += self.republish(engine, id, last, before, out);
         }
-        let mut more = b",\"batch\":\"".to_vec();
-        escape(&mut more, &String::from_utf8_lossy(batch_id));
-        more.extend_from_slice(format!("\",\"count\":{}", messages.len()).as_bytes());
+        let more = batch_fields(batch_id, messages.len() as u64);
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
@@ -264,7 +269,7 @@ impl Streams {
         };
         if let Some(batch) = stream.batches.open.remove(batch_id) {
             self.batched_len -= batch.len;
-        } else if reason != Some("incomplete") {
+        } else if !matches!(reason, Some("incomplete" | "unsupported")) {
             return;
         }
         let (account, stream) = (stream.account, stream.config.name.clone());
@@ -329,15 +334,24 @@ impl Streams {
 }
 
 impl Batches {
+    /// Whether a batch is open, or may be begun with this message.
+    fn check_known(&self, place: &Place<'_>) -> Result<(), ApiError> {
+        if self.open.contains_key(place.id) {
+            Ok(())
+        } else if place.seq != 1 {
+            Err(ApiError::ATOMIC_PUBLISH_INCOMPLETE_BATCH)
+        } else if self.open.len() >= OPEN_MAX {
+            Err(ApiError::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether a message is the next of its batch, or the first of a new one.
     fn check_next(&self, place: &Place<'_>) -> Result<(), Failed> {
         let incomplete = ApiError::ATOMIC_PUBLISH_INCOMPLETE_BATCH;
         let is_next = match self.open.get(place.id) {
             Some(batch) => place.seq == batch.messages.len() as u64 + 1,
-            None if place.seq != 1 => return Err(incomplete.into()),
-            None if self.open.len() >= OPEN_MAX => {
-                return Err(ApiError::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT.into());
-            }
             // Nothing is to be stored.
             None => place.commit != Some(false),
         };
@@ -363,13 +377,17 @@ impl Batches {
         });
         batch.due = due;
         batch.len += len;
+        let (payload, header_len) = match without_level(message) {
+            Some((payload, header_len)) => (payload.into(), header_len),
+            None => (Bytes::copy_from_slice(message.payload), message.header_len),
+        };
         batch.messages.push(Internal {
             origin: from,
             sink: Sink::Stream(stream),
             subject: message.subject.into(),
             reply: None,
-            payload: Bytes::copy_from_slice(message.payload),
-            header_len: message.header_len,
+            payload,
+            header_len,
         });
     }
 }
@@ -393,6 +411,15 @@ impl Batch {
         payload.extend_from_slice(body);
         last.payload = payload.into();
     }
+}
+
+/// The fields of a PubAck that tell of a batch.
+pub(super) fn batch_fields(id: &[u8], count: u64) -> Vec<u8> {
+    let mut fields = b",\"batch\":\"".to_vec();
+    escape(&mut fields, &String::from_utf8_lossy(id));
+    fields.extend_from_slice(b"\",\"count\":");
+    fields.extend_from_slice(Decimal::from_u64(count).as_bytes());
+    fields
 }
 
 /// What the messages of a batch before one would have changed.

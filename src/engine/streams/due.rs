@@ -142,6 +142,7 @@ impl Streams {
             self.close_consumer(engine, id, consumer);
         }
         self.forget_batches(engine, id);
+        self.forget_fast(engine, id);
         if let Some(mut stream) = self.streams.remove(&id) {
             super::api_streams::unlisten(engine, &mut stream);
             engine

@@ -50,6 +50,7 @@ impl Stream {
             || features.republish.is_some()
             || self.config.allow_msg_counter
             || self.config.allow_atomic
+            || self.config.allow_batched
             || !self.waiting.is_empty();
     }
 }

@@ -35,6 +35,8 @@ mod due;
 mod effects;
 mod expectations;
 mod expiry;
+mod fast;
+mod fast_ingest;
 mod features;
 mod filter;
 mod flow_answers;

@@ -5,6 +5,7 @@ use super::consumer::Consumer;
 use super::copies::{Copying, Follower};
 use super::dedupe::Dedupe;
 use super::effects::Effects;
+use super::fast_ingest::FastBatches;
 use super::features::Features;
 use super::internal::Internal;
 use super::log::Log;
@@ -52,6 +53,8 @@ pub(crate) struct Stream {
     pub(super) waiting: VecDeque<Internal>,
     /// Batches of which messages are still to come.
     pub(crate) batches: Batches,
+    /// Batches that are stored as they come and are not at their end.
+    pub(super) fast: FastBatches,
     /// What it copies from other streams.
     pub(crate) copies: Vec<Copying>,
     /// Who copies it.
@@ -124,6 +127,7 @@ impl Stream {
             features: Features::default(),
             waiting: VecDeque::new(),
             batches: Batches::default(),
+            fast: FastBatches::default(),
             copies: Vec::new(),
             followers: Vec::new(),
             is_special: false,

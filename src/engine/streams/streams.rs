@@ -143,6 +143,8 @@ pub(crate) struct Streams {
     pub(super) waiting_len: usize,
     /// Bytes of the messages of batches that are not whole.
     pub(super) batched_len: usize,
+    /// Batches that are stored as they come, of all streams.
+    pub(super) fast_open: usize,
     /// Work whose block could not be read, and when that is tried again.
     pub(super) failed_jobs: Vec<Job>,
     pub(super) retry_due: Option<Time>,
@@ -215,6 +217,7 @@ impl Streams {
             parked_requests: 0,
             waiting_len: 0,
             batched_len: 0,
+            fast_open: 0,
             failed_jobs: Vec::new(),
             retry_due: None,
             cache: VecDeque::new(),

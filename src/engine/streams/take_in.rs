@@ -1,6 +1,7 @@
 //! What a message that reaches the streams does.
 
 use super::answers::{Answers, OnFailure};
+use super::fast::is_fast;
 use super::intake::{Incoming, Stored};
 use super::log_read::NeedBlock;
 use super::request::Request;
@@ -107,7 +108,7 @@ impl Streams {
             Err(ApiError::INSUFFICIENT_RESOURCES)
         } else if !has_room {
             Err(ApiError::ACCOUNT_RESOURCES_EXCEEDED)
-        } else if stream.is_special {
+        } else if stream.is_special || is_fast(reply) {
             return self.publish_special(engine, id, from, message, reply, out);
         } else {
             stream.store(message, wall)

@@ -8,6 +8,7 @@
 
 use super::counters::Total;
 use super::expectations::Expectations;
+use super::fast::is_fast;
 use super::intake::{Incoming, Stored};
 use super::internal::Internal;
 use super::stream::Stream;
@@ -77,6 +78,9 @@ impl Streams {
             subject: subject.as_deref().unwrap_or(message.subject),
             ..message
         };
+        if let Some(reply) = reply.filter(|reply| is_fast(Some(reply))) {
+            return self.publish_fast(engine, id, from, changed, reply, out);
+        }
         if stream.config.allow_atomic && changed.header_len > 0 {
             let header = &changed.payload[..changed.header_len];
             if let Some(batch) = Expectations::read(header).batch_id {
@@ -212,7 +216,7 @@ impl Streams {
 impl Stream {
     /// Stores a message if it may be. Returns with it the sequence that its
     /// subject had before, and what the counter comes to if it is one.
-    fn store_special(
+    pub(super) fn store_special(
         &mut self,
         message: Incoming<'_>,
         wall: Timestamp,
