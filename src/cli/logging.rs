@@ -1,8 +1,8 @@
 //! What the server's log looks like, and where it goes.
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use midge_conf::{LogFormat, LogSettings};
 use midge_proto::JsonWriter;
-use midge_server::{LogFormat, LogSettings};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

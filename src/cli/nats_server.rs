@@ -8,7 +8,8 @@
 
 use crate::failure::{EXIT_USAGE, finish};
 use crate::serve::{ReadSettings, base_config, check_config, serve};
-use midge_server::{Auth, Config, HttpConfig, LogDetail, Settings, read_config};
+use midge_conf::{LogDetail, Settings, read_config};
+use midge_server::{Auth, Config, HttpConfig};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -8,9 +8,8 @@ use crate::logging::{self, Logging};
 use crate::output;
 use crate::signs::{Signs, Wanted};
 use log::LevelFilter;
-use midge_server::{
-    Auth, Config, ConfigError, LogDetail, ReadAgain, Reading, Server, Settings, read_config,
-};
+use midge_conf::{LogDetail, Settings, read_config};
+use midge_server::{Auth, Config, ConfigError, ReadAgain, Reading, Server};
 use std::path::Path;
 use std::sync::Arc;
 

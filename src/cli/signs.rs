@@ -1,6 +1,7 @@
 //! Signs of life that a server leaves in files, for whoever started it.
 
-use midge_server::{Server, Settings};
+use midge_conf::Settings;
+use midge_server::Server;
 use std::fs;
 use std::io;
 use std::path::PathBuf;

@@ -8,8 +8,9 @@ use crate::logging::Logging;
 use crate::output::print;
 use crate::progress::{Count, Progress};
 use log::LevelFilter;
+use midge_conf::LogSettings;
+use midge_server::STORE_DEFAULT;
 use midge_server::offline::{self, StoreError, Told};
-use midge_server::{LogSettings, STORE_DEFAULT};
 use std::path::Path;
 
 pub(crate) const VERIFY: Command = Command {

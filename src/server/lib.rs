@@ -29,7 +29,6 @@ mod accept;
 mod accountz;
 mod buffer_pool;
 mod closed_ring;
-mod conf;
 mod config;
 mod connection;
 mod connections;
@@ -80,7 +79,6 @@ mod varz;
 #[cfg(feature = "streams")]
 mod zones;
 
-pub use conf::{LogDetail, LogFormat, LogSettings, Settings, parse_config, read_config};
 #[cfg(feature = "streams")]
 pub use config::STORE_DEFAULT;
 pub use config::{
@@ -90,4 +88,4 @@ pub use midge_engine::{Auth, Limits};
 pub use reload::{ReadAgain, Reading};
 pub use server::{Handle, Server, StartError};
 #[cfg(feature = "tls")]
-pub use tls::{HandshakeFirst, TlsConfig, TlsVersion};
+pub use tls::{HandshakeFirst, TlsConfig, TlsVersion, has_curve, has_suite};

@@ -21,4 +21,4 @@ pub(crate) use load::{Acceptor, load};
 pub use options::{HandshakeFirst, TlsConfig, TlsVersion};
 pub(crate) use pages::{about, write_connz, write_varz};
 pub(crate) use session::Session;
-pub(crate) use suites::{has_curve, has_suite};
+pub use suites::{has_curve, has_suite};

@@ -54,12 +54,12 @@ fn is_suite(name: &str, wanted: &str) -> bool {
 }
 
 /// Whether there is a suite of this name.
-pub(crate) fn has_suite(wanted: &str) -> bool {
+pub fn has_suite(wanted: &str) -> bool {
     SUITES.iter().any(|(name, _)| is_suite(name, wanted))
 }
 
 /// Whether there is a key exchange of this name.
-pub(crate) fn has_curve(wanted: &str) -> bool {
+pub fn has_curve(wanted: &str) -> bool {
     CURVES.iter().any(|(name, _)| *name == wanted)
 }
 

@@ -4,7 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use midge_server::{Config, parse_config};
+use midge_conf::parse_config;
+use midge_server::Config;
 
 fuzz_target!(|text: &str| {
     let read = parse_config(text, Config::default());

@@ -3,8 +3,7 @@
 use super::read::Item;
 use super::settings::Settings;
 use super::tree::ConfError;
-use crate::tls::{has_curve, has_suite};
-use crate::{HandshakeFirst, TlsConfig, TlsVersion};
+use midge_server::{HandshakeFirst, TlsConfig, TlsVersion, has_curve, has_suite};
 
 /// `tls { … }`.
 pub(crate) fn read(settings: &mut Settings, item: Item<'_>) -> Result<(), ConfError> {

@@ -14,8 +14,8 @@ use super::syntax::{self, World};
 use super::tls;
 use super::tree::{ConfError, Entry, Place, Value};
 use super::users;
-use crate::{Config, HttpConfig};
 use midge_engine::{AccountId, Auth, User};
+use midge_server::{Config, HttpConfig};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -407,7 +407,7 @@ impl Settings {
             None => std::env::temp_dir().join("nats").join("jetstream"),
         };
         if is_on {
-            self.config.store = Some(folder.join(crate::STORE_DEFAULT));
+            self.config.store = Some(folder.join(midge_server::STORE_DEFAULT));
             self.store_dir = Some(folder);
         }
         Ok(())

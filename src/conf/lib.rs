@@ -1,7 +1,8 @@
 //! Configuration files.
 //!
 //! `syntax` takes a file apart, whatever it is about; `settings` knows the
-//! keys and makes a [`Config`](crate::Config) of them.
+//! keys and makes a [`Config`](midge_server::Config) of them. The server knows
+//! nothing of files: whoever starts one reads them, the first time and again.
 
 mod accounts;
 mod exchange;
