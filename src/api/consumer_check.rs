@@ -133,7 +133,7 @@ impl ConsumerConfig {
         }
         self.check_priority()?;
         ConsumerOptions::read(self)?;
-        self.check_retention(stream.retention)
+        Ok(())
     }
 
     /// Checks an update, already [checked](ConsumerConfig::check) by itself,
@@ -510,20 +510,16 @@ impl ConsumerConfig {
         )))
     }
 
-    fn check_retention(&self, retention: Retention) -> Result<(), ApiError> {
-        if retention != Retention::WorkQueue {
-            return Ok(());
+    /// Whether a work queue lets go of what such a consumer has processed, and
+    /// of nothing else.
+    ///
+    /// # Errors
+    /// 10098.
+    pub fn check_acks_of_work_queue(&self) -> Result<(), ApiError> {
+        match self.ack_policy {
+            AckPolicy::Explicit | AckPolicy::FlowControl => Ok(()),
+            _ => Err(ApiError::CONSUMER_WQ_REQUIRES_EXPLICIT_ACK),
         }
-        if !matches!(
-            self.ack_policy,
-            AckPolicy::Explicit | AckPolicy::FlowControl
-        ) {
-            return Err(ApiError::CONSUMER_WQ_REQUIRES_EXPLICIT_ACK);
-        }
-        if self.deliver_policy != DeliverPolicy::All {
-            return Err(ApiError::CONSUMER_WQ_CONSUMER_NOT_DELIVER_ALL);
-        }
-        Ok(())
     }
 }
 

@@ -243,17 +243,24 @@ fn work_queues_have_rules_of_their_own() {
         retention: Retention::WorkQueue,
         ..stream()
     };
-    for (body, code) in [
-        ("{}", 10084),
-        (r#"{"ack_policy":"all"}"#, 10098),
-        (r#"{"idle_heartbeat":1000000000}"#, 10084),
-        (r#"{"deliver_subject":"dd"}"#, 10098),
-        (r#"{"ack_policy":"explicit","deliver_policy":"new"}"#, 10101),
-    ] {
+    for body in ["{}", r#"{"idle_heartbeat":1000000000}"#] {
         let error = checked_on(&queue, body).expect_err(body);
-        assert_eq!(error.err_code, code, "{body}");
+        assert_eq!(error.err_code, 10084, "{body}");
     }
-    assert!(checked_on(&queue, r#"{"ack_policy":"explicit"}"#).is_ok());
+    // This is told of new consumers only.
+    for (body, is_refused) in [
+        (r#"{"ack_policy":"all"}"#, true),
+        (r#"{"deliver_subject":"dd"}"#, true),
+        (r#"{"ack_policy":"explicit"}"#, false),
+        (
+            r#"{"ack_policy":"flow_control","deliver_subject":"dd"}"#,
+            false,
+        ),
+    ] {
+        let config = checked_on(&queue, body).expect(body);
+        let checked = config.check_acks_of_work_queue();
+        assert_eq!(checked.is_err(), is_refused, "{body}");
+    }
 }
 
 #[test]

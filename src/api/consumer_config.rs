@@ -364,6 +364,9 @@ impl ConsumerConfig {
 
     /// The least level of the API that has all it asks for.
     fn required_level(&self) -> u32 {
+        if self.ack_policy == AckPolicy::FlowControl {
+            return 4;
+        }
         let first = self.pause_until.is_some()
             || self.priority_policy != PriorityPolicy::None
             || self.priority_timeout.0 != 0

@@ -32,14 +32,13 @@ impl StreamConfig {
     /// # Errors
     /// What nats-server answers; mostly 10052 with a text.
     pub fn check(&mut self, pedantic: bool) -> Result<(), ApiError> {
-        self.check_alone(pedantic)?;
-        if self.mirror_direct && self.mirror.is_none() {
-            return Err(invalid("stream has no mirror but does have mirror direct"));
-        }
         if self.sealed {
             return Err(invalid("stream configuration for create can not be sealed"));
         }
-        Ok(())
+        if self.mirror_direct && self.mirror.is_none() {
+            return Err(invalid("stream has no mirror but does have mirror direct"));
+        }
+        self.check_alone(pedantic)
     }
 
     /// Fills in what an update leaves open, and checks it by itself and

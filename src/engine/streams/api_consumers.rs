@@ -16,8 +16,8 @@ use midge_api::advisory::{Action, Event};
 use midge_api::responses::{self, LIST_LIMIT, NAMES_LIMIT, ResponseKind};
 use midge_api::{
     AckPolicy, ApiError, ConsumerAction, ConsumerConfig, ConsumerInfo, ConsumerPageRequest,
-    CreateConsumerRequest, CreateForm, Nanos, PauseRequest, ReplayPolicy, Retention, SequenceInfo,
-    Timestamp, check_consumer_name, expect_empty, metadata,
+    CreateConsumerRequest, CreateForm, DeliverPolicy, Nanos, PauseRequest, ReplayPolicy, Retention,
+    SequenceInfo, Timestamp, check_consumer_name, expect_empty, metadata,
 };
 use std::borrow::Cow;
 
@@ -505,6 +505,11 @@ pub(super) fn check_limits(
     if stream.config.retention != Retention::WorkQueue {
         return Ok(());
     }
+    // What these are about cannot be changed later.
+    let is_new = own.is_none();
+    if is_new {
+        asked.config.check_acks_of_work_queue()?;
+    }
     let others = stream
         .consumers
         .values()
@@ -527,7 +532,11 @@ pub(super) fn check_limits(
             return Err(ApiError::CONSUMER_WQ_CONSUMER_NOT_UNIQUE);
         }
     }
-    Ok(())
+    match asked.config.deliver_policy {
+        DeliverPolicy::All => Ok(()),
+        _ if is_new => Err(ApiError::CONSUMER_WQ_CONSUMER_NOT_DELIVER_ALL),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn info<'a>(

@@ -387,8 +387,8 @@ impl Stream {
             return Err(ApiError::stream_store_failed("maximum messages exceeded"));
         }
         if config.max_bytes > 0
-            && self.log.bytes() + staged.bytes + size >= config.max_bytes as u64
-            && replaced.is_none_or(|freed| freed <= size)
+            && self.log.bytes() + staged.bytes + size > config.max_bytes as u64
+            && replaced.is_none_or(|freed| freed < size)
         {
             return Err(ApiError::stream_store_failed("maximum bytes exceeded"));
         }

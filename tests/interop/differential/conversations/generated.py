@@ -65,7 +65,9 @@ def store_config(draw):
         config["discard"] = "new"
         if "max_msgs_per_subject" in config and draw.random() < 0.5:
             config["discard_new_per_subject"] = True
-    if draw.random() < 0.5:
+    # `rollup_beyond_limit` is about limits that a rollup meets.
+    has_limit = "max_msgs" in config or "max_bytes" in config
+    if draw.random() < 0.5 and (config.get("discard") == "new" or not has_limit):
         config["allow_rollup_hdrs"] = True
     if draw.random() < 0.2:
         config["max_msg_size"] = 60

@@ -144,3 +144,20 @@ def limits_old_keeps_consumer_pending(talk):
     talk.consumer_info()
     talk.fetch("c", "3", 3)
     talk.consumer_info()
+
+
+@each("limit_bytes_to_the_last", [("memory", "memory"), ("file", "file")])
+def bytes_to_the_last(talk, storage):
+    """What fills a stream exactly is stored, and what is no longer than what it replaces"""
+    config = {"storage": storage, "discard": "new", "max_bytes": 200}
+    talk.create_stream(**config)
+    talk.publish("@.a", "x" * 100)
+    used = talk.stream_info()["state"]["bytes"]
+    for more in (1, 0, -1):
+        talk.publish("@.a", "x" * (300 - 2 * used + more))
+        talk.stream_info()
+    talk.create_stream("@2", max_msgs_per_subject=1, **config)
+    talk.publish("@2.a", "x" * 100)
+    for length in (101, 100, 99):
+        talk.publish("@2.a", "y" * length)
+        talk.stream_info(name="@2")

@@ -66,3 +66,13 @@ def rollup_with_consumer(talk):
     talk.consumer_info()
     talk.fetch("c", "1")
     talk.consumer_info()
+
+
+@conversation
+def rollup_beyond_limit(talk):
+    """A limit is met by what is about to go"""
+    talk.create_stream(max_msgs=2, allow_rollup_hdrs=True)
+    talk.publish("@.b")
+    talk.publish("@.a")
+    talk.publish("@.a", "x", {ROLLUP: "sub"})
+    talk.stream_info()
