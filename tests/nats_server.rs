@@ -97,6 +97,14 @@ fn streams_come_with_a_flag_or_a_configuration() {
     let server = stage.start(&["--config=conf"]);
     assert!(server.connect().info.contains("\"jetstream\":true"));
     assert!(stage.0.join("conf-dir/jetstream/midge.redb").exists());
+    drop(server);
+    // The command line names the folder of streams that the file turns on.
+    let server = stage.start(&["--config=conf", "-sd", "named"]);
+    server.wait_log("Store Directory: \"named/jetstream\"");
+    assert!(stage.0.join("named/jetstream/midge.redb").exists());
+    fs::write(stage.0.join("conf"), "jetstream: disabled").expect("written");
+    let server = stage.start(&["--config=conf", "-sd", "none"]);
+    assert!(!server.connect().info.contains("\"jetstream\""));
 }
 
 #[test]

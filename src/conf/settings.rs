@@ -406,7 +406,8 @@ impl Settings {
             None if self.config.store.is_some() => return Ok(()),
             None => std::env::temp_dir().join("nats").join("jetstream"),
         };
-        if is_on {
+        // The command line may name the folder of what the file has turned on.
+        if is_on || self.config.store.is_some() {
             self.config.store = Some(folder.join(midge_server::STORE_DEFAULT));
             self.store_dir = Some(folder);
         }
