@@ -230,6 +230,18 @@ fn a_batch_must_fit_into_its_stream() {
     let answer = commit(&mut client, "f.2", "k", 3, "");
     assert!(answer.contains("maximum messages exceeded"), "{answer}");
     assert_eq!(client.state("F")["last_seq"], 0);
+    // Each would fit by itself.
+    let more = "\"discard\":\"new\",\"max_bytes\":300";
+    client.make_stream("B", "b.>", &format!("{ATOMIC},{more}"));
+    for seq in 1..=2 {
+        stage(&mut client, "b.1", "k", seq, "X: y\r\n");
+    }
+    let answer = commit(&mut client, "b.1", "k", 3, "");
+    assert!(answer.contains("maximum bytes exceeded"), "{answer}");
+    assert_eq!(client.state("B")["last_seq"], 0);
+    stage(&mut client, "b.1", "k", 1, "");
+    let answer = commit(&mut client, "b.1", "k", 2, "");
+    assert_eq!(answer, r#"{"stream":"B","seq":2,"batch":"k","count":2}"#);
     let per_subject =
         "\"discard\":\"new\",\"max_msgs_per_subject\":1,\"discard_new_per_subject\":true";
     client.make_stream("G", "g.>", &format!("{ATOMIC},{per_subject}"));

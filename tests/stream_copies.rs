@@ -360,6 +360,28 @@ fn a_copy_is_a_consumer_where_those_decide_what_is_kept() {
 }
 
 #[test]
+fn nothing_is_kept_for_a_copy_that_begins_later() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("I", "i.>", "\"retention\":\"interest\"");
+    client.make_durable("I", "c", "");
+    client.store("i.a", "1");
+    client.store("i.a", "2");
+    let more = "\"sources\":[{\"name\":\"I\",\"opt_start_seq\":5}]";
+    make(&mut client, "S", more);
+    client.api("CONSUMER.DELETE.I.c", "");
+    client.wait_messages("I", 0);
+    client.store("i.a", "3");
+    client.store("i.a", "4");
+    assert_eq!(client.state("I")["messages"], 0);
+    client.store("i.a", "5");
+    client.wait_messages("S", 1);
+    client.wait_messages("I", 0);
+    assert_eq!(message(&mut client, "S", 1).2, base64(b"5"));
+}
+
+#[test]
 fn a_full_copy_goes_on_when_there_is_room() {
     let dir = Dir::new();
     let server = dir.serve();

@@ -183,6 +183,15 @@ impl Stream {
         }
     }
 
+    /// Notes how far a stream that copies this one has come.
+    fn note_follower(&mut self, id: StreamId, copying: &Copying) {
+        for follower in &mut self.followers {
+            if follower.stream == id && follower.filter.filters() == copying.filter.filters() {
+                follower.at = copying.at;
+            }
+        }
+    }
+
     /// Its positions in other streams, as its row has them.
     pub(super) fn set_copied(&mut self, positions: &[(StreamId, Seq)]) {
         for (copying, (origin, at)) in self.copies.iter_mut().zip(positions) {
@@ -339,10 +348,12 @@ impl Streams {
             let Some(origin) = origin.and_then(|origin| self.streams.get(&origin)) else {
                 return Pause::End;
             };
-            if origin.id != copying.origin
-                && let Err(need) = copying.begin(origin, own_last)
-            {
-                return Pause::Block(need);
+            if origin.id != copying.origin {
+                if let Err(need) = copying.begin(origin, own_last) {
+                    return Pause::Block(need);
+                }
+                self.begun(id, copying);
+                continue;
             }
             let end = origin.log.durable();
             let found = origin
@@ -382,6 +393,19 @@ impl Streams {
         Pause::Turn
     }
 
+    /// It is known where a copy begins: its origin does not keep for it what
+    /// is before that.
+    fn begun(&mut self, id: StreamId, copying: &Copying) {
+        let Some(origin) = self.streams.get_mut(&copying.origin) else {
+            return;
+        };
+        origin.note_follower(id, copying);
+        origin.sweep_again();
+        if origin.sweep.is_some() {
+            self.advance_later(copying.origin);
+        }
+    }
+
     /// A message was copied: its own stream may let go of it, in the batch
     /// that has the copy.
     fn copied(&mut self, id: StreamId, copying: &Copying) {
@@ -391,11 +415,7 @@ impl Streams {
         if origin.config.retention == Retention::Limits {
             return;
         }
-        for follower in &mut origin.followers {
-            if follower.stream == id && follower.filter.filters() == copying.filter.filters() {
-                follower.at = copying.at;
-            }
-        }
+        origin.note_follower(id, copying);
         // It was read just now, so its block is there.
         let is_released = origin.release(copying.at).is_ok();
         debug_assert!(is_released);

@@ -341,14 +341,16 @@ impl Stream {
         Ok(())
     }
 
+    /// Whether somebody would get the next message of a subject.
     pub(super) fn is_wanted(&self, subject: &[u8]) -> bool {
+        let next = self.log.last().next();
         self.consumers
             .values()
             .any(|consumer| consumer.filter.matches(subject))
             || self
                 .followers
                 .iter()
-                .any(|follower| follower.filter.matches(subject))
+                .any(|follower| follower.wants(next, subject))
     }
 
     /// Under `discard: new` a message that does not fit is refused. Returns

@@ -41,6 +41,11 @@ impl Stream {
         Ok((is_last && !is_marker(record.header())).then(|| record.subject.into()))
     }
 
+    /// Whether messages may come to it by themselves.
+    pub(super) fn leaves(&self) -> bool {
+        self.config.allow_msg_schedules || self.marker_secs().is_some()
+    }
+
     /// Leaves a marker. Where it finds no room, or nobody who wants it, there
     /// is none.
     pub(super) fn leave_marker(&mut self, subject: &[u8], wall: Timestamp) {
@@ -74,9 +79,13 @@ impl Stream {
         let subject = self.log.subjects.get(message.subject);
         let before = subject.map_or(Seq(0), |subject| subject.last.seq);
         let room = self.check_room(message, rollup.is_some(), &Staged::default());
-        if room.is_err() {
+        let size = message.accounted_len(self.is_volatile());
+        if room.is_err() || size > self.room_left {
             return;
         }
+        self.room_left -= size;
+        self.left_count += 1;
+        self.left_size += size;
         self.left_len += (message.subject.len() + message.payload.len()) as u64;
         let seq = self.admit(message, rollup, None, due, wall);
         self.publishers.add(seq, None);
@@ -121,6 +130,12 @@ impl Streams {
         id: StreamId,
         out: &mut O,
     ) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let count = std::mem::take(&mut stream.left_count);
+        let size = std::mem::take(&mut stream.left_size);
+        self.count_in_len(id, count, size);
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };

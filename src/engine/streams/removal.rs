@@ -361,9 +361,12 @@ impl Streams {
                 return;
             };
             let is_congested = self.is_congested();
+            let leaves = self.streams.get(&id).is_some_and(|stream| stream.leaves());
+            let room_left = leaves.then(|| self.room_left(id));
             let Some(stream) = self.streams.get_mut(&id) else {
                 continue;
             };
+            stream.room_left = room_left.unwrap_or(u64::MAX);
             if is_congested && (stream.keeps_overflow || stream.config.allow_msg_schedules) {
                 // What it drops, or publishes, is to be written first.
                 self.wait_for_commit(Job::Advance(id));

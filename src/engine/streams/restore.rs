@@ -496,6 +496,7 @@ impl Streams {
             Ok(stream) => {
                 let first_time = restore.first_time.unwrap_or(Timestamp::UNSET);
                 let state = restore.state;
+                self.count_anew(account);
                 Ok(self.make_known(engine, *stream, (first_time, state), now, out))
             }
             Err(error) => Err(responses::error(ResponseKind::StreamCreate, &error)),

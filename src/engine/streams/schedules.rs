@@ -17,13 +17,17 @@ use super::schedule::Schedule;
 use super::stream::Stream;
 use super::zone::Zones;
 use crate::ids::Seq;
-use midge_api::{ApiError, Timestamp};
+use midge_api::{ApiError, Nanos, Timestamp};
 use midge_proto::headers::{self, HeaderBlock, HeaderWriter, name};
 use std::sync::Arc;
 
 /// Room for the headers that a message gets when it is published, beside its
 /// subject.
 const ADDED_LEN: usize = 256;
+
+/// How long a message waits before it is tried again, where its account has no
+/// room for it.
+const ROOM_PAUSE: Nanos = Nanos::from_secs(1);
 
 /// What `Nats-Schedule-Next` says where there is no next time, and what a
 /// client says who ends a schedule.
@@ -301,20 +305,31 @@ impl Stream {
             self.log.put_off(seq, end);
             return Ok(true);
         };
+        if let Some(later) = self.kept_from(&shot, end, wall) {
+            self.log.put_off(seq, later);
+            return Ok(true);
+        }
         match shot.next {
             Some(next) => self.log.put_off(seq, next),
             None => {
                 self.remove(seq)?;
             }
         }
-        let message = Incoming {
-            subject: &shot.target,
-            payload: &shot.payload,
-            header_len: shot.header_len,
-        };
+        let message = shot.message();
         let ends = shot.lifetime.due(self.time_of_next(wall));
         self.leave(message, shot.rollup, ends, wall);
         Ok(true)
+    }
+
+    /// When to look at a schedule again whose message may not be stored now;
+    /// one that is too long never may.
+    fn kept_from(&self, shot: &Shot, end: Timestamp, wall: Timestamp) -> Option<Timestamp> {
+        let message = shot.message();
+        if self.check_size(message).is_err() {
+            return Some(shot.next.unwrap_or(end));
+        }
+        let is_full = message.accounted_len(self.is_volatile()) > self.room_left;
+        is_full.then(|| end.min(wall.after(ROOM_PAUSE)))
     }
 
     /// What a schedule publishes; `None` if it is not the last message of its
@@ -377,6 +392,16 @@ impl Stream {
             lifetime: Lifetime::read(asked.ttl).unwrap_or(Lifetime::Unlimited),
             next: next.map(|next| next.min(end)),
         }))
+    }
+}
+
+impl Shot {
+    fn message(&self) -> Incoming<'_> {
+        Incoming {
+            subject: &self.target,
+            payload: &self.payload,
+            header_len: self.header_len,
+        }
     }
 }
 

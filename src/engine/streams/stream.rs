@@ -77,6 +77,12 @@ pub(crate) struct Stream {
     pub(super) left: Vec<(Seq, Seq)>,
     /// Bytes of such messages since they were last counted.
     pub(super) left_len: u64,
+    /// How many they are, and what they count as in their account.
+    pub(super) left_count: u64,
+    pub(super) left_size: u64,
+    /// What its account still has room for, where something is about to be
+    /// left.
+    pub(super) room_left: u64,
     /// The zones that its schedules may name, if it has any.
     pub(super) zones: Option<Arc<Zones>>,
     /// The messages before this one ask never to grow too old.
@@ -138,6 +144,9 @@ impl Stream {
             is_aging: false,
             left: Vec::new(),
             left_len: 0,
+            left_count: 0,
+            left_size: 0,
+            room_left: u64::MAX,
             zones: None,
             aged_to: Seq(0),
             missing: None,

@@ -173,15 +173,60 @@ impl Streams {
     /// Counts a message that was stored.
     #[inline]
     pub(super) fn count_in(&mut self, id: StreamId, message: Incoming<'_>) {
-        self.stored_total += 1;
+        let mut len = 0;
         if self.has_bounds
             && let Some(stream) = self.streams.get(&id)
         {
-            let is_volatile = stream.is_volatile();
-            let len = message.accounted_len(is_volatile);
-            let used = self.tenants[stream.account].used.of(is_volatile);
+            len = message.accounted_len(stream.is_volatile());
+            if stream.config.allow_msg_counter {
+                // Its body was made here.
+                let subject = stream.log.subjects.get(message.subject);
+                len = subject.map_or(len, |subject| u64::from(subject.last.size));
+            }
+        }
+        self.count_in_len(id, 1, len);
+    }
+
+    /// The same for several that have come to so much.
+    pub(super) fn count_in_len(&mut self, id: StreamId, messages: u64, len: u64) {
+        self.stored_total += messages;
+        if self.has_bounds
+            && let Some(stream) = self.streams.get(&id)
+        {
+            let used = self.tenants[stream.account].used.of(stream.is_volatile());
             *used = used.saturating_add(len);
         }
+    }
+
+    /// A stream came that was filled before.
+    pub(super) fn count_anew(&mut self, account: AccountId) {
+        self.tenants[account].used = Used::UNKNOWN;
+    }
+
+    /// How much may still be stored in a stream, as far as its account goes.
+    pub(super) fn room_left(&mut self, id: StreamId) -> u64 {
+        let Some(stream) = self.streams.get(&id).filter(|_| self.has_bounds) else {
+            return u64::MAX;
+        };
+        let (account, is_volatile) = (stream.account, stream.is_volatile());
+        let limits = self.tenants[account].limits.unwrap_or_default();
+        let max = match is_volatile {
+            true => limits.max_memory,
+            false => limits.max_storage,
+        };
+        let Some(max) = bound(max) else {
+            return u64::MAX;
+        };
+        if std::mem::take(&mut self.tenants[account].used.is_stale) {
+            self.count_used(account);
+        }
+        max.saturating_sub(*self.tenants[account].used.of(is_volatile))
+    }
+
+    fn count_used(&mut self, account: AccountId) {
+        let info = self.info_of_account(account);
+        let used = &mut self.tenants[account].used;
+        (used.memory, used.storage) = (info.memory, info.storage);
     }
 
     /// Whether there is room for so much, which differs between a stream in
@@ -207,10 +252,8 @@ impl Streams {
         if !std::mem::take(&mut tenant.used.is_stale) {
             return false;
         }
-        let info = self.info_of_account(account);
-        let used = &mut self.tenants[account].used;
-        (used.memory, used.storage) = (info.memory, info.storage);
-        used.has_room(is_volatile, len, max)
+        self.count_used(account);
+        self.tenants[account].used.has_room(is_volatile, len, max)
     }
 
     /// The consumers that a stream of an account may have, and messages that
