@@ -196,9 +196,6 @@ impl Streams {
         let Some(route) = Route::find(&request.subject) else {
             return;
         };
-        if matches!(request.progress, Progress::Nothing) {
-            self.tenants[request.from.account].api_total += 1;
-        }
         let outcome = if self.tenants[request.from.account].limits.is_none() {
             Err(ApiError::NOT_ENABLED_FOR_ACCOUNT.into())
         } else if self.health != Health::Good {
@@ -218,6 +215,8 @@ impl Streams {
             Err(Held::Again) => return self.again.push(request),
             Err(Held::Zones) => return self.want_zones.push(request),
         };
+        // After it was handled: who asks for the count is not in it.
+        self.tenants[request.from.account].api_total += 1;
         // Reading messages is no administration, and a reset is a consumer's
         // own business.
         if !matches!(
