@@ -81,6 +81,17 @@ fn it_leaves_the_signs_that_launchers_look_for() {
     assert!(!file.exists() && !stage.0.join("pid").exists());
 }
 
+/// Who connects with TLS needs the name that the certificate is for.
+#[test]
+fn an_address_is_logged_as_it_was_given() {
+    let stage = Stage::new("address");
+    let server = stage.start(&["-a", "localhost"]);
+    let port = server.address.port();
+    server.wait_log(&format!("client connections on localhost:{port}"));
+    let server = stage.start(&[]);
+    server.wait_log(&format!("client connections on {}", server.address));
+}
+
 #[cfg(feature = "streams")]
 #[test]
 fn streams_come_with_a_flag_or_a_configuration() {

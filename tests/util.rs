@@ -2,7 +2,7 @@
 //! expect bytes.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -63,7 +63,7 @@ impl Server {
             // It may be JSON.
             let words = line.trim_end().trim_end_matches("\"}");
             if let Some((_, at)) = words.split_once("Listening for client connections on ") {
-                address = at.parse().ok();
+                address = at.to_socket_addrs().ok().and_then(|mut all| all.next());
             } else if let Some((_, at)) = words.split_once(" monitor on ") {
                 http = at.parse().ok();
             } else if words.ends_with("Server is ready") {

@@ -9,7 +9,7 @@ use mio::net::TcpListener;
 use mio::{Poll, Waker};
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -134,6 +134,15 @@ impl std::error::Error for StartError {
     }
 }
 
+/// An address as it was asked for: a name stays one, as a certificate may be
+/// for that name only.
+fn told(host: &str, address: SocketAddr) -> String {
+    match host.is_empty() || host.parse::<IpAddr>().is_ok() {
+        true => address.to_string(),
+        false => format!("{host}:{}", address.port()),
+    }
+}
+
 impl Server {
     /// Starts to listen. Clients can connect from now on and are served as
     /// soon as the server runs.
@@ -158,14 +167,17 @@ impl Server {
             reload: AtomicBool::new(false),
         });
         let http_scheme = if config.https { "https" } else { "http" };
+        let clients_told = told(&config.host, client_address);
+        let http_told = config.http.as_ref().zip(http_address);
+        let http_told = http_told.map(|(http, address)| told(&http.host, address));
         let event_loop = EventLoop::new(poll, clients, http, config, shared.clone())?;
-        log::info!("Listening for client connections on {client_address}");
+        log::info!("Listening for client connections on {clients_told}");
         match event_loop.engine.info().tls {
             TlsOffer::None => {}
             TlsOffer::Available => log::info!("TLS available for client connections"),
             TlsOffer::Required => log::info!("TLS required for client connections"),
         }
-        if let Some(address) = http_address {
+        if let Some(address) = http_told {
             log::info!("Starting {http_scheme} monitor on {address}");
         }
         Ok(Server {
