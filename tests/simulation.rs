@@ -12,6 +12,7 @@ mod consumers;
 mod control;
 mod disk;
 mod extras;
+mod fast;
 mod faults;
 mod hear;
 mod letters;

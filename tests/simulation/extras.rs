@@ -1,11 +1,12 @@
-//! Streams that do more than to store what comes: counters, batches, and a
-//! mirror and a source that copy others.
+//! Streams that do more than to store what comes: counters, batches of both
+//! kinds, and a mirror and a source that copy others.
 //!
 //! Nothing is removed from these, so no model of them is needed: each must
 //! hold what was acknowledged, and beside it nothing but what was sent, once
 //! and as a whole.
 
 use super::control::Ended;
+use super::fast;
 use super::told::Word;
 use super::world::{CONNS, World};
 use crate::trace;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Counters, batches, their origin, and what copies.
-const EXTRAS: [&str; 5] = ["K", "A", "O", "M", "X"];
+const EXTRAS: [&str; 6] = ["K", "A", "O", "M", "X", fast::STREAM];
 
 /// What was sent.
 #[derive(Debug, Default)]
@@ -62,6 +63,10 @@ impl World {
             ("O", json!({"subjects": ["O.>"]})),
             ("M", json!({"mirror": {"name": "O"}})),
             (
+                fast::STREAM,
+                json!({"subjects": ["F.>"], "allow_batched": true}),
+            ),
+            (
                 "X",
                 json!({"sources": [{"name": "O", "filter_subject": "O.a"}, {"name": "A"}]}),
             ),
@@ -96,6 +101,9 @@ impl World {
         let conn = self.rng.below(CONNS);
         if !self.extras.are_there || self.conns[conn].id.is_none() {
             return;
+        }
+        if self.rng.percent(25) {
+            return self.publish_fast();
         }
         let number = self.number();
         let reply = format!("_I.{conn}.x{number}");
@@ -186,6 +194,12 @@ impl World {
         }
         if !is_damaged("K") {
             check_counters(&all["K"]);
+        }
+        if !is_damaged(fast::STREAM) {
+            let stored = all[fast::STREAM].iter();
+            let place = |message: &Stored| message.field("P:").parse().expect("a place");
+            self.fast
+                .check(stored.map(|message| (message.number(), place(message))));
         }
         if is_damaged("O") || is_damaged("M") || is_damaged("X") || is_damaged("A") {
             return;

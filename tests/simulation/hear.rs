@@ -22,6 +22,9 @@ impl World {
             let answer = World::publish_line(&word.reply, "", "", "");
             return self.say(word.conn, &answer);
         }
+        if self.hear_fast(&word) {
+            return;
+        }
         let Some((kind, number)) = name_of(&word) else {
             assert!(word.status().is_some(), "nobody waits for {word:?}");
             return;

@@ -2,6 +2,7 @@
 
 use super::disk::Disk;
 use super::extras::Extras;
+use super::fast::Fast;
 use super::model::Model;
 use super::redrives::Errand;
 use super::rng::Rng;
@@ -110,6 +111,7 @@ pub(super) struct World {
     pub(super) power_cuts: u32,
     pub(super) letters_heard: u64,
     pub(super) extras: Extras,
+    pub(super) fast: Fast,
     /// What was asked about dead letters and is not done.
     pub(super) errand: Option<Errand>,
     pub(super) listens_to_copies: bool,
@@ -170,6 +172,7 @@ impl World {
             power_cuts: 0,
             letters_heard: 0,
             extras: Extras::default(),
+            fast: Fast::default(),
             errand: None,
             listens_to_copies: false,
             unparks: BTreeMap::new(),
