@@ -20,7 +20,6 @@ use crate::outbox::Outbox;
 use crate::publish::Origin;
 use midge_api::{ApiError, BatchFlow, PubAck};
 use midge_proto::headers::{HeaderBlock, name, without};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Batches of a stream, and of all streams together, that are not at their
@@ -34,7 +33,9 @@ const IDLE: Duration = Duration::from_secs(10);
 /// A stream's batches that are not at their end.
 #[derive(Debug, Default)]
 pub(crate) struct FastBatches {
-    open: BTreeMap<Box<[u8]>, FastBatch>,
+    /// In the order of their names. One that begins or ends moves others, and
+    /// all messages between need only be looked up.
+    open: Vec<(Box<[u8]>, FastBatch)>,
     /// When the first of them may have waited for too long; some have not, as
     /// this is not moved with every message.
     due: Option<Time>,
@@ -105,7 +106,8 @@ impl Streams {
         let place = Place::read(reply)?;
         let fast = &mut stream.fast;
         let due = engine.latest + IDLE;
-        if !fast.open.contains_key(place.id) {
+        let mut found = fast.find(place.id);
+        if let Err(at) = found {
             if !place.is_first() {
                 return Err(ApiError::BATCH_PUBLISH_UNKNOWN_BATCH_ID);
             }
@@ -113,7 +115,8 @@ impl Streams {
                 return Err(ApiError::BATCH_PUBLISH_TOO_MANY_INFLIGHT);
             }
             let batch = FastBatch::new(&place, fast.open.is_empty(), due);
-            fast.open.insert(place.id.into(), batch);
+            fast.open.insert(at, (place.id.into(), batch));
+            found = Ok(at);
             self.fast_open += 1;
             if fast.due.is_none() {
                 let timer = Timer::FastBatches(id);
@@ -121,11 +124,12 @@ impl Streams {
             }
         }
         if wants_higher_level(&message.payload[..message.header_len]) {
-            self.fast_open -= usize::from(fast.open.remove(place.id).is_some());
+            self.fast_open -= fast.remove(place.id);
             return Err(ApiError::REQUIRED_API_LEVEL);
         }
-        let batch = fast.open.get(place.id).copied();
-        let mut batch = batch.ok_or(ApiError::BATCH_PUBLISH_UNKNOWN_BATCH_ID)?;
+        let found = found.ok().and_then(|at| fast.open.get(at));
+        let found = found.ok_or(ApiError::BATCH_PUBLISH_UNKNOWN_BATCH_ID)?;
+        let mut batch = found.1;
         batch.due = due;
         Ok((place, batch))
     }
@@ -307,9 +311,12 @@ impl Streams {
     }
 
     fn keep_fast(&mut self, step: Step<'_>, batch: FastBatch) {
-        let stream = self.streams.get_mut(&step.stream);
-        if let Some(kept) = stream.and_then(|stream| stream.fast.open.get_mut(step.place.id)) {
-            *kept = batch;
+        let Some(stream) = self.streams.get_mut(&step.stream) else {
+            return;
+        };
+        let fast = &mut stream.fast;
+        if let Ok(at) = fast.find(step.place.id) {
+            fast.open[at].1 = batch;
         }
     }
 
@@ -326,7 +333,7 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&step.stream) else {
             return;
         };
-        self.fast_open -= usize::from(stream.fast.open.remove(id).is_some());
+        self.fast_open -= stream.fast.remove(id);
         let mut body = Vec::new();
         let (seq, duplicate) = match end {
             End::Refused(error) => {
@@ -356,9 +363,9 @@ impl Streams {
         let fast = &mut stream.fast;
         fast.due = None;
         let before = fast.open.len();
-        fast.open.retain(|_, batch| batch.due > now);
+        fast.open.retain(|(_, batch)| batch.due > now);
         self.fast_open -= before - fast.open.len();
-        if let Some(due) = fast.open.values().map(|batch| batch.due).min() {
+        if let Some(due) = fast.open.iter().map(|(_, batch)| batch.due).min() {
             let timer = Timer::FastBatches(id);
             engine.timers.arm(&mut fast.due, due, timer);
         }
@@ -371,6 +378,19 @@ impl Streams {
             self.fast_open -= std::mem::take(&mut fast.open).len();
             engine.timers.disarm(&mut fast.due, Timer::FastBatches(id));
         }
+    }
+}
+
+impl FastBatches {
+    /// Where a batch is, or would be.
+    fn find(&self, id: &[u8]) -> Result<usize, usize> {
+        self.open.binary_search_by(|(other, _)| (**other).cmp(id))
+    }
+
+    /// Forgets a batch; returns how many there were of it.
+    fn remove(&mut self, id: &[u8]) -> usize {
+        let found = self.find(id).map(|at| self.open.remove(at));
+        usize::from(found.is_ok())
     }
 }
 
