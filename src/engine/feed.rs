@@ -70,7 +70,7 @@ impl Engine {
     pub fn unserved_streams(&self) -> impl Iterator<Item = (&str, usize)> {
         let streams = self.streams.iter();
         let unserved = streams.flat_map(|streams| &streams.unserved);
-        unserved.map(|(account, count)| (&**account, *count))
+        unserved.map(|(account, count)| (account.as_str(), *count))
     }
 
     /// How many streams are kept, and how many messages in them.

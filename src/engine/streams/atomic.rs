@@ -51,11 +51,11 @@ const MESSAGE_COST: usize = 256;
 /// A stream's batches that are not whole.
 #[derive(Debug, Default)]
 pub(crate) struct Batches {
-    open: BTreeMap<Box<[u8]>, Batch>,
+    open: BTreeMap<Box<[u8]>, Box<Batch>>,
     due: Option<Time>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Batch {
     messages: Vec<Internal>,
     len: usize,
@@ -196,7 +196,7 @@ impl Streams {
 
     /// A batch could not be stored. If that is for want of a block its last
     /// message comes again; else it is abandoned in a moment.
-    fn keep_batch(&mut self, id: StreamId, batch_id: &[u8], mut batch: Batch, has_last: bool) {
+    fn keep_batch(&mut self, id: StreamId, batch_id: &[u8], mut batch: Box<Batch>, has_last: bool) {
         if has_last && let Some(last) = batch.messages.pop() {
             let len = last.subject.len() + last.payload.len() + MESSAGE_COST;
             batch.len -= len;
@@ -370,11 +370,7 @@ impl Batches {
         len: usize,
         due: Time,
     ) {
-        let batch = self.open.entry(id.into()).or_insert(Batch {
-            messages: Vec::new(),
-            len: 0,
-            due,
-        });
+        let batch = self.open.entry(id.into()).or_default();
         batch.due = due;
         batch.len += len;
         let (payload, header_len) = match without_level(message) {
@@ -428,7 +424,7 @@ struct Before<'a> {
     staged: Staged,
     of_subject: BTreeMap<&'a [u8], u64>,
     ids: BTreeSet<&'a [u8]>,
-    totals: BTreeMap<&'a [u8], Total>,
+    totals: BTreeMap<&'a [u8], Box<Total>>,
 }
 
 impl Stream {
@@ -446,8 +442,9 @@ impl Stream {
             let header = &message.payload[..message.header_len];
             let mut incoming = message.incoming();
             if self.config.allow_msg_counter {
-                let done = self.count(incoming, before.totals.get(subject))?;
-                before.totals.insert(subject, done.total.clone());
+                let done =
+                    self.count(incoming, before.totals.get(subject).map(|total| &**total))?;
+                before.totals.insert(subject, Box::new(done.total.clone()));
                 counted.push(done);
             }
             if let Some(done) = counted.last() {

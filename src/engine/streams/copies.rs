@@ -19,7 +19,6 @@ use midge_api::{
     ApiError, Retention, SourceInfo, StreamConfig, StreamSource, Timestamp, Transform,
 };
 use midge_proto::headers::{HeaderBlock, name};
-use std::collections::BTreeMap;
 
 /// Messages that one stream copies before others have their turn, and bytes.
 const STEP_MAX: u32 = 256;
@@ -59,9 +58,6 @@ impl Follower {
         seq > self.at && self.filter.matches(subject)
     }
 }
-
-/// Who copies which stream.
-pub(super) type Followers = BTreeMap<(AccountId, String), Vec<StreamId>>;
 
 /// What keeps a stream from copying more.
 pub(super) enum Pause {
@@ -203,18 +199,14 @@ impl Stream {
 impl Streams {
     /// Notes which streams copy which.
     pub(super) fn find_followers(&mut self) {
-        let mut followers = Followers::new();
         let mut of_origins: Vec<(StreamId, Follower)> = Vec::new();
         for stream in self.streams.values() {
             for copying in &stream.copies {
-                let origin = (stream.account, copying.source.name.clone());
-                if let Some(id) = self.id_of(origin.0, &origin.1) {
+                if let Some(id) = self.id_of(stream.account, &copying.source.name) {
                     of_origins.push((id, copying.follower(stream.id, id)));
                 }
-                followers.entry(origin).or_default().push(stream.id);
             }
         }
-        self.followers = followers;
         for stream in self.streams.values_mut() {
             stream.followers.clear();
         }
@@ -261,18 +253,12 @@ impl Streams {
 
     /// A stream has something new that may be copied.
     pub(super) fn wake_followers(&mut self, origin: StreamId) {
-        if self.followers.is_empty() {
-            return;
-        }
-        let Some(stream) = self.streams.get(&origin) else {
+        let Some(origin) = self.streams.get(&origin) else {
             return;
         };
-        let key = (stream.account, stream.config.name.clone());
-        if let Some(followers) = self.followers.get(&key) {
-            for id in followers {
-                if !self.copying.contains(id) {
-                    self.copying.push_back(*id);
-                }
+        for follower in &origin.followers {
+            if !self.copying.contains(&follower.stream) {
+                self.copying.push_back(follower.stream);
             }
         }
     }

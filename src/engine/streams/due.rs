@@ -49,7 +49,8 @@ impl Streams {
         for mut stream in std::mem::take(&mut recovery.streams) {
             let id = stream.id;
             let Some(account) = self.home_of(&stream) else {
-                *self.unserved.entry(stream.account_name).or_insert(0) += 1;
+                let account = stream.account_name.to_string();
+                *self.unserved.entry(account).or_default() += 1;
                 continue;
             };
             stream.account = account;

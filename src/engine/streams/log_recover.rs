@@ -196,9 +196,10 @@ impl Log {
         self.forgotten.extend(empty);
         self.blocks.retain(|meta| meta.live > 0);
         let dues = self.blocks.iter();
-        self.dues = dues
-            .filter_map(|meta| Some((meta.due?, meta.first)))
-            .collect();
+        // Collected they would bring a sort with them.
+        self.dues.clear();
+        self.dues
+            .extend(dues.filter_map(|meta| Some((meta.due?, meta.first))));
         let first = self
             .blocks
             .front()

@@ -93,7 +93,7 @@ struct Restore {
 /// All that are under way.
 #[derive(Default)]
 pub(super) struct Restores {
-    by_id: BTreeMap<u32, Restore>,
+    by_id: BTreeMap<u32, Box<Restore>>,
     last_id: u32,
     /// Those that go on in the next turn.
     again: Vec<u32>,
@@ -259,7 +259,7 @@ impl Streams {
         let server = self.config.server_id.clone();
         let event = Event::TransferBegun(restore.of(&server), None);
         self.publish_event(engine, account, &event, out);
-        self.restores.by_id.insert(number, restore);
+        self.restores.by_id.insert(number, Box::new(restore));
         Ok(Answered::Now(snapshot::restore_begun(&deliver_subject)))
     }
 
@@ -466,7 +466,7 @@ impl Streams {
     fn end_restore<O: Outbox>(
         &mut self,
         engine: &mut Engine,
-        mut restore: Restore,
+        mut restore: Box<Restore>,
         now: Time,
         out: &mut O,
     ) {

@@ -110,7 +110,7 @@ impl Ending {
 /// All that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
-    by_id: BTreeMap<u32, Snapshot>,
+    by_id: BTreeMap<u32, Box<Snapshot>>,
     last_id: u32,
     /// Those that go on in the next turn.
     again: Vec<u32>,
@@ -248,7 +248,7 @@ impl Streams {
         self.publish_event(engine, account, &event, out);
         // It follows the answer.
         self.snapshots.again.push(number);
-        self.snapshots.by_id.insert(number, snapshot);
+        self.snapshots.by_id.insert(number, Box::new(snapshot));
         let body = snapshot::snapshot_begun(&self.streams[&id].config, &state);
         Ok(Answered::Now(body))
     }
@@ -410,7 +410,7 @@ impl Streams {
     fn end_snapshot<O: Outbox>(
         &mut self,
         engine: &mut Engine,
-        snapshot: Snapshot,
+        snapshot: Box<Snapshot>,
         ending: Ending,
         out: &mut O,
     ) {

@@ -9,7 +9,6 @@ use super::answers::{Answers, OnFailure};
 use super::api_dlq::LOOKS_MAX;
 use super::clients::Departed;
 use super::consumer::Consumer;
-use super::copies::Followers;
 use super::redrive::Redrives;
 use super::request::Request;
 use super::restore::Restores;
@@ -111,7 +110,7 @@ pub(crate) struct Streams {
     pub(super) last_stream: StreamId,
     /// Streams that are stored and not served, as their accounts may have
     /// none now: how many, by account.
-    pub(crate) unserved: BTreeMap<Arc<str>, usize>,
+    pub(crate) unserved: BTreeMap<String, usize>,
     /// The wall clock, as it was last told.
     pub(crate) wall: Timestamp,
     pub(crate) health: Health,
@@ -156,8 +155,6 @@ pub(crate) struct Streams {
     pub(super) advancing: VecDeque<StreamId>,
     /// Streams that may copy something.
     pub(super) copying: VecDeque<StreamId>,
-    /// Who copies which stream.
-    pub(super) followers: Followers,
     /// Streams whose consumers are to hear of removals.
     pub(super) told: Vec<StreamId>,
     /// Requests that wait for zones to be known.
@@ -225,7 +222,6 @@ impl Streams {
             ready: VecDeque::new(),
             advancing: VecDeque::new(),
             copying: VecDeque::new(),
-            followers: Followers::new(),
             told: Vec::new(),
             want_zones: Vec::new(),
             again: Vec::new(),

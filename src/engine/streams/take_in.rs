@@ -141,6 +141,7 @@ impl Streams {
         }
         let (is_clean, has_arrived) = (!stream.is_dirty, stream.log.has_arrived());
         let is_volatile = stream.is_volatile();
+        let is_copied = !stream.followers.is_empty();
         let has_removals = stream.has_removals();
         let expires = stream.config.max_age.0 > 0 && !stream.is_aging;
         let is_due_sooner = stream.log.is_due_sooner;
@@ -149,7 +150,9 @@ impl Streams {
         }
         if is_volatile {
             self.wake_consumers(id);
-            self.wake_followers(id);
+            if is_copied {
+                self.wake_followers(id);
+            }
         } else {
             self.stored_bytes(len);
             if is_clean {

@@ -5,6 +5,7 @@
 //! seconds are not known to anybody here, so zones that have them are none.
 
 use super::zone_rule::Rule;
+use crate::order::in_order;
 use std::sync::Arc;
 
 /// The start of 2026 in seconds since 1970. Who asks for an earlier time is
@@ -104,7 +105,8 @@ impl Zones {
                 zones.push((always.into(), Arc::default()));
             }
         }
-        zones.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let order = in_order(zones.len(), &|a, b| zones[a].0.cmp(&zones[b].0));
+        let zones = order.into_iter().map(|at| zones[at].clone()).collect();
         Zones { zones }
     }
 
