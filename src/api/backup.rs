@@ -98,11 +98,7 @@ impl From<BackupError> for ApiError {
                 "it is of the streams of all accounts: the system account may ask for it".into(),
             ),
         };
-        ApiError {
-            code,
-            err_code,
-            description,
-        }
+        ApiError::new(code, err_code, description)
     }
 }
 
@@ -132,7 +128,7 @@ impl BackupRequest {
         });
         match read {
             Ok(()) => Ok(asked),
-            Err(error) => Err(BackupError::BadRequest(error.description.into_owned())),
+            Err(error) => Err(BackupError::BadRequest(error.into_description())),
         }
     }
 }

@@ -282,7 +282,10 @@ fn a_stream_may_limit_its_consumers() {
         ),
     ] {
         assert_eq!(
-            checked_on(&limited, body).expect_err(body).description,
+            checked_on(&limited, body)
+                .expect_err(body)
+                .description
+                .as_ref(),
             text
         );
     }
@@ -300,7 +303,7 @@ fn updates_keep_to_what_can_change() {
         let mut after = checked_on(&stream(), &format!("{{{after}}}")).expect(after);
         before
             .check_update(&mut after)
-            .map_err(|error| (error.err_code, error.description.into_owned()))
+            .map_err(|error| (error.err_code, error.into_description()))
     };
     for (before, after, text) in [
         (

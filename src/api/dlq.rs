@@ -108,13 +108,7 @@ pub enum DlqError {
 impl From<DlqError> for ApiError {
     fn from(error: DlqError) -> ApiError {
         let (code, err_code, text) = match error {
-            DlqError::BadRequest(text) => {
-                return ApiError {
-                    code: 400,
-                    err_code: 20001,
-                    description: text.into(),
-                };
-            }
+            DlqError::BadRequest(text) => return ApiError::new(400, 20001, text.into()),
             DlqError::NoSuchDlq => (404, 20002, "there is no such dead-letter stream"),
             DlqError::NoSuchLetter => (404, 20003, "there is no dead letter of this sequence"),
             DlqError::FilterMissing => (400, 20004, "a filter is needed, or \"all\":true"),
@@ -124,11 +118,7 @@ impl From<DlqError> for ApiError {
             DlqError::NoSuchConsumer => (404, 20008, "there is no such consumer"),
             DlqError::Unavailable => (503, 20009, "streams are temporarily unavailable"),
         };
-        ApiError {
-            code,
-            err_code,
-            description: text.into(),
-        }
+        ApiError::new(code, err_code, text.into())
     }
 }
 
@@ -277,7 +267,7 @@ impl DlqRequest {
             }
             Ok(Known::Yes)
         });
-        read.map_err(|error| DlqError::BadRequest(error.description.into_owned()))?;
+        read.map_err(|error| DlqError::BadRequest(error.into_description()))?;
         let subject = &asked.filter.subject;
         if !subject.is_empty() && !is_valid_filter(subject.as_bytes()) {
             return Err(DlqError::BadRequest(format!("{subject:?} is no subject")).into());

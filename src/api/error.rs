@@ -6,10 +6,22 @@
 use midge_proto::JsonWriter;
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
-/// One refusal.
+/// One refusal. It is a pointer, as it goes through many hands before it is
+/// written.
+#[derive(Debug, Clone)]
+pub struct ApiError(Text);
+
+#[derive(Debug, Clone)]
+enum Text {
+    Fixed(&'static Refusal),
+    Told(Box<Refusal>),
+}
+
+/// What an [`ApiError`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiError {
+pub struct Refusal {
     /// In the manner of HTTP: 400, 404, 500, 503 …
     pub code: u16,
     /// Which error it is.
@@ -18,7 +30,43 @@ pub struct ApiError {
     pub description: Cow<'static, str>,
 }
 
+impl Deref for ApiError {
+    type Target = Refusal;
+
+    fn deref(&self) -> &Refusal {
+        match &self.0 {
+            Text::Fixed(refusal) => refusal,
+            Text::Told(refusal) => refusal,
+        }
+    }
+}
+
+impl PartialEq for ApiError {
+    fn eq(&self, other: &ApiError) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for ApiError {}
+
 impl ApiError {
+    /// One with these numbers and this text.
+    pub fn new(code: u16, err_code: u16, description: Cow<'static, str>) -> ApiError {
+        ApiError(Text::Told(Box::new(Refusal {
+            code,
+            err_code,
+            description,
+        })))
+    }
+
+    /// What it says, for people.
+    pub fn into_description(self) -> String {
+        match self.0 {
+            Text::Fixed(refusal) => refusal.description.clone().into_owned(),
+            Text::Told(refusal) => refusal.description.into_owned(),
+        }
+    }
+
     /// A whole answer of this type that says no.
     pub fn refusal(&self, response_type: &str) -> Vec<u8> {
         let mut json = JsonWriter::new();
@@ -54,10 +102,13 @@ macro_rules! fixed {
         impl ApiError {
             $(
                 #[doc = concat!($err_code, ": ", $text)]
-                pub const $name: ApiError = ApiError {
-                    code: $code,
-                    err_code: $err_code,
-                    description: Cow::Borrowed($text),
+                pub const $name: ApiError = {
+                    static REFUSAL: Refusal = Refusal {
+                        code: $code,
+                        err_code: $err_code,
+                        description: Cow::Borrowed($text),
+                    };
+                    ApiError(Text::Fixed(&REFUSAL))
                 };
             )*
         }
@@ -71,7 +122,7 @@ macro_rules! told {
             $(
                 #[doc = concat!($err_code, ": ", $doc)]
                 pub fn $name(text: impl Into<Cow<'static, str>>) -> ApiError {
-                    ApiError { code: $code, err_code: $err_code, description: text.into() }
+                    ApiError::new($code, $err_code, text.into())
                 }
             )*
         }
@@ -85,11 +136,7 @@ macro_rules! filled {
             $(
                 #[doc = concat!($err_code, ": ", $text)]
                 pub fn $name(value: impl fmt::Display) -> ApiError {
-                    ApiError {
-                        code: $code,
-                        err_code: $err_code,
-                        description: Cow::Owned(format!($text, value)),
-                    }
+                    ApiError::new($code, $err_code, format!($text, value).into())
                 }
             )*
         }
@@ -304,38 +351,32 @@ filled! {
 impl ApiError {
     /// 10021: an external API prefix overlaps with one of our subjects.
     pub fn stream_external_api_overlap(prefix: &str, subject: &str) -> ApiError {
-        ApiError {
-            code: 400,
-            err_code: 10021,
-            description: format!(
-                "stream external api prefix {prefix} must not overlap with {subject}"
-            )
-            .into(),
-        }
+        ApiError::new(
+            400,
+            10021,
+            format!("stream external api prefix {prefix} must not overlap with {subject}").into(),
+        )
     }
 
     /// 10022: an external delivery prefix overlaps with one of our subjects.
     pub fn stream_external_del_prefix_overlaps(prefix: &str, subject: &str) -> ApiError {
-        ApiError {
-            code: 400,
-            err_code: 10022,
-            description: format!(
+        ApiError::new(
+            400,
+            10022,
+            format!(
                 "stream external delivery prefix {prefix} overlaps with stream subject {subject}"
             )
             .into(),
-        }
+        )
     }
 
     /// 10042: the subject of a restore could not be listened on.
     pub fn restore_subscribe_failed(subject: &str, error: impl fmt::Display) -> ApiError {
-        ApiError {
-            code: 500,
-            err_code: 10042,
-            description: format!(
-                "JetStream unable to subscribe to restore snapshot {subject}: {error}"
-            )
-            .into(),
-        }
+        ApiError::new(
+            500,
+            10042,
+            format!("JetStream unable to subscribe to restore snapshot {subject}: {error}").into(),
+        )
     }
 }
 

@@ -286,7 +286,7 @@ mod tests {
     }
 
     fn read(entries: &[(&str, &str)]) -> Result<ConsumerOptions, String> {
-        ConsumerOptions::read(&consumer(entries)).map_err(|error| error.description.into_owned())
+        ConsumerOptions::read(&consumer(entries)).map_err(|error| error.into_description())
     }
 
     #[test]

@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(purge("{\"keep\":1}").map(|request| request.keep), Ok(1));
         assert_eq!(purge("{\"seq\":1,\"keep\":1}"), Err(ApiError::BAD_REQUEST));
         assert_eq!(
-            purge("{\"filtr\":\"a\"}").map_err(|error| error.description.into_owned()),
+            purge("{\"filtr\":\"a\"}").map_err(|error| error.into_description()),
             Err("invalid JSON: json: unknown field \"filtr\"".to_owned())
         );
     }

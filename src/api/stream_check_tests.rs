@@ -282,7 +282,7 @@ fn what_makes_no_sense_is_refused_with_the_known_texts() {
     assert_eq!(checked(&long).map_err(|error| error.err_code), Err(10052));
     let long = format!("\"metadata\":{{\"a\":\"{}\"}}", "x".repeat(131_072));
     assert_eq!(
-        checked(&long).map_err(|error| error.description.into_owned()),
+        checked(&long).map_err(|error| error.into_description()),
         Err("stream metadata exceeds maximum size of 131072 bytes".to_owned())
     );
 }

@@ -149,11 +149,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Value, Error> {
 
 fn api_error(error: &Value) -> ApiError {
     let number = |key| u16::try_from(uint(error, key)).unwrap_or(0);
-    ApiError {
-        code: number("code"),
-        err_code: number("err_code"),
-        description: text(error, "description").into(),
-    }
+    let description = text(error, "description").into();
+    ApiError::new(number("code"), number("err_code"), description)
 }
 
 /// The number under a key; 0 if there is none.

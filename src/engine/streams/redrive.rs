@@ -307,7 +307,7 @@ impl Streams {
             Ok(()) => {}
             Err(Held::Refused(error)) => {
                 redrive.state = State::Stopped;
-                redrive.why = error.description.into_owned();
+                redrive.why = error.into_description();
             }
             Err(Held::Block(need)) => self.park(need, Job::Redrive(id)),
             Err(Held::Again) if redrive.due.is_some() => {}
