@@ -369,7 +369,9 @@ fn what_was_promised_is_kept_however_often_the_server_is_killed() {
     let ledger = Ledger::default();
     let server = dir.serve();
     let mut client = server.client();
-    client.make_stream("S", "s.>", "\"allow_direct\":true");
+    let compression = ["none", "s2"][dice.below(2)];
+    let fields = format!("\"allow_direct\":true,\"compression\":\"{compression}\"");
+    client.make_stream("S", "s.>", &fields);
     for consumer in ["d", "e"] {
         client.make_durable(
             "S",
@@ -394,7 +396,7 @@ fn what_was_promised_is_kept_however_often_the_server_is_killed() {
     let told = ledger.lock().unwrap();
     let confirmed: usize = told.confirmed.values().map(BTreeSet::len).sum();
     println!(
-        "{rounds} kills: {} sent, {} acknowledged, {} delivered, {confirmed} acks confirmed",
+        "{rounds} kills, compression {compression}: {} sent, {} acknowledged, {} delivered, {confirmed} acks confirmed",
         told.sent.len(),
         told.acked.len(),
         told.delivered.len()

@@ -81,6 +81,8 @@ mod stream_backups;
 #[cfg(feature = "streams")]
 mod stream_batches;
 #[cfg(feature = "streams")]
+mod stream_compression;
+#[cfg(feature = "streams")]
 mod stream_consumers;
 #[cfg(feature = "streams")]
 mod stream_copies;

@@ -91,7 +91,8 @@ pub use storage::{Batch, BlockKey, RowKey, RowSink, Write};
 #[cfg(feature = "streams")]
 pub use streams::{
     BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, ConsumerView, REOPEN_LEN, Record, StoredStreams,
-    StreamView, StreamsConfig, StreamsTuning, StreamsView, Zone, Zones, summarize,
+    StreamView, StreamsConfig, StreamsTuning, StreamsView, Zone, Zones, is_to_be_compressed,
+    summarize,
 };
 pub use time::Time;
 pub use timers::Timers;

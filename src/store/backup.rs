@@ -18,8 +18,9 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// What every backup begins with; the last byte counts the versions.
-pub(crate) const MAGIC: [u8; 8] = *b"mdgBack1";
+/// What every backup begins with; the last byte counts the versions. In 1 no
+/// block was compressed.
+pub(crate) const MAGIC: [u8; 8] = *b"mdgBack2";
 
 /// The kinds of entries.
 pub(crate) const ROW: u8 = 1;

@@ -9,8 +9,7 @@
 use crate::backup::{COUNTS_LEN, Counts, END, MAGIC, PART, ROW, VALUE_LEN_MAX};
 use crate::layout::{KEY_LEN, Key, Parts, open_row, parse_part_key, parse_row_key};
 use crate::verify::VerifyReport;
-use bytes::Bytes;
-use midge_engine::{Block, BlockKey, RowSink};
+use midge_engine::{BlockKey, RowSink};
 use std::fmt;
 
 const TIME_LEN: usize = 8;
@@ -174,7 +173,7 @@ impl BackupLook {
             return Ok(None);
         };
         self.check(head, crc)?;
-        if head[name.len()] != version[0] {
+        if !(b'1'..=version[0]).contains(&head[name.len()]) {
             return Err(BackupError::Newer);
         }
         self.taken = number(&head[MAGIC.len()..]);
@@ -262,10 +261,9 @@ impl BackupLook {
     /// Looks at a block whose parts are all there.
     fn end_block(&mut self) {
         if let Some((key, parts)) = self.block.take()
-            && let Some((bytes, is_whole)) = parts.finish()
+            && let Some(found) = parts.finish()
         {
-            let block = Block::parse(key, Bytes::from(bytes));
-            self.report.block(&block, is_whole);
+            self.report.block(key, found);
         }
     }
 

@@ -5,13 +5,17 @@
 //! type anew, and is a tenth of the program. Keys are of one length and in the
 //! order of their bytes, so that redb needs no offsets for them and a stream is
 //! a range. A row carries a checksum that covers its key; a block's records
-//! carry their own, which do as well.
+//! carry their own, which do as well. How a block is compressed is `packed.rs`'s.
 
+use crate::mend::flipped_bit;
+use crate::packed::{self, PACKED_LEN_MAX};
+use bytes::Bytes;
 use midge_engine::{BLOCK_LEN_MAX, BlockKey, ConsumerId, RowKey, Seq, StreamId};
 use redb::TableDefinition;
+use std::ops::Range;
 
-/// The version of what this file describes.
-pub(crate) const FORMAT: u64 = 1;
+/// The version of what this file describes. In 1 no block was compressed.
+pub(crate) const FORMAT: u64 = 2;
 
 /// The longest of them is that of a part: stream, first sequence, part.
 pub(crate) const KEY_LEN: usize = 14;
@@ -42,6 +46,19 @@ pub(crate) const PART_HEAD_LEN: usize = 2;
 /// what redb adds, that fills a page of 64 KiB and leaves some over: what
 /// passes it would cost 128 KiB.
 pub(crate) const PART_LEN: usize = 65_400;
+
+/// redb gives a value pages of this length, as many as the next power of two.
+const PAGE_LEN: usize = 4096;
+
+/// What of them is not for a part's bytes.
+const BESIDE_LEN: usize = 16 * PAGE_LEN - PART_LEN;
+
+/// A block that is not longer takes a page, compressed or not.
+pub(crate) const SHORT_LEN: usize = PAGE_LEN - BESIDE_LEN;
+
+/// Beside the number of parts: the block lies there compressed. Two of these
+/// bits will do, and one does not say it: so that one that flips costs nothing.
+const IS_PACKED: u16 = 0b111 << 13;
 
 const _: () = assert!(BLOCK_LEN_MAX <= PART_LEN, "an ordinary block is one part");
 
@@ -133,8 +150,8 @@ pub(crate) fn open_row<'a>(key: &Key, stored: &'a [u8]) -> Option<&'a [u8]> {
     (row_crc(key, value) == crc).then_some(value)
 }
 
-/// A row that is longer is not mended: the search takes the square of its
-/// length, here some ten milliseconds.
+/// A row that is longer is not mended: with its length the chance grows that
+/// other damage passes for one bit.
 const MENDED_LEN_MAX: usize = 4096;
 
 /// A row as it was before a bit of it flipped, in its key, its value or its
@@ -144,20 +161,15 @@ pub(crate) fn mend_row(key: &Key, stored: &[u8]) -> Option<(Key, Vec<u8>)> {
     if stored.len() > MENDED_LEN_MAX {
         return None;
     }
-    let (mut key, mut stored) = (*key, stored.to_vec());
-    for bit in 0..8 * (KEY_LEN + stored.len()) {
-        let (byte, mask) = (bit / 8, 1 << (bit % 8));
-        let flip = |key: &mut Key, stored: &mut [u8]| match byte {
-            0..KEY_LEN => key[byte] ^= mask,
-            _ => stored[byte - KEY_LEN] ^= mask,
-        };
-        flip(&mut key, &mut stored);
-        if let Some(value) = open_row(&key, &stored) {
-            return Some((key, value.to_vec()));
-        }
-        flip(&mut key, &mut stored);
+    let (value, crc) = stored.split_last_chunk()?;
+    let difference = u32::from_le_bytes(row_crc(key, value)) ^ u32::from_le_bytes(*crc);
+    let bit = flipped_bit(KEY_LEN + value.len(), difference)?;
+    let (mut key, mut value) = (*key, value.to_vec());
+    // Or it is in the checksum.
+    if let Some(byte) = key.iter_mut().chain(&mut value).nth(bit / 8) {
+        *byte ^= 1 << (bit % 8);
     }
-    None
+    Some((key, value))
 }
 
 /// The key of a part of a block.
@@ -190,16 +202,65 @@ pub(crate) fn parts_of_stream(stream: StreamId) -> (Key, Key) {
     )
 }
 
-/// How many parts a block of this length has. An empty one has one.
-pub(crate) fn parts(len: usize) -> usize {
-    len.div_ceil(PART_LEN).max(1)
+/// Where the parts begin and end of a block that takes so many bytes. An empty
+/// one has one.
+///
+/// The parts of a compressed one fill redb's pages, or the rounding would eat a
+/// good part of what was won.
+pub(crate) fn cut(len: usize, is_packed: bool) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    let mut is_first = true;
+    std::iter::from_fn(move || {
+        let rest = len - at;
+        if rest == 0 && !is_first {
+            return None;
+        }
+        is_first = false;
+        let part = if is_packed { fitting(rest) } else { rest };
+        let start = at;
+        at += part.min(PART_LEN);
+        Some(start..at)
+    })
 }
 
-/// How many parts the block has that this part belongs to, if it says so.
-pub(crate) fn read_part(stored: &[u8]) -> Option<(usize, &[u8])> {
-    let (head, bytes) = stored.split_at_checked(PART_HEAD_LEN)?;
-    let count = usize::from(u16::from_le_bytes([head[0], head[1]]));
-    (1..=PARTS_MAX).contains(&count).then_some((count, bytes))
+/// How many of the bytes that are left go into the next part: all, if they need
+/// a power of two of pages.
+fn fitting(rest: usize) -> usize {
+    let pages = (rest + BESIDE_LEN).div_ceil(PAGE_LEN);
+    if pages.is_power_of_two() {
+        rest
+    } else {
+        pages.next_power_of_two() / 2 * PAGE_LEN - BESIDE_LEN
+    }
+}
+
+/// What stands before the bytes of each part of a block.
+pub(crate) fn part_head(count: usize, is_packed: bool) -> [u8; PART_HEAD_LEN] {
+    let flags = if is_packed { IS_PACKED } else { 0 };
+    (count as u16 | flags).to_le_bytes()
+}
+
+/// A part of a block, as it was found.
+pub(crate) struct Part<'a> {
+    /// How many the block has. Nothing hangs on it in a compressed one, which
+    /// knows its length.
+    pub(crate) count: usize,
+    pub(crate) is_packed: bool,
+    bytes: &'a [u8],
+}
+
+impl<'a> Part<'a> {
+    pub(crate) fn read(stored: &'a [u8]) -> Option<Self> {
+        let (head, bytes) = stored.split_first_chunk()?;
+        let head = u16::from_le_bytes(*head);
+        let count = usize::from(head & !IS_PACKED);
+        let is_packed = (head & IS_PACKED).count_ones() > 1;
+        (is_packed || (1..=PARTS_MAX).contains(&count)).then_some(Part {
+            count,
+            is_packed,
+            bytes,
+        })
+    }
 }
 
 /// Puts the parts of a block together as they come. Bytes that are not there
@@ -210,27 +271,61 @@ pub(crate) struct Parts {
     bytes: Vec<u8>,
     /// How many parts there should be, by the first that says it.
     count: Option<usize>,
+    /// The block is compressed, by the same.
+    is_packed: bool,
     seen: usize,
     /// Something was not as it was written.
     is_damaged: bool,
 }
 
+/// A block as it was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) bytes: Bytes,
+    /// All bytes are there.
+    pub(crate) is_whole: bool,
+    /// Bits that had flipped and were put right.
+    pub(crate) mended: u32,
+    /// How many parts there are.
+    pub(crate) parts: usize,
+}
+
+impl Found {
+    /// One that is in memory.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Found {
+            bytes,
+            is_whole: true,
+            mended: 0,
+            parts: 1,
+        }
+    }
+}
+
 impl Parts {
     pub(crate) fn push(&mut self, part: u16, stored: &[u8]) {
-        let Some((count, bytes)) = read_part(stored) else {
+        let Some(read) = Part::read(stored) else {
             self.is_damaged = true;
             return;
         };
-        let of_all = *self.count.get_or_insert(count);
+        if self.count.is_none() {
+            self.is_packed = read.is_packed;
+        }
+        let of_all = *self.count.get_or_insert(read.count);
         let part = usize::from(part);
+        if self.is_packed {
+            self.push_packed(part, read.bytes);
+            return;
+        }
+        let bytes = read.bytes;
         let is_last = part + 1 == of_all;
-        if count != of_all
+        if read.count != of_all
             || part >= of_all
             || bytes.len() > PART_LEN
             || (!is_last && bytes.len() != PART_LEN)
         {
             self.is_damaged = true;
-            if part >= of_all.min(PARTS_MAX) || bytes.len() > PART_LEN {
+            if part >= of_all || bytes.len() > PART_LEN {
                 return;
             }
         }
@@ -246,14 +341,34 @@ impl Parts {
         self.seen += 1;
     }
 
-    /// The block's bytes and whether all of them are there; `None` if no part
-    /// was.
-    pub(crate) fn finish(self) -> Option<(Vec<u8>, bool)> {
+    /// What lies behind a part that is missing has no place.
+    fn push_packed(&mut self, part: usize, bytes: &[u8]) {
+        if part == self.seen && self.bytes.len() + bytes.len() <= PACKED_LEN_MAX {
+            self.bytes.extend_from_slice(bytes);
+            self.seen += 1;
+        }
+    }
+
+    /// The block; `None` if no part of it was there.
+    pub(crate) fn finish(self) -> Option<Found> {
         if self.count.is_none() && !self.is_damaged {
             return None;
         }
-        let is_whole = !self.is_damaged && self.count == Some(self.seen);
-        Some((self.bytes, is_whole))
+        let mut found = Found {
+            is_whole: !self.is_damaged && self.count == Some(self.seen),
+            mended: 0,
+            parts: self.seen,
+            bytes: Bytes::new(),
+        };
+        if self.is_packed {
+            let block = packed::expand(&self.bytes);
+            found.is_whole = block.is_whole;
+            found.mended = block.mended;
+            found.bytes = block.bytes.into();
+        } else {
+            found.bytes = self.bytes.into();
+        }
+        Some(found)
     }
 }
 
@@ -329,8 +444,9 @@ mod tests {
         let mut parts = Parts::default();
         parts.push(0, &stored(3, &full));
         parts.push(2, &stored(3, b"end"));
-        let (bytes, is_whole) = parts.finish().expect("parts came");
-        assert!(!is_whole);
+        let found = parts.finish().expect("parts came");
+        let bytes = found.bytes;
+        assert!(!found.is_whole);
         assert_eq!(bytes.len(), 2 * PART_LEN + 3);
         assert!(bytes[PART_LEN..2 * PART_LEN].iter().all(|byte| *byte == 0));
         assert_eq!(&bytes[2 * PART_LEN..], b"end");
@@ -340,7 +456,7 @@ mod tests {
                 let bytes = if *part == 2 { &b"end"[..] } else { &full };
                 parts.push(*part, &stored(3, bytes));
             }
-            assert!(!parts.finish().expect("parts came").1);
+            assert!(!parts.finish().expect("parts came").is_whole);
         }
         assert!(Parts::default().finish().is_none());
     }

@@ -3,8 +3,8 @@
 use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::layout::{
-    BLOCKS, FORMAT, FORMAT_ROW, Key, META, NEW_ROWS, ROWS, mend_row, open_row, parse_row_key,
-    read_number, row_key, seal_row,
+    BLOCKS, FORMAT, FORMAT_ROW, Found, Key, META, NEW_ROWS, ROWS, mend_row, open_row,
+    parse_row_key, read_number, row_key, seal_row,
 };
 use crate::medium::{Medium, RedbPart};
 use crate::store::{Source, Store, boxed, contain, parse};
@@ -281,13 +281,13 @@ fn remake(
         return Ok(None);
     };
     let found = match pending.block(block_key) {
-        Some(bytes) => bytes.map(|bytes| (bytes.clone(), true)),
+        Some(bytes) => bytes.cloned().map(Found::whole),
         None => read_block(snapshot, block_key)?,
     };
-    let Some((bytes, is_whole)) = found else {
+    let Some(found) = found else {
         return Ok(None);
     };
-    let value = summarize(&parse(block_key, bytes, is_whole).block);
+    let value = summarize(&parse(block_key, found).block);
     if value.is_some() {
         warn!(
             "the summary of stream {}, block from sequence {} was damaged and is made anew",

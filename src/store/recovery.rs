@@ -18,7 +18,7 @@ use crate::store::{Store, boxed, contain, parse};
 use crate::tables::{Tables, read_block};
 use crate::verify::next_block;
 use log::warn;
-use midge_engine::{RowKey, summarize};
+use midge_engine::{Batch, RowKey, Write, summarize};
 use redb::{
     BackendError, Builder, ConcurrencyMode, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase,
     ReadableTableMetadata, StorageBackend,
@@ -317,22 +317,26 @@ pub(crate) fn insert(
     })
 }
 
-/// Counts the blocks that were copied and writes the summaries of those that
-/// have none or lost records.
+/// Counts the blocks that were copied, writes the summaries of those that have
+/// none or lost records, and writes those anew in which a bit has flipped.
 fn summaries(store: &Store, recovered: &mut Recovered) -> Result<(), StoreError> {
     let mut last = None;
     loop {
         let mut made = Vec::new();
+        let mut mended = None;
         let next = contain(store.path(), "read", || {
             let snapshot = store.snapshot()?;
             let rows = snapshot.open_table(ROWS).map_err(boxed)?;
             let Some(key) = next_block(&snapshot, last)? else {
                 return Ok(None);
             };
-            let Some((bytes, is_whole)) = read_block(&snapshot, key)? else {
+            let Some(found) = read_block(&snapshot, key)? else {
                 return Ok(Some(key));
             };
-            let loaded = parse(key, bytes, is_whole);
+            if found.mended > 0 {
+                mended = Some(Write::PutBlock(key, found.bytes.clone()));
+            }
+            let loaded = parse(key, found);
             recovered.blocks += 1;
             recovered.records += loaded.block.present() as u64;
             recovered.lost_records += loaded.lost;
@@ -348,6 +352,11 @@ fn summaries(store: &Store, recovered: &mut Recovered) -> Result<(), StoreError>
         })?;
         if !made.is_empty() {
             insert(store, ROWS, made)?;
+        }
+        if let Some(write) = mended {
+            store.commit(&Batch {
+                writes: vec![write],
+            })?;
         }
         match next {
             Some(key) => last = Some(key),

@@ -70,7 +70,7 @@ pub(crate) fn gather(
     for record in &found.records {
         let taken = contain(path, "read", || {
             take(record, &mut replayed.changes, |key| {
-                Ok(read_block(snapshot, key)?.map(|(bytes, _)| bytes))
+                Ok(read_block(snapshot, key)?.map(|found| found.bytes))
             })
         })?;
         if !taken {

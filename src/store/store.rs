@@ -4,6 +4,7 @@ use crate::changes::Changes;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::journal::Journal;
+use crate::layout::Found;
 use crate::maintenance::Nothing;
 use crate::medium::{Medium, Meter, Opener, check_path, open_file};
 use crate::opening::{self, Opened};
@@ -11,8 +12,7 @@ use crate::partial::Partial;
 use crate::replay;
 use crate::stats::{Counters, StoreStats};
 use crate::tables::read_block;
-use bytes::Bytes;
-use log::debug;
+use log::{debug, warn};
 use midge_engine::{Block, BlockKey, RowSink, Write};
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -129,10 +129,10 @@ impl Store {
         let pending = self.pending().block(key).map(|bytes| bytes.cloned());
         contain(self.path(), "read", || {
             let found = match pending {
-                Some(bytes) => bytes.map(|bytes| (bytes, true)),
+                Some(bytes) => bytes.map(Found::whole),
                 None => read_block(&self.snapshot()?, key)?,
             };
-            Ok(found.map(|(bytes, is_whole)| parse(key, bytes, is_whole)))
+            Ok(found.map(|found| parse(key, found)))
         })
     }
 
@@ -240,16 +240,24 @@ pub(crate) fn len_of(write: &Write) -> u64 {
     }
 }
 
-pub(crate) fn parse(key: BlockKey, bytes: Bytes, is_whole: bool) -> Loaded {
-    let block = Block::parse(key, bytes);
+pub(crate) fn parse(key: BlockKey, found: Found) -> Loaded {
+    let block = Block::parse(key, found.bytes);
     let present = block.present();
     let lost = match block.written() {
-        Some(written) => written.saturating_sub(present).max(usize::from(!is_whole)),
+        Some(written) => written
+            .saturating_sub(present)
+            .max(usize::from(!found.is_whole)),
         None => 1,
     };
     if lost > 0 {
         debug!(
             "stream {}, block from sequence {}: damaged, {present} records of it are whole",
+            key.stream.0, key.first
+        );
+    }
+    if found.mended > 0 {
+        warn!(
+            "stream {}, block from sequence {}: a bit in the file has flipped, and was put right",
             key.stream.0, key.first
         );
     }

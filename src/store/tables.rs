@@ -2,12 +2,13 @@
 
 use crate::changes::Changes;
 use crate::layout::{
-    BLOCKS, Key, PART_HEAD_LEN, PART_LEN, Parts, ROWS, parse_part_key, part_key, parts,
-    parts_of_stream, read_part, row_key, rows_of, seal_row,
+    BLOCKS, Found, Key, PART_HEAD_LEN, Part, Parts, ROWS, SHORT_LEN, cut, parse_part_key,
+    part_head, part_key, parts_of_stream, row_key, rows_of, seal_row,
 };
+use crate::packed::{self, PACKED_LEN_MAX};
 use crate::store::boxed;
 use bytes::Bytes;
-use midge_engine::{Block, BlockKey, RowKey, StreamId, summarize};
+use midge_engine::{Block, BlockKey, RowKey, StreamId, is_to_be_compressed, summarize};
 use redb::{ReadTransaction, StorageError, Table, TableError, WriteTransaction};
 
 type Stored<'a> = Table<'a, &'static Key, &'static [u8]>;
@@ -68,14 +69,29 @@ pub(crate) fn summary_of(key: BlockKey, bytes: &Bytes) -> Option<Vec<u8>> {
     summarize(&Block::parse(key, bytes.clone()))
 }
 
+/// A block is compressed here and nowhere else, once it leaves the journal:
+/// nobody waits for it but who waits for the checkpoint.
 fn put_block(blocks: &mut Stored<'_>, key: BlockKey, bytes: &Bytes) -> Result<(), StorageError> {
-    let count = parts(bytes.len());
+    let is_packed =
+        is_to_be_compressed(bytes) && bytes.len() > SHORT_LEN && bytes.len() <= PACKED_LEN_MAX;
+    match is_packed.then(|| packed::pack(bytes)).flatten() {
+        Some(packed) => put_parts(blocks, key, &packed, true),
+        None => put_parts(blocks, key, bytes, false),
+    }
+}
+
+fn put_parts(
+    blocks: &mut Stored<'_>,
+    key: BlockKey,
+    bytes: &[u8],
+    is_packed: bool,
+) -> Result<(), StorageError> {
+    let count = cut(bytes.len(), is_packed).count();
     let mut had = 0;
-    for part in 0..count {
-        let chunk = &bytes[part * PART_LEN..bytes.len().min((part + 1) * PART_LEN)];
-        let mut stored = Vec::with_capacity(PART_HEAD_LEN + chunk.len());
-        stored.extend_from_slice(&(count as u16).to_le_bytes());
-        stored.extend_from_slice(chunk);
+    for (part, range) in cut(bytes.len(), is_packed).enumerate() {
+        let mut stored = Vec::with_capacity(PART_HEAD_LEN + range.len());
+        stored.extend_from_slice(&part_head(count, is_packed));
+        stored.extend_from_slice(&bytes[range]);
         let before = blocks.insert(&part_key(key, part as u16), &stored[..])?;
         if part == 0 {
             had = before.map_or(0, |before| parts_said(before.value()));
@@ -88,9 +104,12 @@ fn put_block(blocks: &mut Stored<'_>, key: BlockKey, bytes: &Bytes) -> Result<()
 }
 
 /// How many parts a block may have by what its first part says: all, if that
-/// is damaged.
+/// is damaged or the block compressed.
 fn parts_said(stored: &[u8]) -> usize {
-    read_part(stored).map_or(usize::MAX, |(count, _)| count)
+    match Part::read(stored) {
+        Some(part) if !part.is_packed => part.count,
+        _ => usize::MAX,
+    }
 }
 
 fn remove_block(blocks: &mut Stored<'_>, key: BlockKey) -> Result<(), StorageError> {
@@ -110,11 +129,11 @@ fn remove_parts(blocks: &mut Stored<'_>, key: BlockKey, from: usize) -> Result<(
     blocks.retain_in::<&Key, _>(&first..=&last, |_, _| false)
 }
 
-/// A block's bytes and whether all of them are there.
+/// A block as it lies in the tables.
 pub(crate) fn read_block(
     snapshot: &ReadTransaction,
     key: BlockKey,
-) -> Result<Option<(Bytes, bool)>, Box<redb::Error>> {
+) -> Result<Option<Found>, Box<redb::Error>> {
     let blocks = match snapshot.open_table(BLOCKS) {
         Ok(blocks) => blocks,
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -127,7 +146,5 @@ pub(crate) fn read_block(
         let (_, part) = parse_part_key(stored_under.value());
         found.push(part, stored.value());
     }
-    Ok(found
-        .finish()
-        .map(|(bytes, is_whole)| (Bytes::from(bytes), is_whole)))
+    Ok(found.finish())
 }

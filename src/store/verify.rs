@@ -6,7 +6,7 @@
 
 use crate::error::StoreError;
 use crate::layout::{
-    BLOCKS, Key, ROWS, SUMMARY, open_row, parse_part_key, parse_row_key, part_key, parts,
+    BLOCKS, Found, Key, ROWS, SUMMARY, open_row, parse_part_key, parse_row_key, part_key,
     parts_of_stream, row_key, row_key_of,
 };
 use crate::store::{Store, boxed, contain};
@@ -71,8 +71,10 @@ impl VerifyReport {
         Some(key)
     }
 
-    /// Looks at a block; says whether nothing of it is damaged.
-    pub(crate) fn block(&mut self, block: &Block, is_whole: bool) -> bool {
+    /// Looks at a block; gives it, and says whether nothing of it is damaged.
+    pub(crate) fn block(&mut self, key: BlockKey, found: Found) -> (Block, bool) {
+        let (is_whole, mended) = (found.is_whole, found.mended);
+        let block = &Block::parse(key, found.bytes);
         self.blocks += 1;
         self.bytes += block.bytes().len() as u64;
         let present = block.present();
@@ -82,6 +84,10 @@ impl VerifyReport {
             .written()
             .map(|written| written.saturating_sub(present) as u64);
         let sequences = missing(block, lost.unwrap_or(0));
+        if mended > 0 {
+            let sequences = (block.key().first, block.last());
+            self.add(stream, sequences, DamageKind::FlippedBits(mended));
+        }
         if !is_whole {
             self.add(stream, sequences, DamageKind::MissingBytes);
         }
@@ -90,7 +96,8 @@ impl VerifyReport {
             Some(0) => {}
             Some(count) => self.add(stream, sequences, DamageKind::Records(count)),
         }
-        is_whole && lost == Some(0)
+        let is_complete = is_whole && lost == Some(0);
+        (block.clone(), is_complete)
     }
 
     fn add(&mut self, stream: StreamId, sequences: (Seq, Seq), kind: DamageKind) {
@@ -130,6 +137,9 @@ pub enum DamageKind {
     Header,
     /// Bytes of a block are missing.
     MissingBytes,
+    /// So many bits of a compressed block have flipped. They are put right
+    /// when it is read.
+    FlippedBits(u32),
     /// So many records of a block are not what was written.
     Records(u64),
     /// A summary says something else than its block.
@@ -155,6 +165,9 @@ impl fmt::Display for DamageKind {
             DamageKind::UnknownRow => f.write_str("a row has a key that means nothing"),
             DamageKind::Header => f.write_str("the header of a block is damaged"),
             DamageKind::MissingBytes => f.write_str("a part of a block is missing"),
+            DamageKind::FlippedBits(_) => {
+                f.write_str("a bit of a block has flipped, which is put right when it is read")
+            }
             DamageKind::Records(1) => f.write_str("a record is damaged"),
             DamageKind::Records(count) => write!(f, "{count} records are damaged"),
             DamageKind::SummaryDiffers => {
@@ -385,12 +398,11 @@ impl Walk {
     }
 
     fn block(&mut self, snapshot: &ReadTransaction, key: BlockKey) -> Result<(), Box<redb::Error>> {
-        let Some((bytes, is_whole)) = read_block(snapshot, key)? else {
+        let Some(found) = read_block(snapshot, key)? else {
             return Ok(());
         };
-        self.done += parts(bytes.len()) as u64;
-        let block = Block::parse(key, bytes);
-        let is_complete = self.report.block(&block, is_whole);
+        self.done += found.parts as u64;
+        let (block, is_complete) = self.report.block(key, found);
         self.summary(snapshot, &block, is_complete)
     }
 

@@ -203,6 +203,7 @@ fn own_settings() -> StreamSettings {
         window_ms: 120_000,
         is_memory: false,
         is_async: false,
+        is_compressed: false,
         keeps_overflow: false,
     }
 }

@@ -73,6 +73,7 @@ pub(super) struct StreamSettings {
     pub(super) window_ms: i64,
     pub(super) is_memory: bool,
     pub(super) is_async: bool,
+    pub(super) is_compressed: bool,
     /// What it drops becomes a dead letter.
     pub(super) keeps_overflow: bool,
 }

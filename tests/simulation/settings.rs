@@ -27,6 +27,7 @@ impl World {
             window_ms: rng.pick(&[500, 2_000]),
             is_memory: rng.percent(20),
             is_async: false,
+            is_compressed: rng.percent(30),
             keeps_overflow: rng.percent(35),
         }
     }
@@ -141,6 +142,7 @@ pub(super) fn stream_json(name: &str, settings: &StreamSettings) -> Value {
         "max_msg_size": -1,
         "max_age": settings.max_age_ms * 1_000_000,
         "duplicate_window": settings.window_ms * 1_000_000,
+        "compression": if settings.is_compressed { "s2" } else { "none" },
         "storage": if settings.is_memory { "memory" } else { "file" },
         "num_replicas": 1,
         "allow_direct": true,

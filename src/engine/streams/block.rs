@@ -14,7 +14,7 @@
 //! | 0 | 4 | `mdgB` |
 //! | 4 | 4 | stream |
 //! | 8 | 8 | first sequence, as in the key |
-//! | 16 | 4 | number of records |
+//! | 16 | 4 | number of records; its highest bit says that the store is to compress the block |
 //! | 20 | 4 | CRC-32C of the 20 bytes before |
 //!
 //! | record | bytes | |
@@ -50,6 +50,9 @@ pub const BLOCK_SEQS_MAX: u64 = 4096;
 /// behind the damage, before the rest counts as lost: a payload made of false
 /// records must not keep the reader busy.
 const SEARCH_FACTOR: usize = 64;
+
+/// Beside the number of records: the store is to compress the block.
+const IS_COMPRESSED: u32 = 1 << 31;
 
 /// No record for this sequence.
 const ABSENT: u32 = u32::MAX;
@@ -101,6 +104,7 @@ impl<'a> Record<'a> {
 pub(crate) struct OpenBlock {
     key: BlockKey,
     seed: u32,
+    is_compressed: bool,
     bytes: Vec<u8>,
     offsets: Vec<u32>,
     records: u32,
@@ -108,12 +112,13 @@ pub(crate) struct OpenBlock {
 
 impl OpenBlock {
     /// With room for `len` bytes, if it is known that so many will come.
-    pub(crate) fn new(key: BlockKey, len: usize) -> Self {
+    pub(crate) fn new(key: BlockKey, len: usize, is_compressed: bool) -> Self {
         let mut bytes = Vec::with_capacity(len);
         write_header(&mut bytes, key);
         OpenBlock {
             key,
             seed: seed(key),
+            is_compressed,
             bytes,
             offsets: Vec::new(),
             records: 0,
@@ -121,10 +126,11 @@ impl OpenBlock {
     }
 
     /// Goes on with a block that was closed, at the price of a copy.
-    pub(crate) fn reopen(block: &Block) -> Self {
+    pub(crate) fn reopen(block: &Block, is_compressed: bool) -> Self {
         OpenBlock {
             key: block.key,
             seed: seed(block.key),
+            is_compressed,
             bytes: block.bytes.to_vec(),
             offsets: block.offsets.to_vec(),
             records: block.present() as u32,
@@ -171,7 +177,7 @@ impl OpenBlock {
 
     /// Closes the block.
     pub(crate) fn close(mut self) -> Block {
-        seal_header(&mut self.bytes, self.records);
+        seal_header(&mut self.bytes, self.records, self.is_compressed);
         // What is kept should not hold twice the memory that it needs.
         if self.bytes.capacity() > self.bytes.len() / 2 * 3 {
             self.bytes.shrink_to_fit();
@@ -255,8 +261,8 @@ impl Block {
         let header = self.bytes.get(..HEADER_LEN)?;
         let mut want = Vec::with_capacity(HEADER_LEN);
         write_header(&mut want, self.key);
-        let records = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
-        seal_header(&mut want, records);
+        let (records, is_compressed) = counted(header);
+        seal_header(&mut want, records, is_compressed);
         (want == header).then_some(records as usize)
     }
 
@@ -274,10 +280,24 @@ fn write_header(bytes: &mut Vec<u8>, key: BlockKey) {
     bytes.extend_from_slice(&[0; 8]);
 }
 
-fn seal_header(bytes: &mut [u8], records: u32) {
-    bytes[16..20].copy_from_slice(&records.to_le_bytes());
+fn seal_header(bytes: &mut [u8], records: u32, is_compressed: bool) {
+    let flag = if is_compressed { IS_COMPRESSED } else { 0 };
+    bytes[16..20].copy_from_slice(&(records | flag).to_le_bytes());
     let crc = crc32c::crc32c(&bytes[..20]);
     bytes[20..24].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// How many records a header says that there are, and whether the block is to
+/// be compressed.
+fn counted(header: &[u8]) -> (u32, bool) {
+    let said = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
+    (said & !IS_COMPRESSED, said & IS_COMPRESSED != 0)
+}
+
+/// Whether the store is to compress the block of these bytes, by its header,
+/// which is taken as it is.
+pub fn is_to_be_compressed(block: &[u8]) -> bool {
+    block.len() >= HEADER_LEN && counted(block).1
 }
 
 /// What a record's checksum starts from: the key of its block.
@@ -384,7 +404,7 @@ mod tests {
     };
 
     fn filled() -> OpenBlock {
-        let mut open = OpenBlock::new(KEY, 0);
+        let mut open = OpenBlock::new(KEY, 0, false);
         for step in 0..50u64 {
             let payload = vec![step as u8; step as usize * 3];
             open.append(&Record {
@@ -448,7 +468,7 @@ mod tests {
 
     #[test]
     fn a_block_can_be_gone_on_with() {
-        let mut open = OpenBlock::reopen(&filled().close());
+        let mut open = OpenBlock::reopen(&filled().close(), true);
         let record = Record {
             seq: Seq(1200),
             time: Timestamp(0),
@@ -459,7 +479,10 @@ mod tests {
         };
         assert!(open.has_room(&record, BLOCK_LEN_MAX));
         open.append(&record);
-        let read = Block::parse(KEY, open.close().bytes().clone());
+        let closed = open.close();
+        assert!(is_to_be_compressed(closed.bytes()));
+        assert!(!is_to_be_compressed(filled().close().bytes()));
+        let read = Block::parse(KEY, closed.bytes().clone());
         assert_eq!((read.written(), read.present()), (Some(51), 51));
         assert_eq!(read.get(Seq(1200)), Some(record));
     }

@@ -4,7 +4,7 @@
 //! one flag on its way, [`Stream::is_special`](super::stream::Stream).
 
 use super::stream::Stream;
-use midge_api::{Transform, keeps_overflow};
+use midge_api::{Compression, Transform, keeps_overflow};
 
 /// Made of the configuration whenever that changes.
 #[derive(Debug, Default)]
@@ -27,6 +27,7 @@ impl Stream {
     pub(super) fn configured(&mut self) {
         let config = &self.config;
         self.keeps_overflow = keeps_overflow(config).unwrap_or(false);
+        self.log.is_compressed = config.compression != Compression::None;
         // A configuration was checked before it came here.
         let transform = config.subject_transform.as_ref();
         self.features.transform = transform.and_then(|asked| Transform::new(asked).ok());

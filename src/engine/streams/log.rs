@@ -63,6 +63,8 @@ pub(crate) struct Log {
     pub(super) tuning: StreamsTuning,
     /// Kept in memory alone.
     pub(super) is_volatile: bool,
+    /// What is written from here on, the store is to compress.
+    pub(super) is_compressed: bool,
     pub(super) blocks: VecDeque<BlockMeta>,
     /// What the last block is being filled in.
     pub(super) open: Option<OpenBlock>,
@@ -97,6 +99,7 @@ impl Log {
             stream,
             tuning: StreamsTuning::default(),
             is_volatile,
+            is_compressed: false,
             blocks: VecDeque::new(),
             open: None,
             open_hashes: Vec::new(),
@@ -251,7 +254,7 @@ impl Log {
             && block.bytes().len() + record.stored_len() <= self.tuning.reopen_len
             && record.seq.0 - meta.first.0 < super::block::BLOCK_SEQS_MAX
         {
-            let open = OpenBlock::reopen(block);
+            let open = OpenBlock::reopen(block, self.is_compressed);
             if open.has_room(record, self.tuning.block_len) {
                 self.open_hashes = block
                     .records()
@@ -271,7 +274,7 @@ impl Log {
             stream: self.stream,
             first: record.seq,
         };
-        self.open = Some(OpenBlock::new(key, len));
+        self.open = Some(OpenBlock::new(key, len, self.is_compressed));
         self.open_hashes.clear();
         self.dirty.push(record.seq);
         self.blocks.push_back(BlockMeta {

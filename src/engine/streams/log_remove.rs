@@ -131,6 +131,7 @@ impl Log {
     /// Writes a block anew that holds little but dead messages.
     fn shrink_block(&mut self, index: usize) {
         let is_open = self.open.is_some() && index + 1 == self.blocks.len();
+        let is_compressed = self.is_compressed;
         let Some(meta) = self.blocks.get_mut(index) else {
             return;
         };
@@ -141,7 +142,7 @@ impl Log {
         if is_open || block.present() as u32 / SPARSE <= meta.live {
             return;
         }
-        let mut open = super::block::OpenBlock::new(block.key(), 0);
+        let mut open = super::block::OpenBlock::new(block.key(), 0, is_compressed);
         for record in block.records() {
             if meta.is_live(record.seq) {
                 open.append(&record);

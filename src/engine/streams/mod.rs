@@ -93,7 +93,7 @@ mod why;
 mod zone;
 mod zone_rule;
 
-pub use block::{BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record};
+pub use block::{BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record, is_to_be_compressed};
 pub(crate) use intake::Incoming;
 pub(crate) use internal::Internal;
 pub use recovery::StoredStreams;

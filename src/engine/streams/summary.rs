@@ -307,7 +307,7 @@ mod tests {
             stream: StreamId(1),
             first: Seq(10),
         };
-        let mut open = OpenBlock::new(key, 0);
+        let mut open = OpenBlock::new(key, 0, false);
         let mut seq = 10;
         for (gap, subject, len, has_header) in messages {
             seq += u64::from(*gap);

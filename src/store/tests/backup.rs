@@ -137,6 +137,33 @@ fn what_is_cut_short_or_goes_on_is_refused() {
     assert_eq!(look(b"something else", 3), Err(BackupError::NotABackup));
 }
 
+/// One that was made before blocks were compressed.
+#[test]
+fn a_backup_of_the_version_before_is_restored() {
+    let mut bytes = small();
+    let ends: Vec<usize> = [20]
+        .into_iter()
+        .chain(entries(&bytes).into_iter().map(|entry| entry.end))
+        .collect();
+    assert_eq!(bytes[7], b'2');
+    bytes[7] = b'1';
+    let (mut crc, mut at) = (0, 0);
+    for end in ends {
+        crc = crc32c::crc32c_append(crc, &bytes[at..end - 4]);
+        bytes[end - 4..end].copy_from_slice(&crc.to_le_bytes());
+        at = end;
+    }
+    let dir = TempDir::new();
+    assert_eq!(restored(&dir, &bytes).blocks.len(), 1);
+    for (version, error) in [(b'3', BackupError::Newer), (b'0', BackupError::Newer)] {
+        let mut head = bytes[..20].to_vec();
+        head[7] = version;
+        let crc = crc32c::crc32c(&head[..16]);
+        head[16..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(look(&head, 100), Err(error));
+    }
+}
+
 /// Where the entries of a backup begin and end, from what `README.md` says.
 fn entries(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let mut at = 20;

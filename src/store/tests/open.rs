@@ -1,6 +1,6 @@
 //! What may be found where a store should be.
 
-use crate::util::{Model, TempDir, content, key, open_file, put, tables};
+use crate::util::{Model, TempDir, block, content, key, open_file, put, tables};
 use midge_engine::{Batch, RowKey, StreamId, Write};
 use midge_store::{Store, StoreConfig, StoreError, compact, recover, verify};
 use redb::{Database, TableDefinition};
@@ -91,6 +91,37 @@ fn a_file_in_use_and_a_newer_one_are_refused() {
     let error = open_file(&dir.file()).expect_err("newer");
     assert!(matches!(error, StoreError::Newer { found: 99, .. }));
     assert!(error.to_string().contains("a newer midge is needed"));
+}
+
+/// What wrote format 1 compressed nothing.
+#[test]
+fn a_file_of_the_format_before_is_opened_and_brought_up_to_date() {
+    let dir = TempDir::new();
+    let (store, _) = open_file(&dir.file()).expect("made");
+    let key = key(1, 1);
+    let bytes = block(key, &[200_000], 7);
+    let writes = put(key, &bytes);
+    store.commit(&Batch { writes }).expect("stored");
+    store.close().expect("closes");
+    let format = || {
+        let db = tables(&dir.file());
+        let meta = TableDefinition::<&[u8; 14], &[u8]>::new("meta");
+        let write = db.begin_write().unwrap();
+        let mut table = write.open_table(meta).unwrap();
+        let before = table
+            .insert(b"format\0\0\0\0\0\0\0\0", &1u64.to_le_bytes()[..])
+            .unwrap();
+        let before = before.unwrap().value().to_vec();
+        drop(table);
+        write.commit().unwrap();
+        before
+    };
+    assert_eq!(format(), 2u64.to_le_bytes());
+    let (store, _) = open_file(&dir.file()).expect("opens");
+    let loaded = store.load(key).expect("read").expect("there");
+    assert_eq!(loaded.block.bytes(), &bytes);
+    store.close().expect("closes");
+    assert_eq!(format(), 2u64.to_le_bytes());
 }
 
 #[test]

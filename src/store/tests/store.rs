@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod backup;
+mod compressed;
 mod damage;
 mod failing;
 mod handle;

@@ -93,13 +93,34 @@ pub(crate) fn block(key: BlockKey, lens: &[usize], fill: u8) -> Bytes {
             &0u16.to_le_bytes(),
             &(1_700_000_000_000_000_000 + place as i64).to_le_bytes(),
             subject.as_bytes(),
-            &vec![fill; *len],
+            &body(*len, fill),
         ]
         .concat();
         let crc = crc32c::crc32c_append(crc32c::crc32c(&seed), &record);
         bytes.extend(crc.to_le_bytes());
         bytes.extend(record);
     }
+    bytes.into()
+}
+
+/// Long ones are half of what cannot be compressed.
+fn body(len: usize, fill: u8) -> Vec<u8> {
+    let mut body = vec![fill; len];
+    if len > 1000 {
+        let mut random = Random(fill.into());
+        for run in body.chunks_mut(16).step_by(2) {
+            run.fill_with(|| random.below(256) as u8);
+        }
+    }
+    body
+}
+
+/// The same block, of a stream whose blocks are to be compressed.
+pub(crate) fn to_be_compressed(block: &Bytes) -> Bytes {
+    let mut bytes = block.to_vec();
+    bytes[19] |= 0x80;
+    let crc = crc32c::crc32c(&bytes[..20]);
+    bytes[20..24].copy_from_slice(&crc.to_le_bytes());
     bytes.into()
 }
 
@@ -200,7 +221,11 @@ pub(crate) fn random_batch(random: &mut Random) -> Batch {
                 let lens = vec![len; 1 + random.below(most) as usize];
                 // The same again is a block that has grown, as a rule.
                 let fill = if random.below(3) == 0 { fill } else { 7 };
-                writes.extend(put(key, &block(key, &lens, fill)));
+                let mut bytes = block(key, &lens, fill);
+                if random.below(2) == 0 {
+                    bytes = to_be_compressed(&bytes);
+                }
+                writes.extend(put(key, &bytes));
             }
             6 => {
                 writes.push(Write::RemoveBlock(key));
