@@ -75,6 +75,7 @@ impl World {
             server_name: "n".into(),
             server_id: "N".into(),
             strictness: midge_api::json::Strictness::Strict,
+            limits: midge_api::ServerLimits::default(),
             tuning: Default::default(),
             zones: None,
         };
@@ -409,6 +410,7 @@ fn who_stores_waits_for_a_slow_disk() {
             server_name: "n".into(),
             server_id: "N".into(),
             strictness: midge_api::json::Strictness::Strict,
+            limits: midge_api::ServerLimits::default(),
             tuning: Default::default(),
             zones: None,
         };
@@ -572,6 +574,7 @@ fn lifetimes_end_by_the_wall_clock_also_after_it_was_set() {
         tuning: Default::default(),
         zones: None,
         strictness: midge_api::json::Strictness::Strict,
+        limits: midge_api::ServerLimits::default(),
     };
     let stored = StoredStreams::new(1);
     let begin = Timestamp(1_000_000_000);

@@ -68,6 +68,8 @@ mod routing;
 #[cfg(feature = "streams")]
 mod schedules;
 mod server_life;
+#[cfg(feature = "streams")]
+mod server_limits;
 mod service;
 #[cfg(feature = "streams")]
 mod simulation;

@@ -510,6 +510,31 @@ impl ConsumerConfig {
         )))
     }
 
+    /// Keeps requests to it from asking for more messages than the server
+    /// allows; 0 is no limit.
+    ///
+    /// # Errors
+    /// 10125 where more is asked for; with `pedantic`, 10157 where nothing is
+    /// said.
+    pub fn limit_batch(&mut self, max: i64, pedantic: bool) -> Result<(), ApiError> {
+        if max <= 0 || !self.is_pull() {
+            return Ok(());
+        }
+        if self.max_batch > max {
+            return Err(ApiError::consumer_max_request_batch_exceeded(max));
+        }
+        if self.max_batch > 0 {
+            return Ok(());
+        }
+        if pedantic {
+            return Err(ApiError::pedantic(
+                "max_request_batch must be set if it's JetStream limits are set",
+            ));
+        }
+        self.max_batch = max;
+        Ok(())
+    }
+
     /// Whether a work queue lets go of what such a consumer has processed, and
     /// of nothing else.
     ///

@@ -137,6 +137,22 @@ pub struct PriorityGroupInfo<'a> {
     pub pinned_ts: Timestamp,
 }
 
+/// What the streams of all accounts may use together, and what each of them
+/// may ask for; 0 is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Bytes in memory.
+    pub max_memory: u64,
+    /// Bytes on disk.
+    pub max_storage: u64,
+    /// Unacknowledged messages of a consumer.
+    pub max_ack_pending: i64,
+    /// Messages that a request may ask a consumer for.
+    pub max_request_batch: i64,
+    /// How long the ids of messages are remembered.
+    pub duplicate_window: Nanos,
+}
+
 /// What an account may use; -1 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountLimits {

@@ -69,7 +69,7 @@ pub use error::ApiError;
 pub use get_request::{DirectGetError, GetRequest};
 pub use info::{
     AccountInfo, AccountLimits, ConsumerInfo, LostMessages, PriorityGroupInfo, SequenceInfo,
-    SourceInfo, StreamInfo, StreamState,
+    ServerLimits, SourceInfo, StreamInfo, StreamState,
 };
 pub use json::{is_object, parse_flat};
 pub use midge_proto::JsonWriter;

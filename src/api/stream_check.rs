@@ -237,6 +237,36 @@ impl StreamConfig {
         Ok(())
     }
 
+    /// Keeps the ids of messages no longer than the server allows.
+    ///
+    /// # Errors
+    /// 10052 where more is asked for; with `pedantic`, 10157 where nothing is
+    /// said.
+    pub fn limit_duplicates(&mut self, limit: Nanos, pedantic: bool) -> Result<(), ApiError> {
+        if limit.is_zero() {
+            return Ok(());
+        }
+        if self.duplicate_window > limit {
+            return Err(ApiError::stream_invalid_config(format!(
+                "duplicates window can not be larger then server limit of {limit}"
+            )));
+        }
+        let is_open = self.duplicate_window.is_zero() && !self.is_copy();
+        if !is_open || limit >= DUPLICATE_WINDOW {
+            return Ok(());
+        }
+        if pedantic {
+            return Err(ApiError::pedantic(
+                "duplicate window limits are higher than current limits",
+            ));
+        }
+        self.duplicate_window = match self.max_age.0 > 0 {
+            true => limit.min(self.max_age),
+            false => limit,
+        };
+        Ok(())
+    }
+
     fn is_copy(&self) -> bool {
         self.mirror.is_some() || !self.sources.is_empty()
     }

@@ -410,3 +410,32 @@ fn a_seal_is_for_ever() {
         "stream configuration update can not unseal a sealed stream"
     );
 }
+
+#[test]
+fn a_server_may_limit_how_long_ids_are_remembered() {
+    let limited = |json: &str, limit: i64, pedantic: bool| {
+        let read = StreamConfig::from_json(json.as_bytes(), Strictness::Strict);
+        let (mut config, _) = read.expect(json);
+        let limited = config.limit_duplicates(Nanos::from_secs(limit), pedantic);
+        limited.map(|()| config.duplicate_window)
+    };
+    let secs = |count| Ok(Nanos::from_secs(count));
+    assert_eq!(limited(r#"{"name":"S"}"#, 0, true), secs(0));
+    assert_eq!(limited(r#"{"name":"S"}"#, 5, false), secs(5));
+    assert_eq!(limited(r#"{"name":"S"}"#, 500, true), secs(0));
+    let young = r#"{"name":"S","max_age":3000000000}"#;
+    assert_eq!(limited(young, 5, false), secs(3));
+    let copy = r#"{"name":"S","sources":[{"name":"O"}]}"#;
+    assert_eq!(limited(copy, 5, true), secs(0));
+    assert_eq!(
+        limited(r#"{"name":"S"}"#, 5, true).unwrap_err().err_code,
+        10157
+    );
+    let long = r#"{"name":"S","duplicate_window":6000000000}"#;
+    let error = limited(long, 5, false).unwrap_err();
+    assert_eq!(
+        error.description,
+        "duplicates window can not be larger then server limit of 5s"
+    );
+    assert_eq!(limited(long, 6, true), secs(6));
+}

@@ -383,6 +383,13 @@ impl Settings {
                 "store_dir" | "storedir" | "store" => folder = Some(item.text()?.into()),
                 "enabled" | "enable" => is_on = item.flag()?,
                 "strict" => self.config.is_lenient = !item.flag()?,
+                "max_memory_store" | "max_mem_store" | "max_mem" => {
+                    self.config.stream_limits.max_memory = item.limit()?.unwrap_or(0) as u64;
+                }
+                "max_file_store" | "max_file" => {
+                    self.config.stream_limits.max_storage = item.limit()?.unwrap_or(0) as u64;
+                }
+                "limits" => self.stream_limits(item)?,
                 _ => self.unknown(item),
             }
         }
@@ -390,6 +397,23 @@ impl Settings {
             self.keep_none();
         }
         self.keep_streams(is_on, folder).map_err(wrong)
+    }
+
+    /// What streams and consumers may ask for, in whatever account.
+    fn stream_limits(&mut self, item: Item<'_>) -> Result<(), ConfError> {
+        for entry in item.block()? {
+            let item = Item::from(entry);
+            let limits = &mut self.config.stream_limits;
+            match entry.key.to_ascii_lowercase().as_str() {
+                "max_ack_pending" => limits.max_ack_pending = item.number(0, i64::MAX)?,
+                "max_request_batch" => limits.max_request_batch = item.number(0, i64::MAX)?,
+                "duplicate_window" => limits.duplicate_window = item.duration()?.into(),
+                // Nothing is kept on several servers.
+                "max_ha_assets" => {}
+                _ => self.unknown(item),
+            }
+        }
+        Ok(())
     }
 
     /// Keeps streams, in `jetstream` in this folder, if that is wanted.

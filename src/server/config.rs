@@ -23,6 +23,8 @@ pub struct Config {
     pub store: Option<PathBuf>,
     /// Requests of the stream API may have keys that nobody knows.
     pub is_lenient: bool,
+    /// What the streams of all accounts may use together.
+    pub stream_limits: midge_api::ServerLimits,
     /// The name shown to clients; the server's id if empty.
     pub name: String,
     /// The certificate that clients see; without one there is no TLS.
@@ -80,6 +82,7 @@ impl Default for Config {
             #[cfg(feature = "streams")]
             store: Some(STORE_DEFAULT.into()),
             is_lenient: false,
+            stream_limits: midge_api::ServerLimits::default(),
             name: String::new(),
             #[cfg(feature = "tls")]
             tls: None,

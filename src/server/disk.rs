@@ -108,6 +108,7 @@ impl Disk {
             } else {
                 Strictness::Strict
             },
+            limits: server.stream_limits,
             tuning: tuning(memory),
             zones: has_schedules.then(|| Arc::new(crate::zones::read())),
         };

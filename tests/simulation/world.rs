@@ -203,6 +203,7 @@ impl World {
             server_name: "N".into(),
             server_id: "ID".into(),
             strictness: midge_api::json::Strictness::Strict,
+            limits: midge_api::ServerLimits::default(),
             tuning: self.tuning,
             zones: Some(Arc::new(Zones::new(Vec::new()))),
         };

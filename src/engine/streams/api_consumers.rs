@@ -39,9 +39,11 @@ impl Streams {
             .id_of(request.from.account, &route.stream)
             .ok_or(ApiError::STREAM_NOT_FOUND)?;
         let (max_consumers, max_ack_pending) = self.consumer_limits(request.from.account);
+        let max_batch = self.config.limits.max_request_batch;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Err(ApiError::STREAM_NOT_FOUND.into());
         };
+        asked.config.limit_batch(max_batch, asked.pedantic)?;
         check_config(&mut asked, stream, max_ack_pending)?;
         let existing = stream.consumers_by_name.get(&asked.config.name).copied();
         let named = existing.and_then(|id| stream.consumers.get(&id));

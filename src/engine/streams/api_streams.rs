@@ -52,6 +52,7 @@ impl Streams {
         }
         check_stream_name(&config.name)?;
         metadata::strip_server_metadata(&mut config.metadata);
+        config.limit_duplicates(self.config.limits.duplicate_window, is_pedantic)?;
         config.check(is_pedantic)?;
         let account = request.from.account;
         self.take_over_from_origin(account, &mut config);
@@ -126,6 +127,7 @@ impl Streams {
         };
         metadata::strip_server_metadata(&mut config.metadata);
         let old = self.streams[&id].config.clone();
+        config.limit_duplicates(self.config.limits.duplicate_window, is_pedantic)?;
         old.check_update(&mut config, is_pedantic)?;
         self.check_account_limits(account, &config, Some(id))?;
         self.check_overlap(account, &config, Some(id))?;
@@ -252,6 +254,7 @@ impl Streams {
         self.forget_stream(&stream);
         self.find_followers();
         self.tenants[account].count_again();
+        self.used.count_again();
         let event = Event::Stream {
             stream: name,
             action: Action::Delete,

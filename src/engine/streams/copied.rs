@@ -148,7 +148,8 @@ impl Streams {
             }
         }
         let message = copied.message();
-        if engine.room.is_short() || !self.has_room(id, message) {
+        let is_full = engine.room.is_short() || self.is_server_full(id);
+        if is_full || !self.has_room(id, message) {
             return Err(Pause::Room);
         }
         self.store_as_it_is(engine, id, copying.is_mirror, &copied, out)

@@ -15,7 +15,7 @@ use super::restore::Restores;
 use super::rows;
 use super::snapshot::Snapshots;
 use super::stream::Stream;
-use super::tenant::Tenant;
+use super::tenant::{Tenant, Used};
 use super::tuning::StreamsTuning;
 use super::zone::Zones;
 use crate::Time;
@@ -28,7 +28,7 @@ use crate::storage::{Batch, BlockKey, RowKey, Write};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use midge_api::json::Strictness;
-use midge_api::{DlqError, DlqKind, Timestamp};
+use midge_api::{DlqError, DlqKind, ServerLimits, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +93,8 @@ pub struct StreamsConfig {
     pub server_id: String,
     /// Whether keys that nobody knows are errors in requests.
     pub strictness: Strictness,
+    /// What all streams may use together.
+    pub limits: ServerLimits,
     /// How much is kept and done at a time.
     pub tuning: StreamsTuning,
     /// The zones that schedules may name, if they are known yet: see
@@ -107,6 +109,8 @@ pub(crate) struct Streams {
     pub(crate) tenants: ByAccount<Tenant>,
     /// The bytes of some account have a bound.
     pub(super) has_bounds: bool,
+    /// What the streams of all accounts take.
+    pub(super) used: Used,
     pub(super) last_stream: StreamId,
     /// Streams that are stored and not served, as their accounts may have
     /// none now: how many, by account.
@@ -192,6 +196,7 @@ impl Streams {
             config,
             streams: BTreeMap::new(),
             has_bounds: false,
+            used: Used::UNKNOWN,
             tenants,
             last_stream: StreamId(0),
             unserved: BTreeMap::new(),
@@ -286,6 +291,7 @@ impl Streams {
             return false;
         };
         self.tenants[stream.account].count_again();
+        self.used.count_again();
         if stream.is_volatile() {
             return false;
         }

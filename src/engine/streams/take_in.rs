@@ -98,13 +98,14 @@ impl Streams {
     ) {
         let wall = self.wall;
         let health = self.health;
+        let is_full = self.is_server_full(id);
         let has_room = self.has_room(id, message);
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         let stored = if health != Health::Good && !stream.is_volatile() {
             Err(ApiError::CLUSTER_NOT_AVAIL)
-        } else if engine.room.is_short() {
+        } else if is_full || engine.room.is_short() {
             Err(ApiError::INSUFFICIENT_RESOURCES)
         } else if !has_room {
             Err(ApiError::ACCOUNT_RESOURCES_EXCEEDED)

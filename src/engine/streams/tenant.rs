@@ -26,10 +26,10 @@ pub(crate) struct Tenant {
     used: Used,
 }
 
-/// Bytes that an account's streams take, where that has a bound. At least as
-/// much as they do: what leaves is counted when the bound is met.
+/// Bytes that streams take, where that has a bound. At least as much as they
+/// do: what leaves is counted when the bound is met.
 #[derive(Debug)]
-struct Used {
+pub(super) struct Used {
     memory: u64,
     storage: u64,
     /// Something may have left since it was counted.
@@ -38,7 +38,7 @@ struct Used {
 
 impl Used {
     /// Not counted yet, so that the first message makes it.
-    const UNKNOWN: Used = Used {
+    pub(super) const UNKNOWN: Used = Used {
         memory: u64::MAX,
         storage: u64::MAX,
         is_stale: true,
@@ -49,6 +49,11 @@ impl Used {
             true => &mut self.memory,
             false => &mut self.storage,
         }
+    }
+
+    /// Something may have left.
+    pub(super) fn count_again(&mut self) {
+        self.is_stale = true;
     }
 
     /// Whether so much more is within the bound.
@@ -78,7 +83,7 @@ impl Tenant {
 
     /// Something may have left one of its streams.
     pub(super) fn count_again(&mut self) {
-        self.used.is_stale = true;
+        self.used.count_again();
     }
 }
 
@@ -105,7 +110,10 @@ impl Streams {
 
     pub(super) fn find_bounds(&mut self) {
         let mut tenants = self.tenants.iter();
-        self.has_bounds = tenants.any(|(_, tenant)| tenant.has_bounds());
+        let limits = &self.config.limits;
+        self.has_bounds = limits.max_memory > 0
+            || limits.max_storage > 0
+            || tenants.any(|(_, tenant)| tenant.has_bounds());
     }
 
     /// Whether a stream may be made, or changed if it is there, as far as its
@@ -120,6 +128,10 @@ impl Streams {
         let limits = tenant.limits.ok_or(ApiError::NOT_ENABLED_FOR_ACCOUNT)?;
         if limits.max_bytes_required && config.max_bytes <= 0 {
             return Err(ApiError::STREAM_MAX_BYTES_REQUIRED);
+        }
+        let asked = bound(config.max_consumers).unwrap_or(0);
+        if positive(limits.max_consumers).is_some_and(|max| asked > max) {
+            return Err(ApiError::MAXIMUM_CONSUMERS_LIMIT);
         }
         let is_volatile = config.storage == Storage::Memory;
         let (max, max_stream, exceeded) = match is_volatile {
@@ -142,16 +154,58 @@ impl Streams {
         if own.is_none() && positive(limits.max_streams).is_some_and(|max| count >= max) {
             return Err(ApiError::MAXIMUM_STREAMS_LIMIT);
         }
-        let others = self.streams_of(account);
-        let others =
-            others.filter(|other| Some(other.id) != own && other.is_volatile() == is_volatile);
-        let all = others.fold(reserved, |sum, other| {
-            sum.saturating_add(bound(other.config.max_bytes).unwrap_or(0))
-        });
-        if reserved > 0 && bound(max).is_some_and(|max| all > max) {
+        let max_of_server = match is_volatile {
+            true => self.config.limits.max_memory,
+            false => self.config.limits.max_storage,
+        };
+        // A stream without a limit takes something as well.
+        let least = reserved.max(1);
+        let (mut of_account, mut of_all) = (least, least);
+        let others = self.streams.values();
+        for other in others.filter(|other| Some(other.id) != own) {
+            if other.is_volatile() == is_volatile {
+                let reserved = bound(other.config.max_bytes).unwrap_or(0);
+                of_all = of_all.saturating_add(reserved);
+                if other.account == account {
+                    of_account = of_account.saturating_add(reserved);
+                }
+            }
+        }
+        let is_over_own = bound(max).is_some_and(|max| of_account > max);
+        if is_over_own || (max_of_server > 0 && of_all > max_of_server) {
             return Err(exceeded);
         }
         Ok(())
+    }
+
+    /// Whether the streams of all accounts together take more than they may,
+    /// as far as a stream in memory, or one on disk, is concerned.
+    #[inline]
+    pub(super) fn is_server_full(&mut self, id: StreamId) -> bool {
+        self.has_bounds && self.is_beyond(id)
+    }
+
+    fn is_beyond(&mut self, id: StreamId) -> bool {
+        let Some(stream) = self.streams.get(&id) else {
+            return false;
+        };
+        let is_volatile = stream.is_volatile();
+        let max = match is_volatile {
+            true => self.config.limits.max_memory,
+            false => self.config.limits.max_storage,
+        };
+        if max == 0 || *self.used.of(is_volatile) <= max {
+            return false;
+        }
+        if std::mem::take(&mut self.used.is_stale) {
+            let bytes_of = |is_volatile: bool| {
+                let all = self.streams.values();
+                let bytes = all.filter(|stream| stream.is_volatile() == is_volatile);
+                bytes.map(|stream| stream.log.bytes()).sum()
+            };
+            (self.used.memory, self.used.storage) = (bytes_of(true), bytes_of(false));
+        }
+        *self.used.of(is_volatile) > max
     }
 
     /// Whether the limit of its account leaves room for a message in a stream.
@@ -193,14 +247,18 @@ impl Streams {
         if self.has_bounds
             && let Some(stream) = self.streams.get(&id)
         {
-            let used = self.tenants[stream.account].used.of(stream.is_volatile());
-            *used = used.saturating_add(len);
+            let is_volatile = stream.is_volatile();
+            let own = self.tenants[stream.account].used.of(is_volatile);
+            *own = own.saturating_add(len);
+            let all = self.used.of(is_volatile);
+            *all = all.saturating_add(len);
         }
     }
 
     /// A stream came that was filled before.
     pub(super) fn count_anew(&mut self, account: AccountId) {
         self.tenants[account].used = Used::UNKNOWN;
+        self.used = Used::UNKNOWN;
     }
 
     /// How much may still be stored in a stream, as far as its account goes.
@@ -260,7 +318,8 @@ impl Streams {
     /// each may have unacknowledged.
     pub(super) fn consumer_limits(&self, account: AccountId) -> (Option<u64>, Option<i64>) {
         let limits = self.tenants[account].limits.unwrap_or_default();
-        let max_ack_pending = Some(limits.max_ack_pending).filter(|max| *max > 0);
+        let both = [self.config.limits.max_ack_pending, limits.max_ack_pending];
+        let max_ack_pending = both.into_iter().filter(|max| *max > 0).min();
         (positive(limits.max_consumers), max_ack_pending)
     }
 

@@ -42,7 +42,7 @@ class Player:
                 self._shared = None
 
     def _play_alone(self, script):
-        server = Server(self.binary)
+        server = Server(self.binary, script.conf)
         try:
             return self._converse(script, server)
         finally:

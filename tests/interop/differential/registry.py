@@ -17,17 +17,20 @@ class Script:
     arguments: tuple = ()
     # Plays on a server of its own: it restarts it, or looks at all of its account.
     own_server: bool = False
+    # What that server's configuration says.
+    conf: str = ""
     # Takes seconds: begun first.
     slow: bool = False
     # The number of a generated one.
     number: int | None = field(default=None)
 
 
-def conversation(play=None, *, own_server=False, slow=False):
+def conversation(play=None, *, own_server=False, slow=False, conf=""):
     """One conversation, called as its function is."""
 
     def add(play):
-        _add(Script(play.__name__, play, own_server=own_server, slow=slow))
+        alone = own_server or bool(conf)
+        _add(Script(play.__name__, play, own_server=alone, slow=slow, conf=conf))
         return play
 
     return add if play is None else add(play)

@@ -19,10 +19,14 @@ _ports_lock = threading.Lock()
 
 
 class Server:
-    """Started when made. A file name with "nats-server" in it gets that server's flags."""
+    """Started when made. A file name with "nats-server" in it gets that server's flags.
 
-    def __init__(self, binary):
+    `conf` is what its configuration file says.
+    """
+
+    def __init__(self, binary, conf=""):
         self.binary = binary
+        self.conf = conf
         self.directory = tempfile.mkdtemp(prefix="differential-")
         self.log = os.path.join(self.directory, "log")
         self.port = None
@@ -32,9 +36,17 @@ class Server:
     def _command(self):
         if is_reference(self.binary):
             store = ["-js", "-sd", os.path.join(self.directory, "js")]
-            return [self.binary, "-a", "127.0.0.1", "-p", str(self.port), *store]
+            more = ["-c", self._conf_file()] if self.conf else []
+            return [self.binary, "-a", "127.0.0.1", "-p", str(self.port), *store, *more]
         store = ["--store", os.path.join(self.directory, "midge.redb")]
-        return [self.binary, "--host", "127.0.0.1", "--port", str(self.port), *store]
+        more = ["--config", self._conf_file()] if self.conf else []
+        return [self.binary, "--host", "127.0.0.1", "--port", str(self.port), *store, *more]
+
+    def _conf_file(self):
+        path = os.path.join(self.directory, "conf")
+        with open(path, "w") as file:
+            file.write(self.conf)
+        return path
 
     def start(self):
         """Starts, or starts again with the same store, and waits until it greets.
