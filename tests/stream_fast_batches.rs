@@ -214,7 +214,8 @@ fn a_message_that_is_known_counts_and_is_not_stored_again() {
     let mut publisher = Publisher::new(&server, "b.1", 2, "fail");
     publisher.expect(("u", 1, 0), &[r#"{"type":"ack","seq":0,"msgs":2}"#]);
     let ack = r#"{"type":"ack","seq":2,"msgs":2}"#;
-    publisher.expect_with(("u", 2, 1), id, &[ack]);
+    let again = format!("{id}Nats-Expected-Last-Sequence: 0\r\n");
+    publisher.expect_with(("u", 2, 1), &again, &[ack]);
     let end = r#"{"stream":"B","seq":2,"batch":"u","count":3}"#;
     publisher.expect_with(("u", 3, 2), id, &[end]);
     let known = r#"{"stream":"B","seq":1,"duplicate": true,"batch":"v","count":1}"#;

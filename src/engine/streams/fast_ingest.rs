@@ -9,6 +9,7 @@
 
 use super::answers::OnFailure;
 use super::atomic::batch_fields;
+use super::expectations::Expectations;
 use super::fast::{FastBatch, Operation, Place};
 use super::intake::{Incoming, Stored};
 use super::request::wants_higher_level;
@@ -202,6 +203,11 @@ impl Streams {
         };
         let stream = self.streams.get_mut(&step.stream);
         let stream = stream.ok_or(ApiError::STREAM_NOT_FOUND)?;
+        // Who publishes a batch again expects of the stream what held before.
+        let asked = Expectations::read(&message.payload[..message.header_len]);
+        if let Some(seq) = stream.duplicate_of(&asked, wall)? {
+            return Ok(Stored::Duplicate(seq));
+        }
         let (before, stored, _) = stream.store_special(message, wall)?;
         let Stored::New(seq) = stored else {
             return Ok(stored);

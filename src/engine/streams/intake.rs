@@ -235,15 +235,8 @@ impl Stream {
         if asked.is_scheduling {
             self.check_schedule(asked, message, wall)?;
         }
-        if let Some(id) = asked.msg_id {
-            if !self.recalling.is_empty() {
-                // Whether it is one cannot be told yet.
-                return Err(ApiError::CLUSTER_NOT_AVAIL);
-            }
-            self.dedupe.expire(wall, self.config.duplicate_window);
-            if let Some(seq) = self.dedupe.get(id) {
-                return Ok(Checked::Duplicate(seq));
-            }
+        if let Some(seq) = self.duplicate_of(asked, wall)? {
+            return Ok(Checked::Duplicate(seq));
         }
         self.check_last_msg_id(asked)?;
         let is_allowed = self.config.allow_rollup_hdrs && !self.config.deny_purge;
@@ -253,6 +246,23 @@ impl Stream {
         asked.rollup()?;
         asked.lifetime()?;
         Ok(Checked::New)
+    }
+
+    /// The message that a message is a duplicate of.
+    pub(super) fn duplicate_of(
+        &mut self,
+        asked: &Expectations<'_>,
+        wall: Timestamp,
+    ) -> Result<Option<Seq>, ApiError> {
+        let Some(id) = asked.msg_id else {
+            return Ok(None);
+        };
+        if !self.recalling.is_empty() {
+            // Whether it is one cannot be told yet.
+            return Err(ApiError::CLUSTER_NOT_AVAIL);
+        }
+        self.dedupe.expire(wall, self.config.duplicate_window);
+        Ok(self.dedupe.get(id))
     }
 
     fn remember(&mut self, msg_id: Option<&[u8]>, seq: Seq, wall: Timestamp) {

@@ -287,7 +287,7 @@ def known(talk, mode):
     batch = Batch(talk, mode=mode)
     batch.say(1, START, 1, [(MSG_ID, "i")])
     batch.say(2, APPEND, 1, [(MSG_ID, "j")])
-    batch.say(3, APPEND, 0, [(MSG_ID, "j")])
+    batch.say(3, APPEND, 0, [(MSG_ID, "j"), *WRONG])
     batch.say(4, COMMIT, 2, [(MSG_ID, "i")])
     batch.say(1, COMMIT, 1, [(MSG_ID, "i")])
     batch.say(1, START, 1, [(MSG_ID, "i")])
