@@ -77,3 +77,40 @@ async def test_counters_and_batches(js):
     answer = await request(js, "c.a", last)
     assert (answer["seq"], answer["batch"], answer["count"]) == (4, "b", 2)
     assert json.loads((await js.get_msg("C", 4)).data) == {"val": "0"}
+
+
+async def test_counters_are_added_up(js):
+    sources = []
+    for name in ("EU", "US"):
+        await create(js, name, subjects=[f"{name}.>"], allow_msg_counter=True)
+        transforms = [{"src": f"{name}.>", "dest": "all.>"}]
+        sources.append({"name": name, "subject_transforms": transforms})
+    await create(js, "SUM", sources=sources, allow_msg_counter=True)
+    for subject, amount in [("EU.hits", "5"), ("US.hits", "7"), ("EU.hits", "-1")]:
+        await request(js, subject, {"Nats-Incr": amount})
+    await filled(js, "SUM", 3)
+    last = await js.get_last_msg("SUM", "all.hits")
+    assert json.loads(last.data) == {"val": "11"}
+    counted = json.loads(last.headers["Nats-Counter-Sources"])
+    assert counted == {"EU": {"EU.hits": "4"}, "US": {"US.hits": "7"}}
+
+
+async def test_answers_to_flow_control_acknowledge(js):
+    await js.add_stream(name="W", subjects=["w"], retention="workqueue")
+    for number in range(5):
+        await js.publish("w", str(number).encode())
+    pushed = await js._nc.subscribe("pushed")
+    config = {"durable_name": "c", "deliver_subject": "pushed", "ack_policy": "flow_control"}
+    body = json.dumps({"stream_name": "W", "config": {**config, "max_ack_pending": 3}}).encode()
+    await js._nc.request("$JS.API.CONSUMER.CREATE.W.c", body, timeout=PATIENCE)
+    got = []
+    while len(got) < 5:
+        message = await pushed.next_msg(timeout=PATIENCE)
+        if (message.headers or {}).get("Status") != "100":
+            got.append(message.data)
+        elif message.reply:
+            last = str(len(got))
+            headers = {"Nats-Last-Consumer": last, "Nats-Last-Stream": last}
+            await js._nc.publish(message.reply, b"", headers=headers)
+    assert got == [b"0", b"1", b"2", b"3", b"4"]
+    await filled(js, "W", 2)
