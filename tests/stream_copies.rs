@@ -360,6 +360,51 @@ fn a_copy_is_a_consumer_where_those_decide_what_is_kept() {
 }
 
 #[test]
+fn two_copies_of_the_same_subjects_have_each_their_own_position() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("I", "i.>", "\"retention\":\"interest\"");
+    let source = |to: &str| {
+        format!(
+            "{{\"name\":\"I\",\"subject_transforms\":[{{\"src\":\"i.>\",\"dest\":\"{to}.>\"}}]}}"
+        )
+    };
+    let more = format!("\"sources\":[{},{}]", source("x"), source("y"));
+    make(&mut client, "S", &more);
+    for number in 0..50 {
+        client.store("i.a", number.to_string());
+    }
+    client.wait_messages("S", 100);
+    client.wait_messages("I", 0);
+}
+
+#[test]
+fn what_is_sealed_takes_nothing_from_its_origin() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("W", "w.>", "\"retention\":\"workqueue\"");
+    for storage in ["memory", "file"] {
+        let config = |sealed: bool| {
+            format!(
+                "{{\"name\":\"S\",\"storage\":\"{storage}\",\"sealed\":{sealed},\
+                 \"sources\":[{{\"name\":\"W\"}}]}}"
+            )
+        };
+        client.api("STREAM.CREATE.S", config(false));
+        client.api("STREAM.UPDATE.S", config(true));
+        client.store("w.a", storage);
+        // Another copy may take it, and has had its turn after the sealed one.
+        make(&mut client, "T", "\"sources\":[{\"name\":\"W\"}]");
+        client.wait_messages("T", 1);
+        assert_eq!(client.state("S")["messages"], 0);
+        client.api("STREAM.DELETE.T", "");
+        client.api("STREAM.DELETE.S", "");
+    }
+}
+
+#[test]
 fn nothing_is_kept_for_a_copy_that_begins_later() {
     let dir = Dir::new();
     let server = dir.serve();

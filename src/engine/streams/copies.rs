@@ -29,6 +29,8 @@ const STEP_LEN_MAX: usize = 1024 * 1024;
 pub(crate) struct Copying {
     pub(super) source: StreamSource,
     pub(super) is_mirror: bool,
+    /// Which of its stream's copies it is.
+    place: usize,
     /// Which of its messages.
     filter: Filter,
     pub(super) transforms: Vec<Transform>,
@@ -48,6 +50,8 @@ pub(crate) struct Copying {
 #[derive(Debug)]
 pub(crate) struct Follower {
     stream: StreamId,
+    /// Which of that stream's copies: two may have the same filter.
+    place: usize,
     pub(super) filter: Filter,
     at: Seq,
 }
@@ -89,6 +93,7 @@ impl Copying {
         let made = transforms.iter().map(Transform::new);
         Copying {
             is_mirror,
+            place: 0,
             filter: Filter::new(filters),
             // They were checked before they came here.
             transforms: made.filter_map(Result::ok).collect(),
@@ -100,10 +105,21 @@ impl Copying {
         }
     }
 
+    /// The sequence at the origin that the header of a copy tells, if it is one
+    /// of this one's.
+    fn seq_told(&self, told: &[u8]) -> Option<Seq> {
+        let rest = told.strip_prefix(self.source.name.as_bytes())?;
+        let mut parts = rest.strip_prefix(b" ")?.splitn(2, |byte| *byte == b' ');
+        let seq = parts.next().and_then(number)?;
+        let subject = parts.next()?.strip_prefix(self.told.as_bytes())?;
+        subject.starts_with(b" ").then_some(Seq(seq))
+    }
+
     /// What it is to its origin.
     fn follower(&self, stream: StreamId, origin: StreamId) -> Follower {
         Follower {
             stream,
+            place: self.place,
             filter: self.filter.clone(),
             at: if origin == self.origin {
                 self.at
@@ -147,7 +163,8 @@ impl Stream {
         let sources = sources.map(|source| Copying::new(source, false));
         let mut before = std::mem::take(&mut self.copies);
         self.copies = mirror.chain(sources).collect();
-        for copying in &mut self.copies {
+        for (place, copying) in self.copies.iter_mut().enumerate() {
+            copying.place = place;
             let same = before.iter_mut().find(|old| {
                 old.is_mirror == copying.is_mirror && old.source.is_like(&copying.source)
             });
@@ -168,13 +185,8 @@ impl Stream {
             return;
         };
         for copying in self.copies.iter_mut().filter(|copying| !copying.is_mirror) {
-            let origin = format!("{} ", copying.source.name);
-            let rest = told.strip_prefix(origin.as_bytes()).unwrap_or_default();
-            let mut parts = rest.splitn(2, |byte| *byte == b' ');
-            let seq = parts.next().and_then(number).unwrap_or(0);
-            let rest = parts.next().unwrap_or_default();
-            if rest.starts_with(copying.told.as_bytes()) {
-                copying.at = copying.at.max(Seq(seq));
+            if let Some(seq) = copying.seq_told(told) {
+                copying.at = copying.at.max(seq);
             }
         }
     }
@@ -182,7 +194,7 @@ impl Stream {
     /// Notes how far a stream that copies this one has come.
     fn note_follower(&mut self, id: StreamId, copying: &Copying) {
         for follower in &mut self.followers {
-            if follower.stream == id && follower.filter.filters() == copying.filter.filters() {
+            if follower.stream == id && follower.place == copying.place {
                 follower.at = copying.at;
             }
         }
@@ -324,7 +336,7 @@ impl Streams {
             };
             let (account, own_last) = (stream.account, stream.log.last());
             let is_volatile = stream.is_volatile();
-            if !is_volatile && (self.health != Health::Good || stream.config.sealed) {
+            if stream.config.sealed || (!is_volatile && self.health != Health::Good) {
                 return Pause::End;
             }
             if !is_volatile && self.is_congested() {
@@ -462,5 +474,33 @@ impl Streams {
             }
         };
         stream.copies.iter().map(told).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use midge_api::SubjectTransform;
+
+    fn copying(destination: &str) -> Copying {
+        let source = StreamSource {
+            name: "O".to_owned(),
+            subject_transforms: vec![SubjectTransform {
+                src: "o.a".to_owned(),
+                dest: destination.to_owned(),
+            }],
+            ..StreamSource::default()
+        };
+        Copying::new(&source, false)
+    }
+
+    #[test]
+    fn a_copy_is_one_of_the_source_that_it_tells_whole() {
+        let told = b"O 7 o.a xy o.a";
+        assert_eq!(copying("xy").seq_told(told), Some(Seq(7)));
+        assert_eq!(copying("x").seq_told(told), None);
+        assert_eq!(copying("xyz").seq_told(told), None);
+        assert_eq!(copying("xy").seq_told(b"O2 7 o.a xy o.a"), None);
+        assert_eq!(copying("xy").seq_told(b"O x o.a xy o.a"), None);
     }
 }

@@ -137,7 +137,9 @@ impl Cursor {
         let delivery = self
             .unacked
             .get(&seq)
-            .map_or(delivery, |unacked| unacked.delivery);
+            .map_or(delivery, |unacked| unacked.delivery)
+            // A client may say anything.
+            .min(self.delivered.delivery);
         let above = self.unacked.split_off(&seq.next());
         for settled in std::mem::replace(&mut self.unacked, above).into_keys() {
             self.redeliveries.remove(&settled);
@@ -248,6 +250,17 @@ mod tests {
 
     fn floor(cursor: &Cursor) -> (u64, u64) {
         (cursor.ack_floor.delivery.0, cursor.ack_floor.seq.0)
+    }
+
+    #[test]
+    fn the_floor_is_no_later_delivery_than_there_was() {
+        let mut cursor = cursor(3);
+        assert!(cursor.give_up(Seq(20)));
+        // What is not waited for has the number that the client tells.
+        assert!(cursor.settle_all(DeliverySeq(u64::MAX), Seq(20), |_| {}));
+        assert_eq!(floor(&cursor), (3, 20));
+        assert!(cursor.settle(Seq(30)));
+        assert_eq!(floor(&cursor), (3, 30));
     }
 
     #[test]
