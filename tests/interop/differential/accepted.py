@@ -91,6 +91,11 @@ RULES = [
         "some other time",
         r"^ttl_(value|of_marking_stream)_32$",
     ),
+    Rule(
+        "a priority_timeout below 0 is none and needs no level",
+        r"^consumer_field_priority_timeout$",
+        r"_nats\.req\.level: theirs=1 ours=0",
+    ),
     # What is stored and read.
     Rule(
         "a schedule whose time is over is done at once: no consumer sees the schedule itself",
