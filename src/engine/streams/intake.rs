@@ -86,12 +86,13 @@ impl Stream {
         self.check_subject(message.subject)?;
         self.check_size(message)?;
         let header = &message.payload[..message.header_len];
-        let mut asked = Expectations::default();
-        if !header.is_empty() {
-            asked = Expectations::read(header);
-            if let Checked::Duplicate(seq) = self.check_asked(&asked, message, wall)? {
-                return Ok(Stored::Duplicate(seq));
-            }
+        if header.is_empty() {
+            self.check_room(message, false, &Staged::default())?;
+            return Ok(Stored::New(self.admit(message, None, None, None, wall)));
+        }
+        let asked = Expectations::read(header);
+        if let Checked::Duplicate(seq) = self.check_asked(&asked, message, wall)? {
+            return Ok(Stored::Duplicate(seq));
         }
         self.check_room(message, asked.rollup.is_some(), &Staged::default())?;
         Ok(Stored::New(self.store_checked(message, &asked, wall)))
