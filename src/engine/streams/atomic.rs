@@ -418,13 +418,19 @@ pub(super) fn batch_fields(id: &[u8], count: u64) -> Vec<u8> {
     fields
 }
 
+/// What there was of a subject: messages, and what a counter has come to.
+#[derive(Default)]
+struct Seen {
+    messages: u64,
+    total: Option<Total>,
+}
+
 /// What the messages of a batch before one would have changed.
 #[derive(Default)]
 struct Before<'a> {
     staged: Staged,
-    of_subject: BTreeMap<&'a [u8], u64>,
+    subjects: BTreeMap<&'a [u8], Seen>,
     ids: BTreeSet<&'a [u8]>,
-    totals: BTreeMap<&'a [u8], Box<Total>>,
 }
 
 impl Stream {
@@ -442,10 +448,9 @@ impl Stream {
             let header = &message.payload[..message.header_len];
             let mut incoming = message.incoming();
             if self.config.allow_msg_counter {
-                let done =
-                    self.count(incoming, before.totals.get(subject).map(|total| &**total))?;
-                before.totals.insert(subject, Box::new(done.total.clone()));
-                counted.push(done);
+                let seen = before.subjects.get(subject);
+                let total = seen.and_then(|seen| seen.total.as_ref());
+                counted.push(self.count(incoming, total)?);
             }
             if let Some(done) = counted.last() {
                 incoming.payload = &done.payload;
@@ -459,14 +464,15 @@ impl Stream {
                 return Err(ApiError::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE);
             }
             self.seq_before(subject)?;
-            let of_subject = before.of_subject.entry(subject).or_default();
-            before.staged.of_subject = *of_subject;
+            let seen = before.subjects.entry(subject).or_default();
+            before.staged.of_subject = seen.messages;
+            seen.messages += 1;
+            seen.total = counted.last().map(|done| done.total.clone());
             let is_rollup = asked_rollup(header);
             if !self.check_room(incoming, is_rollup, &before.staged)? {
                 before.staged.messages += 1;
             }
             before.staged.bytes += incoming.accounted_len(self.is_volatile());
-            *of_subject += 1;
         }
         Ok(counted)
     }
@@ -498,7 +504,7 @@ impl Stream {
         if asked.last_subject_seq.is_some() {
             let subject = asked.last_subject.unwrap_or(message.subject);
             let is_touched = |own: &&&[u8]| midge_proto::matches(subject, own);
-            if before.of_subject.keys().any(|own| is_touched(&own)) {
+            if before.subjects.keys().any(|own| is_touched(&own)) {
                 return Err(ApiError::STREAM_WRONG_LAST_SEQUENCE_CONSTANT);
             }
         }
@@ -506,7 +512,7 @@ impl Stream {
             return Err(ApiError::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE);
         }
         let is_late = match asked.rollup()? {
-            Some(Rollup::Subject) => before.of_subject.contains_key(message.subject),
+            Some(Rollup::Subject) => before.subjects.contains_key(message.subject),
             Some(Rollup::All) => place > 0,
             None => false,
         };

@@ -53,6 +53,7 @@ mod log_recover;
 mod log_remove;
 mod lookahead;
 mod markers;
+mod numbered;
 mod overflow;
 mod pace;
 mod parked;

@@ -14,6 +14,7 @@ use super::answers::OnFailure;
 use super::api_dlq::{Walk, answer};
 use super::block::Record;
 use super::intake::{HEADER_LEN_MAX, Incoming};
+use super::numbered::Numbered;
 use super::request::{Answered, Held, Outcome, Request};
 use super::streams::{Health, Job, Streams};
 use crate::Time;
@@ -25,7 +26,7 @@ use midge_api::{
     original_message,
 };
 use midge_proto::headers::HeaderWriter;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Redrives that may be under way at a time.
@@ -88,7 +89,7 @@ struct Redrive {
 /// All that are under way, and the last that were.
 #[derive(Debug, Default)]
 pub(crate) struct Redrives {
-    by_id: BTreeMap<u64, Box<Redrive>>,
+    by_id: Numbered<u64, Redrive>,
     last_id: u64,
     /// Those that go on in the next turn.
     pub(super) again: Vec<u64>,
@@ -133,14 +134,17 @@ fn is_copy(record: &Record<'_>, letter: &DeadLetter<'_>, message: &Record<'_>) -
 impl Redrives {
     /// When one that rests goes on.
     pub(super) fn due(&self) -> Option<Time> {
-        self.by_id.values().filter_map(|redrive| redrive.due).min()
+        self.by_id
+            .iter()
+            .filter_map(|(_, redrive)| redrive.due)
+            .min()
     }
 
     /// Those that have rested.
     pub(super) fn take_due(&mut self, now: Time) -> Vec<u64> {
         let rested = self.by_id.iter_mut().filter_map(|(id, redrive)| {
             let due = redrive.due.take_if(|due| *due <= now);
-            due.map(|_| *id)
+            due.map(|_| id)
         });
         rested.collect()
     }
@@ -148,7 +152,7 @@ impl Redrives {
     /// Those that are under way end here. Returns who waits for their ends.
     pub(super) fn stop_all(&mut self, why: &str) -> Vec<(AccountId, Vec<u8>)> {
         let mut waiting = Vec::new();
-        for redrive in self.by_id.values_mut() {
+        for (_, redrive) in self.by_id.iter_mut() {
             if redrive.state == State::Running {
                 redrive.state = State::Stopped;
                 redrive.due = None;
@@ -161,18 +165,18 @@ impl Redrives {
     }
 
     fn running(&self) -> usize {
-        let states = self.by_id.values().map(|redrive| redrive.state);
+        let states = self.by_id.iter().map(|(_, redrive)| redrive.state);
         states.filter(|state| *state == State::Running).count()
     }
 
     fn add(&mut self, redrive: Redrive) -> u64 {
         while self.by_id.len() - self.running() > ENDED_MAX {
-            let mut all = self.by_id.iter();
-            let ended = all.find(|(_, redrive)| redrive.state != State::Running);
-            let Some(id) = ended.map(|(id, _)| *id) else {
+            let is_ended = |redrive: &Redrive| redrive.state != State::Running;
+            let ended = self.by_id.iter().find(|(_, redrive)| is_ended(redrive));
+            let Some(id) = ended.map(|(id, _)| id) else {
                 break;
             };
-            self.by_id.remove(&id);
+            self.by_id.remove(id);
         }
         self.last_id += 1;
         self.by_id.insert(self.last_id, Box::new(redrive));
@@ -180,7 +184,7 @@ impl Redrives {
     }
 
     fn tell(&self, account: AccountId, id: u64) -> Option<Vec<u8>> {
-        let redrive = self.by_id.get(&id);
+        let redrive = self.by_id.get(id);
         let redrive = redrive.filter(|redrive| redrive.account == account)?;
         let mut json = answer(DlqKind::Redrive);
         json.uint_field("id", id);
@@ -200,7 +204,7 @@ impl Redrives {
 impl Streams {
     /// A message that was sent back has died again.
     pub(super) fn died_again(&mut self, stream: StreamId, consumer: ConsumerId) {
-        for redrive in self.redrives.by_id.values_mut() {
+        for (_, redrive) in self.redrives.by_id.iter_mut() {
             // Who got what was published again is not known.
             let may_be_its = redrive.to_subject > 0;
             if may_be_its || redrive.consumers.contains(&(stream, consumer)) {
@@ -227,7 +231,7 @@ impl Streams {
         match asked.action {
             DlqAction::Ask(id) => return told(&self.redrives, id),
             DlqAction::Stop(id) => {
-                if let Some(redrive) = self.redrives.by_id.get_mut(&id)
+                if let Some(redrive) = self.redrives.by_id.get_mut(id)
                     && redrive.state == State::Running
                     && redrive.account == account
                 {
@@ -296,7 +300,7 @@ impl Streams {
         out: &mut O,
     ) {
         // Taken out for the step: what it does may count deaths in others.
-        let Some(mut redrive) = self.redrives.by_id.remove(&id) else {
+        let Some(mut redrive) = self.redrives.by_id.remove(id) else {
             return;
         };
         let sent = redrive.sent();

@@ -13,6 +13,7 @@ use super::advise::Asker;
 use super::answers::OnFailure;
 use super::api_streams::{STREAMS_MAX, state_at};
 use super::archive::{self, ArchiveReader, Entry};
+use super::numbered::Numbered;
 use super::request::{Answered, Outcome, Request};
 use super::restored::{add_consumer, add_message};
 use super::rows;
@@ -30,7 +31,6 @@ use midge_api::responses::{self, ResponseKind};
 use midge_api::snapshot::{self, ArchivedState};
 use midge_api::{ApiError, StreamConfig, StreamInfo, Timestamp, check_stream_name, metadata};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Restores that may be under way at a time: each holds what has come of a
@@ -93,7 +93,7 @@ struct Restore {
 /// All that are under way.
 #[derive(Default)]
 pub(super) struct Restores {
-    by_id: BTreeMap<u32, Box<Restore>>,
+    by_id: Numbered<u32, Restore>,
     last_id: u32,
     /// Those that go on in the next turn.
     again: Vec<u32>,
@@ -106,12 +106,12 @@ impl Restores {
 
     /// When one is to be given up.
     pub(super) fn due(&self) -> Option<Time> {
-        self.by_id.values().map(|restore| restore.due).min()
+        self.by_id.iter().map(|(_, restore)| restore.due).min()
     }
 
     /// Appends what has been filled: full blocks.
     pub(super) fn take_writes(&mut self, batch: u64, writes: &mut Vec<Write>) {
-        for restore in self.by_id.values_mut() {
+        for (_, restore) in self.by_id.iter_mut() {
             let Ok(stream) = &mut restore.filled else {
                 continue;
             };
@@ -299,7 +299,7 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) {
-        let Some(restore) = self.restores.by_id.get_mut(&id) else {
+        let Some(restore) = self.restores.by_id.get_mut(id) else {
             return;
         };
         restore.due = now + IDLE_MAX;
@@ -327,10 +327,10 @@ impl Streams {
         let due = self.restores.by_id.iter();
         let due: Vec<u32> = due
             .filter(|(_, restore)| restore.due <= now)
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         for id in due {
-            if let Some(mut restore) = self.restores.by_id.remove(&id) {
+            if let Some(mut restore) = self.restores.by_id.remove(id) {
                 self.drop_half(&mut restore, ApiError::BAD_REQUEST);
                 engine.accounts[restore.account].unsubscribe(restore.subscription);
             }
@@ -345,7 +345,7 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) {
-        let Some(mut restore) = self.restores.by_id.remove(&id) else {
+        let Some(mut restore) = self.restores.by_id.remove(id) else {
             return;
         };
         match self.read_chunks(engine, &mut restore, now) {
@@ -576,9 +576,9 @@ impl Streams {
 
     /// The store has failed, and with it what was written.
     pub(super) fn fail_restores<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
-        let ids: Vec<u32> = self.restores.by_id.keys().copied().collect();
+        let ids: Vec<u32> = self.restores.by_id.iter().map(|(id, _)| id).collect();
         for id in ids {
-            if let Some(restore) = self.restores.by_id.get_mut(&id) {
+            if let Some(restore) = self.restores.by_id.get_mut(id) {
                 restore.filled = Err(ApiError::stream_restore(ApiError::CLUSTER_NOT_AVAIL));
             }
             self.step_restore(engine, id, now, out);

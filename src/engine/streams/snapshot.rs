@@ -10,6 +10,7 @@
 use super::advise::Asker;
 use super::archive::{self, Entry};
 use super::log_read::NeedBlock;
+use super::numbered::Numbered;
 use super::request::{Answered, Outcome, Request};
 use super::s2;
 use super::streams::{Job, Streams};
@@ -23,7 +24,6 @@ use midge_api::advisory::{Event, Transfer, TransferEnd};
 use midge_api::snapshot::{self, SnapshotRequest};
 use midge_api::{ApiError, JsonWriter, StreamState, Timestamp};
 use midge_proto::headers::HeaderWriter;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Backups that may be under way at a time: each holds up to a chunk and a
@@ -110,7 +110,7 @@ impl Ending {
 /// All that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
-    by_id: BTreeMap<u32, Box<Snapshot>>,
+    by_id: Numbered<u32, Snapshot>,
     last_id: u32,
     /// Those that go on in the next turn.
     again: Vec<u32>,
@@ -123,13 +123,13 @@ impl Snapshots {
 
     /// When one is to be looked at.
     pub(super) fn due(&self) -> Option<Time> {
-        self.by_id.values().map(|snapshot| snapshot.due).min()
+        self.by_id.iter().map(|(_, snapshot)| snapshot.due).min()
     }
 
     fn take_due(&mut self, now: Time) -> Vec<u32> {
         let mut ids = std::mem::take(&mut self.again);
         let due = self.by_id.iter().filter(|(_, other)| other.due <= now);
-        ids.extend(due.map(|(id, _)| *id));
+        ids.extend(due.map(|(id, _)| id));
         ids
     }
 }
@@ -283,7 +283,7 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) {
-        let Some(snapshot) = self.snapshots.by_id.get_mut(&id) else {
+        let Some(snapshot) = self.snapshots.by_id.get_mut(id) else {
             return;
         };
         let rest = subject.get(snapshot.ack_prefix.len() + 1..);
@@ -310,7 +310,7 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) {
-        let Some(mut snapshot) = self.snapshots.by_id.remove(&id) else {
+        let Some(mut snapshot) = self.snapshots.by_id.remove(id) else {
             return;
         };
         let turn = self.send_snapshot(engine, &mut snapshot, now, out);
@@ -436,7 +436,7 @@ impl Streams {
 
     /// The store has failed: what there is to read will be another thing.
     pub(super) fn fail_snapshots<O: Outbox>(&mut self, engine: &mut Engine, out: &mut O) {
-        for (_, snapshot) in std::mem::take(&mut self.snapshots.by_id) {
+        for (_, snapshot) in self.snapshots.by_id.take() {
             self.end_snapshot(engine, snapshot, Ending::Failed, out);
         }
     }
