@@ -141,3 +141,43 @@ fn a_reader_that_does_not_read_its_batch_costs_no_more_than_its_limit() {
     }
     assert_eq!(server.json("/varz")["slow_consumers"], 0);
 }
+
+/// All pairs of a list are compared, and nobody else is served meanwhile.
+#[test]
+fn lists_that_are_too_long_are_refused() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    let listed = |count: usize, what: &dyn Fn(usize) -> String| {
+        (0..count).map(what).collect::<Vec<_>>().join(",")
+    };
+    let subject = |number: usize| format!("\"s.{number}\"");
+    let stream = |count| {
+        format!(
+            "{{\"name\":\"S\",\"subjects\":[{}]}}",
+            listed(count, &subject)
+        )
+    };
+    assert_eq!(client.api_error("STREAM.CREATE.S", stream(1025)), 10052);
+    client.api("STREAM.CREATE.S", stream(1024));
+    let filters = |count| {
+        format!(
+            "{{\"stream_name\":\"S\",\"config\":{{\"name\":\"c\",\"filter_subjects\":[{}]}}}}",
+            listed(count, &subject)
+        )
+    };
+    assert_eq!(
+        client.api_error("CONSUMER.CREATE.S.c", filters(1025)),
+        10052
+    );
+    client.api("CONSUMER.CREATE.S.c", filters(1024));
+    let source = |number| format!("{{\"name\":\"S\",\"filter_subject\":\"s.{number}\"}}");
+    let sources = format!("{{\"name\":\"T\",\"sources\":[{}]}}", listed(1025, &source));
+    assert_eq!(client.api_error("STREAM.CREATE.T", sources), 10052);
+    let rule = |number| format!("{{\"src\":\"s.{number}\",\"dest\":\"t.{number}\"}}");
+    let rules = format!(
+        "{{\"name\":\"T\",\"sources\":[{{\"name\":\"S\",\"subject_transforms\":[{}]}}]}}",
+        listed(1025, &rule)
+    );
+    assert_eq!(client.api_error("STREAM.CREATE.T", rules), 10052);
+}

@@ -10,7 +10,7 @@ use super::error::ApiError;
 use super::metadata;
 use super::name::{check_consumer_name, check_group_name};
 use super::options::ConsumerOptions;
-use super::stream_check::{MAX_DESCRIPTION, MAX_METADATA};
+use super::stream_check::{MAX_DESCRIPTION, MAX_METADATA, check_listed};
 use super::stream_config::{Retention, StreamConfig};
 use midge_proto::Nanos;
 use midge_proto::{has_blank, is_subset, is_valid_filter, subjects_collide, tokens};
@@ -464,6 +464,7 @@ impl ConsumerConfig {
                 return Err(ApiError::stream_invalid_config("invalid subject"));
             }
         }
+        check_listed("filters", self.filter_subjects.len())?;
         for (at, filter) in self.filter_subjects.iter().enumerate() {
             let mut later = self.filter_subjects.iter().skip(at + 1);
             let (one, subset) = (filter.as_bytes(), is_subset);

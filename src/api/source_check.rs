@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use super::name::is_valid_name;
+use super::stream_check::check_listed;
 use super::stream_config::StreamConfig;
 use super::stream_source::StreamSource;
 use super::transform::Transform;
@@ -14,6 +15,7 @@ impl StreamConfig {
         if let Some(mirror) = &self.mirror {
             self.check_mirror(mirror)?;
         }
+        check_listed("sources", self.sources.len())?;
         for (place, source) in self.sources.iter().enumerate() {
             if !is_valid_name(&source.name) {
                 return Err(ApiError::SOURCE_INVALID_STREAM_NAME);
@@ -110,6 +112,7 @@ impl StreamSource {
 
     fn check_transforms(&self, answers: &Answers) -> Result<(), ApiError> {
         let all = &self.subject_transforms;
+        check_listed("transforms", all.len())?;
         for (place, transform) in all.iter().enumerate() {
             if !is_filter(&transform.src) {
                 return Err((answers.source)(format!(

@@ -13,6 +13,19 @@ use midge_proto::{has_blank, is_subset, is_valid_filter, subjects_collide};
 
 /// The longest description of a stream or a consumer, in bytes.
 pub(super) const MAX_DESCRIPTION: usize = 4096;
+
+/// Subjects, sources, filters or transforms in one list. Each is compared with
+/// all the others while nobody else is served: 20 ms for as many as these.
+const LISTED_MAX: usize = 1024;
+
+/// Refuses a list that is too long to be compared.
+pub(super) fn check_listed(what: &str, count: usize) -> Result<(), ApiError> {
+    if count <= LISTED_MAX {
+        return Ok(());
+    }
+    let text = format!("{count} {what}, at most {LISTED_MAX} are taken");
+    Err(ApiError::stream_invalid_config(text))
+}
 /// The most metadata of a stream or a consumer, in bytes.
 pub(super) const MAX_METADATA: usize = 128 * 1024;
 const MAX_REPLICAS: i64 = 5;
@@ -388,6 +401,7 @@ impl StreamConfig {
     }
 
     fn check_subjects(&mut self) -> Result<(), ApiError> {
+        check_listed("subjects", self.subjects.len())?;
         // A copy stores what its origin stores.
         if self.subjects.is_empty() && !self.is_copy() {
             self.subjects.push(self.name.clone());
