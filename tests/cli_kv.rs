@@ -26,7 +26,7 @@ fn a_bucket_is_made() {
     assert!(done(&url, "kv ls").starts_with("no buckets"));
     let made = done_json(
         &url,
-        "kv add settings --history 3 --ttl 1m --max-value-size 1KB",
+        "kv add settings --history 3 --ttl 1m --max-value-size 1KB --compression s2",
     );
     for (key, wanted) in [
         ("name", json!("KV_settings")),
@@ -36,6 +36,7 @@ fn a_bucket_is_made() {
         ("duplicate_window", json!(60_000_000_000u64)),
         ("max_msg_size", json!(1024)),
         ("discard", json!("new")),
+        ("compression", json!("s2")),
         ("allow_rollup_hdrs", json!(true)),
         ("deny_delete", json!(true)),
         ("allow_direct", json!(true)),

@@ -44,9 +44,10 @@ fn a_stream_is_made_changed_and_removed() {
     assert_eq!(edited["config"]["max_bytes"], -1);
     let edited = done(
         &url,
-        "stream edit ORDERS --discard old --allow-schedules --marker-ttl 2m",
+        "stream edit ORDERS --discard old --allow-schedules --marker-ttl 2m --compression s2",
     );
     for line in [
+        "compression                s2",
         "allow_msg_schedules        yes",
         "subject_delete_marker_ttl  2m",
     ] {

@@ -41,9 +41,10 @@ const SETTINGS: &str =
   --ttl DURATION         how long a value is kept
   --max-value-size SIZE  one value at most
   --max-bytes SIZE       all of them at most
-  --storage file|memory  where they are kept (default: file)";
+  --storage file|memory  where they are kept (default: file)
+  --compression none|s2  s2: less room in the file (default: none)";
 const FIELDS: &str = "history=max_msgs_per_subject ttl=max_age max-value-size=max_msg_size \
-                      max-bytes storage";
+                      max-bytes storage compression";
 
 /// What makes a bucket of a stream, where nothing else is said.
 const DEFAULTS: &str = r#"{"discard":"new","allow_rollup_hdrs":true,"deny_delete":true,

@@ -28,6 +28,8 @@ const SETTINGS: &str = "  --subjects SUBJECT...  what it stores, wildcards allow
                          that come (default: old)
   --discard-per-subject  with --discard new: where a subject is full as well
   --storage file|memory  where it is kept (default: file)
+  --compression none|s2  s2: less room in the file for more of the processor's
+                         time (default: none)
   --dupe-window DURATION how long a Nats-Msg-Id counts (default: 2m)
   --allow-direct         messages may be read without the API, which is faster
   --allow-rollup         a message may replace all before it
@@ -44,7 +46,7 @@ const SETTINGS: &str = "  --subjects SUBJECT...  what it stores, wildcards allow
                          midge: keep what the limits drop as dead letters";
 const FIELDS: &str = "retention max-msgs max-bytes max-age max-msg-size \
                       max-per-subject=max_msgs_per_subject max-consumers discard \
-                      discard-per-subject=discard_new_per_subject storage \
+                      discard-per-subject=discard_new_per_subject storage compression \
                       dupe-window=duplicate_window allow-direct allow-rollup=allow_rollup_hdrs \
                       allow-msg-ttl allow-schedules=allow_msg_schedules \
                       marker-ttl=subject_delete_marker_ttl deny-delete deny-purge persist-mode first-seq";
