@@ -21,7 +21,7 @@ use midge_store::{
     Damage, DamageKind, Event, Opened, Store, StoreConfig, StoreError, StoreHandle, StoreStats,
     VerifyReport,
 };
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub(crate) struct Disk {
     /// The time zones are being read, or were.
     pub(crate) has_asked_for_zones: bool,
     /// Blocks whose damage was reported, so that it is only once.
-    known_damage: HashSet<BlockKey>,
+    known_damage: Vec<BlockKey>,
 }
 
 impl Disk {
@@ -148,7 +148,7 @@ impl Disk {
             wanted: VecDeque::new(),
             waits: 0,
             has_asked_for_zones: false,
-            known_damage: HashSet::new(),
+            known_damage: Vec::new(),
         })
     }
 
@@ -212,7 +212,9 @@ impl Disk {
         if block.is_some_and(|block| midge_store::damage_in(block).is_none()) {
             return;
         }
-        if self.known_damage.len() < KNOWN_DAMAGE_MAX && self.known_damage.insert(key) {
+        let known = &mut self.known_damage;
+        if known.len() < KNOWN_DAMAGE_MAX && !known.contains(&key) {
+            known.push(key);
             log_damage(engine, key, block);
         }
     }
@@ -396,7 +398,6 @@ fn log_opened(path: &Path, engine: &Engine, opened: &Opened, took: Duration) {
 
 fn log_damaged_rows(path: &Path, stored: &StoredStreams) {
     let rows = stored.damaged_rows();
-    let names: HashMap<StreamId, &str> = stored.names().collect();
     for row in rows.iter().take(DAMAGE_LOGGED_MAX) {
         let first = match row {
             RowKey::Deletes(block) | RowKey::Summary(block) => block.first,
@@ -408,7 +409,9 @@ fn log_damaged_rows(path: &Path, stored: &StoredStreams) {
             last: first,
             kind: DamageKind::Row(*row),
         };
-        let name = names.get(&row.stream()).copied();
+        let mut names = stored.names();
+        let name = names.find(|(id, _)| *id == row.stream());
+        let name = name.map(|(_, name)| name);
         log::error!("{}", offline::describe(&damage, name));
     }
     if !rows.is_empty() {

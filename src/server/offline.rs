@@ -5,7 +5,6 @@ use midge_engine::{RowKey, RowSink, StoredStreams, StreamId};
 use midge_proto::JsonWriter;
 pub use midge_store::{BackupError, Compacted, Partial, RestoreError, StoreError, Told};
 use midge_store::{BackupLook, Damage, VerifyReport};
-use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -14,7 +13,7 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug)]
 pub struct Verified {
     report: VerifyReport,
-    names: HashMap<StreamId, String>,
+    names: Vec<(StreamId, String)>,
 }
 
 /// Looks at everything in a store: pages, rows, blocks, records.
@@ -172,7 +171,13 @@ impl Verified {
 
     /// As one JSON object.
     pub fn to_json(&self) -> Vec<u8> {
-        to_json(&self.report, |id| self.names.get(&id).map(String::as_str))
+        to_json(&self.report, |id| self.name_of(id))
+    }
+
+    fn name_of(&self, id: StreamId) -> Option<&str> {
+        let mut names = self.names.iter();
+        let found = names.find(|(stream, _)| *stream == id);
+        found.map(|(_, name)| name.as_str())
     }
 }
 
@@ -180,7 +185,7 @@ impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.report;
         for damage in &report.damage {
-            let name = self.names.get(&damage.stream).map(String::as_str);
+            let name = self.name_of(damage.stream);
             writeln!(f, "{}", describe(damage, name))?;
         }
         let unlisted = report.damaged.saturating_sub(report.damage.len() as u64);
