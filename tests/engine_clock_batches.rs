@@ -87,6 +87,7 @@ fn who_publishes_a_fast_batch_hears_that_the_disk_fails() {
     assert!(world.engine.take_batch(world.now).is_some());
     world.engine.store_failed(world.now, &mut world.told);
     let heard = world.heard(JOE);
-    assert!(heard.contains("\"err_code\":10008"), "{heard}");
+    let refused = "\"err_code\":10008,\"description\":\"JetStream system temporarily unavailable\"},\"stream\":\"S\",\"seq\":0}";
+    assert!(heard.contains(refused), "{heard}");
     assert!(!heard.contains("\"type\":\"ack\""), "{heard}");
 }

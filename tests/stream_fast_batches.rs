@@ -383,6 +383,26 @@ fn what_a_fast_batch_was_told_to_be_safe_is_there_after_a_restart() {
     }
 }
 
+/// As with nats-server 2.14.0, only what a publisher has not asked for is left
+/// out.
+#[test]
+fn a_stream_without_acknowledgements_gives_those_that_a_batch_asks_for() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    let config = format!("{BATCHED},\"no_ack\":true");
+    client.make_stream("B", "b.>", &config);
+    let mut publisher = Publisher::new(&server, "b.1", 2, "ok");
+    let ack = r#"{"type":"ack","seq":2,"msgs":2}"#;
+    publisher.expect(("u", 1, 0), &[]);
+    publisher.expect(("u", 2, 1), &[ack]);
+    publisher.expect(("u", 2, 4), &[ack]);
+    let gap = r#"{"type":"gap","last_seq":3,"seq":5}"#;
+    let end = r#"{"stream":"B","seq":3,"batch":"u","count":5}"#;
+    publisher.expect(("u", 5, 2), &[gap, end]);
+    publisher.expect(("u", 6, 1), &[]);
+}
+
 /// Whether a message may be stored can depend on a block that is to be read:
 /// it waits, and the batch with it.
 #[test]

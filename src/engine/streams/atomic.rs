@@ -35,10 +35,10 @@ const MESSAGES_MAX: u64 = 1000;
 const OPEN_MAX: usize = 50;
 
 /// The longest name of a batch.
-const ID_LEN_MAX: usize = 64;
+pub(super) const ID_LEN_MAX: usize = 64;
 
 /// How long a batch waits for its next message.
-const IDLE: Duration = Duration::from_secs(10);
+pub(super) const IDLE: Duration = Duration::from_secs(10);
 
 /// Bytes that may wait in batches, of all streams together. Some publishers
 /// with large batches at a time; more would be memory that nobody has asked
@@ -184,7 +184,7 @@ impl Streams {
             }
             Ok(counted) => {
                 self.batched_len -= batch.len;
-                self.store_batch(engine, id, place.id, &batch.messages, &counted, reply, out);
+                self.store_batch(engine, id, place.id, &batch, &counted, from, reply, out);
                 Ok(())
             }
             Err(error) => {
@@ -207,24 +207,22 @@ impl Streams {
         }
     }
 
-    /// Stores what was checked.
+    /// Stores what was checked, and tells who has ended the batch.
     #[allow(clippy::too_many_arguments)] // The batch and the world, once.
     fn store_batch<O: Outbox>(
         &mut self,
         engine: &mut Engine,
         id: StreamId,
         batch_id: &[u8],
-        messages: &[Internal],
+        batch: &Batch,
         counted: &[Counted],
+        from: Origin,
         reply: Option<&[u8]>,
         out: &mut O,
     ) {
         let wall = self.wall;
         let (mut len, mut last) = (0, Seq(0));
-        let Some(origin) = messages.last().map(|message| message.origin) else {
-            return;
-        };
-        for (place, message) in messages.iter().enumerate() {
+        for (place, message) in batch.messages.iter().enumerate() {
             let Some(stream) = self.streams.get_mut(&id) else {
                 return;
             };
@@ -243,14 +241,14 @@ impl Streams {
             len += incoming.subject.len() + incoming.payload.len();
             len += self.republish(engine, id, last, before, out);
         }
-        let more = batch_fields(batch_id, messages.len() as u64);
-        let Some(stream) = self.streams.get_mut(&id) else {
+        let more = batch_fields(batch_id, batch.messages.len() as u64);
+        let Some(stream) = self.streams.get(&id) else {
             return;
         };
         let (answers, scratch) = (&mut self.answers, &mut self.scratch);
         let stored = Stored::New(last);
         len += acknowledge(
-            stream, answers, scratch, engine, stored, &more, origin, reply, out,
+            stream, answers, scratch, engine, stored, &more, from, reply, out,
         );
         self.after_store(id, len);
     }
@@ -283,7 +281,7 @@ impl Streams {
         }
     }
 
-    /// A stream's batches have waited, or it is to forget them all.
+    /// A stream's batches may have waited for too long.
     pub(crate) fn batches_due<O: Outbox>(
         &mut self,
         engine: &mut Engine,

@@ -4,6 +4,7 @@
 //! All that a message says of its batch is in the subject it is to be answered
 //! at: `<inbox>.<batch>.<flow>.<ok|fail>.<place>.<operation>.$FI`.
 
+use super::atomic::ID_LEN_MAX;
 use super::expectations::number;
 use crate::Time;
 use crate::ids::Seq;
@@ -11,9 +12,6 @@ use midge_api::ApiError;
 
 /// What the subject for answers ends in.
 const SUFFIX: &[u8] = b".$FI";
-
-/// The longest name of a batch.
-const ID_LEN_MAX: usize = 64;
 
 /// Publishers of a stream share this many messages from one acknowledgement
 /// to the next, as they do with nats-server.

@@ -8,7 +8,7 @@
 //! not, and what was stored stays.
 
 use super::answers::OnFailure;
-use super::atomic::batch_fields;
+use super::atomic::{IDLE, batch_fields};
 use super::expectations::Expectations;
 use super::fast::{FastBatch, Operation, Place};
 use super::intake::{Incoming, Stored};
@@ -21,15 +21,11 @@ use crate::outbox::Outbox;
 use crate::publish::Origin;
 use midge_api::{ApiError, BatchFlow, PubAck};
 use midge_proto::headers::{HeaderBlock, name, without};
-use std::time::Duration;
 
 /// Batches of a stream, and of all streams together, that are not at their
 /// end: those of nats-server.
 const OPEN_MAX: usize = 1000;
 const OPEN_TOTAL_MAX: usize = 50_000;
-
-/// How long a batch waits for its next message.
-const IDLE: Duration = Duration::from_secs(10);
 
 /// A stream's batches that are not at their end.
 #[derive(Debug, Default)]
@@ -162,6 +158,7 @@ impl Streams {
         if let Some((expected, seq)) = arrival.gap {
             self.tell(engine, step, BatchFlow::Gap { expected, seq }, out);
         }
+        // What a batch asks for it hears from any stream, as with nats-server.
         let stream = self.streams.get(&step.stream);
         let is_answered = stream.is_some_and(|stream| !stream.config.no_ack);
         if is_new && is_answered && place.operation == Operation::Store {
@@ -306,14 +303,21 @@ impl Streams {
         out: &mut O,
     ) {
         let account = step.from.account;
-        let stream = self.streams.get(&step.stream);
-        if stream.is_some_and(|stream| stream.acks_at_once()) {
+        let Some(stream) = self.streams.get(&step.stream) else {
+            return;
+        };
+        if stream.acks_at_once() {
             engine.answer(account, step.reply, body, out);
-        } else {
-            self.answer(account, step.reply, OnFailure::PubAck, |waiting| {
-                waiting.extend_from_slice(body);
-            });
+            return;
         }
+        // The batch is not known any more when the disk is back, so that
+        // whatever its publisher waits for, this ends it.
+        let refused = OnFailure::PubAckOf(&stream.config.name);
+        self.answers.push(account, step.reply, refused, |waiting| {
+            waiting.extend_from_slice(body);
+        });
+        self.is_urgent = true;
+        self.stored_bytes(step.reply.len());
     }
 
     fn keep_fast(&mut self, step: Step<'_>, batch: FastBatch) {

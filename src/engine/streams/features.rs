@@ -1,7 +1,9 @@
 //! What a stream's configuration asks for beyond storing what comes.
 //!
 //! A message for a stream without any of it must not pay for this: there is
-//! one flag on its way, [`Stream::is_special`](super::stream::Stream).
+//! one flag on its way, [`Stream::is_special`](super::stream::Stream). Only
+//! the end of its reply is looked at beside that, as who sends batches to a
+//! stream that takes none has to be told.
 
 use super::stream::Stream;
 use midge_api::{Compression, Transform, keeps_overflow};

@@ -410,7 +410,7 @@ impl Route {
 }
 
 /// What is said in place of an answer whose promise cannot be kept.
-pub(super) fn refusal(body: &[u8], on_failure: OnFailure, refusal: &mut Vec<u8>) {
+pub(super) fn refusal(body: &[u8], on_failure: OnFailure<'_>, refusal: &mut Vec<u8>) {
     let error = ApiError::CLUSTER_NOT_AVAIL;
     match on_failure {
         OnFailure::Silence => {}
@@ -418,6 +418,7 @@ pub(super) fn refusal(body: &[u8], on_failure: OnFailure, refusal: &mut Vec<u8>)
             let stream = between(body, b"{\"stream\":\"");
             PubAck::write_error(refusal, &stream, &error);
         }
+        OnFailure::PubAckOf(stream) => PubAck::write_error(refusal, stream, &error),
         OnFailure::Api => {
             let kind = between(body, b"{\"type\":\"");
             if let Some(kind) = DlqKind::of_response(&kind) {

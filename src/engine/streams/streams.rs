@@ -373,7 +373,7 @@ impl Streams {
         &mut self,
         account: AccountId,
         reply: &[u8],
-        on_failure: OnFailure,
+        on_failure: OnFailure<'_>,
         body: impl FnOnce(&mut Vec<u8>),
     ) {
         self.is_urgent = true;

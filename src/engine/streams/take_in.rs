@@ -116,7 +116,11 @@ impl Streams {
         };
         match stored {
             Ok(stored) => {
-                let is_new = matches!(stored, Stored::New(_));
+                let mut is_new = false;
+                if let Stored::New(seq) = stored {
+                    is_new = true;
+                    stream.publishers.add(seq, from.conn);
+                }
                 let (answers, scratch) = (&mut self.answers, &mut self.scratch);
                 let answer_len = acknowledge(
                     stream, answers, scratch, engine, stored, b"", from, reply, out,
@@ -194,7 +198,7 @@ impl Streams {
         if let Some(reply) = reply.filter(|_| !stream.config.no_ack) {
             let mut body = Vec::new();
             PubAck::write_error(&mut body, &stream.config.name, error);
-            engine.answer(stream.account, reply, &body, out);
+            engine.answer(from.account, reply, &body, out);
         }
     }
 }
@@ -210,7 +214,7 @@ impl Stream {
 /// only some streams have. Returns how many bytes wait.
 #[allow(clippy::too_many_arguments)] // The message and the world, once.
 pub(super) fn acknowledge<O: Outbox>(
-    stream: &mut Stream,
+    stream: &Stream,
     answers: &mut Answers,
     scratch: &mut Vec<u8>,
     engine: &mut Engine,
@@ -221,10 +225,7 @@ pub(super) fn acknowledge<O: Outbox>(
     out: &mut O,
 ) -> usize {
     let (seq, duplicate) = match stored {
-        Stored::New(seq) => {
-            stream.publishers.add(seq, from.conn);
-            (seq.0, false)
-        }
+        Stored::New(seq) => (seq.0, false),
         Stored::Duplicate(seq) => (seq.0, true),
     };
     let Some(reply) = reply.filter(|_| !stream.config.no_ack) else {

@@ -99,10 +99,11 @@ impl Streams {
         };
         let mut len = changed.payload.len() + changed.subject.len();
         if let Stored::New(seq) = stored {
+            stream.publishers.add(seq, from.conn);
             self.count_in(id, changed);
             len += self.republish(engine, id, seq, before, out);
         }
-        let Some(stream) = self.streams.get_mut(&id) else {
+        let Some(stream) = self.streams.get(&id) else {
             return;
         };
         let (answers, scratch) = (&mut self.answers, &mut self.scratch);
