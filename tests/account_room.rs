@@ -160,6 +160,35 @@ fn a_counter_counts_as_what_it_has_come_to() {
     assert!((700..1100).contains(&used), "{used}");
 }
 
+/// What counters come to is longer than what their messages say.
+#[test]
+fn counters_of_a_batch_find_room_for_what_they_come_to() {
+    let dir = Dir::new();
+    let (server, _file) = serve(&dir);
+    let mut a = server.enter("a", "p");
+    a.make_stream(
+        "C",
+        "c.>",
+        "\"allow_msg_counter\":true,\"allow_atomic\":true",
+    );
+    let long = "9".repeat(200);
+    let send = |a: &mut Client, seq: u64, more: &str| {
+        let headers = format!("Nats-Batch-Id: k\r\nNats-Batch-Sequence: {seq}\r\n{more}");
+        a.ask_with("c.x", &headers, "")
+    };
+    let first = format!("Nats-Incr: {long}\r\n");
+    send(&mut a, 1, &first);
+    for seq in 2..=3 {
+        send(&mut a, seq, "Nats-Incr: 1\r\n");
+    }
+    let answer = send(&mut a, 4, "Nats-Incr: 1\r\nNats-Batch-Commit: 1\r\n").json();
+    assert_eq!(answer["error"]["err_code"], 10002, "{answer}");
+    assert_eq!(a.state("C")["last_seq"], 0);
+    send(&mut a, 1, &first);
+    let answer = send(&mut a, 2, "Nats-Incr: 1\r\nNats-Batch-Commit: 1\r\n").json();
+    assert_eq!(answer["count"], 2, "{answer}");
+}
+
 #[test]
 fn a_restored_stream_takes_its_room() {
     let dir = Dir::new();

@@ -275,6 +275,80 @@ fn counters_of_a_batch_count_together() {
     assert_eq!(last, crate::stream_util::base64(b"{\"val\":\"10\"}"));
 }
 
+/// Few bytes are sent, and many would be stored.
+#[test]
+fn counters_of_a_batch_do_not_come_to_more_than_is_bearable() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("E", "e.>", &format!("{ATOMIC},\"allow_msg_counter\":true"));
+    let mut heard = |count: u64| {
+        client.send("SUB _I.last i\r\nUNSUB i 1\r\n");
+        for seq in 1..=count {
+            let increment = match seq {
+                1 => "9".repeat(60_000),
+                _ => "1".to_owned(),
+            };
+            let commit = match seq == count {
+                true => "Nats-Batch-Commit: 1\r\n",
+                false => "",
+            };
+            let headers = format!(
+                "Nats-Batch-Id: k\r\nNats-Batch-Sequence: {seq}\r\n{commit}Nats-Incr: {increment}\r\n"
+            );
+            let reply = (seq == count).then_some("_I.last");
+            client.publish("e.1", reply, &headers, "");
+        }
+        client.message().text()
+    };
+    assert_eq!(code(&heard(600)), 10023);
+    let answer = heard(3);
+    assert_eq!(answer, r#"{"stream":"E","seq":3,"batch":"k","count":3}"#);
+}
+
+/// What a filter means is looked for once in a batch, and not for any number
+/// of filters.
+#[test]
+fn filters_of_a_batch_are_looked_for_with_measure() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("A", "a.>", &format!("{ATOMIC},\"storage\":\"memory\""));
+    let subjects = 4_000;
+    for number in 1..=subjects {
+        client.publish(&format!("a.old.{number}"), None, "", "x");
+    }
+    client.sync();
+    // Of what each filter means this is the last.
+    let send = |client: &mut Client, count: u64, filter: &dyn Fn(u64) -> (String, u64)| {
+        client.send("SUB _I.last i\r\nUNSUB i 1\r\n");
+        for seq in 1..=count {
+            let is_last = seq == count;
+            let commit = match is_last {
+                true => "Nats-Batch-Commit: 1\r\n",
+                false => "",
+            };
+            let (filter, expected) = filter(seq);
+            let headers = format!(
+                "Nats-Batch-Id: k\r\nNats-Batch-Sequence: {seq}\r\n{commit}\
+                 Nats-Expected-Last-Subject-Sequence: {expected}\r\n\
+                 Nats-Expected-Last-Subject-Sequence-Subject: {filter}\r\n"
+            );
+            client.publish("a.new", is_last.then_some("_I.last"), &headers, "");
+        }
+        client.message().text()
+    };
+    let wrong = |seq| (format!("a.*.{seq}"), 1);
+    assert_eq!(code(&send(&mut client, 2, &wrong)), 10071);
+    let many = |seq| (format!("a.*.{seq}"), seq);
+    assert_eq!(code(&send(&mut client, 600, &many)), 10023);
+    let answer = send(&mut client, 100, &many);
+    assert!(answer.ends_with("\"count\":100}"), "{answer}");
+    let same = |_| ("a.old.*".to_owned(), subjects);
+    let answer = send(&mut client, 1000, &same);
+    assert!(answer.ends_with("\"count\":1000}"), "{answer}");
+}
+
 #[test]
 fn a_batch_is_there_after_a_restart_or_not_at_all() {
     for end in End::BOTH {

@@ -5,12 +5,13 @@
 //! in one turn, which is one commit: after any crash there is all of it or
 //! nothing.
 
-use super::counters::{Counted, Total};
+use super::counters::Counted;
 use super::expectations::{Expectations, Rollup, number};
 use super::fast_ingest::without_level;
 use super::intake::{Checked, Incoming, Staged, Stored};
 use super::internal::Internal;
 use super::request::wants_higher_level;
+use super::rewritten::Rewritten;
 use super::stream::Stream;
 use super::streams::Streams;
 use super::take_in::acknowledge;
@@ -44,6 +45,15 @@ pub(super) const IDLE: Duration = Duration::from_secs(10);
 /// with large batches at a time; more would be memory that nobody has asked
 /// the disk for.
 const BATCHED_LEN_MAX: usize = 32 * 1024 * 1024;
+
+/// Bytes that the messages of a batch may come to when counters make them
+/// longer: as many as may wait.
+const COUNTED_LEN_MAX: usize = BATCHED_LEN_MAX;
+
+/// Subjects that are looked at for the filters of a batch, all of them once for
+/// each. That takes a fraction of a second, in which nothing else is done. One
+/// filter is always looked for, as it is for a message outside of a batch.
+const LOOKED_AT_MAX: usize = 2_000_000;
 
 /// What a message that waits costs beside its bytes.
 const MESSAGE_COST: usize = 256;
@@ -176,20 +186,22 @@ impl Streams {
             batch.mark_last();
         }
         let checked = stream.check_batch(&batch.messages, self.wall);
-        let has_room = self.has_room_for_all(id, &batch.messages);
-        match checked {
-            Ok(_) if !has_room => {
-                self.keep_batch(id, place.id, batch, is_stored);
-                Err(ApiError::ACCOUNT_RESOURCES_EXCEEDED.into())
+        let checked = checked.and_then(|counted| {
+            let len_of = |is_volatile| batch.accounted_len(&counted, is_volatile);
+            match self.has_room_for_all(id, &len_of) {
+                true => Ok(counted),
+                false => Err(ApiError::ACCOUNT_RESOURCES_EXCEEDED.into()),
             }
+        });
+        match checked {
             Ok(counted) => {
                 self.batched_len -= batch.len;
                 self.store_batch(engine, id, place.id, &batch, &counted, from, reply, out);
                 Ok(())
             }
-            Err(error) => {
+            Err(failed) => {
                 self.keep_batch(id, place.id, batch, is_stored);
-                Err(error.into())
+                Err(failed)
             }
         }
     }
@@ -226,11 +238,8 @@ impl Streams {
             let Some(stream) = self.streams.get_mut(&id) else {
                 return;
             };
-            let mut incoming = message.incoming();
-            if let Some(counted) = counted.get(place) {
-                incoming.payload = &counted.payload;
-                incoming.header_len = counted.header_len;
-            }
+            let counted = counted.get(place).map(|counted| &counted.message);
+            let incoming = message.incoming().rewritten(counted);
             // It was looked for when the batch was checked.
             let before = stream.seq_before(incoming.subject).unwrap_or_default();
             let header = &incoming.payload[..incoming.header_len];
@@ -372,7 +381,7 @@ impl Batches {
         batch.due = due;
         batch.len += len;
         let (payload, header_len) = match without_level(message) {
-            Some((payload, header_len)) => (payload.into(), header_len),
+            Some(changed) => (changed.payload.into(), changed.header_len),
             None => (Bytes::copy_from_slice(message.payload), message.header_len),
         };
         batch.messages.push(Internal {
@@ -387,6 +396,18 @@ impl Batches {
 }
 
 impl Batch {
+    /// What its messages come to in a stream, where those of counters are
+    /// stored as they were counted.
+    fn accounted_len(&self, counted: &[Counted], is_volatile: bool) -> u64 {
+        let all = self.messages.iter().enumerate();
+        all.map(|(place, message)| {
+            let counted = counted.get(place).map(|counted| &counted.message);
+            let stored = message.incoming().rewritten(counted);
+            stored.accounted_len(is_volatile)
+        })
+        .sum()
+    }
+
     /// Has the last message say so itself, where what came after it only
     /// ended the batch.
     fn mark_last(&mut self) {
@@ -397,13 +418,13 @@ impl Batch {
         if HeaderBlock::new(header).get(name::BATCH_COMMIT).is_some() {
             return;
         }
-        let mut payload = Vec::with_capacity(last.payload.len() + 32);
-        HeaderWriter::from_block(&mut payload, header)
+        let mut changed = Vec::with_capacity(last.payload.len() + 32);
+        HeaderWriter::from_block(&mut changed, header)
             .header(name::BATCH_COMMIT, b"1")
             .finish();
-        last.header_len = payload.len();
-        payload.extend_from_slice(body);
-        last.payload = payload.into();
+        let changed = Rewritten::of(changed, body);
+        last.header_len = changed.header_len;
+        last.payload = changed.payload.into();
     }
 }
 
@@ -416,11 +437,11 @@ pub(super) fn batch_fields(id: &[u8], count: u64) -> Vec<u8> {
     fields
 }
 
-/// What there was of a subject: messages, and what a counter has come to.
+/// What there was of a subject: messages, and the place of the last.
 #[derive(Default)]
 struct Seen {
     messages: u64,
-    total: Option<Total>,
+    place: usize,
 }
 
 /// What the messages of a batch before one would have changed.
@@ -429,6 +450,21 @@ struct Before<'a> {
     staged: Staged,
     subjects: BTreeMap<&'a [u8], Seen>,
     ids: BTreeSet<&'a [u8]>,
+    /// The last message that a filter means, of the stream, and how many
+    /// subjects were looked at for that.
+    last_of: Vec<(&'a [u8], Seq)>,
+    looked_at: usize,
+}
+
+impl Before<'_> {
+    /// Whether one of them is of this subject, or of one that a filter means.
+    fn touches(&self, subject: &[u8]) -> bool {
+        if midge_proto::is_literal(subject) {
+            return self.subjects.contains_key(subject);
+        }
+        let mut own = self.subjects.keys();
+        own.any(|own| midge_proto::matches(subject, own))
+    }
 }
 
 impl Stream {
@@ -438,35 +474,35 @@ impl Stream {
         &mut self,
         messages: &[Internal],
         wall: Timestamp,
-    ) -> Result<Vec<Counted>, ApiError> {
+    ) -> Result<Vec<Counted>, Failed> {
         let mut before = Before::default();
-        let mut counted = Vec::new();
+        let mut counted: Vec<Counted> = Vec::new();
+        let mut counted_len = 0;
         for (place, message) in messages.iter().enumerate() {
             let subject = &*message.subject;
-            let header = &message.payload[..message.header_len];
-            let mut incoming = message.incoming();
             if self.config.allow_msg_counter {
                 let seen = before.subjects.get(subject);
-                let total = seen.and_then(|seen| seen.total.as_ref());
-                counted.push(self.count(incoming, total)?);
+                let so_far = seen.and_then(|seen| counted.get(seen.place));
+                let done = self.count(message.incoming(), so_far)?;
+                counted_len += done.message.payload.len();
+                if counted_len > COUNTED_LEN_MAX {
+                    return Err(Failed(ApiError::INSUFFICIENT_RESOURCES, Some("large")));
+                }
+                counted.push(done);
             }
-            if let Some(done) = counted.last() {
-                incoming.payload = &done.payload;
-                incoming.header_len = done.header_len;
-            }
-            let asked = Expectations::read(header);
-            self.check_one(asked, incoming, place as u64, &before, wall)?;
-            if let Some(id) = Expectations::read(header).msg_id
-                && !before.ids.insert(id)
-            {
-                return Err(ApiError::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE);
+            let rewritten = counted.get(place).map(|counted| &counted.message);
+            let incoming = message.incoming().rewritten(rewritten);
+            let asked = Expectations::read(&message.payload[..message.header_len]);
+            let (msg_id, is_rollup) = (asked.msg_id, asked.rollup.is_some());
+            self.check_one(asked, incoming, place as u64, &mut before, wall)?;
+            if msg_id.is_some_and(|id| !before.ids.insert(id)) {
+                return Err(ApiError::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE.into());
             }
             self.seq_before(subject)?;
             let seen = before.subjects.entry(subject).or_default();
             before.staged.of_subject = seen.messages;
             seen.messages += 1;
-            seen.total = counted.last().map(|done| done.total.clone());
-            let is_rollup = asked_rollup(header);
+            seen.place = place;
             if !self.check_room(incoming, is_rollup, &before.staged)? {
                 before.staged.messages += 1;
             }
@@ -475,12 +511,12 @@ impl Stream {
         Ok(counted)
     }
 
-    fn check_one(
+    fn check_one<'a>(
         &mut self,
-        mut asked: Expectations<'_>,
+        mut asked: Expectations<'a>,
         message: Incoming<'_>,
         place: u64,
-        before: &Before<'_>,
+        before: &mut Before<'a>,
         wall: Timestamp,
     ) -> Result<(), ApiError> {
         self.check_subject(message.subject)?;
@@ -501,9 +537,12 @@ impl Stream {
         }
         if asked.last_subject_seq.is_some() {
             let subject = asked.last_subject.unwrap_or(message.subject);
-            let is_touched = |own: &&&[u8]| midge_proto::matches(subject, own);
-            if before.subjects.keys().any(|own| is_touched(&own)) {
+            if before.touches(subject) {
                 return Err(ApiError::STREAM_WRONG_LAST_SEQUENCE_CONSTANT);
+            }
+            let filter = asked.last_subject;
+            if let Some(filter) = filter.filter(|filter| !midge_proto::is_literal(filter)) {
+                asked.last_known = Some(self.last_of_filter(filter, before)?);
             }
         }
         if let Checked::Duplicate(_) = self.check_asked(&asked, message, wall)? {
@@ -521,8 +560,22 @@ impl Stream {
         }
         Ok(())
     }
-}
-
-fn asked_rollup(header: &[u8]) -> bool {
-    Expectations::read(header).rollup.is_some()
+    /// The last message that a filter means, which is looked for once.
+    fn last_of_filter<'a>(
+        &mut self,
+        filter: &'a [u8],
+        before: &mut Before<'a>,
+    ) -> Result<Seq, ApiError> {
+        if let Some((_, last)) = before.last_of.iter().find(|(own, _)| *own == filter) {
+            return Ok(*last);
+        }
+        let is_first = before.last_of.is_empty();
+        before.looked_at += self.log.subjects.len();
+        if before.looked_at > LOOKED_AT_MAX && !is_first {
+            return Err(ApiError::INSUFFICIENT_RESOURCES);
+        }
+        let last = self.last_seq_of(filter)?;
+        before.last_of.push((filter, last));
+        Ok(last)
+    }
 }

@@ -142,7 +142,8 @@ impl Streams {
         if stream.config.allow_msg_counter {
             match stream.count_copied(copied.message(), &copying.source.name, &copied.subject) {
                 Ok(counted) => {
-                    (copied.payload, copied.header_len) = (counted.payload, counted.header_len);
+                    copied.header_len = counted.message.header_len;
+                    copied.payload = counted.message.payload;
                 }
                 Err(_) => return stream.wait_or_pass_over(),
             }

@@ -10,6 +10,7 @@ use super::decimal::Number;
 use super::expectations::Expectations;
 use super::intake::Incoming;
 use super::log_read::NeedBlock;
+use super::rewritten::Rewritten;
 use super::stream::Stream;
 use midge_api::{ApiError, CounterSources};
 use midge_proto::headers::{HeaderBlock, HeaderWriter, name};
@@ -18,8 +19,7 @@ const BODY_HEAD: &str = "{\"val\":\"";
 const BODY_TAIL: &str = "\"}";
 
 /// What a counter has come to.
-#[derive(Debug, Clone)]
-pub(super) struct Total {
+struct Total {
     value: String,
     /// What other streams have added; handed on.
     sources: CounterSources,
@@ -27,17 +27,12 @@ pub(super) struct Total {
 
 /// A message with the value that it leads to.
 pub(super) struct Counted {
-    pub(super) payload: Vec<u8>,
-    pub(super) header_len: usize,
-    pub(super) total: Total,
+    /// The value is its body, and kept nowhere else: it may be long.
+    pub(super) message: Rewritten,
+    sources: CounterSources,
 }
 
 impl Total {
-    /// The field of a PubAck that tells it.
-    pub(super) fn field(&self) -> String {
-        format!(",\"val\":\"{}\"", self.value)
-    }
-
     fn plus(self, increment: Number<'_>) -> Result<Total, ApiError> {
         let value = Number::read(self.value.as_bytes()).ok_or(ApiError::MESSAGE_COUNTER_BROKEN)?;
         Ok(Total {
@@ -49,16 +44,32 @@ impl Total {
 
 impl Counted {
     fn new(header: Vec<u8>, total: Total) -> Counted {
-        let header_len = header.len();
-        let mut payload = header;
-        for part in [BODY_HEAD, &total.value, BODY_TAIL] {
-            payload.extend_from_slice(part.as_bytes());
+        let mut message = Rewritten::of(header, BODY_HEAD.as_bytes());
+        for part in [&total.value, BODY_TAIL] {
+            message.payload.extend_from_slice(part.as_bytes());
         }
         Counted {
-            payload,
-            header_len,
-            total,
+            message,
+            sources: total.sources,
         }
+    }
+
+    fn value(&self) -> &str {
+        let body = self.message.payload.get(self.message.header_len..);
+        body.and_then(value_of).unwrap_or_default()
+    }
+
+    /// What the counter has come to with it.
+    fn total(&self) -> Total {
+        Total {
+            value: self.value().to_owned(),
+            sources: self.sources.clone(),
+        }
+    }
+
+    /// The field of a PubAck that tells it.
+    pub(super) fn field(&self) -> String {
+        format!(",\"val\":\"{}\"", self.value())
     }
 }
 
@@ -77,12 +88,12 @@ impl Stream {
         }
     }
 
-    /// A message for a counter as it is to be stored. `so_far` is what the
-    /// counter has come to by messages that are not stored yet.
+    /// A message for a counter as it is to be stored. `so_far` is the
+    /// last one of the same counter that is not stored yet.
     pub(super) fn count(
         &mut self,
         message: Incoming<'_>,
-        so_far: Option<&Total>,
+        so_far: Option<&Counted>,
     ) -> Result<Counted, ApiError> {
         let (header, body) = message.payload.split_at(message.header_len);
         let asked = Expectations::read(header);
@@ -95,7 +106,7 @@ impl Stream {
             return Err(ApiError::MESSAGE_INCR_INVALID);
         }
         let before = match so_far {
-            Some(total) => total.clone(),
+            Some(counted) => counted.total(),
             None => self.total_of(message.subject)?,
         };
         let mut total = before.plus(increment)?;

@@ -1,6 +1,7 @@
 //! What a publisher asks of a stream by headers.
 
 use super::lifetime::Lifetime;
+use crate::ids::Seq;
 use midge_api::ApiError;
 use midge_proto::headers::{HeaderBlock, name};
 
@@ -18,6 +19,8 @@ pub(crate) struct Expectations<'a> {
     pub(crate) last_seq: Option<&'a [u8]>,
     pub(crate) last_subject_seq: Option<&'a [u8]>,
     pub(crate) last_subject: Option<&'a [u8]>,
+    /// The last message of that subject, where it was looked for before.
+    pub(crate) last_known: Option<Seq>,
     pub(crate) last_msg_id: Option<&'a [u8]>,
     pub(crate) msg_id: Option<&'a [u8]>,
     pub(crate) rollup: Option<&'a [u8]>,

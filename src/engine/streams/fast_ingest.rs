@@ -13,6 +13,7 @@ use super::expectations::Expectations;
 use super::fast::{FastBatch, Operation, Place};
 use super::intake::{Incoming, Stored};
 use super::request::wants_higher_level;
+use super::rewritten::Rewritten;
 use super::streams::Streams;
 use crate::Time;
 use crate::engine::{Engine, Timer};
@@ -190,14 +191,7 @@ impl Streams {
     ) -> Result<Stored, ApiError> {
         let wall = self.wall;
         let cleaned = without_level(message);
-        let message = match &cleaned {
-            Some((payload, header_len)) => Incoming {
-                payload,
-                header_len: *header_len,
-                ..message
-            },
-            None => message,
-        };
+        let message = message.rewritten(cleaned.as_ref());
         let stream = self.streams.get_mut(&step.stream);
         let stream = stream.ok_or(ApiError::STREAM_NOT_FOUND)?;
         // Who publishes a batch again expects of the stream what held before.
@@ -405,16 +399,14 @@ impl FastBatches {
 }
 
 /// A message of a batch without the header that was for the server, if it has
-/// that: header block and body, and how long the former is.
-pub(super) fn without_level(message: Incoming<'_>) -> Option<(Vec<u8>, usize)> {
+/// that.
+pub(super) fn without_level(message: Incoming<'_>) -> Option<Rewritten> {
     let header = &message.payload[..message.header_len];
     if header.is_empty() {
         return None;
     }
     let level = HeaderBlock::new(header).get(name::REQUIRED_API_LEVEL);
     level.filter(|level| !level.is_empty())?;
-    let mut payload = without(header, &|key| key == name::REQUIRED_API_LEVEL);
-    let header_len = payload.len();
-    payload.extend_from_slice(message.body());
-    Some((payload, header_len))
+    let kept = without(header, &|key| key == name::REQUIRED_API_LEVEL);
+    Some(Rewritten::of(kept, message.body()))
 }

@@ -8,6 +8,7 @@ use super::expectations::{Expectations, Rollup, number};
 use super::filter::Filter;
 use super::lifetime::Lifetime;
 use super::log_read::NeedBlock;
+use super::rewritten::Rewritten;
 use super::schedules::Scheduling;
 use super::stream::Stream;
 use super::summary::accounted_len;
@@ -106,29 +107,11 @@ impl Stream {
         wall: Timestamp,
     ) -> Seq {
         let header = &message.payload[..message.header_len];
-        let cleaned = kept_of(header).map(|mut kept| {
-            let header_len = kept.len();
-            kept.extend_from_slice(message.body());
-            (kept, header_len)
-        });
-        let message = match &cleaned {
-            Some((payload, header_len)) => Incoming {
-                payload,
-                header_len: *header_len,
-                ..message
-            },
-            None => message,
-        };
+        let cleaned = kept_of(header).map(|kept| Rewritten::of(kept, message.body()));
+        let message = message.rewritten(cleaned.as_ref());
         let mut lifetime = asked.lifetime().unwrap_or(Lifetime::Unlimited);
         let lasting = self.with_lasting_ttl(&mut lifetime, message);
-        let message = match &lasting {
-            Some((payload, header_len)) => Incoming {
-                payload,
-                header_len: *header_len,
-                ..message
-            },
-            None => message,
-        };
+        let message = message.rewritten(lasting.as_ref());
         let due = lifetime.due(self.time_of_next(wall));
         let rollup = asked.rollup().unwrap_or_default();
         let scheduling = match asked.is_scheduling {
@@ -282,7 +265,10 @@ impl Stream {
         asked.check_features(self.config.name.as_bytes(), self.config.allow_msg_ttl)?;
         if let Some(expected) = asked.last_subject_seq {
             let subject = asked.last_subject.unwrap_or(message.subject);
-            let last = self.last_seq_of(subject)?;
+            let last = match asked.last_known {
+                Some(last) => last,
+                None => self.last_seq_of(subject)?,
+            };
             if number(expected) != Some(last.0) {
                 return Err(ApiError::stream_wrong_last_sequence(last));
             }

@@ -10,6 +10,7 @@ use super::expectations::Rollup;
 use super::intake::{Incoming, Staged};
 use super::lifetime::Lifetime;
 use super::log_read::NeedBlock;
+use super::rewritten::Rewritten;
 use super::stream::Stream;
 use super::streams::Streams;
 use crate::engine::Engine;
@@ -95,13 +96,12 @@ impl Stream {
     }
 
     /// A message must not go before a marker of its subject would, where there
-    /// may be older ones to come to light: what it is stored as then, with the
-    /// length of its header block.
+    /// may be older ones to come to light: what it is stored as then.
     pub(super) fn with_lasting_ttl(
         &self,
         lifetime: &mut Lifetime,
         message: Incoming<'_>,
-    ) -> Option<(Vec<u8>, usize)> {
+    ) -> Option<Rewritten> {
         let least = self.marker_secs()?;
         let Lifetime::Secs(secs) = *lifetime else {
             return None;
@@ -116,9 +116,7 @@ impl Stream {
         HeaderWriter::from_block(&mut payload, &rest)
             .number(name::TTL, least.get().unsigned_abs())
             .finish();
-        let header_len = payload.len();
-        payload.extend_from_slice(body);
-        Some((payload, header_len))
+        Some(Rewritten::of(payload, body))
     }
 }
 

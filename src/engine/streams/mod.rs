@@ -72,6 +72,7 @@ mod request;
 mod reset;
 mod restore;
 mod restored;
+mod rewritten;
 mod rows;
 mod s2;
 mod schedule;

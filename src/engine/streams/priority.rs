@@ -10,6 +10,7 @@
 use super::consumer::{Consumer, duration};
 use super::effects::{Effects, Note, Status};
 use super::request::{Answered, Outcome, Request};
+use super::rewritten::Rewritten;
 use super::streams::Streams;
 use crate::Time;
 use crate::engine::Engine;
@@ -292,15 +293,14 @@ pub(super) fn send_pinned<O: Outbox>(
     // Who is in no group is served without one while nobody is pinned.
     let id = pin.map_or("", |pin| &*pin.id);
     let (header, body) = message.payload.split_at(message.header_len);
-    let mut payload = Vec::with_capacity(message.payload.len() + PIN_HEADER_LEN);
-    HeaderWriter::from_block(&mut payload, header)
+    let mut changed = Vec::with_capacity(message.payload.len() + PIN_HEADER_LEN);
+    HeaderWriter::from_block(&mut changed, header)
         .header(name::PIN_ID, id.as_bytes())
         .finish();
-    let header_len = payload.len();
-    payload.extend_from_slice(body);
+    let changed = Rewritten::of(changed, body);
     let message = Outgoing {
-        payload: &payload,
-        header_len,
+        payload: &changed.payload,
+        header_len: changed.header_len,
         ..message
     };
     let Some(pull) = consumer.pulls.front_mut() else {

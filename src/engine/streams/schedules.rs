@@ -13,6 +13,7 @@ use super::intake::{HEADER_LEN_MAX, Incoming};
 use super::lifetime::Lifetime;
 use super::log_due::NEVER;
 use super::log_read::NeedBlock;
+use super::rewritten::Rewritten;
 use super::schedule::Schedule;
 use super::stream::Stream;
 use super::zone::Zones;
@@ -176,17 +177,12 @@ impl Stream {
         }
         // It replaces the one that its subject had, and says so.
         let (header, body) = message.payload.split_at(message.header_len);
-        let mut payload = Vec::with_capacity(message.payload.len() + ADDED_LEN);
-        HeaderWriter::from_block(&mut payload, header)
+        let mut changed = Vec::with_capacity(message.payload.len() + ADDED_LEN);
+        HeaderWriter::from_block(&mut changed, header)
             .header(name::ROLLUP, b"sub")
             .finish();
-        let header_len = payload.len();
-        payload.extend_from_slice(body);
-        let message = Incoming {
-            payload: &payload,
-            header_len,
-            ..message
-        };
+        let changed = Rewritten::of(changed, body);
+        let message = message.rewritten(Some(&changed));
         self.admit(message, Some(Rollup::Subject), msg_id, Some(due), wall)
     }
 

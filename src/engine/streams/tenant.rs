@@ -4,7 +4,6 @@
 //! and counters are each account's own.
 
 use super::intake::Incoming;
-use super::internal::Internal;
 use super::stream::Stream;
 use super::streams::Streams;
 use crate::accounts::{AccountConfig, Accounts};
@@ -214,14 +213,10 @@ impl Streams {
         !self.has_bounds || self.is_in_bounds(id, &|is_volatile| message.accounted_len(is_volatile))
     }
 
-    /// The same for messages that are stored together.
-    pub(super) fn has_room_for_all(&mut self, id: StreamId, messages: &[Internal]) -> bool {
-        let len_of = |is_volatile| {
-            let all = messages.iter();
-            all.map(|message| message.incoming().accounted_len(is_volatile))
-                .sum()
-        };
-        !self.has_bounds || self.is_in_bounds(id, &len_of)
+    /// The same for messages that are stored together; `len_of` is what they
+    /// come to, in memory or in a file.
+    pub(super) fn has_room_for_all(&mut self, id: StreamId, len_of: &dyn Fn(bool) -> u64) -> bool {
+        !self.has_bounds || self.is_in_bounds(id, len_of)
     }
 
     /// Counts a message that was stored.

@@ -6,7 +6,7 @@
 //! it wait for the message: publishers to one stream see their order kept,
 //! and nobody sees an error that is none.
 
-use super::counters::Total;
+use super::counters::Counted;
 use super::expectations::Expectations;
 use super::fast::is_fast;
 use super::intake::{Incoming, Stored};
@@ -87,14 +87,14 @@ impl Streams {
                 return self.publish_batched(engine, id, batch, from, changed, reply, out);
             }
         }
-        let (before, stored, total) = match stream.store_special(changed, wall) {
+        let (before, stored, counted) = match stream.store_special(changed, wall) {
             Ok(stored) => stored,
             Err(error) => {
                 return self.refuse_publish(engine, id, &error, from, message, reply, out);
             }
         };
-        let more = match (stored, &total) {
-            (Stored::New(_), Some(total)) => total.field(),
+        let more = match (stored, &counted) {
+            (Stored::New(_), Some(counted)) => counted.field(),
             _ => String::new(),
         };
         let mut len = changed.payload.len() + changed.subject.len();
@@ -216,24 +216,19 @@ impl Streams {
 
 impl Stream {
     /// Stores a message if it may be. Returns with it the sequence that its
-    /// subject had before, and what the counter comes to if it is one.
+    /// subject had before, and what was stored of it if that is a counter.
     pub(super) fn store_special(
         &mut self,
         message: Incoming<'_>,
         wall: Timestamp,
-    ) -> Result<(Seq, Stored, Option<Total>), ApiError> {
+    ) -> Result<(Seq, Stored, Option<Counted>), ApiError> {
         let before = self.seq_before(message.subject)?;
         if !self.config.allow_msg_counter {
             return Ok((before, self.store(message, wall)?, None));
         }
         let counted = self.count(message, None)?;
-        let message = Incoming {
-            subject: message.subject,
-            payload: &counted.payload,
-            header_len: counted.header_len,
-        };
-        let stored = self.store(message, wall)?;
-        Ok((before, stored, Some(counted.total)))
+        let stored = self.store(message.rewritten(Some(&counted.message)), wall)?;
+        Ok((before, stored, Some(counted)))
     }
 
     /// The last sequence of a subject, if somebody is to be told.
