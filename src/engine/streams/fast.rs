@@ -6,9 +6,10 @@
 
 use super::atomic::ID_LEN_MAX;
 use super::expectations::number;
+use super::intake::Stored;
 use crate::Time;
 use crate::ids::Seq;
-use midge_api::ApiError;
+use midge_api::{ApiError, BatchFlow};
 
 /// What the subject for answers ends in.
 const SUFFIX: &[u8] = b".$FI";
@@ -111,14 +112,14 @@ pub(super) struct Arrival {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FastBatch {
     /// The place that came last, stored or not.
-    pub(super) last: u64,
+    last: u64,
     /// The message of it that was stored last.
-    pub(super) stored: Seq,
-    pub(super) allows_gaps: bool,
+    stored: Seq,
+    allows_gaps: bool,
     /// Its publisher was told so far.
-    pub(super) acked: u64,
+    acked: u64,
     /// It is told again after so many messages.
-    pub(super) unacked: u16,
+    unacked: u16,
     /// What its publisher has asked for, or less.
     unacked_max: u16,
     /// When it has waited for too long.
@@ -162,6 +163,51 @@ impl FastBatch {
         arrival
     }
 
+    /// A message of it is stored, now or before.
+    pub(super) fn stored(&mut self, place: &Place<'_>, stored: Stored) {
+        self.last = place.seq;
+        if let Stored::New(seq) = stored {
+            self.stored = seq;
+        }
+    }
+
+    /// A message of it cannot be stored; whether the batch goes on.
+    pub(super) fn refused(&mut self, place: &Place<'_>) -> bool {
+        let goes_on = self.allows_gaps && place.operation != Operation::Commit;
+        if goes_on {
+            self.last = place.seq;
+        }
+        goes_on
+    }
+
+    /// Whether nothing has come of it.
+    pub(super) fn is_new(&self) -> bool {
+        self.last == 0
+    }
+
+    /// Whether it is nothing without this message.
+    pub(super) fn depends_on(&self, place: &Place<'_>) -> bool {
+        place.seq == 1 && !self.allows_gaps
+    }
+
+    /// How many messages it had.
+    pub(super) fn count(&self) -> u64 {
+        self.last
+    }
+
+    /// The message of it that was stored last.
+    pub(super) fn last_stored(&self) -> Seq {
+        self.stored
+    }
+
+    /// How far it is, and when its publisher hears of it again.
+    pub(super) fn progress(&self) -> BatchFlow<'static> {
+        BatchFlow::Ack {
+            seq: self.acked,
+            msgs: self.unacked,
+        }
+    }
+
     /// A message of it is stored; whether its publisher is to be told so far.
     /// `open` is how many batches the stream has.
     pub(super) fn advance(&mut self, seq: u64, open: usize) -> bool {
@@ -195,9 +241,10 @@ mod tests {
     }
 
     fn arrive(batch: &mut FastBatch, seq: u64, operation: u8) -> Arrival {
-        let arrival = batch.arrive(&place(&format!("i.b.5.ok.{seq}.{operation}.$FI")));
+        let reply = format!("i.b.5.ok.{seq}.{operation}.$FI");
+        let arrival = batch.arrive(&place(&reply));
         if !arrival.is_last && operation < 3 {
-            batch.last = seq;
+            batch.stored(&place(&reply), Stored::New(Seq(100 + seq)));
         }
         arrival
     }
@@ -276,6 +323,23 @@ mod tests {
         assert_eq!(arrive(&mut strict, 3, 1), gap(2, 3, true));
         assert_eq!(arrive(&mut strict, 2, 4), gap(2, 3, true));
         assert_eq!(strict.last, 1);
+    }
+
+    #[test]
+    fn what_is_not_stored_counts_if_the_batch_goes_on() {
+        let mut patient = batch(5, "ok", true);
+        assert!(patient.is_new());
+        arrive(&mut patient, 1, 0);
+        let known = place("i.b.5.ok.2.1.$FI");
+        patient.stored(&known, Stored::Duplicate(Seq(7)));
+        assert_eq!((patient.count(), patient.last_stored()), (2, Seq(101)));
+        assert!(patient.refused(&place("i.b.5.ok.3.1.$FI")));
+        assert!(!patient.refused(&place("i.b.5.ok.4.2.$FI")));
+        assert_eq!((patient.count(), patient.last_stored()), (3, Seq(101)));
+        let first = place("i.b.5.fail.1.0.$FI");
+        let mut strict = batch(5, "fail", true);
+        assert!(strict.depends_on(&first) && !patient.depends_on(&first));
+        assert!(!strict.refused(&first) && strict.is_new());
     }
 
     /// Where a batch is acknowledged, and how far the next one is.

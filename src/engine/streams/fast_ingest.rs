@@ -104,32 +104,36 @@ impl Streams {
         let place = Place::read(reply)?;
         let fast = &mut stream.fast;
         let due = engine.latest + IDLE;
-        let mut found = fast.find(place.id);
-        if let Err(at) = found {
+        let found = fast.find(place.id);
+        if found.is_err() {
             if !place.is_first() {
                 return Err(ApiError::BATCH_PUBLISH_UNKNOWN_BATCH_ID);
             }
             if fast.open.len() >= OPEN_MAX || self.fast_open >= OPEN_TOTAL_MAX {
                 return Err(ApiError::BATCH_PUBLISH_TOO_MANY_INFLIGHT);
             }
-            let batch = FastBatch::new(&place, fast.open.is_empty(), due);
-            fast.open.insert(at, (place.id.into(), batch));
-            found = Ok(at);
-            self.fast_open += 1;
-            if fast.due.is_none() {
-                let timer = Timer::FastBatches(id);
-                engine.timers.arm(&mut fast.due, due, timer);
-            }
         }
         if wants_higher_level(&message.payload[..message.header_len]) {
             self.fast_open -= fast.remove(place.id);
             return Err(ApiError::REQUIRED_API_LEVEL);
         }
-        let found = found.ok().and_then(|at| fast.open.get(at));
-        let found = found.ok_or(ApiError::BATCH_PUBLISH_UNKNOWN_BATCH_ID)?;
-        let mut batch = found.1;
-        batch.due = due;
-        Ok((place, batch))
+        match found {
+            Ok(at) => {
+                let mut batch = fast.open[at].1;
+                batch.due = due;
+                Ok((place, batch))
+            }
+            Err(at) => {
+                let batch = FastBatch::new(&place, fast.open.is_empty(), due);
+                fast.open.insert(at, (place.id.into(), batch));
+                self.fast_open += 1;
+                if fast.due.is_none() {
+                    let timer = Timer::FastBatches(id);
+                    engine.timers.arm(&mut fast.due, due, timer);
+                }
+                Ok((place, batch))
+            }
+        }
     }
 
     /// Does what a message asks for. An error that is returned is that of a
@@ -143,7 +147,7 @@ impl Streams {
         out: &mut O,
     ) -> Result<(), ApiError> {
         let place = step.place;
-        let is_new = batch.last == 0;
+        let is_new = batch.is_new();
         let arrival = batch.arrive(&place);
         let is_stored = matches!(place.operation, Operation::Store | Operation::Commit);
         let mut stored = None;
@@ -163,8 +167,7 @@ impl Streams {
         let stream = self.streams.get(&step.stream);
         let is_answered = stream.is_some_and(|stream| !stream.config.no_ack);
         if is_new && is_answered && place.operation == Operation::Store {
-            let msgs = batch.unacked;
-            self.tell(engine, step, BatchFlow::Ack { seq: 0, msgs }, out);
+            self.tell(engine, step, batch.progress(), out);
         }
         let end = match stored {
             Some(Ok(stored)) => self.stored_fast(engine, step, &mut batch, stored, out),
@@ -221,16 +224,12 @@ impl Streams {
         out: &mut O,
     ) -> Option<End> {
         let place = step.place;
-        batch.last = place.seq;
-        let mut end = End::Counted;
+        batch.stored(&place, stored);
+        let end = match stored {
+            Stored::Duplicate(seq) if batch.depends_on(&place) => End::Duplicate(seq),
+            _ => End::Counted,
+        };
         let is_commit = place.operation == Operation::Commit;
-        match stored {
-            Stored::New(seq) => batch.stored = seq,
-            Stored::Duplicate(seq) if place.seq == 1 && !batch.allows_gaps => {
-                end = End::Duplicate(seq);
-            }
-            Stored::Duplicate(_) => {}
-        }
         let open = self.streams.get(&step.stream)?.fast.open.len();
         // The last one is acknowledged with all of them, unless it is known.
         let is_told = !is_commit || matches!(stored, Stored::Duplicate(_));
@@ -249,17 +248,19 @@ impl Streams {
         error: ApiError,
         out: &mut O,
     ) -> Option<End> {
-        let seq = step.place.seq;
-        if seq == 1 && !batch.allows_gaps {
+        let place = step.place;
+        if batch.depends_on(&place) {
             return Some(End::Refused(error));
         }
-        let told = BatchFlow::Error { seq, error: &error };
+        let told = BatchFlow::Error {
+            seq: place.seq,
+            error: &error,
+        };
         self.tell(engine, step, told, out);
-        if !batch.allows_gaps || step.place.operation == Operation::Commit {
-            return Some(End::Counted);
+        match batch.refused(&place) {
+            true => None,
+            false => Some(End::Counted),
         }
-        batch.last = seq;
-        None
     }
 
     /// Tells a publisher something that promises nothing.
@@ -281,11 +282,7 @@ impl Streams {
         batch: &FastBatch,
         out: &mut O,
     ) {
-        let told = BatchFlow::Ack {
-            seq: batch.acked,
-            msgs: batch.unacked,
-        };
-        self.promise(engine, step, &told.to_json(), out);
+        self.promise(engine, step, &batch.progress().to_json(), out);
     }
 
     /// Tells a publisher something once all that was done is safe.
@@ -346,13 +343,13 @@ impl Streams {
                 return;
             }
             End::Duplicate(seq) => (seq.0, true),
-            End::Counted => (batch.stored.0, false),
+            End::Counted => (batch.last_stored().0, false),
         };
         let ack = PubAck {
             head: &stream.ack_head,
             seq,
             duplicate,
-            more: &batch_fields(id, batch.last),
+            more: &batch_fields(id, batch.count()),
         };
         ack.write(&mut body);
         self.promise(engine, step, &body, out);
