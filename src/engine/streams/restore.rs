@@ -29,7 +29,7 @@ use crate::storage::{RowKey, Write};
 use midge_api::advisory::{Action, Event, Transfer, TransferEnd};
 use midge_api::responses::{self, ResponseKind};
 use midge_api::snapshot::{self, ArchivedState};
-use midge_api::{ApiError, StreamConfig, StreamInfo, Timestamp, check_stream_name, metadata};
+use midge_api::{ApiError, StreamConfig, StreamInfo, Timestamp, check_stream_name};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -157,6 +157,7 @@ struct Reading<'a> {
     stage: &'a mut Stage,
     state: &'a mut ArchivedState,
     first_time: &'a mut Option<Timestamp>,
+    wall: Timestamp,
     /// Bytes of messages.
     len: usize,
 }
@@ -189,8 +190,8 @@ impl Reading<'_> {
             }
             Stage::Consumers(_) | Stage::Messages if entry.is_end() => *self.stage = Stage::Ended,
             Stage::Consumers(_) | Stage::Messages => {
-                add_message(self.stream, entry)?;
-                self.first_time.get_or_insert(entry.time);
+                add_message(self.stream, entry, self.wall)?;
+                self.first_time.get_or_insert(self.stream.log.last_time());
                 self.len += entry.name.len() + entry.payload.len();
                 *self.stage = Stage::Messages;
             }
@@ -219,7 +220,6 @@ impl Streams {
             return Err(ApiError::STREAM_MISMATCH.into());
         }
         check_stream_name(name)?;
-        metadata::strip_server_metadata(&mut config.metadata);
         // What was sealed comes back sealed.
         let is_sealed = std::mem::take(&mut config.sealed);
         config.check(false)?;
@@ -407,6 +407,7 @@ impl Streams {
             stage: &mut restore.stage,
             state: &mut restore.state,
             first_time: &mut restore.first_time,
+            wall: self.wall,
             len: 0,
         };
         let mut read = 0;
@@ -475,11 +476,9 @@ impl Streams {
         if let Ok(stream) = &restore.filled
             && let Err(error) = self.check_restorable(account, &stream.config)
         {
-            let is_there = error == ApiError::STREAM_NAME_EXIST_RESTORE_FAILED;
-            let why = format!("error adding stream: {error}");
-            let error = match is_there {
+            let error = match error == ApiError::STREAM_NAME_EXIST_RESTORE_FAILED {
                 true => error,
-                false => ApiError::stream_restore(why),
+                false => ApiError::stream_restore(format!("error adding stream: {error}")),
             };
             self.drop_half(&mut restore, error);
         }

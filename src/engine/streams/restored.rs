@@ -10,10 +10,16 @@ use super::stream::Stream;
 use crate::Time;
 use crate::ids::{ConsumerId, Seq};
 use midge_api::snapshot::ArchivedConsumer;
-use midge_api::{ApiError, CreateConsumerRequest, Timestamp, check_consumer_name, metadata};
+use midge_api::{ApiError, CreateConsumerRequest, Timestamp, check_consumer_name};
 
-/// Adds a message under its own sequence.
-pub(super) fn add_message(stream: &mut Stream, entry: &Entry<'_>) -> Result<(), ApiError> {
+/// Adds a message under its own sequence. Times never fall in a stream, nor are
+/// they in the future: whatever the archive says, it is brought between that
+/// of the message before and `wall`.
+pub(super) fn add_message(
+    stream: &mut Stream,
+    entry: &Entry<'_>,
+    wall: Timestamp,
+) -> Result<(), ApiError> {
     let Entry { name, seq, .. } = *entry;
     let refused = |why: &str| {
         let text = format!("message sequence {seq} {why}");
@@ -38,8 +44,9 @@ pub(super) fn add_message(stream: &mut Stream, entry: &Entry<'_>) -> Result<(), 
     }
     let asked = Expectations::read(header);
     let has_id = asked.msg_id.is_some();
-    let due = stream.due_of(&asked, entry);
-    let (time, payload) = (entry.time, entry.payload);
+    let time = entry.time.min(wall).max(stream.log.last_time());
+    let due = stream.due_of(&asked, header, time);
+    let payload = entry.payload;
     let log = &mut stream.log;
     log.skip_to(Seq(seq - 1));
     log.append(time, name, payload, entry.header_len, has_id, due);
@@ -53,12 +60,16 @@ pub(super) fn add_message(stream: &mut Stream, entry: &Entry<'_>) -> Result<(), 
 impl Stream {
     /// When a message is due to go, or to be published again. What it has
     /// missed of that is made up for as after a restart.
-    fn due_of(&self, asked: &Expectations<'_>, entry: &Entry<'_>) -> Option<Timestamp> {
+    fn due_of(
+        &self,
+        asked: &Expectations<'_>,
+        header: &[u8],
+        time: Timestamp,
+    ) -> Option<Timestamp> {
         let lifetime = asked.lifetime().ok().filter(|_| self.config.allow_msg_ttl);
-        let end = lifetime.and_then(|lifetime| lifetime.due(entry.time));
-        let header = &entry.payload[..entry.header_len];
+        let end = lifetime.and_then(|lifetime| lifetime.due(time));
         let is_schedule = asked.is_scheduling && self.config.allow_msg_schedules;
-        let first = is_schedule.then(|| self.first_due(header, entry.time));
+        let first = is_schedule.then(|| self.first_due(header, time));
         first.flatten().into_iter().chain(end).min()
     }
 }
@@ -94,7 +105,6 @@ fn place_consumer(
     if config.is_durable() && config.durable_name != name {
         return Err(ApiError::CONSUMER_DURABLE_NAME_NOT_MATCH_SUBJECT);
     }
-    metadata::strip_server_metadata(&mut config.metadata);
     config.check(&stream.config, false)?;
     if let Some(max) = max_ack_pending {
         config.max_ack_pending = config.max_ack_pending.min(max);
@@ -120,4 +130,44 @@ fn place_consumer(
     stream.consumers_by_name.insert(name.to_owned(), id);
     stream.consumers.insert(id, Box::new(consumer));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::StreamId;
+    use midge_api::StreamConfig;
+
+    #[test]
+    fn times_neither_fall_nor_lie_ahead() {
+        let config = StreamConfig {
+            name: "S".to_owned(),
+            allow_msg_schedules: true,
+            ..StreamConfig::default()
+        };
+        let made = Timestamp(0);
+        let mut stream = Stream::new(StreamId(1), "$G".into(), config, made, 1);
+        let wall = Timestamp(1000);
+        let header = b"NATS/1.0\r\nNats-Schedule: @every 1s\r\nNats-Schedule-Target: t\r\n\r\n";
+        for (seq, said, kept) in [
+            (1, i64::MIN, i64::MIN),
+            (2, 500, 500),
+            (3, 400, 500),
+            (5, i64::MAX, 1000),
+            (6, 700, 1000),
+        ] {
+            let entry = Entry {
+                name: b"s.a",
+                time: Timestamp(said),
+                seq,
+                payload: header,
+                header_len: header.len(),
+            };
+            add_message(&mut stream, &entry, wall).expect("it is good");
+            let record = stream.log.get(Seq(seq)).expect("in memory");
+            assert_eq!(record.expect("it is there").time, Timestamp(kept), "{said}");
+        }
+        assert_eq!(stream.log.last_time(), wall);
+        assert_eq!(stream.log.first_since(Timestamp(450)), Ok(Seq(2)));
+    }
 }

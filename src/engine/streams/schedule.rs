@@ -95,7 +95,7 @@ impl<'a> Schedule<'a> {
 /// To the nearest second.
 fn rounded(time: Timestamp) -> Timestamp {
     let half = time.0.saturating_add(SECOND / 2);
-    Timestamp(half.div_euclid(SECOND) * SECOND)
+    Timestamp(half.div_euclid(SECOND).saturating_mul(SECOND))
 }
 
 #[cfg(test)]
@@ -150,6 +150,18 @@ mod tests {
         assert_eq!(first("@every 1h", Some("UTC")), Err(10189));
         for zone in ["", "utc", "+02:00", "Nope/Zone"] {
             assert_eq!(first("bad", Some(zone)), Err(10223), "{zone}");
+        }
+    }
+
+    #[test]
+    fn no_time_is_too_far_away_to_be_reckoned_with() {
+        let every = Schedule::Every(Nanos::from_secs(1));
+        for (time, want) in [
+            (i64::MIN, i64::MIN + SECOND),
+            (i64::MAX, i64::MAX),
+            (0, SECOND),
+        ] {
+            assert_eq!(every.first(Timestamp(time)), Some(Timestamp(want)));
         }
     }
 
