@@ -567,3 +567,113 @@ fn copies_go_on_where_they_were() {
         assert_eq!(told(&mut client, "ALL")["state"]["last_seq"], count);
     }
 }
+
+#[test]
+fn a_flood_of_acks_is_one_turn() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("S", "s.>", "");
+    for _ in 0..50 {
+        client.store("s.a", [7; 1000]);
+    }
+    client.send("SUB dl 1\r\n");
+    let asked = "{\"deliver_subject\":\"dl\",\"chunk_size\":1024,\"window_size\":1024}";
+    client.api("STREAM.SNAPSHOT.S", asked);
+    let part = client.message();
+    client.sync();
+    let flood = format!("PUB {} 0\r\n\r\n", part.ack()).repeat(40);
+    client.send(flood + "PING\r\n");
+    let mut parts = 0;
+    let mut line = client.line();
+    while line != "PONG" {
+        assert!(line.starts_with("MSG dl "), "{line}");
+        client.bytes(1026);
+        parts += 1;
+        line = client.line();
+    }
+    // As many as there were reads, not as many as there were acks.
+    assert!(parts < 10, "{parts}");
+}
+
+#[test]
+fn consumers_are_counted_when_they_are_sent() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("S", "s.>", "");
+    client.store("s.a", "one");
+    // More than is sent at first.
+    let more = format!("\"metadata\":{{\"k\":\"{}\"}}", "x".repeat(20_000));
+    for number in 0..8 {
+        client.make_durable("S", &format!("c{number}"), &more);
+    }
+    client.send("SUB dl 1\r\n");
+    let asked = "{\"deliver_subject\":\"dl\",\"chunk_size\":1024,\"window_size\":1024}";
+    // One is deleted while others are sent, and one that is made is told
+    // instead; or none.
+    for is_made in [true, false] {
+        client.api("STREAM.SNAPSHOT.S", asked);
+        let mut part = client.message();
+        client.api("CONSUMER.DELETE.S.c7", "");
+        if is_made {
+            client.make_durable("S", "late", "");
+        }
+        let mut archive = Vec::new();
+        while let Some(reply) = part.reply.take() {
+            archive.extend_from_slice(&part.body);
+            client.publish(&reply, None, "", "");
+            part = client.message();
+        }
+        if !is_made {
+            assert_eq!(part.header, "NATS/1.0 500 Consumer Deleted\r\n\r\n");
+            return;
+        }
+        archive.extend_from_slice(&part.body);
+        assert_eq!(client.message().header, "NATS/1.0 204\r\n\r\n");
+        client.api("STREAM.DELETE.S", "");
+        let config = json!({"name": "S", "subjects": ["s.>"]});
+        assert_eq!(
+            restore(&mut client, &config, &archive)["state"]["consumer_count"],
+            8
+        );
+        client.api("CONSUMER.DELETE.S.late", "");
+        client.make_durable("S", "c7", &more);
+    }
+}
+
+#[test]
+fn a_consumer_that_no_restore_would_take_is_not_backed_up() {
+    const COUNT: usize = 140_000;
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("S", "s.>", "\"storage\":\"memory\"");
+    client.make_durable("S", "lazy", "\"max_ack_pending\":-1");
+    client.send("PUB s.a 0\r\n\r\n".repeat(COUNT));
+    client.sync();
+    let mut lazy = server.client();
+    let asked = json!({"batch": COUNT, "no_wait": true}).to_string();
+    lazy.send("SUB got 9\r\n");
+    lazy.publish("$JS.API.CONSUMER.MSG.NEXT.S.lazy", Some("got"), "", asked);
+    let mut unread = lazy.stream.try_clone().expect("a second handle");
+    std::thread::spawn(move || std::io::copy(&mut unread, &mut std::io::sink()));
+    let deadline = std::time::Instant::now() + crate::util::PATIENCE;
+    while client.api("CONSUMER.INFO.S.lazy", "")["num_ack_pending"] != COUNT {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    let snapshot = |client: &mut Client, more: Value| {
+        let mut asked = more;
+        asked["deliver_subject"] = "dl".into();
+        client
+            .ask("$JS.API.STREAM.SNAPSHOT.S", asked.to_string())
+            .json()
+    };
+    assert_eq!(
+        snapshot(&mut client, json!({}))["error"]["description"],
+        "snapshot failed: consumer \"lazy\" has too many unacknowledged messages"
+    );
+    let without = snapshot(&mut client, json!({"no_consumers": true}));
+    assert!(without["error"].is_null(), "{without}");
+}

@@ -32,8 +32,8 @@ pub(super) const STATE: &[u8] = b"state.json";
 pub(super) const CONSUMER: &[u8] = b"consumers/";
 
 /// Bytes of JSON in one entry: 100 000 unacknowledged messages of a consumer.
-/// Reading it takes several times that.
-const JSON_LEN_MAX: usize = 8 * 1024 * 1024;
+/// Reading it takes several times that. No more is written, either.
+pub(super) const JSON_LEN_MAX: usize = 8 * 1024 * 1024;
 
 /// Five numbers take no more.
 const HEAD_LEN_MAX: usize = 50;

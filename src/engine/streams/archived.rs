@@ -12,7 +12,30 @@ use crate::ids::{DeliverySeq, Seq};
 use midge_api::Timestamp;
 use midge_api::snapshot::{ArchivedConsumer, ArchivedPending};
 
+/// Bytes of what is told of a message that is not acknowledged, and of one
+/// that was delivered again, less numbers that differ; and of a time and a
+/// count at most.
+const PENDING_LEN: usize = r#""":{"Sequence":,"Timestamp":},"#.len();
+const REDELIVERED_LEN: usize = r#""":,"#.len();
+const TIME_LEN: usize = 20;
+const COUNT_LEN: usize = 10;
+
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().unwrap_or(0) as usize + 1
+}
+
 impl Consumer {
+    /// Bytes that it takes in an archive of messages up to `end`, at most,
+    /// besides its configuration. Takes no longer for many messages.
+    pub(super) fn archived_len_max(&self, end: Seq) -> usize {
+        let cursor = &self.cursor;
+        let seq = digits(end.0);
+        let pending = PENDING_LEN + seq + digits(cursor.delivered.delivery.0) + TIME_LEN;
+        let redelivered = REDELIVERED_LEN + seq + COUNT_LEN;
+        (cursor.unacked.len() + cursor.picks.len()) * pending
+            + cursor.redeliveries.len() * redelivered
+    }
+
     /// How far it has come among the messages up to `end`.
     pub(super) fn archived(&self, end: Seq) -> ArchivedConsumer {
         let cursor = &self.cursor;
@@ -160,6 +183,39 @@ mod tests {
         assert_eq!(
             (archived.pending[0].seq, archived.pending[0].time),
             (5, Timestamp(0))
+        );
+    }
+
+    #[test]
+    fn how_long_it_is_at_most_is_known_beforehand() {
+        let config = ConsumerConfig {
+            name: "c".to_owned(),
+            ack_policy: AckPolicy::Explicit,
+            ..ConsumerConfig::default()
+        };
+        let (id, now) = (crate::ids::ConsumerId(1), crate::Time::default());
+        let len_with = |count: u64| {
+            let mut consumer = Consumer::new(id, "S", config.clone(), Timestamp(0), now);
+            let archived = ArchivedConsumer {
+                delivered: (99_000, 99_000),
+                pending: (1..=count).map(|nth| pending(90_000 + nth, nth)).collect(),
+                redelivered: (1..=count).map(|nth| (90_000 + nth, nth)).collect(),
+                ..ArchivedConsumer::default()
+            };
+            consumer.begin_at(cursor_of(&archived, Seq(99_000), true));
+            for unacked in consumer.cursor.unacked.values_mut() {
+                unacked.delivered_at = Timestamp(1_700_000_000_000_000_000);
+            }
+            let mut json = midge_api::JsonWriter::new();
+            consumer.archived(Seq(99_000)).write_json(&mut json);
+            (json.len(), consumer.archived_len_max(Seq(99_000)))
+        };
+        let (alone, nothing) = len_with(0);
+        let (len, max) = len_with(5000);
+        assert_eq!(nothing, 0);
+        assert!(
+            len - alone <= max + 50 && max < (len - alone) * 6 / 5,
+            "{len} {max}"
         );
     }
 }

@@ -14,7 +14,7 @@
 //! | 8 | | for kind 0: how many bytes it expands to (seven bits a byte, least first), then literals and copies |
 
 use super::varint::Reader;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use std::fmt;
 
 /// What a stream begins with.
@@ -59,10 +59,10 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// Appends a chunk with these bytes, [`CHUNK_LEN`] at most.
-pub(super) fn put_chunk(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn put_chunk(out: &mut BytesMut, bytes: &[u8]) {
     debug_assert!(bytes.len() <= CHUNK_LEN, "readers take no more");
     let len = ((bytes.len() + CHECKSUM_LEN) as u32).to_le_bytes();
-    out.push(PLAIN);
+    out.put_u8(PLAIN);
     out.extend_from_slice(&len[..3]);
     out.extend_from_slice(&checksum(bytes).to_le_bytes());
     out.extend_from_slice(bytes);
@@ -304,7 +304,7 @@ mod tests {
             let stream = compressed(block, b"");
             assert_eq!(read(&[&stream]), Err(S2Error::Corrupt), "{block:?}");
         }
-        let mut flipped = BEGINNING.to_vec();
+        let mut flipped = BytesMut::from(&BEGINNING[..]);
         put_chunk(&mut flipped, b"hello");
         *flipped.last_mut().expect("not empty") ^= 1;
         assert_eq!(read(&[&flipped]), Err(S2Error::Checksum));
@@ -323,7 +323,7 @@ mod tests {
             parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..10),
             cut in 1..50usize,
         ) {
-            let mut stream = BEGINNING.to_vec();
+            let mut stream = BytesMut::from(&BEGINNING[..]);
             for part in &parts {
                 put_chunk(&mut stream, part);
                 stream.extend_from_slice(b"\xfe\x03\x00\x00\x00\x00\x00");

@@ -2,8 +2,8 @@
 //!
 //! What is sent is what the stream held when it was asked: its state, its
 //! consumers, and its messages, less those that are removed before their
-//! turn. They are read block by block; what waits to be sent is a chunk and
-//! a message. Chunks are acknowledged, and no more are on their way than the
+//! turn. They are read block by block, the consumers one by one; what waits to
+//! be sent is a chunk and a message, or a consumer. Chunks are acknowledged, and no more are on their way than the
 //! window holds. Who subscribes only when the answer has come is waited for,
 //! as nats-server does and its tools expect.
 
@@ -13,13 +13,15 @@ use super::log_read::NeedBlock;
 use super::numbered::Numbered;
 use super::request::{Answered, Outcome, Request};
 use super::s2;
+use super::stream::Stream;
 use super::streams::{Job, Streams};
 use crate::Time;
 use crate::account::Sink;
 use crate::engine::Engine;
 use crate::feed::Outgoing;
-use crate::ids::{AccountId, Seq, StreamId, SubId};
+use crate::ids::{AccountId, ConsumerId, Seq, StreamId, SubId};
 use crate::outbox::Outbox;
+use bytes::{Buf, BytesMut};
 use midge_api::advisory::{Event, Transfer, TransferEnd};
 use midge_api::snapshot::{self, SnapshotRequest};
 use midge_api::{ApiError, JsonWriter, StreamState, Timestamp};
@@ -27,7 +29,7 @@ use midge_proto::headers::HeaderWriter;
 use std::time::Duration;
 
 /// Backups that may be under way at a time: each holds up to a chunk and a
-/// longest message, and reads blocks that others may want to stay.
+/// longest message or consumer, and reads blocks that others may want to stay.
 const RUNNING_MAX: usize = 16;
 
 /// Bytes that one sends before others have their turn.
@@ -45,6 +47,32 @@ const FLOW_WAIT: Duration = Duration::from_secs(5);
 
 /// Length of the word in the subject of the acks that nobody can guess.
 const WORD_LEN: usize = 22;
+
+/// Bytes that a consumer's configuration is taken to have when a backup is
+/// asked for: more than its metadata may have.
+const CONFIG_LEN: usize = 256 * 1024;
+
+/// What comes next in the archive.
+#[derive(Debug)]
+enum Stage {
+    State(Box<StreamState>),
+    /// This consumer, or the next that is there; and how many.
+    Consumers(ConsumerId, u64),
+    Messages,
+    Ended,
+}
+
+/// What makes one go on. Acks only count unless it is they that are waited
+/// for, so that many of them are no more than one turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// Its next turn.
+    Queued,
+    /// A block that is being read.
+    Parked,
+    /// An ack, or this time.
+    Until(Time),
+}
 
 /// One that is under way.
 #[derive(Debug)]
@@ -65,15 +93,15 @@ struct Snapshot {
     end: Seq,
     /// What is not in chunks of S2 yet, and what is.
     raw: Vec<u8>,
-    framed: Vec<u8>,
-    is_complete: bool,
+    framed: BytesMut,
+    stage: Stage,
     /// Chunks sent that were to be acknowledged, and bytes of those that were
     /// not.
     chunks: u64,
     unacked: usize,
-    /// When it is given up if nothing happens, and when it is looked at.
+    /// When it is given up if nothing happens.
     deadline: Time,
-    due: Time,
+    pause: Pause,
 }
 
 /// How a turn of one ends.
@@ -91,6 +119,8 @@ enum Ending {
     NoInterest,
     NoFlow,
     Deleted,
+    ConsumerDeleted,
+    ConsumerTooLong,
     Failed,
 }
 
@@ -102,6 +132,8 @@ impl Ending {
             Ending::NoInterest => (408, "No Interest", "no interest"),
             Ending::NoFlow => (408, "No Flow Response", "no flow response"),
             Ending::Deleted => (500, "Stream Deleted", "stream deleted"),
+            Ending::ConsumerDeleted => (500, "Consumer Deleted", "consumer deleted"),
+            Ending::ConsumerTooLong => (500, "Consumer Too Long", "consumer too long"),
             Ending::Failed => (500, "Store Unavailable", "store unavailable"),
         }
     }
@@ -123,12 +155,18 @@ impl Snapshots {
 
     /// When one is to be looked at.
     pub(super) fn due(&self) -> Option<Time> {
-        self.by_id.iter().map(|(_, snapshot)| snapshot.due).min()
+        let pauses = self.by_id.iter().map(|(_, snapshot)| snapshot.pause);
+        let times = pauses.filter_map(|pause| match pause {
+            Pause::Until(time) => Some(time),
+            _ => None,
+        });
+        times.min()
     }
 
     fn take_due(&mut self, now: Time) -> Vec<u32> {
         let mut ids = std::mem::take(&mut self.again);
-        let due = self.by_id.iter().filter(|(_, other)| other.due <= now);
+        let all = self.by_id.iter();
+        let due = all.filter(|(_, other)| matches!(other.pause, Pause::Until(at) if at <= now));
         ids.extend(due.map(|(id, _)| id));
         ids
     }
@@ -145,21 +183,64 @@ impl Snapshot {
     }
 
     /// Appends an entry that is no message.
-    fn put_json(&mut self, name: &[u8], time: Timestamp, json: JsonWriter) {
+    fn put_json(&mut self, name: &[u8], time: Timestamp, json: &[u8]) {
         let entry = Entry {
             name,
             time,
             seq: 0,
-            payload: &json.into_bytes(),
+            payload: json,
             header_len: 0,
         };
         archive::put(&mut self.raw, &entry);
     }
 
+    fn is_complete(&self) -> bool {
+        matches!(self.stage, Stage::Ended)
+    }
+
+    /// Appends a consumer as it is now, though no further than the last
+    /// message; the first that is there from this one on. There are as many as
+    /// were counted, unless one was deleted since and none made.
+    fn put_consumer(&mut self, stream: &Stream, next: ConsumerId) -> Result<ConsumerId, Ending> {
+        let mut rest = stream.consumers.range(next..);
+        let (id, consumer) = rest.next().ok_or(Ending::ConsumerDeleted)?;
+        let mut json = JsonWriter::new();
+        consumer.archived(self.end).write_json(&mut json);
+        if json.len() > archive::JSON_LEN_MAX {
+            return Err(Ending::ConsumerTooLong);
+        }
+        let name = [archive::CONSUMER, consumer.name().as_bytes()].concat();
+        self.put_json(&name, consumer.created, &json.into_bytes());
+        Ok(*id)
+    }
+
+    /// Appends the next message, or the end behind the last.
+    fn put_message(&mut self, stream: &Stream) -> Result<(), NeedBlock> {
+        let next = stream.log.next_live(self.at);
+        let Some(seq) = next.filter(|seq| *seq <= self.end) else {
+            archive::put_end(&mut self.raw);
+            self.stage = Stage::Ended;
+            return Ok(());
+        };
+        if let Some(record) = stream.log.get(seq)? {
+            let entry = Entry {
+                name: record.subject,
+                time: record.time,
+                seq: seq.0,
+                payload: record.payload,
+                header_len: record.header_len,
+            };
+            archive::put(&mut self.raw, &entry);
+        }
+        self.at = seq.next();
+        Ok(())
+    }
+
     /// Brings what is not framed into chunks; all of it if nothing follows.
     fn frame(&mut self) {
+        let is_complete = self.is_complete();
         let mut rest = &self.raw[..];
-        while rest.len() >= s2::CHUNK_LEN || (self.is_complete && !rest.is_empty()) {
+        while rest.len() >= s2::CHUNK_LEN || (is_complete && !rest.is_empty()) {
             let (chunk, tail) = rest.split_at(rest.len().min(s2::CHUNK_LEN));
             s2::put_chunk(&mut self.framed, chunk);
             rest = tail;
@@ -176,7 +257,7 @@ impl Snapshot {
     /// Sends a chunk; false if nobody listens.
     fn send_chunk<O: Outbox>(&mut self, engine: &mut Engine, out: &mut O) -> bool {
         let len = self.asked.chunk_len.min(self.framed.len());
-        let is_last = self.is_complete && len == self.framed.len();
+        let is_last = self.is_complete() && len == self.framed.len();
         let reply = (!is_last).then(|| {
             self.chunks += 1;
             self.unacked += len;
@@ -191,7 +272,7 @@ impl Snapshot {
             header_len: 0,
         };
         let routed = engine.send_out(to, message, out);
-        self.framed.drain(..len);
+        self.framed.advance(len);
         routed.receivers > 0
     }
 }
@@ -215,6 +296,7 @@ impl Streams {
             return Err(ApiError::stream_snapshot("too many are under way").into());
         }
         let state = super::api_streams::state_of(&self.streams[&id])?;
+        self.check_consumers_fit(id, &asked)?;
         let word = engine.rng.name(WORD_LEN);
         let ack_prefix = format!("$JS.SNAPSHOT.ACK.{name}.{word}");
         self.snapshots.last_id += 1;
@@ -222,7 +304,7 @@ impl Streams {
         let sink = Sink::Snapshot(number);
         let subscription = engine.listen(account, sink, format!("{ack_prefix}.>").as_bytes());
         let log = &self.streams[&id].log;
-        let mut snapshot = Snapshot {
+        let snapshot = Snapshot {
             account,
             stream: id,
             name: name.to_owned(),
@@ -235,54 +317,41 @@ impl Streams {
             at: log.first(),
             end: log.last(),
             raw: archive::MAGIC.to_vec(),
-            framed: s2::BEGINNING.to_vec(),
-            is_complete: false,
+            framed: BytesMut::from(&s2::BEGINNING[..]),
+            stage: Stage::State(Box::new(state.clone())),
             chunks: 0,
             unacked: 0,
             deadline: now + INTEREST_WAIT,
-            due: now,
+            // It follows the answer.
+            pause: Pause::Queued,
         };
-        self.put_beginning(&mut snapshot, state.clone());
         let server = self.config.server_id.clone();
         let event = Event::TransferBegun(snapshot.of(&server), Some(&state));
         self.publish_event(engine, account, &event, out);
-        // It follows the answer.
         self.snapshots.again.push(number);
         self.snapshots.by_id.insert(number, Box::new(snapshot));
         let body = snapshot::snapshot_begun(&self.streams[&id].config, &state);
         Ok(Answered::Now(body))
     }
 
-    /// What an archive begins with. The consumers are told as they are now, so
-    /// that none is further than the last message.
-    fn put_beginning(&self, snapshot: &mut Snapshot, mut state: StreamState) {
-        let stream = &self.streams[&snapshot.stream];
-        if snapshot.asked.no_consumers {
-            state.consumer_count = 0;
-        }
-        let mut json = JsonWriter::new();
-        state.write_json(&mut json);
-        snapshot.put_json(archive::STATE, self.wall, json);
-        for consumer in stream.consumers.values() {
-            if snapshot.asked.no_consumers {
-                return;
+    /// No more is sent than a restore takes.
+    fn check_consumers_fit(&self, id: StreamId, asked: &SnapshotRequest) -> Result<(), ApiError> {
+        let stream = &self.streams[&id];
+        let end = stream.log.last();
+        let mut consumers = stream.consumers.values();
+        let max = archive::JSON_LEN_MAX - CONFIG_LEN;
+        match consumers.find(|consumer| consumer.archived_len_max(end) > max) {
+            Some(consumer) if !asked.no_consumers => {
+                let name = consumer.name();
+                let why = format!("consumer {name:?} has too many unacknowledged messages");
+                Err(ApiError::stream_snapshot(why))
             }
-            let mut json = JsonWriter::new();
-            consumer.archived(snapshot.end).write_json(&mut json);
-            let name = [archive::CONSUMER, consumer.name().as_bytes()].concat();
-            snapshot.put_json(&name, consumer.created, json);
+            _ => Ok(()),
         }
     }
 
     /// A chunk was acknowledged: the subject says how long it was.
-    pub(super) fn take_snapshot_ack<O: Outbox>(
-        &mut self,
-        engine: &mut Engine,
-        id: u32,
-        subject: &[u8],
-        now: Time,
-        out: &mut O,
-    ) {
+    pub(super) fn take_snapshot_ack(&mut self, id: u32, subject: &[u8], now: Time) {
         let Some(snapshot) = self.snapshots.by_id.get_mut(id) else {
             return;
         };
@@ -292,7 +361,10 @@ impl Streams {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         snapshot.unacked = snapshot.unacked.saturating_sub(len);
         snapshot.deadline = now + FLOW_WAIT;
-        self.step_snapshot(engine, id, now, out);
+        if matches!(snapshot.pause, Pause::Until(_)) {
+            snapshot.pause = Pause::Queued;
+            self.snapshots.again.push(id);
+        }
     }
 
     /// Those that are due go on.
@@ -314,10 +386,12 @@ impl Streams {
             return;
         };
         let turn = self.send_snapshot(engine, &mut snapshot, now, out);
-        snapshot.due = snapshot.deadline.max(now + LOOK_AGAIN);
-        match turn {
-            Turn::More => self.snapshots.again.push(id),
-            Turn::Wait(until) => snapshot.due = until,
+        snapshot.pause = match turn {
+            Turn::More => {
+                self.snapshots.again.push(id);
+                Pause::Queued
+            }
+            Turn::Wait(until) => Pause::Until(until),
             Turn::Need(need) => {
                 let log = self.streams.get(&snapshot.stream).map(|stream| &stream.log);
                 let ahead = log.map(|log| log.ahead(snapshot.at).collect::<Vec<_>>());
@@ -325,9 +399,10 @@ impl Streams {
                 for key in ahead.unwrap_or_default() {
                     self.want(key);
                 }
+                Pause::Parked
             }
             Turn::Over(ending) => return self.end_snapshot(engine, snapshot, ending, out),
-        }
+        };
         self.snapshots.by_id.insert(id, snapshot);
     }
 
@@ -354,8 +429,8 @@ impl Streams {
         }
         let mut sent = 0;
         while sent < TURN_LEN {
-            if let Err(need) = self.fill(snapshot) {
-                return Turn::Need(need);
+            if let Err(turn) = self.fill(snapshot) {
+                return turn;
             }
             if snapshot.framed.is_empty() {
                 return Turn::Over(Ending::Complete);
@@ -376,31 +451,32 @@ impl Streams {
     }
 
     /// Sees to a whole chunk, if there is so much left.
-    fn fill(&self, snapshot: &mut Snapshot) -> Result<(), NeedBlock> {
+    fn fill(&self, snapshot: &mut Snapshot) -> Result<(), Turn> {
         let Some(stream) = self.streams.get(&snapshot.stream) else {
             return Ok(());
         };
         // One byte more, so that it is known which chunk is the last.
-        while snapshot.framed.len() <= snapshot.asked.chunk_len && !snapshot.is_complete {
-            let next = stream.log.next_live(snapshot.at);
-            match next.filter(|seq| *seq <= snapshot.end) {
-                None => {
-                    archive::put_end(&mut snapshot.raw);
-                    snapshot.is_complete = true;
+        while snapshot.framed.len() <= snapshot.asked.chunk_len {
+            match &mut snapshot.stage {
+                Stage::State(state) => {
+                    state.consumer_count = match snapshot.asked.no_consumers {
+                        true => 0,
+                        false => stream.consumers.len() as u64,
+                    };
+                    let count = state.consumer_count;
+                    let mut json = JsonWriter::new();
+                    state.write_json(&mut json);
+                    snapshot.put_json(archive::STATE, self.wall, &json.into_bytes());
+                    snapshot.stage = Stage::Consumers(ConsumerId(0), count);
                 }
-                Some(seq) => {
-                    if let Some(record) = stream.log.get(seq)? {
-                        let entry = Entry {
-                            name: record.subject,
-                            time: record.time,
-                            seq: seq.0,
-                            payload: record.payload,
-                            header_len: record.header_len,
-                        };
-                        archive::put(&mut snapshot.raw, &entry);
-                    }
-                    snapshot.at = seq.next();
+                Stage::Consumers(_, 0) => snapshot.stage = Stage::Messages,
+                Stage::Consumers(next, left) => {
+                    let (next, left) = (*next, *left);
+                    let told = snapshot.put_consumer(stream, next).map_err(Turn::Over)?;
+                    snapshot.stage = Stage::Consumers(ConsumerId(told.0 + 1), left - 1);
                 }
+                Stage::Messages => snapshot.put_message(stream).map_err(Turn::Need)?,
+                Stage::Ended => return Ok(()),
             }
             snapshot.frame();
         }

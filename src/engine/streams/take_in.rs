@@ -61,7 +61,7 @@ impl Streams {
                 true
             }
             Sink::Snapshot(id) => {
-                self.take_snapshot_ack(engine, id, message.subject, now, out);
+                self.take_snapshot_ack(id, message.subject, now);
                 true
             }
             Sink::Restore(id) => {
