@@ -200,17 +200,31 @@ mod tests {
 
     type Owned = (Vec<u8>, i64, u64, Vec<u8>, usize);
 
-    fn read(bytes: &[u8], cut: usize) -> Result<Vec<Owned>, ArchiveError> {
+    /// What comes before an error, and the error.
+    fn read_on(bytes: &[u8], cut: usize) -> (Vec<Owned>, Option<ArchiveError>) {
         let mut reader = ArchiveReader::default();
         let mut all = Vec::new();
         for piece in bytes.chunks(cut) {
             reader.push(piece);
-            while let Some(entry) = reader.next()? {
-                let (name, payload) = (entry.name.to_vec(), entry.payload.to_vec());
-                all.push((name, entry.time.0, entry.seq, payload, entry.header_len));
+            loop {
+                match reader.next() {
+                    Err(error) => return (all, Some(error)),
+                    Ok(None) => break,
+                    Ok(Some(entry)) => {
+                        let (name, payload) = (entry.name.to_vec(), entry.payload.to_vec());
+                        all.push((name, entry.time.0, entry.seq, payload, entry.header_len));
+                    }
+                }
             }
         }
-        Ok(all)
+        (all, None)
+    }
+
+    fn read(bytes: &[u8], cut: usize) -> Result<Vec<Owned>, ArchiveError> {
+        match read_on(bytes, cut) {
+            (_, Some(error)) => Err(error),
+            (all, None) => Ok(all),
+        }
     }
 
     #[test]
@@ -252,9 +266,23 @@ mod tests {
         }
 
         #[test]
-        fn noise_is_refused_without_a_panic(noise in prop::collection::vec(any::<u8>(), 0..200)) {
-            let bytes = [&MAGIC[..], &noise].concat();
-            let _ = read(&bytes, 7);
+        fn what_noise_is_read_as_encodes_back(
+            noise in prop::collection::vec(prop_oneof![Just(0), 0..9u8, any::<u8>()], 0..200),
+        ) {
+            let (entries, why) = read_on(&[&MAGIC[..], &noise].concat(), 7);
+            let mut bytes = MAGIC.to_vec();
+            for (name, time, seq, payload, header_len) in &entries {
+                put(&mut bytes, &Entry {
+                    name,
+                    time: Timestamp(*time),
+                    seq: *seq,
+                    payload,
+                    header_len: *header_len,
+                });
+            }
+            prop_assert_eq!(read(&bytes, 7), Ok(entries));
+            let is_about_length = matches!(why, None | Some(ArchiveError::TooLong(_)));
+            prop_assert!(is_about_length || noise.len() >= HEAD_LEN_MAX);
         }
     }
 }
