@@ -521,6 +521,10 @@ fn a_restore_is_kept_for_who_sends() {
     world.open(JOE);
     let connect = "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}";
     world.say(JOE, &format!("{connect}\r\nSUB r 1\r\n"));
+    world.say(
+        JOE,
+        "SUB $JS.EVENT.ADVISORY.STREAM.RESTORE_COMPLETE.S 2\r\n",
+    );
     let asked = "{\"config\":{\"name\":\"S\"}}";
     let len = asked.len();
     world.say(
@@ -535,12 +539,17 @@ fn a_restore_is_kept_for_who_sends() {
         world.pass(seconds(59));
         world.heard(JOE);
         world.say(JOE, &chunk);
+        world.pass(seconds(0));
         // It is wrong, and stays so until it is over.
         let heard = world.heard(JOE);
         assert!(heard.contains("\"err_code\":10062"), "{heard}");
     }
     world.pass(seconds(61));
-    world.heard(JOE);
+    let heard = world.heard(JOE);
+    assert!(
+        heard.contains("ADVISORY.STREAM.RESTORE_COMPLETE.S 2"),
+        "{heard}"
+    );
     world.say(JOE, &chunk);
     let heard = world.heard(JOE);
     assert!(heard.contains("NATS/1.0 503"), "{heard}");

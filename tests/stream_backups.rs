@@ -677,3 +677,43 @@ fn a_consumer_that_no_restore_would_take_is_not_backed_up() {
     let without = snapshot(&mut client, json!({"no_consumers": true}));
     assert!(without["error"].is_null(), "{without}");
 }
+
+/// A chunk of S2 that is 4 MiB of zeros.
+const BOMB: &[u8] = b"\x00\x11\0\0\x2b\x63\xc8\x69\x80\x80\x80\x02\0\0\x01\x01\x1d\0\xf7\xff\x3e";
+
+#[test]
+fn what_expands_to_much_waits_its_turn_and_has_an_end() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    let config = json!({"name": "ARCH", "subjects": ["arch.>"]});
+    // A few are read, whatever they are behind the end, and others are served
+    // meanwhile.
+    let to = begin(&mut client, &config);
+    client.send("SUB r 1\r\n");
+    client.publish(&to, Some("r"), "", FOREIGN);
+    client.message();
+    let few = [BOMB; 50].concat();
+    client.publish(&to, Some("r"), "", few);
+    assert_eq!(client.sync(), "", "it was answered first");
+    assert_eq!(client.message().text(), "");
+    // Who floods is refused, and told so.
+    let frame = [format!("PUB {to} r 21\r\n").as_bytes(), BOMB, b"\r\n"].concat();
+    let count = 40_000;
+    let mut sender = client.stream.try_clone().expect("a second handle");
+    let flood = std::thread::spawn(move || {
+        use std::io::Write;
+        sender.write_all(&frame.repeat(count)).expect("it is read");
+    });
+    let refused = loop {
+        let answer = client.message();
+        if !answer.body.is_empty() {
+            break answer.json();
+        }
+    };
+    assert_eq!(
+        refused["error"]["description"],
+        "restore failed: more was sent than is read; wait for the answers"
+    );
+    flood.join().expect("all was sent");
+}

@@ -126,6 +126,9 @@ impl Streams {
         for id in ids {
             self.unload(engine, id, out);
         }
+        // Those that were begun since the failure.
+        self.fail_snapshots(engine, out);
+        self.fail_restores(engine, now, out);
         self.forget_unwritten();
         self.health = Health::Good;
         self.adopt(engine, recovery, now);

@@ -1,7 +1,8 @@
 //! Taking in a backup of a stream in nats-server's form.
 //!
-//! The archive comes in chunks, each of which is answered when it was read;
-//! an empty one ends it. The stream that is filled meanwhile belongs to nobody
+//! The archive comes in chunks, each of which is answered when it was read,
+//! which takes turns however small it is: what it expands to is what counts.
+//! An empty one ends it. The stream that is filled meanwhile belongs to nobody
 //! and has no name: its full blocks are written and leave the memory, and on
 //! the disk a row says that it is half. Only when all of it is safe is it
 //! made known, in one batch with its row, its consumers and the rest; if there
@@ -47,6 +48,9 @@ const TURN_LEN: usize = 1024 * 1024;
 /// their way.
 const INPUT_MAX: usize = 16 * 1024 * 1024;
 
+/// Answers that may be owed for what waits.
+const REPLIES_MAX: usize = 16 * 1024;
+
 /// Sequences that are believed: what comes after needs some, too.
 pub(super) const SEQ_MAX: u64 = 1 << 62;
 
@@ -82,6 +86,8 @@ struct Restore {
     /// Who waits for a chunk to be read, and for the end.
     replies: Vec<Vec<u8>>,
     closing: Option<Option<Vec<u8>>>,
+    /// It goes on in the next turn, or once something is on the disk.
+    is_queued: bool,
     /// The disk knows of it, and which batch was the last with something of
     /// it.
     is_on_disk: bool,
@@ -137,6 +143,21 @@ impl Restore {
             client: self.asker.info(),
             server,
         }
+    }
+
+    /// What was sent has been read, or is refused.
+    fn answer_chunks<O: Outbox>(&mut self, engine: &mut Engine, out: &mut O) {
+        let refusal = self.filled.as_ref().err();
+        let refusal = refusal.map(|error| responses::error(ResponseKind::StreamCreate, error));
+        for reply in self.replies.drain(..) {
+            let body = refusal.as_deref().unwrap_or_default();
+            engine.answer(self.account, &reply, body, out);
+        }
+    }
+
+    /// Whether more waits than is read for anybody.
+    fn is_overfull(&self) -> bool {
+        self.input.waiting() > INPUT_MAX || self.replies.len() >= REPLIES_MAX
     }
 
     /// Whether all that has come is all that there is.
@@ -195,7 +216,7 @@ impl Reading<'_> {
                 self.len += entry.name.len() + entry.payload.len();
                 *self.stage = Stage::Messages;
             }
-            // nats-server does not look behind the end, either.
+            // Nothing behind the end is looked at.
             Stage::Ended => {}
         }
         Ok(())
@@ -252,6 +273,7 @@ impl Streams {
             bytes: 0,
             replies: Vec::new(),
             closing: None,
+            is_queued: false,
             is_on_disk: false,
             last_batch: 0,
             due: now + IDLE_MAX,
@@ -289,16 +311,8 @@ impl Streams {
         self.check_overlap(account, config, None)
     }
 
-    /// A chunk has come.
-    pub(super) fn take_chunk<O: Outbox>(
-        &mut self,
-        engine: &mut Engine,
-        id: u32,
-        chunk: &[u8],
-        reply: Option<&[u8]>,
-        now: Time,
-        out: &mut O,
-    ) {
+    /// A chunk has come. It is read in the next turn.
+    pub(super) fn take_chunk(&mut self, id: u32, chunk: &[u8], reply: Option<&[u8]>, now: Time) {
         let Some(restore) = self.restores.by_id.get_mut(id) else {
             return;
         };
@@ -308,14 +322,16 @@ impl Streams {
             // Nothing comes behind the end.
         } else if chunk.is_empty() {
             restore.closing = Some(reply);
-        } else {
+        } else if !restore.is_overfull() {
             restore.bytes += chunk.len() as u64;
             restore.replies.extend(reply);
             if restore.filled.is_ok() {
                 restore.input.push(chunk);
             }
         }
-        self.step_restore(engine, id, now, out);
+        if !std::mem::replace(&mut restore.is_queued, true) {
+            self.restores.again.push(id);
+        }
     }
 
     /// Those that have let others have their turn go on; those whose client
@@ -331,8 +347,9 @@ impl Streams {
             .collect();
         for id in due {
             if let Some(mut restore) = self.restores.by_id.remove(id) {
-                self.drop_half(&mut restore, ApiError::BAD_REQUEST);
-                engine.accounts[restore.account].unsubscribe(restore.subscription);
+                self.drop_half(&mut restore, ApiError::stream_restore("timed out"));
+                restore.answer_chunks(engine, out);
+                self.end_restore(engine, restore, now, out);
             }
         }
     }
@@ -348,9 +365,11 @@ impl Streams {
         let Some(mut restore) = self.restores.by_id.remove(id) else {
             return;
         };
+        restore.is_queued = false;
         match self.read_chunks(engine, &mut restore, now) {
             Ok(true) => {}
             Ok(false) => {
+                restore.is_queued = true;
                 if self.is_congested() {
                     self.wait_for_commit(Job::Restore(id));
                 } else {
@@ -367,6 +386,7 @@ impl Streams {
                 Err(error) => self.drop_half(&mut restore, error),
                 // What is safe first is what is made known then.
                 Ok(()) if restore.last_batch > done || self.health != Health::Good => {
+                    restore.is_queued = true;
                     self.wait_for_commit(Job::Restore(id));
                     self.restores.by_id.insert(id, restore);
                     return;
@@ -374,12 +394,7 @@ impl Streams {
                 Ok(()) => {}
             }
         }
-        let refusal = restore.filled.as_ref().err();
-        let refusal = refusal.map(|error| responses::error(ResponseKind::StreamCreate, error));
-        for reply in restore.replies.drain(..) {
-            let body = refusal.as_deref().unwrap_or_default();
-            engine.answer(restore.account, &reply, body, out);
-        }
+        restore.answer_chunks(engine, out);
         if restore.closing.is_some() {
             self.end_restore(engine, restore, now, out);
         } else {
@@ -395,10 +410,11 @@ impl Streams {
         now: Time,
     ) -> Result<bool, ApiError> {
         let limits = self.consumer_limits(restore.account);
+        let is_overfull = restore.is_overfull();
         let Ok(stream) = &mut restore.filled else {
             return Ok(true);
         };
-        if restore.input.waiting() > INPUT_MAX {
+        if is_overfull {
             let why = "more was sent than is read; wait for the answers";
             return Err(ApiError::stream_restore(why));
         }
@@ -416,11 +432,15 @@ impl Streams {
             match restore.input.next().map_err(ApiError::stream_restore)? {
                 Some(bytes) => {
                     read += bytes.len().max(1);
-                    restore.archive.push(bytes);
+                    if *reading.stage != Stage::Ended {
+                        restore.archive.push(bytes);
+                    }
                 }
                 None => is_drained = true,
             }
-            while let Some(entry) = restore.archive.next().map_err(ApiError::stream_restore)? {
+            while *reading.stage != Stage::Ended
+                && let Some(entry) = restore.archive.next().map_err(ApiError::stream_restore)?
+            {
                 reading.take(&entry, limits, now)?;
             }
         }
@@ -577,8 +597,10 @@ impl Streams {
     pub(super) fn fail_restores<O: Outbox>(&mut self, engine: &mut Engine, now: Time, out: &mut O) {
         let ids: Vec<u32> = self.restores.by_id.iter().map(|(id, _)| id).collect();
         for id in ids {
-            if let Some(restore) = self.restores.by_id.get_mut(id) {
-                restore.filled = Err(ApiError::stream_restore(ApiError::CLUSTER_NOT_AVAIL));
+            if let Some(mut restore) = self.restores.by_id.remove(id) {
+                let error = ApiError::stream_restore(ApiError::CLUSTER_NOT_AVAIL);
+                self.drop_half(&mut restore, error);
+                self.restores.by_id.insert(id, restore);
             }
             self.step_restore(engine, id, now, out);
         }

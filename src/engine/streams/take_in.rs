@@ -66,7 +66,7 @@ impl Streams {
             }
             Sink::Restore(id) => {
                 let chunk = &message.payload[message.header_len..];
-                self.take_chunk(engine, id, chunk, reply, now, out);
+                self.take_chunk(id, chunk, reply, now);
                 true
             }
             Sink::Pull => {
