@@ -13,10 +13,10 @@
 use super::advise::Asker;
 use super::answers::OnFailure;
 use super::api_streams::{STREAMS_MAX, state_at};
-use super::archive::{self, ArchiveReader, Entry};
+use super::archive::ArchiveReader;
 use super::numbered::Numbered;
 use super::request::{Answered, Outcome, Request};
-use super::restored::{add_consumer, add_message};
+use super::restored::{Reading, Stage};
 use super::rows;
 use super::s2::{S2Error, S2Reader};
 use super::stream::Stream;
@@ -51,20 +51,8 @@ const INPUT_MAX: usize = 16 * 1024 * 1024;
 /// Answers that may be owed for what waits.
 const REPLIES_MAX: usize = 16 * 1024;
 
-/// Sequences that are believed: what comes after needs some, too.
-pub(super) const SEQ_MAX: u64 = 1 << 62;
-
 /// Length of the word in the subject of the chunks that nobody can guess.
 const WORD_LEN: usize = 22;
-
-/// What comes next in an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    State,
-    Consumers(u64),
-    Messages,
-    Ended,
-}
 
 /// One that is under way.
 struct Restore {
@@ -169,57 +157,6 @@ impl Restore {
         } else {
             Ok(())
         }
-    }
-}
-
-/// What adds up while entries are read.
-struct Reading<'a> {
-    stream: &'a mut Stream,
-    stage: &'a mut Stage,
-    state: &'a mut ArchivedState,
-    first_time: &'a mut Option<Timestamp>,
-    wall: Timestamp,
-    /// Bytes of messages.
-    len: usize,
-}
-
-impl Reading<'_> {
-    fn take(
-        &mut self,
-        entry: &Entry<'_>,
-        limits: (Option<u64>, Option<i64>),
-        now: Time,
-    ) -> Result<(), ApiError> {
-        let refused = |why: &str| Err(ApiError::stream_restore(why));
-        match *self.stage {
-            Stage::State if entry.name != archive::STATE => {
-                return refused("expected state.json first");
-            }
-            Stage::State => {
-                let state = ArchivedState::from_json(entry.payload).map_err(|error| {
-                    ApiError::stream_restore(format!("error in state.json: {}", error.description))
-                })?;
-                if state.last_seq > SEQ_MAX {
-                    return refused("error in state.json: the last sequence is too high");
-                }
-                *self.state = state;
-                *self.stage = Stage::Consumers(state.consumers);
-            }
-            Stage::Consumers(left) if left > 0 => {
-                add_consumer(self.stream, entry, Seq(self.state.last_seq), limits, now)?;
-                *self.stage = Stage::Consumers(left - 1);
-            }
-            Stage::Consumers(_) | Stage::Messages if entry.is_end() => *self.stage = Stage::Ended,
-            Stage::Consumers(_) | Stage::Messages => {
-                add_message(self.stream, entry, self.wall)?;
-                self.first_time.get_or_insert(self.stream.log.last_time());
-                self.len += entry.name.len() + entry.payload.len();
-                *self.stage = Stage::Messages;
-            }
-            // Nothing behind the end is looked at.
-            Stage::Ended => {}
-        }
-        Ok(())
     }
 }
 

@@ -5,21 +5,79 @@ use super::archive::{self, Entry};
 use super::archived::cursor_of;
 use super::consumer::Consumer;
 use super::expectations::Expectations;
-use super::restore::SEQ_MAX;
 use super::stream::Stream;
 use crate::Time;
 use crate::ids::{ConsumerId, Seq};
-use midge_api::snapshot::ArchivedConsumer;
+use midge_api::snapshot::{ArchivedConsumer, ArchivedState};
 use midge_api::{ApiError, CreateConsumerRequest, Timestamp, check_consumer_name};
+
+/// Sequences that are believed: what comes after needs some, too.
+const SEQ_MAX: u64 = 1 << 62;
+
+/// What comes next in an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    State,
+    Consumers(u64),
+    Messages,
+    Ended,
+}
+
+/// What adds up while entries are read.
+pub(super) struct Reading<'a> {
+    pub(super) stream: &'a mut Stream,
+    pub(super) stage: &'a mut Stage,
+    pub(super) state: &'a mut ArchivedState,
+    pub(super) first_time: &'a mut Option<Timestamp>,
+    pub(super) wall: Timestamp,
+    /// Bytes of messages.
+    pub(super) len: usize,
+}
+
+impl Reading<'_> {
+    pub(super) fn take(
+        &mut self,
+        entry: &Entry<'_>,
+        limits: (Option<u64>, Option<i64>),
+        now: Time,
+    ) -> Result<(), ApiError> {
+        let refused = |why: &str| Err(ApiError::stream_restore(why));
+        match *self.stage {
+            Stage::State if entry.name != archive::STATE => {
+                return refused("expected state.json first");
+            }
+            Stage::State => {
+                let state = ArchivedState::from_json(entry.payload).map_err(|error| {
+                    ApiError::stream_restore(format!("error in state.json: {}", error.description))
+                })?;
+                if state.last_seq > SEQ_MAX {
+                    return refused("error in state.json: the last sequence is too high");
+                }
+                *self.state = state;
+                *self.stage = Stage::Consumers(state.consumers);
+            }
+            Stage::Consumers(left) if left > 0 => {
+                add_consumer(self.stream, entry, Seq(self.state.last_seq), limits, now)?;
+                *self.stage = Stage::Consumers(left - 1);
+            }
+            Stage::Consumers(_) | Stage::Messages if entry.is_end() => *self.stage = Stage::Ended,
+            Stage::Consumers(_) | Stage::Messages => {
+                add_message(self.stream, entry, self.wall)?;
+                self.first_time.get_or_insert(self.stream.log.last_time());
+                self.len += entry.name.len() + entry.payload.len();
+                *self.stage = Stage::Messages;
+            }
+            // Nothing behind the end is looked at.
+            Stage::Ended => {}
+        }
+        Ok(())
+    }
+}
 
 /// Adds a message under its own sequence. Times never fall in a stream, nor are
 /// they in the future: whatever the archive says, it is brought between that
 /// of the message before and `wall`.
-pub(super) fn add_message(
-    stream: &mut Stream,
-    entry: &Entry<'_>,
-    wall: Timestamp,
-) -> Result<(), ApiError> {
+fn add_message(stream: &mut Stream, entry: &Entry<'_>, wall: Timestamp) -> Result<(), ApiError> {
     let Entry { name, seq, .. } = *entry;
     let refused = |why: &str| {
         let text = format!("message sequence {seq} {why}");
@@ -75,7 +133,7 @@ impl Stream {
 }
 
 /// Adds a consumer where it was. The limits are the account's.
-pub(super) fn add_consumer(
+fn add_consumer(
     stream: &mut Stream,
     entry: &Entry<'_>,
     last: Seq,
