@@ -422,3 +422,23 @@ fn the_setting_brings_what_it_needs_and_stays() {
     let error = "message schedules can not be disabled";
     assert_eq!(answer["error"]["description"], error);
 }
+
+#[test]
+fn what_is_published_lives_at_least_as_long_as_a_marker() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    stream(&mut client, ",\"subject_delete_marker_ttl\":3600000000000");
+    let past = headers(
+        "@at 2001-01-01T00:00:00Z",
+        "t.a",
+        "Nats-Schedule-TTL: 1s\r\n",
+    );
+    assert_eq!(refusal(&mut client, "s.a", &past), 0);
+    let message = next(&mut client);
+    assert!(
+        message.header.contains("Nats-TTL: 3600\r\n"),
+        "{}",
+        message.header
+    );
+}

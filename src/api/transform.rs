@@ -226,12 +226,12 @@ fn join<'a>(out: &mut Vec<u8>, tokens: impl IntoIterator<Item = &'a [u8]>) {
     }
 }
 
-/// What lies between delimiters, as tokens; without one each byte is one.
+/// What lies between delimiters, as tokens; without one each character is one.
 fn split(out: &mut Vec<u8>, token: &[u8], delimiter: &[u8]) {
     let (mut rest, mut is_first) = (token, true);
     while !rest.is_empty() {
         let at = match delimiter.len() {
-            0 => 1,
+            0 => character_len(rest),
             len => {
                 let found = rest.windows(len).position(|window| window == delimiter);
                 found.unwrap_or(rest.len())
@@ -246,6 +246,15 @@ fn split(out: &mut Vec<u8>, token: &[u8], delimiter: &[u8]) {
         }
         rest = rest.get(at + delimiter.len()..).unwrap_or_default();
     }
+}
+
+/// Bytes of the first character; one that is none is as long as a byte.
+fn character_len(bytes: &[u8]) -> usize {
+    let is_whole = |len: &usize| {
+        let start = bytes.get(..*len);
+        start.is_some_and(|start| std::str::from_utf8(start).is_ok())
+    };
+    (1..=4).find(is_whole).unwrap_or(1)
 }
 
 /// The hash that decides on a partition, the same wherever it is computed.

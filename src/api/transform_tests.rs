@@ -30,6 +30,7 @@ fn functions_do_what_nats_server_does() {
         ("t.*", "o.{{split(1,-)}}", "t.-a--b-", "o.a.b"),
         ("t.*", "o.{{split(1,--)}}", "t.a--b-c", "o.a.b-c"),
         ("t.*", "o.{{split(1,)}}", "t.ab", "o.a.b"),
+        ("t.*", "o.{{split(1,)}}", "t.éb€", "o.é.b.€"),
         ("t.*", "o.{{split(1,a)}}", "t.aaa", "o."),
         ("t.*", "o.{{split(1,-.)}}", "t.a", "o.{{split(1,-.)}}"),
         ("t.*", "o.{{splitfromleft(1,2)}}", "t.abcde", "o.ab.cde"),

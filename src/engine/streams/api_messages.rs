@@ -202,8 +202,7 @@ impl Streams {
             Some(time) => log.first_since(time)?,
             None => Seq(asked.seq.max(1)),
         };
-        let max_bytes = u64::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
-        let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
+        let max_bytes = bytes_max(asked);
         // Less than one is none: such a request counts.
         let batch = u64::try_from(asked.batch).unwrap_or(0);
         let stop = done.sent + log.tuning.batch;
@@ -282,8 +281,7 @@ impl Streams {
         } else {
             u64::MAX
         };
-        let max_bytes = u64::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
-        let max_bytes = max_bytes.unwrap_or(BATCH_BYTES_MAX);
+        let max_bytes = bytes_max(asked);
         for (place, seq) in seqs.iter().enumerate().skip(done.sent as usize) {
             if done.sent == batch || done.bytes >= max_bytes {
                 break;
@@ -501,4 +499,12 @@ fn status<O: Outbox>(
     let mut header = Vec::new();
     HeaderWriter::status(&mut header, code, text).finish();
     engine.send_status(account, reply, None, &header, out);
+}
+
+/// How many bytes end a batch. Fewer than none leave one message.
+fn bytes_max(asked: &GetRequest) -> u64 {
+    match asked.max_bytes {
+        0 => BATCH_BYTES_MAX,
+        max => u64::try_from(max).unwrap_or(1),
+    }
 }

@@ -380,12 +380,20 @@ impl Stream {
         writer.finish();
         let header_len = payload.len();
         payload.extend_from_slice(&body);
+        let mut lifetime = Lifetime::read(asked.ttl).unwrap_or(Lifetime::Unlimited);
+        let message = Incoming {
+            subject: asked.target,
+            payload: &payload,
+            header_len,
+        };
+        let lasting = self.with_lasting_ttl(&mut lifetime, message);
+        let (payload, header_len) = lasting.unwrap_or((payload, header_len));
         Ok(Some(Shot {
             target: asked.target.to_vec(),
             payload,
             header_len,
             rollup: (!asked.rollup.is_empty()).then_some(Rollup::Subject),
-            lifetime: Lifetime::read(asked.ttl).unwrap_or(Lifetime::Unlimited),
+            lifetime,
             next: next.map(|next| next.min(end)),
         }))
     }
