@@ -100,8 +100,7 @@ impl<'a> Asked<'a> {
 /// What is published when a schedule is due.
 struct Shot {
     target: Vec<u8>,
-    payload: Vec<u8>,
-    header_len: usize,
+    made: Rewritten,
     rollup: Option<Rollup>,
     lifetime: Lifetime,
     /// When the schedule is due again.
@@ -378,20 +377,17 @@ impl Stream {
             writer = writer.header(name::ROLLUP, asked.rollup);
         }
         writer.finish();
-        let header_len = payload.len();
-        payload.extend_from_slice(&body);
+        let made = Rewritten::of(payload, &body);
         let mut lifetime = Lifetime::read(asked.ttl).unwrap_or(Lifetime::Unlimited);
         let message = Incoming {
             subject: asked.target,
-            payload: &payload,
-            header_len,
+            payload: &made.payload,
+            header_len: made.header_len,
         };
         let lasting = self.with_lasting_ttl(&mut lifetime, message);
-        let (payload, header_len) = lasting.unwrap_or((payload, header_len));
         Ok(Some(Shot {
             target: asked.target.to_vec(),
-            payload,
-            header_len,
+            made: lasting.unwrap_or(made),
             rollup: (!asked.rollup.is_empty()).then_some(Rollup::Subject),
             lifetime,
             next: next.map(|next| next.min(end)),
@@ -403,8 +399,8 @@ impl Shot {
     fn message(&self) -> Incoming<'_> {
         Incoming {
             subject: &self.target,
-            payload: &self.payload,
-            header_len: self.header_len,
+            payload: &self.made.payload,
+            header_len: self.made.header_len,
         }
     }
 }
