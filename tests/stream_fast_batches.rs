@@ -164,6 +164,24 @@ fn gaps_in_a_fast_batch_are_told_and_end_it_if_they_are_to() {
     assert_eq!(client.state("B")["messages"], 6);
 }
 
+/// Whoever takes the first word that looks like the last takes the right one.
+#[test]
+fn how_a_batch_ended_is_told_before_that_it_is_over() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut publisher = Publisher::new(&server, "s.a", 10, "fail");
+    publisher.client.make_stream("S", "s.>", BATCHED);
+    for (place, operation) in [(1, 0), (2, 1), (4, 1), (5, 2)] {
+        publisher.send("b", place, operation);
+    }
+    publisher.hear("b", 1, 0);
+    assert!(publisher.hear("b", 4, 1).contains("gap"));
+    let ended = publisher.hear("b", 4, 1);
+    assert!(ended.contains("\"count\":2"), "{ended}");
+    let over = publisher.hear("b", 5, 2);
+    assert!(over.contains("10208"), "{over}");
+}
+
 #[test]
 fn a_message_that_is_refused_ends_a_strict_batch() {
     let dir = Dir::new();

@@ -81,9 +81,23 @@ impl Streams {
                 };
                 self.step_fast(engine, step, batch, message, out)
             });
-        if let Err(error) = done {
-            self.refuse_publish(engine, id, &error, from, message, Some(reply), out);
+        let Err(error) = done else {
+            return;
+        };
+        let stream = self.streams.get(&id);
+        let stream = stream.filter(|stream| !stream.config.no_ack && !stream.acks_at_once());
+        if let Some(stream) = stream
+            && error == ApiError::BATCH_PUBLISH_UNKNOWN_BATCH_ID
+            && !self.is_settled()
+        {
+            // How the batch ended may wait for the disk, and comes first.
+            let mut body = Vec::new();
+            PubAck::write_error(&mut body, &stream.config.name, &error);
+            let put = |waiting: &mut Vec<u8>| waiting.extend_from_slice(&body);
+            self.answer(from.account, reply, OnFailure::PubAck, put);
+            return;
         }
+        self.refuse_publish(engine, id, &error, from, message, Some(reply), out);
     }
 
     /// The batch of a message, which begins with it if there is none.
