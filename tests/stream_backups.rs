@@ -247,6 +247,32 @@ fn what_is_no_whole_backup_leaves_no_stream() {
     assert!(client.ask(&to, "more").header.starts_with("NATS/1.0 503"));
 }
 
+/// A client that hears that its restore has failed sends no end of it.
+#[test]
+fn restores_that_failed_are_in_nobodys_way() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("S", "s.>", "");
+    for number in 0..20 {
+        client.store("s.a", format!("{number}"));
+    }
+    let (_, archive, _) = back_up(&mut client, "S", json!({}));
+    client.api("STREAM.DELETE.S", "");
+    let mut damaged = archive.clone();
+    damaged[archive.len() / 2] ^= 1;
+    let config = json!({"name": "S", "subjects": ["s.>"]});
+    for _ in 0..40 {
+        let to = begin(&mut client, &config);
+        let answer = client.ask(&to, &damaged).json();
+        assert_eq!(answer["error"]["err_code"], 10062, "{answer}");
+    }
+    assert_eq!(
+        restore(&mut client, &config, &archive)["state"]["messages"],
+        20
+    );
+}
+
 #[test]
 fn requests_are_refused_as_nats_server_does() {
     let dir = Dir::new();

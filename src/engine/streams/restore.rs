@@ -38,6 +38,10 @@ use std::time::Duration;
 /// message, and of a chunk of the compression.
 const RUNNING_MAX: usize = 4;
 
+/// Restores that are known, with those that have failed: these hold nothing
+/// and say so to chunks that still come.
+const KNOWN_MAX: usize = 16;
+
 /// How long one is kept for a client that sends nothing.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
@@ -186,9 +190,7 @@ impl Streams {
         self.take_over_from_origin(account, &mut config);
         self.check_restorable(account, &config)?;
         self.check_zones(&config)?;
-        if self.restores.by_id.len() >= RUNNING_MAX {
-            return Err(ApiError::stream_restore("too many are under way").into());
-        }
+        self.make_room_for_restore(engine, now, out)?;
         let word = engine.rng.name(WORD_LEN);
         let deliver_subject = format!("$JS.SNAPSHOT.RESTORE.{name}.{word}");
         self.restores.last_id += 1;
@@ -220,6 +222,33 @@ impl Streams {
         self.publish_event(engine, account, &event, out);
         self.restores.by_id.insert(number, Box::new(restore));
         Ok(Answered::Now(snapshot::restore_begun(&deliver_subject)))
+    }
+
+    /// Sees to it that there is room for one more restore: the oldest one that
+    /// has failed is forgotten.
+    fn make_room_for_restore<O: Outbox>(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        out: &mut O,
+    ) -> Result<(), ApiError> {
+        let all = self.restores.by_id.iter();
+        let failed: Vec<u32> = all
+            .filter(|(_, restore)| restore.filled.is_err())
+            .map(|(id, _)| id)
+            .collect();
+        let known = self.restores.by_id.len();
+        if known - failed.len() >= RUNNING_MAX {
+            return Err(ApiError::stream_restore("too many are under way"));
+        }
+        if known >= KNOWN_MAX
+            && let Some(restore) = failed
+                .first()
+                .and_then(|id| self.restores.by_id.remove(*id))
+        {
+            self.end_restore(engine, restore, now, out);
+        }
+        Ok(())
     }
 
     /// A stream that only its restore knows.
