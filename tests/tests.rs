@@ -79,6 +79,8 @@ mod store_files;
 #[cfg(feature = "streams")]
 mod stream_api;
 #[cfg(feature = "streams")]
+mod stream_attached;
+#[cfg(feature = "streams")]
 mod stream_backups;
 #[cfg(feature = "streams")]
 mod stream_batches;

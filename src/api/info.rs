@@ -70,7 +70,7 @@ pub struct StreamInfo<'a> {
 }
 
 /// How far a copy of a stream has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceInfo<'a> {
     /// What is copied.
     pub source: &'a StreamSource,
@@ -78,8 +78,8 @@ pub struct SourceInfo<'a> {
     pub lag: u64,
     /// How long ago the last came, if one did.
     pub active: Option<Nanos>,
-    /// There is no such stream, and never was one that it came from.
-    pub is_missing: bool,
+    /// Why nothing comes, if that is known.
+    pub error: Option<&'static ApiError>,
 }
 
 /// How far a consumer has come.
@@ -302,9 +302,9 @@ impl SourceInfo<'_> {
         json.string_field("name", &self.source.name);
         json.uint_field("lag", self.lag);
         json.int_field("active", self.active.map_or(-1, |active| active.0));
-        if self.is_missing {
+        if let Some(error) = self.error {
             json.key("error");
-            ApiError::STREAM_NOT_FOUND.write_json(json);
+            error.write_json(json);
         }
         self.source.write_filters(json);
         json.close_object();

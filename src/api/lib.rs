@@ -40,6 +40,7 @@ pub mod responses;
 mod responses_tests;
 pub mod snapshot;
 mod source_check;
+mod source_name;
 mod stream_check;
 #[cfg(test)]
 mod stream_check_tests;

@@ -6,7 +6,7 @@ use super::stream_check::check_listed;
 use super::stream_config::StreamConfig;
 use super::stream_source::StreamSource;
 use super::transform::Transform;
-use midge_proto::{has_blank, is_valid_filter, subjects_collide};
+use midge_proto::{has_blank, is_literal, is_valid_filter, subjects_collide};
 
 impl StreamConfig {
     /// Checks what it copies from, as far as that can be said without knowing
@@ -20,7 +20,7 @@ impl StreamConfig {
             if !is_valid_name(&source.name) {
                 return Err(ApiError::SOURCE_INVALID_STREAM_NAME);
             }
-            check_here(source, "source")?;
+            check_here(source, "source with external is not supported")?;
             let earlier = self.sources.iter().take(place);
             if earlier.into_iter().any(|earlier| earlier.is_like(source)) {
                 return Err(ApiError::SOURCE_DUPLICATE_DETECTED);
@@ -28,13 +28,20 @@ impl StreamConfig {
             if !source.filter_subject.is_empty() && !source.subject_transforms.is_empty() {
                 return Err(ApiError::SOURCE_MULTIPLE_FILTERS_NOT_ALLOWED);
             }
+            source.check_transforms(&SOURCE)?;
+            if source.has_bad_consumer() {
+                return Err(ApiError::SOURCE_DURABLE_CONSUMER_CFG_INVALID);
+            }
+            let mut earlier = self.sources.iter().take(place);
+            if earlier.any(|earlier| earlier.has_consumer_of(source)) {
+                return Err(ApiError::SOURCE_DURABLE_CONSUMER_DUPLICATE_DETECTED);
+            }
             if !is_filter(&source.filter_subject) {
                 return Err(ApiError::stream_create(format!(
                     "subject filter '{}' for the source: invalid subject",
                     source.filter_subject
                 )));
             }
-            source.check_transforms(&SOURCE)?;
         }
         if !self.sources.is_empty() && self.allow_msg_schedules {
             return Err(ApiError::SOURCE_WITH_MSG_SCHEDULES);
@@ -43,6 +50,7 @@ impl StreamConfig {
     }
 
     fn check_mirror(&self, mirror: &StreamSource) -> Result<(), ApiError> {
+        let (is_bad, is_named) = (mirror.has_bad_consumer(), is_valid_name(&mirror.name));
         let rules = [
             (!self.subjects.is_empty(), ApiError::MIRROR_WITH_SUBJECTS),
             (!self.sources.is_empty(), ApiError::MIRROR_WITH_SOURCES),
@@ -54,14 +62,12 @@ impl StreamConfig {
                 self.allow_msg_schedules,
                 ApiError::MIRROR_WITH_MSG_SCHEDULES,
             ),
+            (is_bad, ApiError::MIRROR_DURABLE_CONSUMER_CFG_INVALID),
             (
                 !self.subject_delete_marker_ttl.is_zero(),
                 ApiError::stream_invalid_config("subject delete markers forbidden on mirrors"),
             ),
-            (
-                !is_valid_name(&mirror.name),
-                ApiError::MIRROR_INVALID_STREAM_NAME,
-            ),
+            (!is_named, ApiError::MIRROR_INVALID_STREAM_NAME),
             (
                 !mirror.filter_subject.is_empty() && !mirror.subject_transforms.is_empty(),
                 ApiError::MIRROR_MULTIPLE_FILTERS_NOT_ALLOWED,
@@ -72,7 +78,7 @@ impl StreamConfig {
                 return Err(error);
             }
         }
-        check_here(mirror, "mirror")?;
+        check_here(mirror, "mirror with external is not supported")?;
         if !is_filter(&mirror.filter_subject) {
             return Err(ApiError::stream_create(format!(
                 "subject filter '{}' for the mirror invalid subject",
@@ -108,6 +114,34 @@ impl StreamSource {
         self.name == other.name
             && self.filter_subject == other.filter_subject
             && self.subject_transforms == other.subject_transforms
+            && self.consumer_name() == other.consumer_name()
+    }
+
+    /// The consumer that it copies through, if it names one.
+    fn consumer_name(&self) -> Option<&str> {
+        self.consumer.as_ref().map(|consumer| &*consumer.name)
+    }
+
+    /// Whether both copy through the same consumer.
+    fn has_consumer_of(&self, other: &StreamSource) -> bool {
+        self.consumer.is_some()
+            && self.name == other.name
+            && self.consumer_name() == other.consumer_name()
+    }
+
+    /// Whether its consumer cannot be one, or has to say itself what is said
+    /// beside it.
+    fn has_bad_consumer(&self) -> bool {
+        let Some(consumer) = &self.consumer else {
+            return false;
+        };
+        let to = consumer.deliver_subject.as_bytes();
+        !is_valid_name(&consumer.name)
+            || !is_literal(to)
+            || has_blank(to)
+            || self.opt_start_seq > 0
+            || self.opt_start_time.is_some()
+            || !self.filter_subject.is_empty()
     }
 
     fn check_transforms(&self, answers: &Answers) -> Result<(), ApiError> {
@@ -135,15 +169,11 @@ impl StreamSource {
 }
 
 /// Only streams of this server and account can be copied.
-fn check_here(source: &StreamSource, what: &str) -> Result<(), ApiError> {
-    let asked = match () {
-        () if source.external.is_some() => "external",
-        () if source.consumer.is_some() => "consumer",
-        () => return Ok(()),
-    };
-    Err(ApiError::stream_invalid_config(format!(
-        "{what} with {asked} is not supported"
-    )))
+fn check_here(source: &StreamSource, refusal: &'static str) -> Result<(), ApiError> {
+    if source.external.is_none() {
+        return Ok(());
+    }
+    Err(ApiError::stream_invalid_config(refusal))
 }
 
 fn is_filter(filter: &str) -> bool {

@@ -71,6 +71,7 @@ impl Streams {
             consumer.is_unnamed = is_unnamed;
         }
         self.open_consumer(engine, id, consumer_id);
+        self.attach_if_asked(id, consumer_id);
         if self.is_stored(id, consumer_id) {
             self.consumer_rows.push((id, consumer_id));
             self.changed(id);
@@ -201,6 +202,7 @@ impl Streams {
             self.recount_consumer(stream_id, id);
         }
         self.open_consumer(engine, stream_id, id);
+        self.attach_if_asked(stream_id, id);
         if self.is_stored(stream_id, id) {
             self.consumer_rows.push((stream_id, id));
             self.changed(stream_id);
@@ -458,7 +460,8 @@ pub(super) fn is_bound(engine: &mut Engine, consumer: &Consumer) -> bool {
     let subject = consumer.config.deliver_subject.as_bytes();
     // The API listens there itself, to requests.
     let is_api = subject.starts_with(b"$JS.API.");
-    consumer.is_push() && !is_api && engine.has_interest(consumer.account, subject, group)
+    let mut is_heard = || !is_api && engine.has_interest(consumer.account, subject, group);
+    consumer.is_push() && (consumer.copier.is_some() || is_heard())
 }
 
 /// How a consumer is asked for, by the subject of the request.

@@ -17,7 +17,7 @@ use super::position::{Cursor, Position, Unacked};
 use super::priority::Pin;
 use super::pulls::Pulls;
 use super::recall::Counting;
-use crate::ids::{AccountId, ConsumerId, DeliverySeq, Seq};
+use crate::ids::{AccountId, ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::{ConnId, Time};
 use midge_api::{
     AckPolicy, ConsumerConfig, ConsumerOptions, Ended, Nanos, PriorityPolicy, Timestamp,
@@ -73,6 +73,8 @@ pub(crate) struct Consumer {
     pub(super) pin: Option<Box<Pin>>,
     /// Somebody listens where it delivers to.
     pub(crate) is_bound: bool,
+    /// The stream that takes its messages, in place of who listens there.
+    pub(super) copier: Option<StreamId>,
     pub(crate) flow: Option<FlowControl>,
     pub(crate) heartbeat_due: Option<Time>,
     /// No unacknowledged message is due before this.
@@ -143,6 +145,7 @@ impl Consumer {
             pulls: Pulls::default(),
             pin: None,
             is_bound: false,
+            copier: None,
             flow: None,
             heartbeat_due: None,
             ack_due: None,

@@ -48,11 +48,13 @@ impl Copied {
 }
 
 impl Copying {
-    /// A message of the origin as it is copied.
+    /// A message of the origin as it is copied, without its body if only the
+    /// headers are wanted.
     pub(super) fn copy_of(
         &self,
         origin: &Stream,
         seq: Seq,
+        headers_only: bool,
         random: &mut dyn FnMut(usize) -> usize,
     ) -> Result<Option<Copied>, NeedBlock> {
         let Some(record) = origin.log.get(seq)? else {
@@ -71,8 +73,12 @@ impl Copying {
                 is_empty = false;
             }
         }
+        if headers_only {
+            header = header.number(name::MSG_SIZE, record.body().len() as u64);
+            is_empty = false;
+        }
         if !self.is_mirror {
-            let told = format!("{} {} {} ", self.source.name, seq.0, self.told);
+            let told = format!("{} {} {} ", self.told_name, seq.0, self.told);
             let told = [told.as_bytes(), record.subject].concat();
             header = header.header(name::STREAM_SOURCE, &told);
             is_empty = false;
@@ -82,7 +88,9 @@ impl Copying {
             payload.clear();
         }
         let header_len = payload.len();
-        payload.extend_from_slice(record.body());
+        if !headers_only {
+            payload.extend_from_slice(record.body());
+        }
         Ok(Some(Copied {
             seq,
             time: record.time,

@@ -21,14 +21,16 @@ use midge_api::{
 use midge_proto::headers::{HeaderBlock, name};
 
 /// Messages that one stream copies before others have their turn, and bytes.
-const STEP_MAX: u32 = 256;
-const STEP_LEN_MAX: usize = 1024 * 1024;
+pub(super) const STEP_MAX: u32 = 256;
+pub(super) const STEP_LEN_MAX: usize = 1024 * 1024;
 
 /// How a stream copies one other.
 #[derive(Debug)]
 pub(crate) struct Copying {
     pub(super) source: StreamSource,
     pub(super) is_mirror: bool,
+    /// What the header of copies calls it.
+    pub(super) told_name: String,
     /// Which of its stream's copies it is.
     place: usize,
     /// Which of its messages.
@@ -42,7 +44,7 @@ pub(crate) struct Copying {
     /// Everything up to here was copied, or was not meant.
     pub(super) at: Seq,
     /// When it last copied something.
-    active: Option<Timestamp>,
+    pub(super) active: Option<Timestamp>,
 }
 
 /// One that copies a stream. Under interest retention and in work queues it
@@ -93,6 +95,7 @@ impl Copying {
         let made = transforms.iter().map(Transform::new);
         Copying {
             is_mirror,
+            told_name: source.told_name(),
             place: 0,
             filter: Filter::new(filters),
             // They were checked before they came here.
@@ -108,7 +111,7 @@ impl Copying {
     /// The sequence at the origin that the header of a copy tells, if it is one
     /// of this one's.
     fn seq_told(&self, told: &[u8]) -> Option<Seq> {
-        let rest = told.strip_prefix(self.source.name.as_bytes())?;
+        let rest = told.strip_prefix(self.told_name.as_bytes())?;
         let mut parts = rest.strip_prefix(b" ")?.splitn(2, |byte| *byte == b' ');
         let seq = parts.next().and_then(number)?;
         let subject = parts.next()?.strip_prefix(self.told.as_bytes())?;
@@ -130,7 +133,7 @@ impl Copying {
     }
 
     /// Starts with a stream of the origin's name that it has not met before.
-    fn begin(&mut self, origin: &Stream, own_last: Seq) -> Result<(), NeedBlock> {
+    pub(super) fn begin(&mut self, origin: &Stream, own_last: Seq) -> Result<(), NeedBlock> {
         let source = &self.source;
         let mut at = Seq(source.opt_start_seq.saturating_sub(1));
         if let Some(time) = source.opt_start_time
@@ -214,7 +217,10 @@ impl Streams {
         let mut of_origins: Vec<(StreamId, Follower)> = Vec::new();
         for stream in self.streams.values() {
             for copying in &stream.copies {
-                if let Some(id) = self.id_of(stream.account, &copying.source.name) {
+                // Where there is a consumer between them, that is its follower.
+                if copying.source.consumer.is_none()
+                    && let Some(id) = self.id_of(stream.account, &copying.source.name)
+                {
                     of_origins.push((id, copying.follower(stream.id, id)));
                 }
             }
@@ -227,6 +233,7 @@ impl Streams {
                 origin.followers.push(follower);
             }
         }
+        self.attach_consumers();
     }
 
     /// A stream was restored: who copied the one that it was goes on from
@@ -295,9 +302,12 @@ impl Streams {
             };
             let mut copies = std::mem::take(&mut stream.copies);
             for copying in &mut copies {
-                let before = copying.at;
-                let pause = self.copy(engine, id, copying, out);
-                if copying.at != before
+                let before = (copying.origin, copying.at);
+                let pause = match copying.source.consumer {
+                    None => self.copy(engine, id, copying, out),
+                    Some(_) => self.copy_attached(engine, id, copying, now, out),
+                };
+                if (copying.origin, copying.at) != before
                     && let Some(stream) = self.streams.get_mut(&id)
                 {
                     stream.row_dirty = true;
@@ -331,17 +341,10 @@ impl Streams {
     ) -> Pause {
         let mut len_left = STEP_LEN_MAX;
         for _ in 0..STEP_MAX {
-            let Some(stream) = self.streams.get(&id) else {
-                return Pause::End;
+            let (account, own_last) = match self.may_copy(id) {
+                Ok(stream) => (stream.account, stream.log.last()),
+                Err(pause) => return pause,
             };
-            let (account, own_last) = (stream.account, stream.log.last());
-            let is_volatile = stream.is_volatile();
-            if stream.config.sealed || (!is_volatile && self.health != Health::Good) {
-                return Pause::End;
-            }
-            if !is_volatile && self.is_congested() {
-                return Pause::Commit;
-            }
             let origin = self.id_of(account, &copying.source.name);
             let Some(origin) = origin.and_then(|origin| self.streams.get(&origin)) else {
                 return Pause::End;
@@ -370,7 +373,7 @@ impl Streams {
                 Err(need) => return Pause::Block(need),
             };
             let mut random = |bound| engine.rng.below(bound);
-            let copied = match copying.copy_of(origin, seq, &mut random) {
+            let copied = match copying.copy_of(origin, seq, false, &mut random) {
                 Ok(copied) => copied,
                 Err(need) => return Pause::Block(need),
             };
@@ -389,6 +392,19 @@ impl Streams {
             }
         }
         Pause::Turn
+    }
+
+    /// A stream that copies, if it can take something now.
+    pub(super) fn may_copy(&self, id: StreamId) -> Result<&Stream, Pause> {
+        let stream = self.streams.get(&id).ok_or(Pause::End)?;
+        let is_volatile = stream.is_volatile();
+        if stream.config.sealed || (!is_volatile && self.health != Health::Good) {
+            return Err(Pause::End);
+        }
+        if !is_volatile && self.is_congested() {
+            return Err(Pause::Commit);
+        }
+        Ok(stream)
     }
 
     /// It is known where a copy begins: its origin does not keep for it what
@@ -464,13 +480,18 @@ impl Streams {
     pub(super) fn copies_of<'a>(&'a self, stream: &'a Stream) -> Vec<SourceInfo<'a>> {
         let told = |copying: &'a Copying| {
             let origin = self.by_name(stream.account, &copying.source.name);
+            let begun = origin.filter(|origin| origin.id == copying.origin);
+            let lag = begun.map_or(0, |origin| origin.log.count_from(copying.at.next()));
             let is_missing = origin.is_none() && copying.active.is_none();
-            let lag = origin.filter(|origin| origin.id == copying.origin);
+            let (lag, error) = match copying.source.consumer {
+                None => (lag, is_missing.then_some(&ApiError::STREAM_NOT_FOUND)),
+                Some(_) => self.told_of_attached(stream, copying),
+            };
             SourceInfo {
                 source: &copying.source,
-                lag: lag.map_or(0, |origin| origin.log.count_from(copying.at.next())),
+                lag,
                 active: copying.active.map(|active| self.wall.since(active)),
-                is_missing,
+                error,
             }
         };
         stream.copies.iter().map(told).collect()

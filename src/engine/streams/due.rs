@@ -274,7 +274,7 @@ impl Streams {
             return;
         };
         consumer.heartbeat_due = Some(now + duration(consumer.config.idle_heartbeat));
-        if !consumer.is_bound {
+        if !consumer.is_bound || consumer.copier.is_some() {
             return;
         }
         let mut header = Vec::new();

@@ -14,6 +14,7 @@ mod api_streams;
 mod archive;
 mod archived;
 mod atomic;
+mod attached;
 mod attempts;
 mod block;
 mod block_row;

@@ -61,7 +61,7 @@ impl Streams {
         }
     }
 
-    fn start_over(
+    pub(super) fn start_over(
         &mut self,
         engine: &mut Engine,
         (stream_id, id): (StreamId, ConsumerId),

@@ -144,6 +144,9 @@ impl Streams {
             return;
         };
         consumer.is_ready = false;
+        if let Some(copier) = consumer.copier {
+            return self.copy_later(copier);
+        }
         consumer.set_rate_burst(stream.config.max_msg_size);
         let mut effects = Effects::default();
         let log = &stream.log;
@@ -309,7 +312,7 @@ impl Consumer {
     }
 
     /// Waits for the stream's own pace; true while it does.
-    fn holds_back(&mut self, seq: crate::Seq, time: Timestamp, now: Time) -> bool {
+    pub(super) fn holds_back(&mut self, seq: crate::Seq, time: Timestamp, now: Time) -> bool {
         if self.config.replay_policy != ReplayPolicy::Original || seq > self.replay_until {
             return false;
         }

@@ -7,6 +7,7 @@
 
 use super::answers::{Answers, OnFailure};
 use super::api_dlq::LOOKS_MAX;
+use super::attached::Attached;
 use super::clients::Departed;
 use super::consumer::Consumer;
 use super::redrive::Redrives;
@@ -159,6 +160,8 @@ pub(crate) struct Streams {
     pub(super) advancing: VecDeque<StreamId>,
     /// Streams that may copy something.
     pub(super) copying: VecDeque<StreamId>,
+    /// Consumers that streams copy through.
+    pub(super) attached: Vec<Attached>,
     /// Streams whose consumers are to hear of removals.
     pub(super) told: Vec<StreamId>,
     /// Requests that wait for zones to be known.
@@ -227,6 +230,7 @@ impl Streams {
             ready: VecDeque::new(),
             advancing: VecDeque::new(),
             copying: VecDeque::new(),
+            attached: Vec::new(),
             told: Vec::new(),
             want_zones: Vec::new(),
             again: Vec::new(),

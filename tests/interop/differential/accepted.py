@@ -147,7 +147,7 @@ RULES = [
     ),
     Rule(
         "how far a source is, and the id of its stream in a header, are told from 2.15 on",
-        r"^source_",
+        r"^(source|attached)_",
         r"^(json\.)?(sources\[\d\]\.seq: theirs=\d ours=absent$|state\.bytes: theirs=)",
     ),
     Rule(

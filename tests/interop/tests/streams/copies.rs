@@ -2,9 +2,13 @@
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
-use async_nats::jetstream::stream::{Config, Republish, Source, Stream, SubjectTransform};
+use async_nats::jetstream::consumer::{AckPolicy, push};
+use async_nats::jetstream::stream::{
+    Config, Republish, RetentionPolicy, Source, Stream, StreamConsumerSource, SubjectTransform,
+};
 use futures::StreamExt;
 use serde_json::Value;
+use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{on, put, started, until};
@@ -55,6 +59,47 @@ async fn a_mirror_and_a_source_follow_their_origin() {
     assert_eq!(&*copy.payload, b"3");
     let from = copy.headers.get("Nats-Stream-Source").unwrap();
     assert_eq!(from.as_str(), "O 4 o.a > o.a");
+}
+
+#[tokio::test]
+async fn a_work_queue_is_emptied_through_a_consumer() {
+    let (_server, js) = started().await;
+    let queue = Config {
+        retention: RetentionPolicy::WorkQueue,
+        ..on("O", &["o.>"])
+    };
+    let queue = js.create_stream(queue).await.unwrap();
+    let consumer = push::Config {
+        durable_name: Some("c".to_owned()),
+        deliver_subject: "d".to_owned(),
+        ack_policy: AckPolicy::FlowControl,
+        flow_control: true,
+        idle_heartbeat: Duration::from_secs(1),
+        max_ack_pending: 100,
+        max_deliver: -1,
+        ..push::Config::default()
+    };
+    let mut consumer = queue.create_consumer(consumer).await.unwrap();
+    let config = Config {
+        sources: Some(vec![Source {
+            consumer: Some(StreamConsumerSource::new("c", "d")),
+            ..source("O")
+        }]),
+        ..on("S", &[])
+    };
+    let copies = js.create_stream(config.clone()).await.unwrap();
+    assert_eq!(copies.cached_info().config.sources, config.sources);
+    for number in 0..10 {
+        put(&js, "o.a", &number.to_string()).await;
+    }
+    filled(&copies, 10).await;
+    filled(&queue, 0).await;
+    let info = consumer.info().await.unwrap();
+    assert_eq!(info.ack_floor.stream_sequence, 10);
+    assert_eq!((info.num_ack_pending, info.num_pending), (0, 0));
+    let copy = copies.get_raw_message(3).await.unwrap();
+    let from = copy.headers.get("Nats-Stream-Source").unwrap();
+    assert_eq!(from.as_str(), "O:C=k1i3jIye 3 > > o.a");
 }
 
 #[tokio::test]
