@@ -216,6 +216,10 @@ fn a_file_is_checked_line_by_line() {
         ("max_payload: many", "FILE:1: max_payload takes a number"),
         ("listen: here", "FILE:1: listen takes a port, or an address"),
         (
+            "jetstream { cipher: aes }",
+            "FILE:1: cipher: what is stored is not encrypted here",
+        ),
+        (
             "cluster { name: x }",
             "FILE:1: cluster: midge is one server",
         ),

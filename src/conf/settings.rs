@@ -390,6 +390,20 @@ impl Settings {
                     self.config.stream_limits.max_storage = item.limit()?.unwrap_or(0) as u64;
                 }
                 "limits" => self.stream_limits(item)?,
+                "key"
+                | "ek"
+                | "encryption_key"
+                | "prev_key"
+                | "prev_ek"
+                | "prev_encryption_key"
+                | "cipher" => {
+                    // Passed over, it would leave open what was to be shut.
+                    let what = format!(
+                        "{}: what is stored is not encrypted here; leave it out and encrypt the disk",
+                        item.name
+                    );
+                    return Err(ConfError::new(item.place, what));
+                }
                 _ => self.unknown(item),
             }
         }
