@@ -34,9 +34,8 @@ use world::World;
 
 /// Seeds of an ordinary run of the tests.
 const SEEDS: u64 = 2000;
-/// The same of the run about lifetimes and schedules. Each takes longer, and there
-/// is less that can meet in one.
-const TIMED_SEEDS: u64 = 500;
+/// The same of the run about lifetimes and schedules.
+const TIMED_SEEDS: u64 = 2000;
 
 /// A run that takes longer goes round in circles: an ordinary one takes some
 /// hundredths of a second.
