@@ -366,19 +366,26 @@ fn a_backup_waits_for_its_acks_and_ends_when_none_comes() {
     assert_eq!(told.json()["error"], "no flow response");
 }
 
-#[test]
-fn a_backup_ends_with_its_stream_or_its_reader() {
-    let dir = Dir::new();
-    let server = dir.serve();
-    let mut client = server.client();
+/// Begins a backup of a stream of so many messages, to be sent in chunks of
+/// which each waits for the ack of the one before; the first.
+#[track_caller]
+fn begin_backup(client: &mut Client, count: usize) -> Message {
     client.make_stream("S", "s.>", "");
-    for _ in 0..10 {
+    for _ in 0..count {
         client.store("s.a", [7; 1000]);
     }
     client.send("SUB dl 1\r\n");
     let asked = "{\"deliver_subject\":\"dl\",\"chunk_size\":1024,\"window_size\":1024}";
     client.api("STREAM.SNAPSHOT.S", asked);
-    let part = client.message();
+    client.message()
+}
+
+#[test]
+fn a_backup_ends_with_its_stream_or_its_reader() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    let part = begin_backup(&mut client, 10);
     client.api("STREAM.DELETE.S", "");
     client.publish(part.ack(), None, "", "");
     assert_eq!(
@@ -599,14 +606,7 @@ fn a_flood_of_acks_is_one_turn() {
     let dir = Dir::new();
     let server = dir.serve();
     let mut client = server.client();
-    client.make_stream("S", "s.>", "");
-    for _ in 0..50 {
-        client.store("s.a", [7; 1000]);
-    }
-    client.send("SUB dl 1\r\n");
-    let asked = "{\"deliver_subject\":\"dl\",\"chunk_size\":1024,\"window_size\":1024}";
-    client.api("STREAM.SNAPSHOT.S", asked);
-    let part = client.message();
+    let part = begin_backup(&mut client, 50);
     client.sync();
     let flood = format!("PUB {} 0\r\n\r\n", part.ack()).repeat(40);
     client.send(flood + "PING\r\n");

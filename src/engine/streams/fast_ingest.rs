@@ -85,17 +85,14 @@ impl Streams {
             return;
         };
         let stream = self.streams.get(&id);
-        let stream = stream.filter(|stream| !stream.config.no_ack && !stream.acks_at_once());
-        if let Some(stream) = stream
+        if let Some(stream) = stream.filter(|stream| !stream.config.no_ack)
             && error == ApiError::BATCH_PUBLISH_UNKNOWN_BATCH_ID
             && !self.is_settled()
         {
             // How the batch ended may wait for the disk, and comes first.
             let mut body = Vec::new();
             PubAck::write_error(&mut body, &stream.config.name, &error);
-            let put = |waiting: &mut Vec<u8>| waiting.extend_from_slice(&body);
-            self.answer(from.account, reply, OnFailure::PubAck, put);
-            return;
+            return self.promise(engine, id, from, reply, &body, out);
         }
         self.refuse_publish(engine, id, &error, from, message, Some(reply), out);
     }
@@ -296,33 +293,41 @@ impl Streams {
         batch: &FastBatch,
         out: &mut O,
     ) {
-        self.promise(engine, step, &batch.progress().to_json(), out);
+        self.promise(
+            engine,
+            step.stream,
+            step.from,
+            step.reply,
+            &batch.progress().to_json(),
+            out,
+        );
     }
 
     /// Tells a publisher something once all that was done is safe.
     fn promise<O: Outbox>(
         &mut self,
         engine: &mut Engine,
-        step: Step<'_>,
+        id: StreamId,
+        from: Origin,
+        reply: &[u8],
         body: &[u8],
         out: &mut O,
     ) {
-        let account = step.from.account;
-        let Some(stream) = self.streams.get(&step.stream) else {
+        let Some(stream) = self.streams.get(&id) else {
             return;
         };
         if stream.acks_at_once() {
-            engine.answer(account, step.reply, body, out);
+            engine.answer(from.account, reply, body, out);
             return;
         }
         // The batch is not known any more when the disk is back, so that
         // whatever its publisher waits for, this ends it.
         let refused = OnFailure::PubAckOf(&stream.config.name);
-        self.answers.push(account, step.reply, refused, |waiting| {
+        self.answers.push(from.account, reply, refused, |waiting| {
             waiting.extend_from_slice(body);
         });
         self.is_urgent = true;
-        self.stored_bytes(step.reply.len());
+        self.stored_bytes(reply.len());
     }
 
     fn keep_fast(&mut self, step: Step<'_>, batch: FastBatch) {
@@ -366,7 +371,7 @@ impl Streams {
             more: &batch_fields(id, batch.count()),
         };
         ack.write(&mut body);
-        self.promise(engine, step, &body, out);
+        self.promise(engine, step.stream, step.from, step.reply, &body, out);
     }
 
     /// Batches of a stream may have waited for too long. Nobody is told: who
