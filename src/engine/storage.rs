@@ -8,7 +8,7 @@
 //! leaves blocks, whose records carry theirs, as they are.
 
 use crate::ids::{ConsumerId, Seq, StreamId};
-use bytes::Bytes;
+use crate::streams::Block;
 
 /// Names a block: a run of messages of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,7 +55,7 @@ impl RowKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// Stores a block and its summary, in place of those of the same key.
-    PutBlock(BlockKey, Bytes),
+    PutBlock(Block),
     /// Forgets a block and its summary.
     RemoveBlock(BlockKey),
     /// Stores a row, in place of one of the same key.

@@ -6,19 +6,54 @@
 //! brings it all there at once.
 
 use bytes::Bytes;
-use midge_engine::{Batch, BlockKey, RowKey, StreamId, Write};
+use midge_engine::{Batch, Block, BlockKey, RowKey, StreamId, Write};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an entry takes beside its bytes, roughly: the trees' nodes and what
 /// the allocator adds.
 const ENTRY_LEN: usize = 96;
 
+/// A block that was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// As the engine has it, which knows where its records lie.
+    Block(Block),
+    /// As it was journaled: what of it is whole is for a checksum of each
+    /// record to say.
+    Bytes(Bytes),
+}
+
+impl Kept {
+    pub(crate) fn bytes(&self) -> &Bytes {
+        match self {
+            Kept::Block(block) => block.bytes(),
+            Kept::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// The block, which is read if need be.
+    pub(crate) fn block(&self, key: BlockKey) -> Block {
+        match self {
+            Kept::Block(block) => block.clone(),
+            Kept::Bytes(bytes) => Block::parse(key, bytes.clone()),
+        }
+    }
+
+    /// The memory that it holds on to.
+    fn held(&self) -> usize {
+        match self {
+            Kept::Block(block) => block.held(),
+            Kept::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// The changes: first these streams are removed, then the rest is put and
 /// removed under its keys.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Changes {
     removed: BTreeSet<StreamId>,
-    blocks: BTreeMap<BlockKey, Option<Bytes>>,
+    blocks: BTreeMap<BlockKey, Option<Kept>>,
     rows: BTreeMap<RowKey, Option<Vec<u8>>>,
     held: usize,
 }
@@ -28,7 +63,9 @@ impl Changes {
         let mut changes = Changes::default();
         for write in &batch.writes {
             match write {
-                Write::PutBlock(key, bytes) => changes.set_block(*key, Some(bytes.clone())),
+                Write::PutBlock(block) => {
+                    changes.set_block(block.key(), Some(Kept::Block(block.clone())));
+                }
                 Write::RemoveBlock(key) => changes.set_block(*key, None),
                 Write::PutRow(key, value) => changes.set_row(*key, Some(value.clone())),
                 Write::RemoveRow(key) => changes.set_row(*key, None),
@@ -38,10 +75,10 @@ impl Changes {
         changes
     }
 
-    pub(crate) fn set_block(&mut self, key: BlockKey, bytes: Option<Bytes>) {
-        self.held += bytes.as_ref().map_or(0, Bytes::len);
-        match self.blocks.insert(key, bytes) {
-            Some(before) => self.held -= before.map_or(0, |bytes| bytes.len()),
+    pub(crate) fn set_block(&mut self, key: BlockKey, block: Option<Kept>) {
+        self.held += block.as_ref().map_or(0, Kept::held);
+        match self.blocks.insert(key, block) {
+            Some(before) => self.held -= before.map_or(0, |block| block.held()),
             None => self.held += ENTRY_LEN,
         }
     }
@@ -58,7 +95,7 @@ impl Changes {
         self.blocks.retain(|key, _| key.stream != stream);
         self.rows.retain(|key, _| key.stream() != stream);
         self.removed.insert(stream);
-        let blocks = self.blocks.values().flatten().map(Bytes::len);
+        let blocks = self.blocks.values().flatten().map(Kept::held);
         let rows = self.rows.values().flatten().map(Vec::len);
         let entries = self.blocks.len() + self.rows.len() + self.removed.len();
         self.held = blocks.sum::<usize>() + rows.sum::<usize>() + entries * ENTRY_LEN;
@@ -69,19 +106,19 @@ impl Changes {
         for stream in newer.removed {
             self.remove_stream(stream);
         }
-        for (key, bytes) in newer.blocks {
-            self.set_block(key, bytes);
+        for (key, block) in newer.blocks {
+            self.set_block(key, block);
         }
         for (key, value) in newer.rows {
             self.set_row(key, value);
         }
     }
 
-    /// What became of a block: its bytes, or that it is gone. Nothing if that
-    /// is for the tables to say.
-    pub(crate) fn block(&self, key: BlockKey) -> Option<Option<&Bytes>> {
+    /// What became of a block: how it is now, or that it is gone. Nothing if
+    /// that is for the tables to say.
+    pub(crate) fn block(&self, key: BlockKey) -> Option<Option<&Kept>> {
         match self.blocks.get(&key) {
-            Some(bytes) => Some(bytes.as_ref()),
+            Some(block) => Some(block.as_ref()),
             None if self.removed.contains(&key.stream) => Some(None),
             None => None,
         }
@@ -105,10 +142,10 @@ impl Changes {
         self.removed.iter().copied()
     }
 
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = (BlockKey, Option<&Bytes>)> {
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (BlockKey, Option<&Kept>)> {
         self.blocks
             .iter()
-            .map(|(key, bytes)| (*key, bytes.as_ref()))
+            .map(|(key, block)| (*key, block.as_ref()))
     }
 
     pub(crate) fn rows(&self) -> impl Iterator<Item = (RowKey, Option<&[u8]>)> {
@@ -139,14 +176,18 @@ mod tests {
         }
     }
 
+    fn put(key: BlockKey, bytes: &'static [u8]) -> Write {
+        Write::PutBlock(Block::parse(key, Bytes::from_static(bytes)))
+    }
+
     #[test]
     fn the_last_word_counts() {
         let row = RowKey::Cursor(StreamId(1), ConsumerId(1));
         let first = Batch {
             writes: vec![
-                Write::PutBlock(key(1, 1), Bytes::from_static(b"old")),
-                Write::PutBlock(key(1, 5), Bytes::from_static(b"kept")),
-                Write::PutBlock(key(2, 1), Bytes::from_static(b"other")),
+                put(key(1, 1), b"old"),
+                put(key(1, 5), b"kept"),
+                put(key(2, 1), b"other"),
                 Write::PutRow(row, b"row".to_vec()),
             ],
         };
@@ -155,23 +196,23 @@ mod tests {
         assert_eq!(changes.held(), 3 + 4 + 5 + 3 + 4 * ENTRY_LEN);
         changes.absorb(Changes::of(&Batch {
             writes: vec![
-                Write::PutBlock(key(1, 1), Bytes::from_static(b"newer")),
+                put(key(1, 1), b"newer"),
                 Write::RemoveBlock(key(2, 1)),
                 Write::RemoveRow(row),
             ],
         }));
         assert_eq!(changes.held(), 5 + 4 + 4 * ENTRY_LEN);
         assert_eq!(
-            changes.block(key(1, 1)).flatten(),
+            changes.block(key(1, 1)).flatten().map(Kept::bytes),
             Some(&b"newer"[..].into())
         );
         assert_eq!(changes.block(key(2, 1)), Some(None));
         assert_eq!(changes.block(key(2, 2)), None);
         changes.absorb(Changes::of(&Batch {
             writes: vec![
-                Write::PutBlock(key(1, 7), Bytes::from_static(b"gone again")),
+                put(key(1, 7), b"gone again"),
                 Write::RemoveStream(StreamId(1)),
-                Write::PutBlock(key(1, 9), Bytes::from_static(b"new")),
+                put(key(1, 9), b"new"),
             ],
         }));
         assert_eq!(changes.block(key(1, 1)), Some(None));

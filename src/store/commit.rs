@@ -5,7 +5,7 @@
 //! the order of the batches is kept whichever way each goes. Readers see a
 //! batch once it is durable and not before.
 
-use crate::changes::Changes;
+use crate::changes::{Changes, Kept};
 use crate::error::StoreError;
 use crate::journal::Journal;
 use crate::layout::{META, ROUND_ROW};
@@ -48,10 +48,10 @@ impl Store {
     /// the store must be opened again to see whether the batch is there.
     pub fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let too_long = |write: &&Write| crate::store::is_too_long(write);
-        if let Some(Write::PutBlock(key, bytes)) = batch.writes.iter().find(too_long) {
+        if let Some(Write::PutBlock(block)) = batch.writes.iter().find(too_long) {
             return Err(StoreError::TooLong {
-                key: *key,
-                len: bytes.len(),
+                key: block.key(),
+                len: block.bytes().len(),
             });
         }
         let begun = Instant::now();
@@ -176,7 +176,7 @@ impl Store {
 /// A block as it is durable, if that is in memory.
 fn base<'a>(pending: &'a Changes, journal: &'a Journal, key: BlockKey) -> Option<&'a Bytes> {
     match pending.block(key) {
-        Some(bytes) => bytes,
+        Some(block) => block.map(Kept::bytes),
         None => journal.tail(key),
     }
 }

@@ -102,9 +102,9 @@ impl Journal {
     /// in place of those before.
     pub(crate) fn remember(&mut self, written: &Changes) {
         self.tails = Tails::default();
-        for (key, bytes) in written.blocks() {
-            if let Some(bytes) = bytes {
-                self.tails.put(key, bytes);
+        for (key, block) in written.blocks() {
+            if let Some(block) = block {
+                self.tails.put(key, block.bytes());
             }
         }
     }

@@ -290,18 +290,6 @@ pub(crate) struct Found {
     pub(crate) parts: usize,
 }
 
-impl Found {
-    /// One that is in memory.
-    pub(crate) fn whole(bytes: Bytes) -> Self {
-        Found {
-            bytes,
-            is_whole: true,
-            mended: 0,
-            parts: 1,
-        }
-    }
-}
-
 impl Parts {
     pub(crate) fn push(&mut self, part: u16, stored: &[u8]) {
         let Some(read) = Part::read(stored) else {

@@ -3,12 +3,12 @@
 use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::layout::{
-    BLOCKS, FORMAT, FORMAT_ROW, Found, Key, META, NEW_ROWS, ROWS, mend_row, open_row,
-    parse_row_key, read_number, row_key, seal_row,
+    BLOCKS, FORMAT, FORMAT_ROW, Key, META, NEW_ROWS, ROWS, mend_row, open_row, parse_row_key,
+    read_number, row_key, seal_row,
 };
 use crate::medium::{Medium, RedbPart};
 use crate::store::{Source, Store, boxed, contain, parse};
-use crate::tables::{read_block, summary_of};
+use crate::tables::read_block;
 use log::{info, warn};
 use midge_engine::{RowKey, RowSink, in_order, summarize};
 use redb::{
@@ -176,8 +176,8 @@ impl Rows<'_> {
         let rows = pending
             .rows()
             .map(|(key, value)| (key, value.map(Cow::Borrowed)));
-        let summaries = pending.blocks().map(|(key, bytes)| {
-            let summary = bytes.and_then(|bytes| summary_of(key, bytes));
+        let summaries = pending.blocks().map(|(key, block)| {
+            let summary = block.and_then(|block| summarize(&block.block(key)));
             (RowKey::Summary(key), summary.map(Cow::Owned))
         });
         let journaled = rows.chain(summaries);
@@ -280,14 +280,11 @@ fn remake(
     let RowKey::Summary(block_key) = key else {
         return Ok(None);
     };
-    let found = match pending.block(block_key) {
-        Some(bytes) => bytes.cloned().map(Found::whole),
-        None => read_block(snapshot, block_key)?,
+    let block = match pending.block(block_key) {
+        Some(block) => block.map(|block| block.block(block_key)),
+        None => read_block(snapshot, block_key)?.map(|found| parse(block_key, found).block),
     };
-    let Some(found) = found else {
-        return Ok(None);
-    };
-    let value = summarize(&parse(block_key, found).block);
+    let value = block.and_then(|block| summarize(&block));
     if value.is_some() {
         warn!(
             "the summary of stream {}, block from sequence {} was damaged and is made anew",

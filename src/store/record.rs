@@ -65,12 +65,12 @@ impl Writer {
             self.begin(NO_STREAM);
             self.bytes.extend_from_slice(&stream.0.to_le_bytes());
         }
-        for (key, bytes) in changes.blocks() {
-            match bytes {
+        for (key, block) in changes.blocks() {
+            match block {
                 None => self.block_key(NO_BLOCK, key),
-                Some(bytes) => {
+                Some(block) => {
                     let base = base(key).filter(|_| !changes.is_removed(key.stream));
-                    self.block(key, bytes, base);
+                    self.block(key, block.bytes(), base);
                 }
             }
         }
@@ -160,7 +160,7 @@ pub(crate) fn len_about(batch: &Batch, base: impl Fn(BlockKey) -> usize) -> usiz
     for write in &batch.writes {
         len += WRITE_LEN_MAX;
         len += match write {
-            Write::PutBlock(key, bytes) => bytes.len().saturating_sub(base(*key)),
+            Write::PutBlock(block) => block.bytes().len().saturating_sub(base(block.key())),
             Write::PutRow(_, value) => value.len(),
             Write::RemoveBlock(_) | Write::RemoveRow(_) | Write::RemoveStream(_) => 0,
         };
@@ -291,6 +291,7 @@ impl<'a> Rest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use midge_engine::Block;
 
     const NAME: Name = Name {
         file: 77,
@@ -313,7 +314,7 @@ mod tests {
         let batch = Batch {
             writes: vec![
                 Write::RemoveStream(StreamId(5)),
-                Write::PutBlock(key(), grown.clone().into()),
+                Write::PutBlock(Block::parse(key(), grown.clone().into())),
                 Write::PutRow(RowKey::Stream(StreamId(1)), b"new".to_vec()),
                 Write::PutRow(RowKey::Stream(StreamId(2)), b"same".to_vec()),
                 Write::PutRow(RowKey::Stream(StreamId(5)), b"same".to_vec()),

@@ -333,10 +333,11 @@ fn summaries(store: &Store, recovered: &mut Recovered) -> Result<(), StoreError>
             let Some(found) = read_block(&snapshot, key)? else {
                 return Ok(Some(key));
             };
-            if found.mended > 0 {
-                mended = Some(Write::PutBlock(key, found.bytes.clone()));
-            }
+            let is_mended = found.mended > 0;
             let loaded = parse(key, found);
+            if is_mended {
+                mended = Some(Write::PutBlock(loaded.block.clone()));
+            }
             recovered.blocks += 1;
             recovered.records += loaded.block.present() as u64;
             recovered.lost_records += loaded.lost;

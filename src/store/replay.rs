@@ -3,7 +3,7 @@
 //! The tables say which round they wait for, so that a record is taken once
 //! or not at all, whatever the power did.
 
-use crate::changes::Changes;
+use crate::changes::{Changes, Kept};
 use crate::error::StoreError;
 use crate::journal::{Place, scan};
 use crate::layout::{META, ROUND_ROW, read_number};
@@ -112,15 +112,16 @@ fn take(
     for write in writes {
         match write {
             Journaled::Block(key, bytes) => {
-                changes.set_block(key, Some(Bytes::copy_from_slice(bytes)));
+                let bytes = Bytes::copy_from_slice(bytes);
+                changes.set_block(key, Some(Kept::Bytes(bytes)));
             }
             Journaled::GrownBlock(key, len, head, behind) => {
                 let before = match changes.block(key) {
-                    Some(bytes) => bytes.cloned(),
+                    Some(block) => block.map(|block| block.bytes().clone()),
                     None => stored(key)?,
                 };
                 let bytes = grow(key, before.unwrap_or_default(), len, head, behind);
-                changes.set_block(key, Some(bytes));
+                changes.set_block(key, Some(Kept::Bytes(bytes)));
             }
             Journaled::NoBlock(key) => changes.set_block(key, None),
             Journaled::Row(key, value) => changes.set_row(key, Some(value.to_vec())),

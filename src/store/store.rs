@@ -60,6 +60,28 @@ pub struct Loaded {
     pub lost: u64,
 }
 
+impl Loaded {
+    /// `is_whole` if all of the block's bytes are there.
+    pub(crate) fn new(block: Block, is_whole: bool) -> Self {
+        let present = block.present();
+        let lost = match block.written() {
+            Some(written) => written.saturating_sub(present).max(usize::from(!is_whole)),
+            None => 1,
+        };
+        if lost > 0 {
+            let key = block.key();
+            debug!(
+                "stream {}, block from sequence {}: damaged, {present} records of it are whole",
+                key.stream.0, key.first
+            );
+        }
+        Loaded {
+            block,
+            lost: lost as u64,
+        }
+    }
+}
+
 impl Store {
     /// Opens a store, or makes one, and hands its rows to the sink in the
     /// order of their keys.
@@ -126,12 +148,12 @@ impl Store {
     pub fn load(&self, key: BlockKey) -> Result<Option<Loaded>, StoreError> {
         // In this order: what a checkpoint takes from the one is in the other
         // before.
-        let pending = self.pending().block(key).map(|bytes| bytes.cloned());
+        let pending = self.pending().block(key).map(|block| block.cloned());
+        if let Some(block) = pending {
+            return Ok(block.map(|block| Loaded::new(block.block(key), true)));
+        }
         contain(self.path(), "read", || {
-            let found = match pending {
-                Some(bytes) => bytes.map(Found::whole),
-                None => read_block(&self.snapshot()?, key)?,
-            };
+            let found = read_block(&self.snapshot()?, key)?;
             Ok(found.map(|found| parse(key, found)))
         })
     }
@@ -229,40 +251,23 @@ pub(crate) fn boxed(error: impl Into<redb::Error>) -> Box<redb::Error> {
 }
 
 pub(crate) fn is_too_long(write: &Write) -> bool {
-    matches!(write, Write::PutBlock(_, bytes) if bytes.len() > crate::STORED_BLOCK_LEN_MAX)
+    matches!(write, Write::PutBlock(block) if block.bytes().len() > crate::STORED_BLOCK_LEN_MAX)
 }
 
 pub(crate) fn len_of(write: &Write) -> u64 {
     match write {
-        Write::PutBlock(_, bytes) => bytes.len() as u64,
+        Write::PutBlock(block) => block.bytes().len() as u64,
         Write::PutRow(_, value) => value.len() as u64,
         Write::RemoveBlock(_) | Write::RemoveRow(_) | Write::RemoveStream(_) => 0,
     }
 }
 
 pub(crate) fn parse(key: BlockKey, found: Found) -> Loaded {
-    let block = Block::parse(key, found.bytes);
-    let present = block.present();
-    let lost = match block.written() {
-        Some(written) => written
-            .saturating_sub(present)
-            .max(usize::from(!found.is_whole)),
-        None => 1,
-    };
-    if lost > 0 {
-        debug!(
-            "stream {}, block from sequence {}: damaged, {present} records of it are whole",
-            key.stream.0, key.first
-        );
-    }
     if found.mended > 0 {
         warn!(
             "stream {}, block from sequence {}: a bit in the file has flipped, and was put right",
             key.stream.0, key.first
         );
     }
-    Loaded {
-        block,
-        lost: lost as u64,
-    }
+    Loaded::new(Block::parse(key, found.bytes), found.is_whole)
 }

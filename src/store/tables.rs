@@ -8,7 +8,7 @@ use crate::layout::{
 use crate::packed::{self, PACKED_LEN_MAX};
 use crate::store::boxed;
 use bytes::Bytes;
-use midge_engine::{Block, BlockKey, RowKey, StreamId, is_to_be_compressed, summarize};
+use midge_engine::{BlockKey, RowKey, StreamId, is_to_be_compressed, summarize};
 use redb::{ReadTransaction, StorageError, Table, TableError, WriteTransaction};
 
 type Stored<'a> = Table<'a, &'static Key, &'static [u8]>;
@@ -31,12 +31,12 @@ impl<'a> Tables<'a> {
         for stream in changes.removed() {
             self.remove_stream(stream)?;
         }
-        for (key, bytes) in changes.blocks() {
-            match bytes {
-                Some(bytes) => put_block(&mut self.blocks, key, bytes)?,
+        for (key, block) in changes.blocks() {
+            match block {
+                Some(block) => put_block(&mut self.blocks, key, block.bytes())?,
                 None => remove_block(&mut self.blocks, key)?,
             }
-            let summary = bytes.and_then(|bytes| summary_of(key, bytes));
+            let summary = block.and_then(|block| summarize(&block.block(key)));
             self.row(RowKey::Summary(key), summary.as_deref())?;
         }
         for (key, value) in changes.rows() {
@@ -62,11 +62,6 @@ impl<'a> Tables<'a> {
         self.blocks
             .retain_in::<&Key, _>(&first..=&last, |_, _| false)
     }
-}
-
-/// The summary of a block, as far as that is whole.
-pub(crate) fn summary_of(key: BlockKey, bytes: &Bytes) -> Option<Vec<u8>> {
-    summarize(&Block::parse(key, bytes.clone()))
 }
 
 /// A block is compressed here and nowhere else, once it leaves the journal:

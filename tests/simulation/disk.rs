@@ -17,10 +17,13 @@ impl Disk {
     pub(super) fn apply(&mut self, writes: &[Write]) {
         for write in writes {
             match write {
-                Write::PutBlock(key, bytes) => {
-                    self.blocks.insert(*key, bytes.clone());
-                    if let Some(row) = summarize(&Block::parse(*key, bytes.clone())) {
-                        self.rows.insert((key.stream, RowKey::Summary(*key)), row);
+                Write::PutBlock(block) => {
+                    let (key, bytes) = (block.key(), block.bytes().clone());
+                    // What is handed over with them says the same as they do.
+                    assert_eq!(*block, Block::parse(key, bytes.clone()));
+                    self.blocks.insert(key, bytes);
+                    if let Some(row) = summarize(block) {
+                        self.rows.insert((key.stream, RowKey::Summary(key)), row);
                     }
                 }
                 Write::RemoveBlock(key) => {

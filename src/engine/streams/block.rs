@@ -191,7 +191,7 @@ impl OpenBlock {
 }
 
 /// A block that is complete. Clones share its bytes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     key: BlockKey,
     bytes: Bytes,
@@ -239,6 +239,11 @@ impl Block {
     /// As it is stored.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The bytes of memory that it holds on to, which its clones share.
+    pub fn held(&self) -> usize {
+        self.bytes.len() + size_of_val(&*self.offsets)
     }
 
     /// A record, if it is there and whole.

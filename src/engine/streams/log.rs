@@ -378,7 +378,7 @@ impl Log {
         {
             meta.contents_dirty = false;
             meta.is_stored = true;
-            writes.push(Write::PutBlock(key, block.bytes().clone()));
+            writes.push(Write::PutBlock(block.clone()));
         }
         if std::mem::take(&mut meta.deletes_dirty) {
             writes.push(Write::PutRow(RowKey::Deletes(key), block_row::write(meta)));

@@ -25,9 +25,9 @@ impl Written {
     pub(crate) fn note(&mut self, batch: &Batch) {
         for write in &batch.writes {
             match write {
-                Write::PutBlock(key, bytes) => {
-                    let block = Block::parse(*key, bytes.clone());
-                    self.blocks.entry(*key).or_default().push(block);
+                Write::PutBlock(block) => {
+                    let blocks = self.blocks.entry(block.key()).or_default();
+                    blocks.push(block.clone());
                 }
                 Write::PutRow(key, value) => {
                     let place = (key.stream(), *key);

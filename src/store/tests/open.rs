@@ -225,8 +225,8 @@ fn a_block_that_is_too_long_is_refused() {
     let dir = TempDir::new();
     let mut rows = Model::default();
     let store = Store::open(&StoreConfig::new(dir.file()), &mut rows).expect("made");
-    let bytes = vec![0; midge_store::STORED_BLOCK_LEN_MAX + 1].into();
-    let writes = vec![Write::PutBlock(key(1, 1), bytes)];
+    let too_long = block(key(1, 1), &[midge_store::STORED_BLOCK_LEN_MAX], 0);
+    let writes = put(key(1, 1), &too_long);
     let error = store.commit(&Batch { writes }).expect_err("too long");
     assert!(matches!(error, StoreError::TooLong { .. }));
     store.commit(&Batch::default()).expect("goes on");

@@ -126,7 +126,7 @@ pub(crate) fn to_be_compressed(block: &Bytes) -> Bytes {
 
 /// The writes for a block and its summary.
 pub(crate) fn put(key: BlockKey, bytes: &Bytes) -> Vec<Write> {
-    vec![Write::PutBlock(key, bytes.clone())]
+    vec![Write::PutBlock(Block::parse(key, bytes.clone()))]
 }
 
 pub(crate) fn summary(key: BlockKey, bytes: &Bytes) -> Vec<u8> {
@@ -145,10 +145,11 @@ impl Model {
     pub(crate) fn apply(&mut self, batch: &Batch) {
         for write in &batch.writes {
             match write {
-                Write::PutBlock(key, bytes) => {
-                    self.blocks.insert(*key, bytes.clone());
-                    let place = (key.stream, RowKey::Summary(*key));
-                    self.rows.insert(place, summary(*key, bytes));
+                Write::PutBlock(block) => {
+                    let (key, bytes) = (block.key(), block.bytes());
+                    self.blocks.insert(key, bytes.clone());
+                    let place = (key.stream, RowKey::Summary(key));
+                    self.rows.insert(place, summary(key, bytes));
                 }
                 Write::RemoveBlock(key) => {
                     self.blocks.remove(key);
