@@ -9,7 +9,7 @@
 const PLACES_KEPT: usize = 1024;
 
 /// Counts removals from a table, to know when to shrink it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Shrink {
     removals: usize,
 }

@@ -52,7 +52,7 @@ impl Consumer {
 
     /// Whether it was delivered and is not settled.
     fn has_out(&self, seq: Seq) -> bool {
-        self.cursor.unacked.contains_key(&seq)
+        self.cursor.unacked.contains(seq)
     }
 
     /// Takes an ack for what it has delivered, or will.
@@ -71,7 +71,7 @@ impl Consumer {
         let seq = Seq(subject.stream_seq);
         let is_known = !self.is_ahead(seq);
         let said = parse(body);
-        let unacked = self.cursor.unacked.get(&seq);
+        let unacked = self.cursor.unacked.get(seq);
         let delivered_at = unacked.map(|unacked| unacked.delivered_at);
         // What it has not delivered, or delivered before a power cut undid
         // that, will come: its ack cannot be confirmed.

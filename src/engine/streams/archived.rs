@@ -7,7 +7,8 @@
 //! ahead of its turn is seen once more.
 
 use super::consumer::Consumer;
-use super::position::{Cursor, Position, Unacked};
+use super::position::{Cursor, Position};
+use super::unacked::Unacked;
 use crate::ids::{DeliverySeq, Seq};
 use midge_api::Timestamp;
 use midge_api::snapshot::{ArchivedConsumer, ArchivedPending};
@@ -49,7 +50,7 @@ impl Consumer {
         if !self.wants_acks() {
             return archived;
         }
-        let unacked = cursor.unacked.range(..=end);
+        let unacked = cursor.unacked.iter().take_while(|(seq, _)| *seq <= end);
         archived
             .pending
             .extend(unacked.map(|(seq, unacked)| ArchivedPending {
@@ -96,20 +97,14 @@ pub(super) fn cursor_of(archived: &ArchivedConsumer, last: Seq, wants_acks: bool
     for pending in &archived.pending {
         let seq = Seq(pending.seq);
         if seq > floor && seq <= delivered.seq {
-            let unacked = Unacked {
-                delivery: DeliverySeq(pending.delivery).min(delivered.delivery),
-                delivered_at: pending.time,
-                due: crate::Time::default(),
-                is_queued: false,
-                is_dying: false,
-                to: None,
-            };
+            let delivery = DeliverySeq(pending.delivery).min(delivered.delivery);
+            let unacked = Unacked::stored(delivery, pending.time);
             cursor.unacked.insert(seq, unacked);
         }
     }
     for (seq, count) in &archived.redelivered {
         let seq = Seq(*seq);
-        if cursor.unacked.contains_key(&seq) {
+        if cursor.unacked.contains(seq) {
             let count = u32::try_from(*count).unwrap_or(u32::MAX >> 1);
             cursor.redeliveries.insert(seq, count);
         }
@@ -198,14 +193,16 @@ mod tests {
             let mut consumer = Consumer::new(id, "S", config.clone(), Timestamp(0), now);
             let archived = ArchivedConsumer {
                 delivered: (99_000, 99_000),
-                pending: (1..=count).map(|nth| pending(90_000 + nth, nth)).collect(),
+                pending: (1..=count)
+                    .map(|nth| ArchivedPending {
+                        time: Timestamp(1_700_000_000_000_000_000),
+                        ..pending(90_000 + nth, nth)
+                    })
+                    .collect(),
                 redelivered: (1..=count).map(|nth| (90_000 + nth, nth)).collect(),
                 ..ArchivedConsumer::default()
             };
             consumer.begin_at(cursor_of(&archived, Seq(99_000), true));
-            for unacked in consumer.cursor.unacked.values_mut() {
-                unacked.delivered_at = Timestamp(1_700_000_000_000_000_000);
-            }
             let mut json = midge_api::JsonWriter::new();
             consumer.archived(Seq(99_000)).write_json(&mut json);
             (json.len(), consumer.archived_len_max(Seq(99_000)))

@@ -109,7 +109,7 @@ impl Consumer {
     /// Whether a message that has died is still waited for, or to come.
     fn is_open(&self, death: &Death) -> bool {
         let is_to_come = self.is_ahead(death.seq) && !self.cursor.ahead.contains(&death.seq);
-        self.cursor.unacked.contains_key(&death.seq) || (death.is_ahead && is_to_come)
+        self.cursor.unacked.contains(death.seq) || (death.is_ahead && is_to_come)
     }
 }
 

@@ -13,10 +13,11 @@ use super::log::Log;
 use super::log_read::{NeedBlock, Search};
 use super::lookahead::{Look, Lookahead};
 use super::pace::RATE_BURST;
-use super::position::{Cursor, Position, Unacked};
+use super::position::{Cursor, Position};
 use super::priority::Pin;
 use super::pulls::Pulls;
 use super::recall::Counting;
+use super::unacked::Unacked;
 use crate::ids::{AccountId, ConsumerId, DeliverySeq, Seq, StreamId};
 use crate::{ConnId, Time};
 use midge_api::{
@@ -259,7 +260,7 @@ impl Consumer {
             let is_queued = self
                 .cursor
                 .unacked
-                .get(&seq)
+                .get(seq)
                 .is_some_and(|unacked| unacked.is_queued && !unacked.is_dying);
             if is_queued {
                 if self.is_exhausted(seq) {
@@ -396,7 +397,7 @@ impl Consumer {
             self.redeliver.pop_front();
             *self.cursor.redeliveries.entry(seq).or_insert(0) += 1;
             let due = now + self.ack_wait(deliveries);
-            if let Some(unacked) = self.cursor.unacked.get_mut(&seq) {
+            if let Some(unacked) = self.cursor.unacked.get_mut(seq) {
                 unacked.is_queued = false;
                 unacked.delivered_at = wall;
                 unacked.due = due;
@@ -464,10 +465,10 @@ impl Consumer {
             .unacked
             .iter()
             .filter(|(_, unacked)| !unacked.is_queued && unacked.due <= now)
-            .map(|(seq, _)| *seq)
+            .map(|(seq, _)| seq)
             .collect();
         for seq in late {
-            let to = self.cursor.unacked.get(&seq).and_then(|unacked| unacked.to);
+            let to = self.cursor.unacked.get(seq).and_then(|unacked| unacked.to);
             let ended = match to {
                 Some(conn) if clients.is_gone(conn) => Ended::Disconnect,
                 _ => Ended::Timeout,
@@ -493,7 +494,7 @@ impl Consumer {
     }
 
     pub(super) fn queue(&mut self, seq: Seq) {
-        if let Some(unacked) = self.cursor.unacked.get_mut(&seq)
+        if let Some(unacked) = self.cursor.unacked.get_mut(seq)
             && !unacked.is_queued
         {
             unacked.is_queued = true;
@@ -510,14 +511,14 @@ impl Consumer {
             .unacked
             .iter()
             .map(|(seq, unacked)| {
-                let wait = self.ack_wait(self.cursor.deliveries(*seq));
+                let wait = self.ack_wait(self.cursor.deliveries(seq));
                 // A clock that was set back must not make it wait longer.
                 let since = duration(wall.since(unacked.delivered_at));
-                (*seq, wait.saturating_sub(since))
+                (seq, wait.saturating_sub(since))
             })
             .collect();
         for (seq, wait) in waits {
-            if let Some(unacked) = self.cursor.unacked.get_mut(&seq) {
+            if let Some(unacked) = self.cursor.unacked.get_mut(seq) {
                 unacked.due = now + wait;
             }
         }

@@ -67,7 +67,7 @@ impl Consumer {
             // It is about an earlier delivery: somebody else works on it now.
             return;
         }
-        let unacked = self.cursor.unacked.get_mut(&seq);
+        let unacked = self.cursor.unacked.get_mut(seq);
         let Some(unacked) = unacked.filter(|unacked| !unacked.is_dying) else {
             return;
         };
@@ -92,7 +92,7 @@ impl Consumer {
     /// A message is still being worked on.
     pub(crate) fn progress(&mut self, seq: Seq, now: Time, wall: Timestamp) {
         let wait = self.ack_wait(self.cursor.deliveries(seq));
-        if let Some(unacked) = self.cursor.unacked.get_mut(&seq) {
+        if let Some(unacked) = self.cursor.unacked.get_mut(seq) {
             unacked.due = now + wait;
             unacked.delivered_at = wall;
             self.is_dirty = true;
@@ -109,11 +109,11 @@ impl Consumer {
         effects: &mut Effects,
     ) {
         let deliveries = self.cursor.deliveries(seq);
-        let is_ours = self.cursor.unacked.contains_key(&seq);
+        let is_ours = self.cursor.unacked.contains(seq);
         let acked = self.acked_total;
         self.ack(delivery, seq, wall, effects);
         self.acked_total = acked;
-        if is_ours && !self.cursor.unacked.contains_key(&seq) {
+        if is_ours && !self.cursor.unacked.contains(seq) {
             effects.notes.push(Note::Terminated {
                 delivery,
                 seq,

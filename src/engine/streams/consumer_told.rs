@@ -34,7 +34,7 @@ impl Consumer {
             // The whole purge is followed by `purged`.
             return;
         }
-        if let Some(unacked) = self.cursor.unacked.get(&seq) {
+        if let Some(unacked) = self.cursor.unacked.get(seq) {
             effects.notes.push(Note::Terminated {
                 delivery: unacked.delivery,
                 seq,
@@ -84,7 +84,7 @@ impl Consumer {
         self.cursor.settle_gone(is_live);
         self.cursor.pass(first);
         self.redeliver
-            .retain(|seq| self.cursor.unacked.contains_key(seq));
+            .retain(|seq| self.cursor.unacked.contains(*seq));
         self.is_dirty = true;
         if let Some(lookahead) = &mut self.lookahead {
             for seq in dropped {
@@ -115,7 +115,7 @@ impl Consumer {
     pub(crate) fn wants(&self, seq: Seq, subject: &[u8]) -> bool {
         self.filter.matches(subject)
             && (seq >= self.next_seq()
-                || self.cursor.unacked.contains_key(&seq)
+                || self.cursor.unacked.contains(seq)
                 || self.cursor.picks.contains(&seq))
             && !self.cursor.ahead.contains(&seq)
     }

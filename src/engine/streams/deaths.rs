@@ -119,7 +119,7 @@ impl Consumer {
         if !self.buries() {
             return;
         }
-        let Some(unacked) = self.cursor.unacked.get(&seq) else {
+        let Some(unacked) = self.cursor.unacked.get(seq) else {
             return;
         };
         if unacked.is_dying {
@@ -163,7 +163,7 @@ impl Consumer {
         reply: Option<Box<[u8]>>,
         effects: &mut Effects,
     ) {
-        let Some(unacked) = self.cursor.unacked.get_mut(&seq) else {
+        let Some(unacked) = self.cursor.unacked.get_mut(seq) else {
             return;
         };
         if unacked.is_dying && (reply.is_none() || self.dying.len() >= DYING_MAX) {
@@ -183,7 +183,7 @@ impl Consumer {
     /// A message that dies lies among the dead already: it stays there, as
     /// with any NATS server.
     pub(super) fn laid_down(&mut self, death: &Death, wall: Timestamp, effects: &mut Effects) {
-        if death.is_ahead && !self.cursor.unacked.contains_key(&death.seq) {
+        if death.is_ahead && !self.cursor.unacked.contains(death.seq) {
             self.pass_over(death.seq);
             return;
         }
@@ -307,7 +307,7 @@ impl Consumer {
         self.deaths.redriven_total += 1;
         self.is_dirty = true;
         self.cursor.redrives.insert(seq, redrives);
-        if self.cursor.unacked.contains_key(&seq) || self.is_ahead(seq) {
+        if self.cursor.unacked.contains(seq) || self.is_ahead(seq) {
             // It may have died without its last delivery being remembered.
             self.cursor.ahead.remove(&seq);
             return;

@@ -114,7 +114,7 @@ impl Lookahead {
         self.ready.clear();
         self.unseen.clone_from(&cursor.picks);
         self.unread.clear();
-        self.unread.extend(cursor.unacked.keys().copied());
+        self.unread.extend(cursor.unacked.seqs());
         cursor.freed.clear();
         cursor.tells_freed = true;
         cursor.is_unordered = true;
@@ -180,7 +180,7 @@ impl Lookahead {
     /// Finds out which keys are out.
     fn learn_out(&mut self, cursor: &Cursor, log: &Log) -> Result<(), NeedBlock> {
         while let Some(seq) = self.unread.first().copied() {
-            if cursor.unacked.contains_key(&seq)
+            if cursor.unacked.contains(seq)
                 && let Some(record) = log.get(seq)?
                 && let Some(key) = self.key_of(&record)
             {

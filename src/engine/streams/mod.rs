@@ -89,6 +89,7 @@ mod summary;
 mod take_in;
 mod tenant;
 mod tuning;
+mod unacked;
 mod varint;
 mod view;
 mod waiting;

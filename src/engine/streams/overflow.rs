@@ -75,7 +75,7 @@ impl Stream {
         let consumer =
             consumers.find(|consumer| is_queue && consumer.filter.matches(record.subject));
         let cursor = consumer.map(|consumer| &consumer.cursor);
-        let out = cursor.filter(|cursor| cursor.unacked.contains_key(&seq));
+        let out = cursor.filter(|cursor| cursor.unacked.contains(seq));
         let attempts = cursor
             .into_iter()
             .flat_map(|cursor| cursor.attempts.of(seq));

@@ -2,7 +2,7 @@
 
 use super::attempts::Attempts;
 use super::parked::Parked;
-use crate::ConnId;
+use super::unacked::UnackedMap;
 use crate::ids::{DeliverySeq, Seq};
 use midge_api::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,29 +14,12 @@ pub(crate) struct Position {
     pub(crate) seq: Seq,
 }
 
-/// A message that was delivered and is not acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unacked {
-    /// The number of its first delivery.
-    pub(crate) delivery: DeliverySeq,
-    /// When it was last delivered, by the wall clock: what is kept.
-    pub(crate) delivered_at: Timestamp,
-    /// When it is to be delivered again.
-    pub(crate) due: crate::Time,
-    /// It is in the queue for that already, or is dying.
-    pub(crate) is_queued: bool,
-    /// It will not be delivered again, and is to be a dead letter.
-    pub(crate) is_dying: bool,
-    /// Who it was last delivered to, if that is known.
-    pub(crate) to: Option<ConnId>,
-}
-
 /// What a consumer has to remember over a restart.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cursor {
     pub(crate) delivered: Position,
     pub(crate) ack_floor: Position,
-    pub(crate) unacked: BTreeMap<Seq, Unacked>,
+    pub(crate) unacked: UnackedMap,
     /// Deliveries after the first, of messages delivered more than once.
     pub(crate) redeliveries: BTreeMap<Seq, u32>,
     /// Messages behind the delivered ones that need no delivery any more.
@@ -77,7 +60,7 @@ impl Cursor {
     /// Takes note that a message needs no ack any more, for whatever reason.
     /// False if it needed none.
     pub(crate) fn settle(&mut self, seq: Seq) -> bool {
-        let Some(unacked) = self.unacked.remove(&seq) else {
+        let Some(unacked) = self.unacked.remove(seq) else {
             return false;
         };
         self.redeliveries.remove(&seq);
@@ -111,7 +94,7 @@ impl Cursor {
 
     /// The first message up to the last delivered one that is not settled.
     fn first_open(&self) -> Option<Seq> {
-        let unacked = self.unacked.first_key_value().map(|(seq, _)| *seq);
+        let unacked = self.unacked.first();
         let pick = self.picks.first().copied();
         let pick = pick.filter(|pick| *pick <= self.delivered.seq);
         [unacked, pick].into_iter().flatten().min()
@@ -136,12 +119,11 @@ impl Cursor {
         // The floor counts first deliveries, whichever this ack is of.
         let delivery = self
             .unacked
-            .get(&seq)
+            .get(seq)
             .map_or(delivery, |unacked| unacked.delivery)
             // A client may say anything.
             .min(self.delivered.delivery);
-        let above = self.unacked.split_off(&seq.next());
-        for settled in std::mem::replace(&mut self.unacked, above).into_keys() {
+        while let Some((settled, _)) = self.unacked.pop_to(seq) {
             self.redeliveries.remove(&settled);
             self.forget(settled);
             told(settled);
@@ -157,8 +139,8 @@ impl Cursor {
 
     /// Does not wait for acks of messages that are not there any more.
     pub(crate) fn settle_gone(&mut self, is_live: impl Fn(Seq) -> bool) {
-        let gone = self.unacked.keys().filter(|seq| !is_live(**seq));
-        for seq in gone.copied().collect::<Vec<_>>() {
+        let gone = self.unacked.seqs().filter(|seq| !is_live(*seq));
+        for seq in gone.collect::<Vec<_>>() {
             self.settle(seq);
         }
     }
@@ -166,7 +148,7 @@ impl Cursor {
     /// Gives a message up: it is not delivered again and not acknowledged.
     /// The floor stays until later messages are settled.
     pub(crate) fn give_up(&mut self, seq: Seq) -> bool {
-        let was_open = self.unacked.remove(&seq).is_some();
+        let was_open = self.unacked.remove(seq).is_some();
         self.forget(seq);
         was_open
     }
@@ -185,7 +167,7 @@ impl Cursor {
             self.ack_floor = self.delivered;
         } else if delivery.0 == self.ack_floor.delivery.0 + 1 {
             self.ack_floor = Position { delivery, seq };
-            if let Some((next, unacked)) = self.unacked.range(seq.next()..).next() {
+            if let Some((next, unacked)) = self.unacked.after(seq) {
                 self.ack_floor = Position {
                     delivery: DeliverySeq(unacked.delivery.0.saturating_sub(1)),
                     seq: next.prev(),
@@ -199,7 +181,7 @@ impl Cursor {
         let floor = self.ack_floor.seq;
         while let Some(entry) = self.redeliveries.first_entry() {
             // What was sent back may lie below.
-            if *entry.key() > floor || self.unacked.contains_key(entry.key()) {
+            if *entry.key() > floor || self.unacked.contains(*entry.key()) {
                 return;
             }
             entry.remove();
@@ -210,8 +192,7 @@ impl Cursor {
     pub(crate) fn pass(&mut self, first: Seq) {
         self.delivered.seq = self.delivered.seq.max(first.prev());
         if self.ack_floor.seq < first.prev() {
-            let above = self.unacked.split_off(&first);
-            for (seq, gone) in std::mem::replace(&mut self.unacked, above) {
+            while let Some((seq, gone)) = self.unacked.pop_to(first.prev()) {
                 self.ack_floor.delivery = self.ack_floor.delivery.max(gone.delivery);
                 self.forget(seq);
             }
@@ -226,6 +207,7 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::unacked::Unacked;
     use super::*;
 
     fn cursor(deliveries: u64) -> Cursor {
@@ -235,14 +217,7 @@ mod tests {
                 delivery: DeliverySeq(number),
                 seq: Seq(number * 10),
             };
-            let unacked = Unacked {
-                delivery: DeliverySeq(number),
-                delivered_at: Timestamp(0),
-                due: crate::Time::default(),
-                is_queued: false,
-                is_dying: false,
-                to: None,
-            };
+            let unacked = Unacked::stored(DeliverySeq(number), Timestamp(0));
             cursor.unacked.insert(Seq(number * 10), unacked);
         }
         cursor

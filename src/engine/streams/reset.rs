@@ -157,8 +157,8 @@ impl Cursor {
         };
         let last_pick = self.picks.last().copied().unwrap_or_default();
         if is_selective && last_pick > self.delivered.seq {
-            let open = self.unacked.keys().chain(&self.picks);
-            new.picks.extend(open.filter(|seq| **seq >= to));
+            let open = self.unacked.seqs().chain(self.picks.iter().copied());
+            new.picks.extend(open.filter(|seq| *seq >= to));
             new.scanned = self.scanned.max(last_pick);
         }
         for (seq, count) in self.redrives.range(..to) {
@@ -169,10 +169,10 @@ impl Cursor {
         for (seq, key) in self.parked.iter().filter(|(seq, _)| *seq < to) {
             new.parked.add(seq, key);
         }
-        for (seq, unacked) in std::mem::take(&mut self.unacked) {
+        for (seq, unacked) in self.unacked.iter() {
             if unacked.is_dying && seq < to {
                 new.picks.remove(&seq);
-                new.unacked.insert(seq, unacked);
+                new.unacked.insert(seq, *unacked);
                 let deliveries = self.redeliveries.get(&seq);
                 new.redeliveries
                     .extend(deliveries.map(|count| (seq, *count)));
@@ -187,17 +187,14 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::position::Unacked;
+    use super::super::unacked::Unacked;
     use super::*;
 
     fn unacked(number: u64, is_dying: bool) -> Unacked {
         Unacked {
-            delivery: DeliverySeq(number),
-            delivered_at: Timestamp(0),
-            due: Time::default(),
             is_queued: is_dying,
             is_dying,
-            to: None,
+            ..Unacked::stored(DeliverySeq(number), Timestamp(0))
         }
     }
 
@@ -229,7 +226,7 @@ mod tests {
             (new.delivered.delivery, new.next_seq()),
             (DeliverySeq(0), Seq(6))
         );
-        assert_eq!(seqs(new.unacked.keys()), [4]);
+        assert!(new.unacked.seqs().eq([Seq(4)]));
         assert_eq!(seqs(new.redeliveries.keys()), [4]);
         assert!(new.ahead.is_empty() && new.picks.is_empty() && !new.is_unordered);
     }
@@ -245,7 +242,7 @@ mod tests {
         let new = cursor.reset(Seq(5), false);
         // 4 is dying: it is neither delivered nor forgotten.
         assert_eq!(seqs(new.picks.iter()), [1, 2]);
-        assert_eq!(seqs(new.unacked.keys()), [4]);
+        assert!(new.unacked.seqs().eq([Seq(4)]));
         assert!(new.is_unordered);
         assert!(new.parked.holds(30) && !new.parked.holds(70));
     }

@@ -17,9 +17,10 @@
 use super::attempts::Attempts;
 use super::consumer::Consumer;
 use super::filter::Filter;
-use super::position::{Cursor, Position, Unacked};
+use super::position::{Cursor, Position};
 use super::removal::Removal;
 use super::stream::Stream;
+use super::unacked::{Unacked, UnackedMap};
 use super::varint::{self, Reader};
 use crate::accounts::GLOBAL;
 use crate::ids::{DeliverySeq, Seq, StreamId};
@@ -219,11 +220,11 @@ pub(crate) fn write_cursor(consumer: &Consumer) -> Vec<u8> {
     put_seqs(&mut row, cursor.picks.len(), cursor.picks.iter());
     varint::put(&mut row, cursor.unacked.len() as u64);
     let (mut before, mut time) = (Seq(0), Timestamp(0));
-    for (seq, unacked) in &cursor.unacked {
+    for (seq, unacked) in cursor.unacked.iter() {
         varint::put(&mut row, seq.0 - before.0);
         varint::put(&mut row, unacked.delivery.0);
         varint::put_signed(&mut row, unacked.delivered_at.0.wrapping_sub(time.0));
-        (before, time) = (*seq, unacked.delivered_at);
+        (before, time) = (seq, unacked.delivered_at);
     }
     varint::put(&mut row, cursor.redeliveries.len() as u64);
     let mut before = Seq(0);
@@ -265,21 +266,13 @@ pub(crate) fn read_cursor(row: &[u8]) -> Option<Cursor> {
     };
     let (delivered, ack_floor) = (position()?, position()?);
     let picks = read_seqs(&mut reader)?;
-    let mut unacked = BTreeMap::new();
+    let mut unacked = UnackedMap::default();
     let (mut seq, mut time) = (0u64, Timestamp(0));
     for _ in 0..reader.number()? {
         seq = seq.checked_add(reader.number()?)?;
         let delivery = DeliverySeq(reader.number()?);
         time = Timestamp(time.0.wrapping_add(reader.signed()?));
-        let entry = Unacked {
-            delivery,
-            delivered_at: time,
-            due: crate::Time::default(),
-            is_queued: false,
-            is_dying: false,
-            to: None,
-        };
-        unacked.insert(Seq(seq), entry);
+        unacked.insert(Seq(seq), Unacked::stored(delivery, time));
     }
     let mut redeliveries = BTreeMap::new();
     let mut seq = 0u64;

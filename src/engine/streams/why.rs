@@ -70,7 +70,7 @@ impl Standing {
 
 impl Consumer {
     fn standing(&self, seq: Seq, subject: Option<&[u8]>) -> Standing {
-        if let Some(unacked) = self.cursor.unacked.get(&seq) {
+        if let Some(unacked) = self.cursor.unacked.get(seq) {
             return match (unacked.is_dying, unacked.is_queued) {
                 (true, _) => Standing::Dying,
                 (_, true) => Standing::Redelivering,
@@ -110,7 +110,7 @@ impl Part<'_> {
         json.open_object();
         json.string_field("name", self.consumer.name());
         json.string_field("state", self.standing.as_str());
-        if let Some(unacked) = cursor.unacked.get(&self.seq) {
+        if let Some(unacked) = cursor.unacked.get(self.seq) {
             json.uint_field("deliveries", u64::from(cursor.deliveries(self.seq)));
             json.time_field("delivered_at", unacked.delivered_at);
             if let Some(conn) = unacked.to {
@@ -140,7 +140,7 @@ impl Part<'_> {
         let cursor = &self.consumer.cursor;
         let state = self.standing.as_str().replace('_', " ");
         let _ = write!(text, "{}: {state}", self.consumer.name());
-        if let Some(unacked) = cursor.unacked.get(&self.seq) {
+        if let Some(unacked) = cursor.unacked.get(self.seq) {
             let deliveries = cursor.deliveries(self.seq);
             let _ = write!(
                 text,
