@@ -9,6 +9,7 @@ use crate::trie::{NodeId, Trie};
 use crate::ways_back;
 use foldhash::fast::FixedState;
 use memchr::{memchr_iter, memrchr};
+use midge_proto::count_tokens;
 use std::hash::BuildHasher;
 
 /// Subjects remembered. Enough for the subjects that are busy at one time;
@@ -55,6 +56,8 @@ const FAMILY_SLOTS: usize = 256;
 #[derive(Debug, Default)]
 struct Family {
     slot: Slot,
+    /// How many tokens a subject has behind the name.
+    own_tokens: usize,
     is_same_for_all: bool,
 }
 
@@ -73,18 +76,8 @@ fn family_name(subject: &[u8]) -> Option<&[u8]> {
 
 /// Where the name ends in the subject of an ack, if it has all its tokens.
 fn ack_name(subject: &[u8]) -> Option<usize> {
-    let (mut tokens, mut start, mut name) = (0, 0, 0);
-    for end in memchr_iter(b'.', subject).chain([subject.len()]) {
-        tokens += 1;
-        if tokens == ACK_NAME_TOKENS {
-            name = end;
-        }
-        if start == end {
-            return None;
-        }
-        start = end + 1;
-    }
-    (tokens == ACK_TOKENS).then_some(name)
+    let name = memchr_iter(b'.', subject).nth(ACK_NAME_TOKENS - 1)?;
+    (count_tokens(subject) == Some(ACK_TOKENS)).then_some(name)
 }
 
 #[derive(Debug)]
@@ -123,8 +116,7 @@ impl MatchCache {
     pub(crate) fn find(&mut self, trie: &mut Trie, subject: &[u8]) -> &[NodeId] {
         self.lookups += 1;
         if matches!(subject.first(), Some(b'_' | b'$'))
-            && let Some(name) = family_name(subject)
-            && let Some(index) = self.family(trie, subject, name)
+            && let Some(index) = self.family(trie, subject)
         {
             self.hits += 1;
             return &self.families[index].slot.nodes;
@@ -148,10 +140,12 @@ impl MatchCache {
     }
 
     /// Where it stands what all of a family match, if they do.
-    fn family(&mut self, trie: &mut Trie, subject: &[u8], name: &[u8]) -> Option<usize> {
-        if !self.holds_family(self.last_family, name) {
+    fn family(&mut self, trie: &mut Trie, subject: &[u8]) -> Option<usize> {
+        if !self.is_of_last_family(subject) {
+            let name = family_name(subject)?;
             self.last_family = self.hash(name) % FAMILY_SLOTS;
-            if !self.holds_family(self.last_family, name) {
+            let family = self.families.get(self.last_family);
+            if !family.is_some_and(|family| family.slot.holds(self.generation, name)) {
                 self.learn_family(trie, subject, name);
             }
         }
@@ -170,6 +164,10 @@ impl MatchCache {
         slot.subject.clear();
         slot.subject.extend_from_slice(name);
         slot.nodes.clear();
+        family.own_tokens = match name.starts_with(ACKS) {
+            true => ACK_TOKENS - ACK_NAME_TOKENS,
+            false => 1,
+        };
         let is_same_for_all = trie.find_all(subject, name.len(), &mut slot.nodes);
         family.is_same_for_all = is_same_for_all && slot.nodes.len() <= NODES_MAX;
         if !family.is_same_for_all {
@@ -177,9 +175,17 @@ impl MatchCache {
         }
     }
 
-    fn holds_family(&self, index: usize, name: &[u8]) -> bool {
-        let family = self.families.get(index);
-        family.is_some_and(|family| family.slot.holds(self.generation, name))
+    /// Whether it has the name that the one before had, and no more tokens
+    /// behind it than a family's have. Where a name ends need not be looked for
+    /// then.
+    fn is_of_last_family(&self, subject: &[u8]) -> bool {
+        let Some(family) = self.families.get(self.last_family) else {
+            return false;
+        };
+        let rest = subject.strip_prefix(family.slot.subject.as_slice());
+        let rest = rest.and_then(|rest| rest.strip_prefix(b"."));
+        family.slot.generation == self.generation
+            && rest.and_then(count_tokens) == Some(family.own_tokens)
     }
 
     #[inline]

@@ -17,6 +17,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use memchr::memchr;
+use midge_proto::count_tokens;
 use slab::Slab;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -306,7 +307,7 @@ impl Trie {
         name_len: usize,
         found: &mut Vec<NodeId>,
     ) -> bool {
-        if has_empty_token(subject) {
+        if count_tokens(subject).is_none() {
             return false;
         }
         let mut is_same_for_all = true;
@@ -489,21 +490,6 @@ fn find_group(groups: &[QueueGroup], name: &[u8]) -> Result<usize, usize> {
 /// The table wants its bits at both ends of 64; we keep only 32.
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
-}
-
-fn has_empty_token(subject: &[u8]) -> bool {
-    let mut after_dot = true;
-    for &byte in subject {
-        if byte == b'.' {
-            if after_dot {
-                return true;
-            }
-            after_dot = true;
-        } else {
-            after_dot = false;
-        }
-    }
-    after_dot
 }
 
 #[cfg(test)]

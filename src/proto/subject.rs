@@ -18,6 +18,44 @@ fn is_dot(byte: &u8) -> bool {
     *byte == b'.'
 }
 
+/// How many tokens a subject has; `None` if one of them is empty. Looks at
+/// eight bytes at a time.
+pub fn count_tokens(subject: &[u8]) -> Option<usize> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const LOW: u64 = 0x7f * EACH;
+    if matches!(subject.last(), None | Some(b'.')) {
+        return None;
+    }
+    // A token must not begin with a dot, so the first one counts as behind one.
+    let (mut rest, mut before, mut count) = (subject, 0x80, 1);
+    while !rest.is_empty() {
+        let others = first_word(rest) ^ (u64::from(b'.') * EACH);
+        // The top bit of each byte that is a dot.
+        let dots = !(((others & LOW) + LOW) | others | LOW);
+        if dots & (dots << 8 | before) != 0 {
+            return None;
+        }
+        before = dots >> 56;
+        // Sums them up in the highest byte.
+        count += (dots >> 7).wrapping_mul(EACH) >> 56;
+        rest = rest.get(8..).unwrap_or_default();
+    }
+    Some(count as usize)
+}
+
+/// The first eight bytes as a number, the first the lowest; zeros where there
+/// are fewer.
+#[inline]
+pub fn first_word(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk() {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => bytes
+            .iter()
+            .rev()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
 /// Whether a subscription may be made with this: no empty token, and `>` only
 /// at the end. Blanks are not looked for, as no command line can carry them.
 pub fn is_valid_filter(filter: &[u8]) -> bool {
@@ -114,6 +152,7 @@ pub fn has_blank(subject: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn filters_are_checked_token_by_token() {
@@ -124,6 +163,15 @@ mod tests {
         }
         for bad in ["", ".", "a.", ".a", "a..b", ">.a", "a.>.b"] {
             assert!(!is_valid_filter(bad.as_bytes()), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn tokens_are_counted(subject in "[a.]{0,40}|([ab-é]{0,12}\\.){0,6}[ab-é]{0,12}") {
+            let is_whole = tokens(subject.as_bytes()).all(|token| !token.is_empty());
+            let count = tokens(subject.as_bytes()).count();
+            prop_assert_eq!(count_tokens(subject.as_bytes()), is_whole.then_some(count));
         }
     }
 
