@@ -15,6 +15,7 @@ use super::tuning::StreamsTuning;
 use crate::ids::{Seq, StreamId};
 use crate::storage::{BlockKey, RowKey, Write};
 use midge_api::Timestamp;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What is known of a block without reading it.
@@ -66,6 +67,8 @@ pub(crate) struct Log {
     /// What is written from here on, the store is to compress.
     pub(super) is_compressed: bool,
     pub(super) blocks: VecDeque<BlockMeta>,
+    /// The block that was found last, which is likely the next one's too.
+    pub(super) found: Cell<usize>,
     /// What the last block is being filled in.
     pub(super) open: Option<OpenBlock>,
     /// Subjects of the open block.
@@ -101,6 +104,7 @@ impl Log {
             is_volatile,
             is_compressed: false,
             blocks: VecDeque::new(),
+            found: Cell::default(),
             open: None,
             open_hashes: Vec::new(),
             subjects,

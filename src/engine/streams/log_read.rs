@@ -32,14 +32,30 @@ impl Log {
     /// The block whose sequences reach up to this one: the last that starts
     /// at or before it.
     pub(super) fn block_of(&self, seq: Seq) -> Option<usize> {
-        self.blocks
-            .partition_point(|meta| meta.first <= seq)
-            .checked_sub(1)
+        if self.is_in_found(seq) {
+            return Some(self.found.get());
+        }
+        let behind = self.blocks.partition_point(|meta| meta.first <= seq);
+        let index = behind.checked_sub(1)?;
+        self.found.set(index);
+        Some(index)
     }
 
     /// The first block that holds sequences from this one on.
     pub(super) fn block_from(&self, seq: Seq) -> usize {
-        self.blocks.partition_point(|meta| meta.last < seq)
+        if self.is_in_found(seq) {
+            return self.found.get();
+        }
+        let index = self.blocks.partition_point(|meta| meta.last < seq);
+        self.found.set(index);
+        index
+    }
+
+    /// Whether the block that was found last holds this sequence, wherever that
+    /// was: blocks may have come and gone since.
+    fn is_in_found(&self, seq: Seq) -> bool {
+        let meta = self.blocks.get(self.found.get());
+        meta.is_some_and(|meta| meta.first <= seq && seq <= meta.last)
     }
 
     pub(super) fn key(&self, meta: &BlockMeta) -> BlockKey {
