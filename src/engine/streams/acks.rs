@@ -14,7 +14,7 @@ use crate::outbox::Outbox;
 use crate::publish::Origin;
 use crate::rng::Rng;
 use crate::{ConnId, Time};
-use midge_api::{Ack, AckSubject, Ended, NextRequest, Timestamp};
+use midge_api::{Ack, AckSubject, Ended, NextRequest, Retention, Timestamp};
 
 /// What an ack leads to outside its consumer.
 #[derive(Default)]
@@ -28,6 +28,8 @@ pub(super) struct Applied<'a> {
     pub(super) reply: Option<&'a [u8]>,
     /// An answer need not wait for the disk.
     pub(super) is_safe: bool,
+    /// Nothing is due sooner than before.
+    pub(super) is_timed: bool,
 }
 
 /// Who sent an ack, and where an answer is to go.
@@ -78,9 +80,11 @@ impl Consumer {
         let settles = matches!(said, Ack::Ack | Ack::Term { .. });
         acker.reply = acker.reply.filter(|_| is_known || !settles);
         let is_terminated = matches!(said, Ack::Term { .. });
+        let is_plain = said == Ack::Ack;
         let mut applied = self.apply(said, subject, is_known, (now, wall), acker, effects);
         // Its key may be free now.
         applied.wakes |= self.lookahead.is_some();
+        applied.is_timed = is_plain;
         if !effects.settled.is_empty()
             && !is_terminated
             && let Some(delivered_at) = delivered_at
@@ -194,6 +198,21 @@ impl Streams {
         Some((*stream, *consumer))
     }
 
+    /// What an ack says, and of whom, if it is for the consumer that took the
+    /// last one.
+    fn next_acked(
+        &self,
+        account: AccountId,
+        subject: &[u8],
+    ) -> Option<((StreamId, ConsumerId), AckSubject<'static>)> {
+        let (stream, consumer) = self.last_acked;
+        let stream = self.streams.get(&stream)?;
+        let consumer = stream.consumers.get(&consumer)?;
+        let tail = subject.strip_prefix(consumer.ack_prefix.as_slice())?;
+        let ack = AckSubject::parse_tail(tail)?;
+        (stream.account == account).then_some((self.last_acked, ack))
+    }
+
     /// An ack. An answer that is asked for leaves once the ack is safe.
     #[allow(clippy::too_many_arguments)] // The message and the world, once.
     pub(super) fn take_ack<O: Outbox>(
@@ -205,13 +224,20 @@ impl Streams {
         now: Time,
         out: &mut O,
     ) -> bool {
-        let Some(ack) = AckSubject::parse(message.subject) else {
-            return true;
+        let (ids, ack) = match self.next_acked(from.account, message.subject) {
+            Some(known) => known,
+            None => {
+                let Some(ack) = AckSubject::parse(message.subject) else {
+                    return true;
+                };
+                let Some(ids) = self.find_consumer(from.account, ack.stream, ack.consumer) else {
+                    return false;
+                };
+                (ids, ack)
+            }
         };
-        let Some((stream_id, id)) = self.find_consumer(from.account, ack.stream, ack.consumer)
-        else {
-            return false;
-        };
+        self.last_acked = ids;
+        let (stream_id, id) = ids;
         let Some(stream) = self.streams.get_mut(&stream_id) else {
             return false;
         };
@@ -239,14 +265,19 @@ impl Streams {
             },
         };
         let (body, at) = (message.body(), (now, self.wall));
-        let mut effects = Effects::default();
+        let mut effects = std::mem::take(&mut self.effects);
         let mut applied = consumer.take_ack(body, &ack, at, acker, &mut engine.rng, &mut effects);
         let is_kept = !is_volatile && !consumer.config.mem_storage;
         applied.is_safe = !is_kept || (!consumer.is_dirty && self.in_flight.is_empty());
-        if consumer.is_dirty {
+        let is_due = stream.is_dirty && self.cursors_due.is_some();
+        if stream.config.retention == Retention::Limits {
+            // Nothing leaves the stream for it.
+            effects.settled.clear();
+        }
+        if consumer.is_dirty && !is_due {
             self.cursor_changed(stream_id, now);
         }
-        self.after_ack(engine, (stream_id, id), applied, effects, now, out);
+        self.after_ack(engine, ids, applied, effects, now, out);
         true
     }
 
@@ -274,12 +305,16 @@ impl Streams {
                 self.answer(account, reply, OnFailure::Silence, |_| {});
             }
         }
-        if !effects.is_empty() {
+        if effects.is_empty() {
+            self.effects = effects;
+        } else {
             self.carry_out(engine, stream, id, effects, now, out);
         }
         if applied.wakes {
             self.make_ready(stream, id);
         }
-        self.arm(engine, stream, id);
+        if !applied.is_timed {
+            self.arm(engine, stream, id);
+        }
     }
 }

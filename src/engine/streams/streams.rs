@@ -10,6 +10,7 @@ use super::api_dlq::LOOKS_MAX;
 use super::attached::Attached;
 use super::clients::Departed;
 use super::consumer::Consumer;
+use super::effects::Effects;
 use super::redrive::Redrives;
 use super::request::Request;
 use super::restore::Restores;
@@ -190,6 +191,10 @@ pub(crate) struct Streams {
     /// Those that became some.
     pub(crate) overflow_total: u64,
     pub(super) scratch: Vec<u8>,
+    /// The consumer that took the last ack, which is likely the next one's too.
+    pub(super) last_acked: (StreamId, ConsumerId),
+    /// Empty; it is filled by each ack anew.
+    pub(super) effects: Effects,
 }
 
 impl Streams {
@@ -247,6 +252,8 @@ impl Streams {
             overflow_lost_total: 0,
             overflow_total: 0,
             scratch: Vec::new(),
+            last_acked: (StreamId(0), ConsumerId(0)),
+            effects: Effects::default(),
         }
     }
 
