@@ -273,8 +273,8 @@ impl Block {
 
     /// The records that are there, in order.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let first = self.key.first.0;
-        (0..self.offsets.len() as u64).filter_map(move |place| self.get(Seq(first + place)))
+        let places = self.offsets.iter().zip(self.key.first.0..);
+        places.filter_map(|(at, seq)| record_from(&self.bytes, *at, Seq(seq)))
     }
 }
 
@@ -374,7 +374,11 @@ fn check_record(bytes: &[u8], seed: u32, search: &mut usize) -> Option<(u32, usi
 #[inline]
 fn record_at<'a>(bytes: &'a [u8], offsets: &[u32], first: Seq, seq: Seq) -> Option<Record<'a>> {
     let place = usize::try_from(seq.0.checked_sub(first.0)?).ok()?;
-    let at = *offsets.get(place)?;
+    record_from(bytes, *offsets.get(place)?, seq)
+}
+
+#[inline]
+fn record_from(bytes: &[u8], at: u32, seq: Seq) -> Option<Record<'_>> {
     if at == ABSENT {
         return None;
     }

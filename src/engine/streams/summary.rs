@@ -73,36 +73,85 @@ pub(crate) struct SummarySubject {
 
 /// Makes the row for a block; `None` if it holds no record.
 pub fn summarize(block: &Block) -> Option<Vec<u8>> {
-    let key = block.key();
-    let first_record = block.records().next()?;
-    let subjects = Subjects::of(block);
-    let mut bytes = 0;
+    let first = block.key().first;
+    let first_time = block.records().next()?.time;
+    let last_time = block.get(block.last())?.time;
+    let (runs, flags) = runs(block);
+    let (subjects, places) = subjects(&runs);
+    let (mut records, mut bytes) = (0, 0);
+    for run in &runs {
+        records += run.records;
+        bytes +=
+            run.records * accounted_len(false, run.subject.len(), run.payload_len, run.has_header);
+    }
+    let mut row = vec![FORMAT, flags];
+    for number in [block.last().0 - first.0, records, bytes] {
+        varint::put(&mut row, number);
+    }
+    varint::put_signed(&mut row, first_time.0);
+    varint::put_signed(&mut row, last_time.0.wrapping_sub(first_time.0));
+    write_subjects(&mut row, first, &subjects);
+    for (run, place) in runs.iter().zip(places) {
+        for number in [
+            run.records,
+            run.gap,
+            place as u64,
+            run.payload_len as u64,
+            u64::from(run.has_header),
+        ] {
+            varint::put(&mut row, number);
+        }
+    }
+    Some(row)
+}
+
+/// Records that follow one another and are alike.
+struct Run<'a> {
+    records: u64,
+    last: Seq,
+    /// Sequences left out before each.
+    gap: u64,
+    subject: &'a [u8],
+    payload_len: usize,
+    has_header: bool,
+}
+
+/// The records of a block, and the flags of its summary.
+fn runs(block: &Block) -> (Vec<Run<'_>>, u8) {
+    let mut runs: Vec<Run<'_>> = Vec::new();
     let mut flags = 0;
-    let mut last_time = first_record.time;
+    let mut next = block.key().first.0;
     for record in block.records() {
-        bytes += accounted_len(
-            false,
-            record.subject.len(),
-            record.payload.len(),
-            record.header_len > 0,
-        );
-        last_time = record.time;
-        if flags & HAS_MESSAGE_IDS == 0 && record.header_len > 0 && has_message_id(&record) {
+        let gap = record.seq.0 - next;
+        next = record.seq.0 + 1;
+        let has_header = record.header_len > 0;
+        match runs.last_mut() {
+            Some(run)
+                if run.gap == gap
+                    && run.payload_len == record.payload.len()
+                    && run.has_header == has_header
+                    && run.subject == record.subject =>
+            {
+                run.records += 1;
+                run.last = record.seq;
+            }
+            _ => runs.push(Run {
+                records: 1,
+                last: record.seq,
+                gap,
+                subject: record.subject,
+                payload_len: record.payload.len(),
+                has_header,
+            }),
+        }
+        if has_header && flags & HAS_MESSAGE_IDS == 0 && has_message_id(&record) {
             flags |= HAS_MESSAGE_IDS;
         }
         if record.due.is_some_and(|due| due != NEVER) {
             flags |= HAS_DUES;
         }
     }
-    let mut row = vec![FORMAT, flags];
-    for number in [block.last().0 - key.first.0, block.present() as u64, bytes] {
-        varint::put(&mut row, number);
-    }
-    varint::put_signed(&mut row, first_record.time.0);
-    varint::put_signed(&mut row, last_time.0.wrapping_sub(first_record.time.0));
-    subjects.write(&mut row, key);
-    write_runs(&mut row, block, &subjects);
-    Some(row)
+    (runs, flags)
 }
 
 fn has_message_id(record: &Record<'_>) -> bool {
@@ -111,114 +160,42 @@ fn has_message_id(record: &Record<'_>) -> bool {
         .is_some_and(|id| !id.is_empty())
 }
 
-/// The subjects of a block, sorted.
-struct Subjects<'a> {
-    list: Vec<(&'a [u8], SummarySubject)>,
-}
-
-impl<'a> Subjects<'a> {
-    fn of(block: &'a Block) -> Self {
-        let mut seen: Vec<(&[u8], SummarySubject)> = Vec::new();
-        for record in block.records() {
-            match seen.last_mut() {
-                // The common stream has long runs of one subject.
-                Some((subject, entry)) if *subject == record.subject => {
-                    entry.records += 1;
-                    entry.last = record.seq;
-                }
-                _ => seen.push((
-                    record.subject,
-                    SummarySubject {
-                        records: 1,
-                        last: record.seq,
-                    },
-                )),
+/// The subjects of a block in the order of their bytes, and the place among
+/// them of that of each run.
+fn subjects<'a>(runs: &[Run<'a>]) -> (Vec<(&'a [u8], SummarySubject)>, Vec<usize>) {
+    let mut list: Vec<(&[u8], SummarySubject)> = Vec::new();
+    let mut places = vec![0; runs.len()];
+    for at in in_order(runs.len(), &|a, b| runs[a].subject.cmp(runs[b].subject)) {
+        let run = &runs[at];
+        match list.last_mut() {
+            Some((subject, entry)) if *subject == run.subject => {
+                entry.records += run.records as u32;
+                entry.last = run.last;
+            }
+            _ => {
+                let (records, last) = (run.records as u32, run.last);
+                list.push((run.subject, SummarySubject { records, last }));
             }
         }
-        let mut list: Vec<(&[u8], SummarySubject)> = Vec::with_capacity(seen.len());
-        for at in in_order(seen.len(), &|a, b| seen[a].0.cmp(seen[b].0)) {
-            let (subject, entry) = seen[at];
-            match list.last_mut() {
-                Some((last, sum)) if *last == subject => {
-                    sum.records += entry.records;
-                    sum.last = sum.last.max(entry.last);
-                }
-                _ => list.push((subject, entry)),
-            }
-        }
-        Subjects { list }
+        places[at] = list.len() - 1;
     }
-
-    fn place(&self, subject: &[u8]) -> usize {
-        self.list
-            .binary_search_by(|(other, _)| (*other).cmp(subject))
-            .unwrap_or_default()
-    }
-
-    fn write(&self, row: &mut Vec<u8>, key: BlockKey) {
-        varint::put(row, self.list.len() as u64);
-        let mut before: &[u8] = b"";
-        for (subject, entry) in &self.list {
-            let shared = before
-                .iter()
-                .zip(*subject)
-                .take_while(|(a, b)| a == b)
-                .count();
-            varint::put(row, shared as u64);
-            varint::put_bytes(row, &subject[shared..]);
-            varint::put(row, u64::from(entry.records));
-            varint::put(row, entry.last.0 - key.first.0);
-            before = subject;
-        }
-    }
+    (list, places)
 }
 
-#[derive(PartialEq, Eq, Clone, Copy)]
-struct Run {
-    gap: u64,
-    subject: usize,
-    payload_len: usize,
-    has_header: bool,
-}
-
-fn write_runs(row: &mut Vec<u8>, block: &Block, subjects: &Subjects<'_>) {
-    let mut run: Option<(u64, Run)> = None;
-    let mut next = block.key().first.0;
-    let mut subject: (&[u8], usize) = (b"", usize::MAX);
-    for record in block.records() {
-        if subject.1 == usize::MAX || subject.0 != record.subject {
-            subject = (record.subject, subjects.place(record.subject));
-        }
-        let this = Run {
-            gap: record.seq.0 - next,
-            subject: subject.1,
-            payload_len: record.payload.len(),
-            has_header: record.header_len > 0,
-        };
-        next = record.seq.0 + 1;
-        run = match run {
-            Some((count, same)) if same == this => Some((count + 1, this)),
-            other => {
-                write_run(row, other);
-                Some((1, this))
-            }
-        };
-    }
-    write_run(row, run);
-}
-
-fn write_run(row: &mut Vec<u8>, run: Option<(u64, Run)>) {
-    let Some((count, run)) = run else {
-        return;
-    };
-    for number in [
-        count,
-        run.gap,
-        run.subject as u64,
-        run.payload_len as u64,
-        u64::from(run.has_header),
-    ] {
-        varint::put(row, number);
+fn write_subjects(row: &mut Vec<u8>, first: Seq, subjects: &[(&[u8], SummarySubject)]) {
+    varint::put(row, subjects.len() as u64);
+    let mut before: &[u8] = b"";
+    for (subject, entry) in subjects {
+        let shared = before
+            .iter()
+            .zip(*subject)
+            .take_while(|(a, b)| a == b)
+            .count();
+        varint::put(row, shared as u64);
+        varint::put_bytes(row, &subject[shared..]);
+        varint::put(row, u64::from(entry.records));
+        varint::put(row, entry.last.0 - first.0);
+        before = subject;
     }
 }
 
