@@ -5,7 +5,7 @@
 //! sent, both are understood.
 
 use midge_proto::Timestamp;
-use midge_proto::encode::Decimal;
+use midge_proto::encode::{DIGITS_ROOM, digits_before};
 use midge_proto::{first_word, tokens};
 
 /// What all ack subjects begin with.
@@ -132,17 +132,22 @@ impl<'a> AckSubject<'a> {
     /// Appends what differs from delivery to delivery; see
     /// [`write_ack_prefix`] for what does not.
     pub fn write_tail(&self, out: &mut Vec<u8>) {
-        for number in [self.delivered, self.stream_seq, self.consumer_seq] {
-            push_token(out, Decimal::from_u64(number).as_bytes());
-        }
+        const ROOM: usize = 5 * DIGITS_ROOM;
+        let mut bytes = [0; ROOM];
+        // From its end, so that no number has to be measured before.
+        let mut start = digits_before(&mut bytes, ROOM, self.pending) - 1;
+        bytes[start] = b'.';
+        start = digits_before(&mut bytes, start, self.time.0.unsigned_abs());
         if self.time.0 < 0 {
-            out.push(b'-');
+            start -= 1;
+            bytes[start] = b'-';
         }
-        push_token(
-            out,
-            Decimal::from_u64(self.time.0.unsigned_abs()).as_bytes(),
-        );
-        out.extend_from_slice(Decimal::from_u64(self.pending).as_bytes());
+        for number in [self.consumer_seq, self.stream_seq, self.delivered] {
+            start -= 1;
+            bytes[start] = b'.';
+            start = digits_before(&mut bytes, start, number);
+        }
+        out.extend_from_slice(&bytes[start..]);
     }
 }
 

@@ -89,7 +89,7 @@ pub fn no_responders(out: &mut Vec<u8>, reply: &[u8], sid: &[u8], subject: &[u8]
 /// A number as decimal digits, without allocating.
 #[derive(Debug, Clone, Copy)]
 pub struct Decimal {
-    digits: [u8; 20],
+    digits: [u8; DIGITS_ROOM],
     start: usize,
 }
 
@@ -103,33 +103,61 @@ impl Decimal {
 
     /// The digits of `value`, without leading zeros.
     pub fn from_u64(value: u64) -> Self {
-        let mut digits = [0; 20];
-        let mut start = digits.len();
-        let mut rest = value;
-        // Two at a time: a division takes long, and each message has some.
-        while rest >= 10 {
-            start -= 2;
-            let pair = (rest % 100) as u8;
-            digits[start] = b'0' + pair / 10;
-            digits[start + 1] = b'0' + pair % 10;
-            rest /= 100;
-        }
-        if rest > 0 || value == 0 {
-            start -= 1;
-            digits[start] = b'0' + rest as u8;
-        }
+        let mut digits = [0; DIGITS_ROOM];
+        let start = digits_before(&mut digits, DIGITS_ROOM, value);
         Decimal { digits, start }
     }
 
     /// The digits.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.digits[self.start..]
     }
 }
 
+/// The bytes that [`digits_before`] needs: digits are written by eights.
+pub const DIGITS_ROOM: usize = 24;
+
+/// Writes the digits of a number, without leading zeros, so that they end
+/// before `end`, and returns where they begin. What is further before them, up
+/// to [`DIGITS_ROOM`] from the end, may be anything then.
+///
+/// # Panics
+/// If there is less room than that.
+#[inline]
+pub fn digits_before(bytes: &mut [u8], end: usize, value: u64) -> usize {
+    const MODULUS: u64 = 100_000_000;
+    let (mut rest, mut end) = (value, end);
+    loop {
+        let digits = eight_digits(rest % MODULUS);
+        let text = digits | u64::from_le_bytes([b'0'; 8]);
+        bytes[end - 8..end].copy_from_slice(&text.to_le_bytes());
+        if rest < MODULUS {
+            // Of a zero the last digit stays.
+            return end - 8 + (digits.trailing_zeros() as usize / 8).min(7);
+        }
+        end -= 8;
+        rest /= MODULUS;
+    }
+}
+
+/// The eight digits of a number, the first in the lowest byte: takes it apart
+/// into two numbers of four, these into four of two, and those into digits,
+/// all at once.
+#[inline]
+fn eight_digits(value: u64) -> u64 {
+    let fours = (value / 10_000) | ((value % 10_000) << 32);
+    // Divides by 100, and then by 10, what is smaller than the square of that.
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((twos - 10 * tens) << 8)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_503_counts_its_own_header() {
@@ -148,6 +176,16 @@ mod tests {
             (usize::MAX, "18446744073709551615"),
         ] {
             assert_eq!(Decimal::new(value).as_bytes(), want.as_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn decimals_are_as_others_write_them(value: u64, shift in 0..64u32) {
+            for value in [value >> shift, 10u64.pow(shift % 20), 10u64.pow(shift % 20) - 1] {
+                let decimal = Decimal::from_u64(value);
+                prop_assert_eq!(std::str::from_utf8(decimal.as_bytes()), Ok(&*value.to_string()));
+            }
         }
     }
 }
