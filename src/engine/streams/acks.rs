@@ -22,7 +22,7 @@ pub(super) struct Applied<'a> {
     /// There may be something to deliver.
     pub(super) wakes: bool,
     /// It asks for more.
-    pub(super) next: Option<Result<NextRequest, String>>,
+    pub(super) next: Option<Box<Result<NextRequest, String>>>,
     /// Where that goes, or an answer; none if it gets none, or when the message
     /// is buried.
     pub(super) reply: Option<&'a [u8]>,
@@ -42,6 +42,7 @@ struct Acker<'r, 'c> {
 
 impl Consumer {
     /// Whether this ack is one of those that are reported.
+    #[inline(never)]
     fn is_sampled(&self, percentile: impl FnOnce() -> usize) -> bool {
         let percent = self.config.sample_percent() as usize;
         percent > 0 && percentile() < percent
@@ -73,8 +74,11 @@ impl Consumer {
         let seq = Seq(subject.stream_seq);
         let is_known = !self.is_ahead(seq);
         let said = parse(body);
-        let unacked = self.cursor.unacked.get(seq);
-        let delivered_at = unacked.map(|unacked| unacked.delivered_at);
+        let delivered_at = match self.config.sample_freq.is_empty() {
+            true => None,
+            false => self.cursor.unacked.get(seq),
+        };
+        let delivered_at = delivered_at.map(|unacked| unacked.delivered_at);
         // What it has not delivered, or delivered before a power cut undid
         // that, will come: its ack cannot be confirmed.
         let settles = matches!(said, Ack::Ack | Ack::Term { .. });
@@ -97,6 +101,7 @@ impl Consumer {
 
     /// Does what an ack says. One for a message that is still to come settles
     /// nothing.
+    #[inline(always)]
     fn apply<'a>(
         &mut self,
         said: Ack,
@@ -118,7 +123,7 @@ impl Consumer {
                 if is_known {
                     self.ack(delivery, seq, wall, effects);
                 }
-                applied.next = Some(request);
+                applied.next = Some(Box::new(request));
             }
             Ack::Nak { delay, reason } => {
                 let delay = delay.map(duration);
@@ -208,9 +213,11 @@ impl Streams {
         let (stream, consumer) = self.last_acked;
         let stream = self.streams.get(&stream)?;
         let consumer = stream.consumers.get(&consumer)?;
-        let tail = subject.strip_prefix(consumer.ack_prefix.as_slice())?;
-        let ack = AckSubject::parse_tail(tail)?;
-        (stream.account == account).then_some((self.last_acked, ack))
+        let (prefix, tail) = subject.split_at_checked(consumer.ack_prefix.len())?;
+        if prefix != consumer.ack_prefix || stream.account != account {
+            return None;
+        }
+        Some((self.last_acked, AckSubject::parse_tail(tail)?))
     }
 
     /// An ack. An answer that is asked for leaves once the ack is safe.
@@ -265,8 +272,8 @@ impl Streams {
             },
         };
         let (body, at) = (message.body(), (now, self.wall));
-        let mut effects = std::mem::take(&mut self.effects);
-        let mut applied = consumer.take_ack(body, &ack, at, acker, &mut engine.rng, &mut effects);
+        let effects = &mut self.effects;
+        let mut applied = consumer.take_ack(body, &ack, at, acker, &mut engine.rng, effects);
         let is_kept = !is_volatile && !consumer.config.mem_storage;
         applied.is_safe = !is_kept || (!consumer.is_dirty && self.in_flight.is_empty());
         let is_due = stream.is_dirty && self.cursors_due.is_some();
@@ -277,23 +284,23 @@ impl Streams {
         if consumer.is_dirty && !is_due {
             self.cursor_changed(stream_id, now);
         }
-        self.after_ack(engine, ids, applied, effects, now, out);
+        self.after_ack(engine, ids, applied, now, out);
         true
     }
 
-    /// Does what an ack leads to.
+    /// Does what an ack leads to, and its effects.
     pub(super) fn after_ack<O: Outbox>(
         &mut self,
         engine: &mut Engine,
         (stream, id): (StreamId, ConsumerId),
         applied: Applied<'_>,
-        effects: Effects,
         now: Time,
         out: &mut O,
     ) {
         match (applied.next, applied.reply) {
             (_, None) => {}
             (Some(request), Some(reply)) => {
+                let request = *request;
                 let pull = PullRequest { request, reply };
                 self.pull(engine, stream, id, pull, now, out);
             }
@@ -305,9 +312,8 @@ impl Streams {
                 self.answer(account, reply, OnFailure::Silence, |_| {});
             }
         }
-        if effects.is_empty() {
-            self.effects = effects;
-        } else {
+        if !self.effects.is_empty() {
+            let effects = std::mem::take(&mut self.effects);
             self.carry_out(engine, stream, id, effects, now, out);
         }
         if applied.wakes {

@@ -8,7 +8,6 @@
 
 use super::acks::Applied;
 use super::consumer::Consumer;
-use super::effects::Effects;
 use super::expectations::number;
 use super::intake::Incoming;
 use super::streams::{Health, Streams};
@@ -102,13 +101,12 @@ impl Streams {
         if !is_answer {
             return;
         }
-        let mut effects = Effects::default();
         if consumer.is_acked_by_flow()
             && is_readable
             && let Some((delivery, seq)) = acknowledged(message)
         {
             consumer.last_used = now;
-            consumer.ack(delivery, seq, wall, &mut effects);
+            consumer.ack(delivery, seq, wall, &mut self.effects);
         }
         if consumer.is_dirty {
             self.cursor_changed(stream_id, now);
@@ -117,6 +115,6 @@ impl Streams {
             wakes: true,
             ..Applied::default()
         };
-        self.after_ack(engine, (stream_id, id), applied, effects, now, out);
+        self.after_ack(engine, (stream_id, id), applied, now, out);
     }
 }

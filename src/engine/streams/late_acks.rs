@@ -126,7 +126,7 @@ impl Streams {
         let seq = Seq(subject.stream_seq);
         let ack = Ack::parse(message.body());
         consumer.last_used = now;
-        let mut effects = Effects::default();
+        let effects = &mut self.effects;
         let is_kept = match &ack {
             // It is delivered again in any case.
             Ack::Nak { .. } | Ack::Progress | Ack::Unknown => true,
@@ -135,7 +135,7 @@ impl Streams {
             // What it says of the dead is told when that is stored.
             Ack::Term { reason } if consumer.buries_terminated() => {
                 let reason = reason.clone().unwrap_or_default();
-                consumer.die_ahead(subject, reason, reply, &mut effects);
+                consumer.die_ahead(subject, reason, reply, effects);
                 false
             }
             Ack::Ack | Ack::Next(_) | Ack::Term { .. } => match stream.log.get(seq) {
@@ -148,7 +148,7 @@ impl Streams {
                     return self.set_aside(engine, need, request, out);
                 }
                 Ok(Some(record)) if consumer.filter.matches(record.subject) => {
-                    consumer.settle_ahead(seq, &mut effects)
+                    consumer.settle_ahead(seq, effects)
                 }
                 // It will not be delivered.
                 Ok(_) => true,
@@ -156,7 +156,7 @@ impl Streams {
         };
         let mut applied = Applied::default();
         match ack {
-            Ack::Next(request) => applied.next = Some(request),
+            Ack::Next(request) => applied.next = Some(Box::new(request)),
             Ack::Term { reason } if !effects.settled.is_empty() => {
                 effects.notes.push(Note::Terminated {
                     delivery: DeliverySeq(subject.consumer_seq),
@@ -172,6 +172,6 @@ impl Streams {
         }
         // Without an answer the client knows that it may come again.
         applied.reply = reply.filter(|_| is_kept || applied.next.is_some());
-        self.after_ack(engine, (stream_id, id), applied, effects, now, out);
+        self.after_ack(engine, (stream_id, id), applied, now, out);
     }
 }

@@ -193,7 +193,7 @@ pub(crate) struct Streams {
     pub(super) scratch: Vec<u8>,
     /// The consumer that took the last ack, which is likely the next one's too.
     pub(super) last_acked: (StreamId, ConsumerId),
-    /// Empty; it is filled by each ack anew.
+    /// What the ack that is being taken leads to; empty between them.
     pub(super) effects: Effects,
 }
 
