@@ -256,6 +256,14 @@ impl Block {
         Seq((self.key.first.0 + self.offsets.len() as u64).saturating_sub(1))
     }
 
+    /// Whether there is a whole record for each sequence up to this one.
+    pub(crate) fn is_whole_to(&self, last: Seq) -> bool {
+        let count = last.next().0.saturating_sub(self.key.first.0);
+        let offsets = usize::try_from(count).ok();
+        let offsets = offsets.and_then(|count| self.offsets.get(..count));
+        offsets.is_some_and(|offsets| offsets.iter().all(|at| *at != ABSENT))
+    }
+
     /// How many records are there and whole.
     pub fn present(&self) -> usize {
         self.offsets.iter().filter(|at| **at != ABSENT).count()

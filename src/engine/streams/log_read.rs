@@ -346,12 +346,14 @@ impl Log {
         let block = block.unwrap_or_else(|| Block::parse(key, bytes::Bytes::new()));
         // What should be there and is not was damaged.
         let mut lost = Vec::new();
-        let mut at = meta.first;
-        while let Some(seq) = meta.next_live(at) {
-            if block.get(seq).is_none() {
-                lost.push(seq);
+        if !block.is_whole_to(meta.last) {
+            let mut at = meta.first;
+            while let Some(seq) = meta.next_live(at) {
+                if block.get(seq).is_none() {
+                    lost.push(seq);
+                }
+                at = seq.next();
             }
-            at = seq.next();
         }
         meta.resident = Some(block);
         self.arrived.push(key);
