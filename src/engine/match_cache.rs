@@ -182,10 +182,16 @@ impl MatchCache {
         let Some(family) = self.families.get(self.last_family) else {
             return false;
         };
-        let rest = subject.strip_prefix(family.slot.subject.as_slice());
-        let rest = rest.and_then(|rest| rest.strip_prefix(b"."));
-        family.slot.generation == self.generation
-            && rest.and_then(count_tokens) == Some(family.own_tokens)
+        let Slot {
+            generation,
+            subject: name,
+            ..
+        } = &family.slot;
+        if *generation != self.generation || subject.get(name.len()) != Some(&b'.') {
+            return false;
+        }
+        let (start, own) = (&subject[..name.len()], &subject[name.len() + 1..]);
+        start == name && count_tokens(own) == Some(family.own_tokens)
     }
 
     #[inline]

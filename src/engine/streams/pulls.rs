@@ -107,14 +107,17 @@ impl Pulls {
 
     /// The front one has got a message. Returns it if that was its last.
     pub(crate) fn served(&mut self, now: Time) -> Option<Pull> {
-        let mut pull = self.queue.pop_front()?;
+        let is_alone = self.queue.len() == 1;
+        let pull = self.queue.front_mut()?;
         pull.wanted = pull.wanted.saturating_sub(1);
         pull.got += 1;
         if pull.wanted <= 0 {
-            return Some(pull);
+            return self.queue.pop_front();
         }
         pull.heartbeat_due = pull.heartbeat.map(|heartbeat| now + heartbeat);
-        self.push(pull);
+        if !is_alone && let Some(pull) = self.queue.pop_front() {
+            self.push(pull);
+        }
         None
     }
 

@@ -283,9 +283,9 @@ impl Consumer {
     }
 
     /// Writes the subject that the next delivery is acknowledged by.
+    /// What all of them begin with is there already.
     fn write_ack_reply(&self, record: &Record<'_>, deliveries: u32, subject: &mut Vec<u8>) {
-        subject.clear();
-        subject.extend_from_slice(&self.ack_prefix);
+        subject.truncate(self.ack_prefix.len());
         let ack = AckSubject {
             // Both stand in the prefix.
             stream: b"",
@@ -342,6 +342,8 @@ fn deliver<O: Outbox>(
     out: &mut O,
 ) -> Turn {
     let mut bytes = 0;
+    scratch.clear();
+    scratch.extend_from_slice(&consumer.ack_prefix);
     for _ in 0..log.tuning.deliveries {
         if !consumer.has_receiver() {
             return Turn::Idle;
@@ -352,11 +354,10 @@ fn deliver<O: Outbox>(
         };
         let seq = record.seq;
         consumer.write_ack_reply(&record, deliveries, scratch);
-        let ack_len = scratch.len();
         let mut message = Outgoing {
             account: consumer.account,
             subject: record.subject,
-            reply: None,
+            reply: Some(scratch),
             payload: record.payload,
             header_len: record.header_len,
         };
@@ -366,7 +367,6 @@ fn deliver<O: Outbox>(
             message.payload = &bare;
             message.header_len = bare.len();
         }
-        message.reply = Some(&scratch[..ack_len]);
         let size = message_size(&message);
         let to = if consumer.is_push() {
             push(engine, consumer, message, now, out)

@@ -86,11 +86,12 @@ impl UnackedMap {
 
     /// Puts one in, in place of what was there for its message.
     pub(crate) fn insert(&mut self, seq: Seq, unacked: Unacked) {
-        let place = match self.ring.back() {
-            Some((last, _)) if *last >= seq => self.find(seq),
-            _ => Err(self.ring.len()),
-        };
-        match place {
+        if self.ring.back().is_none_or(|(last, _)| *last < seq) {
+            self.ring.push_back((seq, Some(unacked)));
+            self.len += 1;
+            return;
+        }
+        match self.find(seq) {
             Ok(at) => {
                 let before = self.ring[at].1.replace(unacked);
                 self.len += usize::from(before.is_none());
@@ -134,11 +135,13 @@ impl UnackedMap {
 
     /// The first one behind `seq`.
     pub(crate) fn after(&self, seq: Seq) -> Option<(Seq, &Unacked)> {
-        let from = match self.first() {
-            Some(first) if first > seq => 0,
-            _ => self.ring.partition_point(|(found, _)| *found <= seq),
-        };
-        self.ring.range(from..).find_map(live)
+        match self.ring.front() {
+            Some(first) if first.0 > seq => live(first),
+            _ => {
+                let from = self.ring.partition_point(|(found, _)| *found <= seq);
+                self.ring.range(from..).find_map(live)
+            }
+        }
     }
 
     /// All of them in order.
