@@ -184,7 +184,7 @@ fn about_each_consumer(consumers: &[Shown<'_>], page: &mut Page) {
 fn about_store(stats: &StoreStats, stored: u64, page: &mut Page) {
     page.families(
         "counter midge_store_commits_total Batches that became durable.\n\
-         counter midge_store_failed_commits_total Batches that did not.\n\
+         counter midge_store_failed_commits_total Batches that did not, and checkpoints.\n\
          counter midge_store_written_bytes_total Bytes written to the file.\n\
          counter midge_store_writes_total Calls that wrote to the file.\n\
          counter midge_store_syncs_total Calls that waited for the disk.\n\

@@ -4,17 +4,22 @@
 //! A commit of the tables takes all with it that is only in the journal, so
 //! the order of the batches is kept whichever way each goes. Readers see a
 //! batch once it is durable and not before.
+//!
+//! A checkpoint takes as long as dozens of batches. So it may be made in two
+//! steps, between which, and while the second lasts, others commit to the
+//! journal: [`Store::begin_checkpoint`], [`Store::end_checkpoint`].
 
 use crate::changes::{Changes, Kept};
 use crate::error::StoreError;
 use crate::journal::Journal;
 use crate::layout::{META, ROUND_ROW};
-use crate::record::{self, Writer};
+use crate::pending::{Leaving, Pending};
+use crate::record;
 use crate::store::{Store, boxed, contain, len_of};
 use crate::tables::Tables;
 use bytes::Bytes;
 use midge_engine::{Batch, BlockKey, Write};
-use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// A batch that takes more is committed to the tables at once. It would be
@@ -22,10 +27,13 @@ use std::time::{Duration, Instant};
 /// and a second sync, matters little beside it.
 pub(crate) const JOURNALED_LEN_MAX: usize = 1 << 20;
 
-/// Memory that changes which are only in the journal may take before a
-/// checkpoint is due. A record of a few bytes may hold on to a block of
+/// Memory that changes which are only in the journal, and in no checkpoint that
+/// is under way, may take before one has to be made. A record of a few bytes may hold on to a block of
 /// 40 KB, so the journal's length alone is no bound.
 const HELD_MAX: usize = 4 << 20;
+
+/// What they take when it is worth it to begin one beside which others go on.
+const HELD_WORTH_LEN: usize = HELD_MAX / 2;
 
 /// What may stay in the journal while nothing is written: a start reads it in
 /// a millisecond, and who stores a message now and then spares the disk a
@@ -77,6 +85,50 @@ impl Store {
         })
     }
 
+    /// Whether so much is only in the journal that it is worth a checkpoint beside
+    /// which others go on.
+    pub(crate) fn is_checkpoint_due(&self) -> bool {
+        let journal = self.journal();
+        let pending = self.pending();
+        let is_much = journal.is_worth_a_checkpoint() || pending.fresh.held() >= HELD_WORTH_LEN;
+        is_much && !pending.is_doubtful
+    }
+
+    /// Begins a checkpoint of what is only in the journal: from here on batches
+    /// go to a new round. [`Store::end_checkpoint`] has to follow, on any thread.
+    /// False if there is nothing to be brought into the tables, or another
+    /// checkpoint is under way.
+    pub fn begin_checkpoint(&self) -> bool {
+        let mut journal = self.journal();
+        let mut pending = self.pending_mut();
+        if journal.is_broken || pending.leaving.is_some() || pending.fresh.is_empty() {
+            return false;
+        }
+        // The room of the one before, if nobody has committed since.
+        journal.end_round_before();
+        let changes = Arc::new(std::mem::take(&mut pending.fresh));
+        journal.begin_round(&changes);
+        let round = journal.next_name().round;
+        pending.leaving = Some(Leaving { changes, round });
+        true
+    }
+
+    /// Brings what [`Store::begin_checkpoint`] has set aside into the tables,
+    /// unless somebody did who could not wait. After an error the store must be
+    /// opened again.
+    pub fn end_checkpoint(&self) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        let Some(leaving) = self.pending().leaving.clone() else {
+            return Ok(());
+        };
+        self.bring(&mut tables, &leaving.changes, leaving.round)?;
+        // The tables show it from here on.
+        let mut pending = self.pending_mut();
+        pending.leaving = None;
+        pending.is_doubtful = false;
+        Ok(())
+    }
+
     /// Whether little is held in memory for want of a checkpoint.
     pub(crate) fn is_settled(&self) -> bool {
         self.pending().held() <= HELD_IDLE_MAX
@@ -94,13 +146,18 @@ impl Store {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for whoever writes to the tables.
+    fn tables(&self) -> MutexGuard<'_, bool> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is durable and not in the tables.
-    pub(crate) fn pending(&self) -> RwLockReadGuard<'_, Changes> {
+    pub(crate) fn pending(&self) -> RwLockReadGuard<'_, Pending> {
         self.pending.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same, to be changed by who holds the journal, for a moment.
-    fn pending_mut(&self) -> RwLockWriteGuard<'_, Changes> {
+    fn pending_mut(&self) -> RwLockWriteGuard<'_, Pending> {
         self.pending.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -121,22 +178,32 @@ impl Store {
 
     fn commit_with(&self, journal: &mut Journal, batch: &Batch) -> Result<(), StoreError> {
         let pending = self.pending();
+        if pending.leaving.is_none() {
+            journal.end_round_before();
+        }
         let base = |key| base(&pending, journal, key);
         let len = record::len_about(batch, |key| base(key).map_or(0, Bytes::len));
         let changes = Changes::of(batch);
-        if len > JOURNALED_LEN_MAX || pending.held() > HELD_MAX {
+        let is_late = pending.fresh.held() > HELD_MAX
+            || pending.is_doubtful && batch.writes.iter().any(makes_room);
+        if len > JOURNALED_LEN_MAX || is_late {
             drop(pending);
             return self.checkpoint(journal, changes);
         }
-        let mut writer = Writer::new();
-        writer.put(&changes, &pending, base);
+        let mut writer = journal.begin_record(len);
+        writer.put(&changes, &pending.fresh, base);
+        let is_leaving = pending.leaving.is_some();
         drop(pending);
         let record = writer.seal(journal.next_name());
+        if !journal.has_room(record.len()) && is_leaving {
+            self.end_checkpoint()?;
+            journal.end_round_before();
+        }
         if !journal.has_room(record.len()) {
             return self.checkpoint(journal, changes);
         }
         journal.append(self.path(), &record)?;
-        self.pending_mut().absorb(changes);
+        self.pending_mut().fresh.absorb(changes);
         Ok(())
     }
 
@@ -144,13 +211,32 @@ impl Store {
     ///
     /// What the newer ones take away again is not written before: so a full disk
     /// can be emptied.
+    fn checkpoint(&self, journal: &mut Journal, newer: Changes) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        let mut changes = self.pending().all();
+        changes.absorb(newer);
+        self.bring(&mut tables, &changes, journal.next_name().round + 1)?;
+        journal.remember(&changes);
+        // The tables show it from here on.
+        *self.pending_mut() = Pending::default();
+        journal.next_round();
+        Ok(())
+    }
+
+    /// Commits changes to the tables, which then wait for this round.
     ///
     /// Each such commit writes down which pages are free, or the whole file
     /// would have to be walked after a crash, and one flipped bit in it would
     /// keep redb from opening any of it.
-    fn checkpoint(&self, journal: &mut Journal, newer: Changes) -> Result<(), StoreError> {
-        let mut changes = self.pending().clone();
-        changes.absorb(newer);
+    fn bring(
+        &self,
+        has_failed: &mut bool,
+        changes: &Changes,
+        round: u64,
+    ) -> Result<(), StoreError> {
+        if std::mem::replace(has_failed, true) {
+            return Err(StoreError::after_failure(self.path(), "write to"));
+        }
         contain(self.path(), "write to", || {
             let mut transaction = self.begin_write()?;
             transaction.set_quick_repair(true);
@@ -158,24 +244,25 @@ impl Store {
             // redb go back by a commit, what came after the one that is gone
             // must not be taken to follow on it without a gap.
             let mut meta = transaction.open_table(META).map_err(boxed)?;
-            let round = journal.next_name().round + 1;
             let stored = round.to_le_bytes();
             meta.insert(&ROUND_ROW, &stored[..]).map_err(boxed)?;
             drop(meta);
-            Tables::open(&transaction)?.apply(&changes).map_err(boxed)?;
+            Tables::open(&transaction)?.apply(changes).map_err(boxed)?;
             transaction.commit().map_err(boxed)
         })?;
-        journal.remember(&changes);
-        // The tables show it from here on.
-        *self.pending_mut() = Changes::default();
-        journal.next_round();
+        *has_failed = false;
         Ok(())
     }
 }
 
+/// Whether less is to be kept with it than before.
+fn makes_room(write: &Write) -> bool {
+    matches!(write, Write::RemoveBlock(_) | Write::RemoveStream(_))
+}
+
 /// A block as it is durable, if that is in memory.
-fn base<'a>(pending: &'a Changes, journal: &'a Journal, key: BlockKey) -> Option<&'a Bytes> {
-    match pending.block(key) {
+fn base<'a>(pending: &'a Pending, journal: &'a Journal, key: BlockKey) -> Option<&'a Bytes> {
+    match pending.fresh.block(key) {
         Some(block) => block.map(Kept::bytes),
         None => journal.tail(key),
     }

@@ -132,7 +132,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A store with its two threads.
+/// A store with its threads.
 ///
 /// `S` takes the rows in when the store has to be opened again.
 ///

@@ -6,8 +6,11 @@
 //! is one write of a page and one sync. What the journal holds is also kept
 //! in memory ([`Changes`](crate::changes::Changes)) and brought into the
 //! tables by a checkpoint, after which the journal begins a new round from its
-//! start. The room is written with zeros when the file is made and never given
-//! back, so that a sync has no place on the disk to make durable as well.
+//! start. If a checkpoint is made while others go on, the new round begins behind
+//! the old one, whose room is free once its checkpoint is complete: then the
+//! journal is a ring. The room is written with zeros when the file is made and
+//! never given back, so that a sync has no place on the disk to make durable as
+//! well.
 //!
 //! This file knows where records go; what is in one is `record.rs`'s, and
 //! when a checkpoint is due `commit.rs`'s.
@@ -16,7 +19,7 @@ use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::head::JOURNAL_AT;
 use crate::medium::Medium;
-use crate::record::{ALIGN, Name, Record};
+use crate::record::{ALIGN, Name, Record, Writer};
 use bytes::Bytes;
 use midge_engine::{BlockKey, REOPEN_LEN, in_order};
 use std::collections::BTreeMap;
@@ -27,6 +30,11 @@ use std::sync::Arc;
 /// that the engine may go on with. As a rule they are the engine's
 /// own; a block that is not remembered is journaled as a whole once.
 const TAILS_LEN_MAX: usize = 2 << 20;
+
+/// A checkpoint beside which others go on begins once the round takes this, or
+/// half of the journal if that is more: so that it is worth its pages, and that
+/// there is room for what comes meanwhile.
+const ROUND_WORTH_LEN: usize = 1 << 20;
 
 /// Where a record goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,16 +51,28 @@ pub(crate) struct Place {
 pub(crate) struct Journal {
     medium: Arc<Medium>,
     next: Place,
+    /// Where the round begins.
+    begin: usize,
+    /// Where the first record lies that may not be in the tables: of this round,
+    /// or of the one before while its checkpoint is made.
+    kept_from: usize,
+    /// What the round's first record is to say: how many the one before has,
+    /// whose checkpoint was not complete when this one began.
+    follows: Option<u32>,
     /// A commit failed: nothing is known until the store is opened again.
     pub(crate) is_broken: bool,
     tails: Tails,
 }
 
 impl Journal {
-    pub(crate) fn new(medium: Arc<Medium>, next: Place) -> Self {
+    /// One that goes on behind records of which the first lies at `kept_from`.
+    pub(crate) fn new(medium: Arc<Medium>, next: Place, kept_from: usize) -> Self {
         Journal {
             medium,
             next,
+            begin: kept_from,
+            kept_from,
+            follows: None,
             is_broken: false,
             tails: Tails::default(),
         }
@@ -67,21 +87,71 @@ impl Journal {
         }
     }
 
-    pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.next.at + len <= self.medium.head().journal_len()
+    /// A record begun, with what it has to say of the round.
+    pub(crate) fn begin_record(&self, len: usize) -> Writer {
+        let mut writer = Writer::new(len);
+        if let Some(count) = self.follows {
+            writer.follows(count);
+        }
+        writer
     }
 
-    /// Makes a record durable behind the last one.
+    /// Where a record of so many bytes goes, if there is room: behind the last,
+    /// or at the journal's start.
+    fn place(&self, len: usize) -> Option<usize> {
+        let at = self.next.at;
+        // Never up to the first that is kept: the two places would be one, as
+        // when there is none.
+        if at < self.kept_from {
+            return (at + len < self.kept_from).then_some(at);
+        }
+        if at + len <= self.medium.head().journal_len() {
+            return Some(at);
+        }
+        (len < self.kept_from).then_some(0)
+    }
+
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        self.place(len).is_some()
+    }
+
+    /// Makes a record durable behind the last one. There has to be room.
     pub(crate) fn append(&mut self, path: &Path, record: &[u8]) -> Result<(), StoreError> {
-        assert!(self.has_room(record.len()), "the tables begin behind it");
-        let end = self.next.at + record.len();
-        let at = JOURNAL_AT + self.next.at as u64;
-        let written = self.medium.write(at, record);
-        let synced = written.and_then(|()| self.medium.sync());
-        synced.map_err(|source| StoreError::io(path, "write to", source))?;
+        let Some(at) = self.place(record.len()) else {
+            unreachable!("the tables begin behind it, or records that are needed");
+        };
+        let durable = self.medium.write_durably(JOURNAL_AT + at as u64, record);
+        durable.map_err(|source| StoreError::io(path, "write to", source))?;
         self.next.number += 1;
-        self.next.at = end;
+        self.next.at = at + record.len();
+        self.follows = None;
         Ok(())
+    }
+
+    /// Whether the round has come so far that a checkpoint is worth it.
+    pub(crate) fn is_worth_a_checkpoint(&self) -> bool {
+        let len = self.medium.head().journal_len();
+        let used = match self.next.at.checked_sub(self.begin) {
+            Some(used) => used,
+            None => self.next.at + len - self.begin,
+        };
+        used >= ROUND_WORTH_LEN.max(len / 2)
+    }
+
+    /// A new round, while what the one before holds is being brought into the
+    /// tables: its blocks are what the next ones have grown from.
+    pub(crate) fn begin_round(&mut self, leaving: &Changes) {
+        self.remember(leaving);
+        self.follows = Some(self.next.number);
+        self.kept_from = self.begin;
+        self.begin = self.next.at;
+        self.next.round += 1;
+        self.next.number = 0;
+    }
+
+    /// What came before the round is in the tables.
+    pub(crate) fn end_round_before(&mut self) {
+        self.kept_from = self.begin;
     }
 
     /// All that the round holds is in the tables, and with it that they wait
@@ -91,6 +161,8 @@ impl Journal {
             round: self.next.round + 1,
             ..Place::default()
         };
+        (self.begin, self.kept_from) = (0, 0);
+        self.follows = None;
     }
 
     /// A block as it is in the tables, if it is remembered.
@@ -140,6 +212,11 @@ pub(crate) struct Found<'a> {
 }
 
 impl Found<'_> {
+    /// Where the first of them lies; 0 if there is none.
+    pub(crate) fn first_at(&self) -> usize {
+        self.records.first().map_or(0, |record| record.at)
+    }
+
     /// Where to go on: behind them, as if there had been no damage.
     pub(crate) fn next(&self, round: u64) -> Place {
         let place = |record: &Record<'_>| Place {
@@ -163,8 +240,10 @@ impl Found<'_> {
 /// it is durable. So where a record is missing and later ones are there, it
 /// is damaged. They are taken nevertheless: each holds the newest state of
 /// what it touches, and what was put behind a block goes where it belongs.
-/// Records of a later round than the tables wait for are there if redb has
-/// gone back by a commit, of which the last was damaged.
+/// Records of a later round than the tables wait for are there if its checkpoint
+/// was not complete when the power went: then the later round says how many
+/// records this one has. Or redb has gone back by a commit, of which the last was
+/// damaged; then it is not known how many are missing.
 pub(crate) fn scan(bytes: &[u8], file: u64, round: u64) -> Found<'_> {
     let mut records = Vec::new();
     let mut at = 0;
@@ -188,8 +267,15 @@ pub(crate) fn scan(bytes: &[u8], file: u64, round: u64) -> Found<'_> {
     for record in &records {
         let name = record.name;
         if name.round > expected.0 {
-            // However many there were, their places are taken by now.
-            lost += name.round - expected.0;
+            lost += match record.follows() {
+                Some(count) if name.round == expected.0 + 1 => {
+                    u64::from(count.saturating_sub(expected.1))
+                }
+                // The one that would have said it is counted below.
+                None if name.round == expected.0 + 1 && name.number > 0 => 0,
+                // However many there were, their places are taken by now.
+                _ => name.round - expected.0,
+            };
             expected = (name.round, 0);
         }
         lost += u64::from(name.number.saturating_sub(expected.1));
@@ -201,7 +287,6 @@ pub(crate) fn scan(bytes: &[u8], file: u64, round: u64) -> Found<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Writer;
     use midge_engine::{RowKey, StreamId};
 
     const FILE: u64 = 5;
@@ -211,7 +296,7 @@ mod tests {
         for (round, number, len) in records {
             let mut changes = Changes::default();
             changes.set_row(RowKey::Stream(StreamId(1)), Some(vec![7; len]));
-            let mut writer = Writer::new();
+            let mut writer = Writer::new(len);
             writer.put(&changes, &Changes::default(), |_| None);
             bytes.extend(writer.seal(Name {
                 file: FILE,
@@ -243,6 +328,37 @@ mod tests {
         // Left from the round before.
         let left = journal([(9, 0, 50), (8, 1, 3), (8, 2, 3)]);
         assert_eq!(found(&left), (vec![(9, 0)], 0));
+    }
+
+    #[test]
+    fn a_round_that_began_beside_a_checkpoint_tells_how_long_the_one_before_is() {
+        let old = journal([(9, 0, 50), (9, 1, 3), (9, 2, 3)]);
+        let old = &old[..old.len() - 1000];
+        let mut first = Writer::new(0);
+        first.follows(3);
+        first.put(&Changes::default(), &Changes::default(), |_| None);
+        let first = first.seal(Name {
+            file: FILE,
+            round: 10,
+            number: 0,
+        });
+        let new = [&first[..], &journal([(10, 1, 20)])].concat();
+        let names = |left: &[(u64, u32)]| left.to_vec();
+        let all = [(9, 0), (9, 1), (9, 2), (10, 0), (10, 1)];
+        // Behind the old one, or at the start of the ring before it.
+        for whole in [[old, &new].concat(), [&new, old].concat()] {
+            assert_eq!(found(&whole), (names(&all), 0));
+            let at = |bytes: &[u8]| {
+                let place = whole.windows(bytes.len()).position(|part| part == bytes);
+                place.expect("it is there")
+            };
+            let mut last = whole.clone();
+            last[at(old) + old.len() - 20] ^= 1;
+            assert_eq!(found(&last), (names(&[all[0], all[1], all[3], all[4]]), 1));
+            let mut told = whole.clone();
+            told[at(&first) + 33] ^= 1;
+            assert_eq!(found(&told), (names(&[all[0], all[1], all[2], all[4]]), 1));
+        }
     }
 
     #[test]

@@ -14,8 +14,9 @@ use midge_engine::{BLOCK_LEN_MAX, BlockKey, ConsumerId, RowKey, Seq, StreamId};
 use redb::TableDefinition;
 use std::ops::Range;
 
-/// The version of what this file describes. In 1 no block was compressed.
-pub(crate) const FORMAT: u64 = 2;
+/// The version of what this file describes. In 1 no block was compressed; in 2
+/// no round of the journal began before the one before was in the tables.
+pub(crate) const FORMAT: u64 = 3;
 
 /// The longest of them is that of a part: stream, first sequence, part.
 pub(crate) const KEY_LEN: usize = 14;

@@ -1,6 +1,7 @@
 //! Blocks and rows on a disk.
 //!
-//! This crate owns the file and the only two threads that touch it. It keeps
+//! This crate owns the file and the only threads that touch it: one that writes,
+//! one that reads, and one that lives as long as a checkpoint takes. It keeps
 //! what the engine hands it under the keys the engine gives, makes a
 //! [`Batch`](midge_engine::Batch) durable as a whole or not at all, and
 //! guards what it reads with checksums: redb does not notice a flipped bit.
@@ -43,6 +44,7 @@ mod mend;
 mod opening;
 mod packed;
 mod partial;
+mod pending;
 mod reader;
 mod record;
 mod recovery;

@@ -10,6 +10,8 @@ use redb::{BackendError, StorageBackend};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
+#[cfg(unix)]
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,8 +26,26 @@ const PAGE_LEN: u64 = 4096;
 pub(crate) const NAME: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 const SCAN_LEN: usize = 64 << 10;
 
-/// Makes a backend: a file opened anew, or a test's disk.
-pub(crate) type Opener = Arc<dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send + Sync>;
+/// Opens a file anew, or a test's disk.
+pub(crate) type Opener = Arc<dyn Fn() -> io::Result<Disk> + Send + Sync>;
+
+/// What bytes are written to.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    backend: Box<dyn StorageBackend>,
+    /// The same file, opened so that a write returns once it is durable. A sync
+    /// would wait for all that a checkpoint is writing elsewhere in the file.
+    durable: Option<File>,
+}
+
+impl From<Box<dyn StorageBackend>> for Disk {
+    fn from(backend: Box<dyn StorageBackend>) -> Self {
+        Disk {
+            backend,
+            durable: None,
+        }
+    }
+}
 
 /// What went through a medium. Kept over reopening.
 #[derive(Debug, Default)]
@@ -51,7 +71,11 @@ impl Meter {
 #[derive(Debug)]
 pub(crate) struct Medium {
     backend: Box<dyn StorageBackend>,
+    durable: Option<File>,
     meter: Arc<Meter>,
+    /// Held for a sync; true once one has failed. The kernel tells of what it
+    /// could not write once, and who syncs next would take it for written.
+    has_failed: Mutex<bool>,
     head: Head,
 }
 
@@ -60,10 +84,11 @@ impl Medium {
     /// room for its journal.
     pub(crate) fn open(
         path: &Path,
-        backend: Box<dyn StorageBackend>,
+        disk: Disk,
         meter: Arc<Meter>,
         journal_bytes: usize,
     ) -> Result<Arc<Medium>, StoreError> {
+        let Disk { backend, durable } = disk;
         let io_error = |source| StoreError::io(path, "open", source);
         // redb's locks are of the whole file or of nothing; ours comes before
         // anything is looked at.
@@ -90,7 +115,9 @@ impl Medium {
         };
         let medium = Medium {
             backend,
+            durable,
             meter,
+            has_failed: Mutex::default(),
             head,
         };
         if len < head.tables_at {
@@ -132,25 +159,60 @@ impl Medium {
         self.head
     }
 
-    pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+    fn count(&self, at: u64, bytes: &[u8]) {
+        let len = bytes.len() as u64;
         self.meter.writes.fetch_add(1, Ordering::Relaxed);
-        self.meter
-            .written
-            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.meter.written.fetch_add(len, Ordering::Relaxed);
         if at < self.head.tables_at {
-            self.meter
-                .journaled
-                .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.meter.journaled.fetch_add(len, Ordering::Relaxed);
         }
-        self.meter.unsynced().push((at, bytes.len()));
-        self.backend.write(at, bytes)
     }
 
+    pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.count(at, bytes);
+        let written = self.backend.write(at, bytes);
+        // Behind the write: a sync at the same time takes note of what it may
+        // not have met.
+        self.meter.unsynced().push((at, bytes.len()));
+        written
+    }
+
+    /// Makes all durable that was written before.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        let mut has_failed = self.failed();
+        if *has_failed {
+            return Err(io::Error::other("what was written before may be lost"));
+        }
         self.meter.syncs.fetch_add(1, Ordering::Relaxed);
-        self.backend.sync_data()?;
-        self.meter.unsynced().clear();
-        Ok(())
+        let covered = std::mem::take(&mut *self.meter.unsynced());
+        let synced = self.backend.sync_data();
+        if synced.is_err() {
+            *has_failed = true;
+            self.meter.unsynced().extend(covered);
+        }
+        synced
+    }
+
+    fn failed(&self) -> MutexGuard<'_, bool> {
+        self.has_failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes, and returns once that is durable.
+    pub(crate) fn write_durably(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let Some(file) = &self.durable else {
+            self.write(at, bytes)?;
+            return self.sync();
+        };
+        self.count(at, bytes);
+        self.meter.syncs.fetch_add(1, Ordering::Relaxed);
+        let written = file.write_all_at(bytes, at);
+        if written.is_err() {
+            self.meter.unsynced().push((at, bytes.len()));
+            *self.failed() = true;
+        }
+        written
     }
 
     /// Whether redb's part is not there, or making it was cut short.
@@ -289,15 +351,39 @@ impl StorageBackend for RedbPart {
 }
 
 /// Opens the file, or makes an empty one that is there after a power cut.
-pub(crate) fn open_file(path: &Path) -> io::Result<Box<dyn StorageBackend>> {
+pub(crate) fn open_file(path: &Path) -> io::Result<Disk> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     let file = match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => create_file(path, &mut options)?,
         other => other?,
     };
+    let durable = open_durable(path, &file)?;
     let backend = FileBackend::new(file).map_err(io::Error::other)?;
-    Ok(Box::new(backend))
+    Ok(Disk {
+        backend: Box::new(backend),
+        durable,
+    })
+}
+
+/// The same file, opened for writes that are durable when they return, which
+/// also has errors told to it apart from the other. Nothing if the path has come
+/// to name another file meanwhile.
+#[cfg(target_os = "linux")]
+fn open_durable(path: &Path, file: &File) -> io::Result<Option<File>> {
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+    let mut options = OpenOptions::new();
+    let flags = rustix::fs::OFlags::DSYNC.bits() as i32;
+    let durable = options.write(true).custom_flags(flags).open(path)?;
+    let (here, there) = (file.metadata()?, durable.metadata()?);
+    let is_same = (here.dev(), here.ino()) == (there.dev(), there.ino());
+    Ok(is_same.then_some(durable))
+}
+
+/// Elsewhere such a write may promise less than a sync.
+#[cfg(not(target_os = "linux"))]
+fn open_durable(_: &Path, _: &File) -> io::Result<Option<File>> {
+    Ok(None)
 }
 
 /// Streams hold what others sent: the file is for its owner.

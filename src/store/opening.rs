@@ -149,7 +149,7 @@ pub(crate) fn read_rows(store: &Store, sink: &mut dyn RowSink) -> Result<Opened,
         opened: Opened::default(),
     };
     contain(store.path(), "read", || {
-        rows.read(&store.snapshot()?, &store.pending())
+        rows.read(&store.snapshot()?, &store.pending().fresh)
     })?;
     let opened = rows.opened;
     if opened.unknown_rows > 0 {

@@ -87,7 +87,8 @@ impl Partial {
         let file = self.file.try_clone().map_err(failed)?;
         Ok(Arc::new(move || {
             let file = FileBackend::new(file.try_clone()?).map_err(io::Error::other)?;
-            Ok(Box::new(Held(file)))
+            let held: Box<dyn StorageBackend> = Box::new(Held(file));
+            Ok(held.into())
         }))
     }
 

@@ -26,6 +26,7 @@ const NO_BLOCK: u8 = 2;
 const ROW: u8 = 3;
 const NO_ROW: u8 = 4;
 const NO_STREAM: u8 = 5;
+const FOLLOWS: u8 = 6;
 
 /// What a write takes beside its bytes, at most.
 const WRITE_LEN_MAX: usize = 1 + 12 + 8 + BLOCK_HEAD_LEN;
@@ -46,11 +47,18 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new() -> Self {
-        Writer {
-            bytes: vec![0; HEAD_LEN],
-            writes: 0,
-        }
+    /// With room for about so many bytes.
+    pub(crate) fn new(len: usize) -> Self {
+        let mut bytes = Vec::with_capacity(len);
+        bytes.resize(HEAD_LEN, 0);
+        Writer { bytes, writes: 0 }
+    }
+
+    /// Says how many records the round before has, of which nothing may be in
+    /// the tables yet. It is the first write of a round's first record.
+    pub(crate) fn follows(&mut self, count: u32) {
+        self.begin(FOLLOWS);
+        self.bytes.extend_from_slice(&count.to_le_bytes());
     }
 
     /// Puts changes in. `base` gives a block as a reader of the record will
@@ -213,6 +221,12 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// How many records the round before has, if it says so.
+    pub(crate) fn follows(&self) -> Option<u32> {
+        let (kind, count) = self.body.split_first()?;
+        (*kind == FOLLOWS).then(|| u32_at(count, 0))?
+    }
+
     /// The writes in it, in their order; `None` if it holds what this program
     /// does not know.
     pub(crate) fn writes(&self) -> Option<Vec<Journaled<'a>>> {
@@ -237,6 +251,8 @@ pub(crate) enum Journaled<'a> {
     Row(RowKey, &'a [u8]),
     NoRow(RowKey),
     NoStream(StreamId),
+    /// How many records the round before has.
+    Follows(u32),
 }
 
 struct Rest<'a>(&'a [u8]);
@@ -283,6 +299,7 @@ impl<'a> Rest<'a> {
             ROW => Journaled::Row(self.row_key()?, self.long()?),
             NO_ROW => Journaled::NoRow(self.row_key()?),
             NO_STREAM => Journaled::NoStream(StreamId(self.number()?)),
+            FOLLOWS => Journaled::Follows(self.number()?),
             _ => return None,
         })
     }
@@ -326,7 +343,7 @@ mod tests {
             before.set_row(RowKey::Stream(StreamId(stream)), Some(b"same".to_vec()));
         }
         let changes = Changes::of(&batch);
-        let mut writer = Writer::new();
+        let mut writer = Writer::new(0);
         writer.put(&changes, &before, |of| (of == key()).then_some(&old));
         let record = writer.seal(NAME);
         assert!(record.len() <= len_about(&batch, |_| old.len()));

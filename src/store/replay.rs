@@ -28,6 +28,8 @@ pub(crate) struct Replayed {
     pub(crate) lost: u64,
     /// Where the next one goes.
     pub(crate) next: Place,
+    /// Where the first of them lies.
+    pub(crate) kept_from: usize,
 }
 
 /// Finds what is in the journal and not in the tables.
@@ -65,6 +67,7 @@ pub(crate) fn gather(
     let mut replayed = Replayed {
         lost: found.lost,
         next: found.next(round),
+        kept_from: found.first_at(),
         ..Replayed::default()
     };
     for record in &found.records {
@@ -127,6 +130,8 @@ fn take(
             Journaled::Row(key, value) => changes.set_row(key, Some(value.to_vec())),
             Journaled::NoRow(key) => changes.set_row(key, None),
             Journaled::NoStream(stream) => changes.remove_stream(stream),
+            // Seen to where records are counted.
+            Journaled::Follows(_) => {}
         }
     }
     Ok(true)

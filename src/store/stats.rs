@@ -85,7 +85,7 @@ fn read(figure: &AtomicU64) -> u64 {
 pub struct StoreStats {
     /// Batches that became durable.
     pub commits: u64,
-    /// Batches that did not, as far as is known.
+    /// Batches that did not, as far as is known, and checkpoints.
     pub failed_commits: u64,
     /// Checkpoints because nothing had come for a while.
     pub settled: u64,

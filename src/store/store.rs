@@ -1,14 +1,16 @@
 //! The file, on the caller's thread.
 
-use crate::changes::Changes;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::journal::Journal;
 use crate::layout::Found;
 use crate::maintenance::Nothing;
+#[cfg(feature = "test-backend")]
+use crate::medium::Disk;
 use crate::medium::{Medium, Meter, Opener, check_path, open_file};
 use crate::opening::{self, Opened};
 use crate::partial::Partial;
+use crate::pending::Pending;
 use crate::replay;
 use crate::stats::{Counters, StoreStats};
 use crate::tables::read_block;
@@ -31,7 +33,10 @@ pub struct Store {
     /// Held by whoever commits, for as long as that takes.
     pub(crate) journal: Mutex<Journal>,
     /// What is durable and not in the tables. Held for moments only.
-    pub(crate) pending: RwLock<Changes>,
+    pub(crate) pending: RwLock<Pending>,
+    /// Held by whoever writes to the tables, for as long as that takes, and taken
+    /// after the journal by who needs both; true once that has failed.
+    pub(crate) tables: Mutex<bool>,
     source: Source,
     opened: Opened,
 }
@@ -118,7 +123,7 @@ impl Store {
     ) -> Result<Store, StoreError> {
         let source = Source {
             config: config.clone(),
-            opener: Arc::new(opener),
+            opener: Arc::new(move || opener().map(Disk::from)),
             meter: Arc::default(),
         };
         source.open(sink)
@@ -197,8 +202,9 @@ impl Source {
         let replayed = replay::replay(&self.config.path, &db, &medium)?;
         let mut store = Store {
             db: Some(db),
-            journal: Mutex::new(Journal::new(medium, replayed.next)),
-            pending: RwLock::new(replayed.changes),
+            journal: Mutex::new(Journal::new(medium, replayed.next, replayed.kept_from)),
+            pending: RwLock::new(Pending::found(replayed.changes)),
+            tables: Mutex::default(),
             source: self.clone(),
             opened: Opened::default(),
         };
@@ -215,9 +221,9 @@ impl Source {
 
     fn medium(&self) -> Result<Arc<Medium>, StoreError> {
         let path = &self.config.path;
-        let backend = (self.opener)().map_err(|source| StoreError::io(path, "open", source))?;
+        let disk = (self.opener)().map_err(|source| StoreError::io(path, "open", source))?;
         let meter = Arc::clone(&self.meter);
-        Medium::open(path, backend, meter, self.config.journal_bytes)
+        Medium::open(path, disk, meter, self.config.journal_bytes)
     }
 
     /// Bytes written so far.

@@ -213,6 +213,81 @@ fn while_it_is_failed_batches_and_loads_are_refused() {
     assert_eq!(running.handle.stats().reopened, 1);
 }
 
+/// The journal has its room already, so that batches go on being stored when the
+/// disk is full; what brings them into the tables is not told of by any of them.
+#[test]
+fn a_checkpoint_that_fails_beside_batches_is_reported_and_overcome() {
+    let disk = FaultDisk::new(1);
+    let config = StoreConfig {
+        journal_bytes: midge_store::JOURNAL_BYTES,
+        ..test_config()
+    };
+    let open = |disk: &FaultDisk| {
+        let mut rows = Model::default();
+        let store = Store::open_with_backend(&config, disk.opener(), &mut rows);
+        store.map(|store| (store, rows))
+    };
+    let (store, _) = open(&disk).expect("opens");
+    disk.set_capacity(disk.peak());
+    let mut running = Running::start(store);
+    let mut model = Model::default();
+    let mut batches = (0..).map(|number| {
+        let key = key(1, 1 + number * 10);
+        Batch {
+            writes: put(key, &block(key, &[150_000, 150_000], number as u8)),
+        }
+    });
+    let error = loop {
+        let batch = batches.next().expect("endless");
+        let copy = Batch {
+            writes: batch.writes.clone(),
+        };
+        match running.handle.submit(copy) {
+            Ok(()) => {}
+            Err(refused) => {
+                assert_eq!(refused.why, WhyRefused::Failed);
+                match running.event() {
+                    Event::Failed(error) => break error,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        match running.event() {
+            Event::Committed(_) => model.apply(&batch),
+            Event::Failed(error) => break error,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(error.is_full(), "{error}");
+    assert!(model.blocks.len() >= 6, "{}", model.blocks.len());
+    disk.heal();
+    let rows = loop {
+        match running.event() {
+            Event::Reopened(rows, _) => break rows,
+            // Tried again before there was room.
+            Event::Failed(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    let keys: Vec<_> = rows.rows.keys().map(|(_, key)| *key).collect();
+    // One that was refused with it may be there as well.
+    assert!(keys.len() >= model.rows.len());
+    assert!(model.rows.keys().all(|(_, key)| keys.contains(key)));
+    for _ in 0..20 {
+        let batch = batches.next().expect("endless");
+        running.commit(&batch).expect("works again");
+        model.apply(&batch);
+    }
+    assert!(running.handle.stop().is_empty());
+    let (store, rows) = open(&disk).expect("opens");
+    assert_eq!(store.opened().replayed, 0, "it was closed");
+    for (key, bytes) in &model.blocks {
+        let loaded = store.load(*key).expect("readable").expect("it is there");
+        assert_eq!(loaded.block.bytes(), bytes);
+    }
+    assert!(rows.rows.len() >= model.rows.len());
+}
+
 #[test]
 fn a_store_that_fails_can_be_stopped() {
     let disk = prepared(1);

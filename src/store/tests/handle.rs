@@ -97,6 +97,56 @@ fn one_batch_waits_and_no_more_and_all_are_durable_after_stop() {
     assert_eq!(rows.rows.len(), 50);
 }
 
+/// What is being brought into the tables, and what came meanwhile, is read as it
+/// was written, now and after the program was killed.
+#[test]
+fn batches_go_on_beside_checkpoints() {
+    const BATCHES: u64 = 120;
+    let dir = TempDir::new();
+    let (handle, woken) = start(&StoreConfig::new(dir.file()));
+    let copy = dir.path().join("copy.redb");
+    let of = |number: u64| {
+        let key = key(1, 1 + number * 10);
+        (key, block(key, &[50_000, 40_000], number as u8))
+    };
+    for number in 0..BATCHES {
+        let (key, bytes) = of(number);
+        let writes = put(key, &bytes);
+        handle.submit(Batch { writes }).expect("idle");
+        take(&handle, &woken, 1);
+        assert!(handle.load(of(number / 2).0));
+        match &take(&handle, &woken, 1)[..] {
+            [
+                Event::Loaded {
+                    block: Some(found), ..
+                },
+            ] => {
+                assert_eq!(found.bytes(), &of(number / 2).1);
+            }
+            other => panic!("{other:?}"),
+        }
+        if number % 10 == 9 {
+            std::fs::copy(dir.file(), &copy).unwrap();
+            let opened = open_file(&copy);
+            // Copied while it was written, it may be of two moments.
+            if let Ok((store, rows)) = opened {
+                assert_eq!(store.opened().lost_batches, 0);
+                assert_eq!(rows.rows.len() as u64, number + 1);
+            }
+        }
+    }
+    let written = handle.stats().written_bytes;
+    drop(handle);
+    let (store, rows) = open_file(&dir.file()).expect("opens");
+    assert_eq!(rows.rows.len() as u64, BATCHES);
+    for number in 0..BATCHES {
+        let (key, bytes) = of(number);
+        let loaded = store.load(key).expect("readable").expect("there");
+        assert_eq!(loaded.block.bytes(), &bytes);
+    }
+    assert!(written > BATCHES * 90_000, "{written}");
+}
+
 #[test]
 fn loads_are_bounded_until_they_are_taken() {
     let dir = TempDir::new();

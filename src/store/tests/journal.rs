@@ -150,6 +150,10 @@ fn a_flip_in_the_journal_costs_one_batch_and_is_told() {
                 .push(Write::PutRow(number_row, vec![number as u8 + 1]));
             store.commit(&batch).expect("stored");
             written.note(&batch);
+            // The power goes before it has ended.
+            if seed % 2 == 0 && number == BATCHES / 2 {
+                assert!(store.begin_checkpoint());
+            }
         }
         let image = disk.image();
         let tables_at = u64::from_le_bytes(image[16..24].try_into().unwrap()) as usize;

@@ -93,9 +93,16 @@ fn a_file_in_use_and_a_newer_one_are_refused() {
     assert!(error.to_string().contains("a newer midge is needed"));
 }
 
-/// What wrote format 1 compressed nothing.
+/// What wrote format 1 compressed nothing, and what wrote format 2 had one round
+/// in the journal.
 #[test]
-fn a_file_of_the_format_before_is_opened_and_brought_up_to_date() {
+fn a_file_of_a_format_before_is_opened_and_brought_up_to_date() {
+    for before in [1, 2] {
+        brought_up_to_date(before);
+    }
+}
+
+fn brought_up_to_date(from: u64) {
     let dir = TempDir::new();
     let (store, _) = open_file(&dir.file()).expect("made");
     let key = key(1, 1);
@@ -109,19 +116,19 @@ fn a_file_of_the_format_before_is_opened_and_brought_up_to_date() {
         let write = db.begin_write().unwrap();
         let mut table = write.open_table(meta).unwrap();
         let before = table
-            .insert(b"format\0\0\0\0\0\0\0\0", &1u64.to_le_bytes()[..])
+            .insert(b"format\0\0\0\0\0\0\0\0", &from.to_le_bytes()[..])
             .unwrap();
         let before = before.unwrap().value().to_vec();
         drop(table);
         write.commit().unwrap();
         before
     };
-    assert_eq!(format(), 2u64.to_le_bytes());
+    assert_eq!(format(), 3u64.to_le_bytes());
     let (store, _) = open_file(&dir.file()).expect("opens");
     let loaded = store.load(key).expect("read").expect("there");
     assert_eq!(loaded.block.bytes(), &bytes);
     store.close().expect("closes");
-    assert_eq!(format(), 2u64.to_le_bytes());
+    assert_eq!(format(), 3u64.to_le_bytes());
 }
 
 #[test]

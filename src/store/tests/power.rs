@@ -21,6 +21,13 @@ fn run(disk: &FaultDisk, batches: &[Batch]) -> (usize, usize) {
         if number % 8 == 6 && store.settle().is_err() {
             return (number + 1, number + 1);
         }
+        // Two batches come beside a checkpoint, before it writes anything: what
+        // of it reaches the disk before them is among what a cut leaves.
+        match number % 5 {
+            1 => drop(store.begin_checkpoint()),
+            3 if store.end_checkpoint().is_err() => return (number + 1, number + 1),
+            _ => {}
+        }
     }
     let _ = store.close();
     (batches.len(), batches.len())
