@@ -9,7 +9,7 @@ use crate::trie::{NodeId, Trie};
 use crate::ways_back;
 use foldhash::fast::FixedState;
 use memchr::{memchr_iter, memrchr};
-use midge_proto::count_tokens;
+use midge_proto::{begins_with, count_tokens};
 use std::hash::BuildHasher;
 
 /// Subjects remembered. Enough for the subjects that are busy at one time;
@@ -40,10 +40,10 @@ impl Slot {
 
 /// Below this, and below those of the ways back, a subject's last token is one
 /// request's own.
-const INBOXES: &[u8] = b"_INBOX.";
+const INBOXES: &[u8; 7] = b"_INBOX.";
 
 /// Below this, behind stream and consumer, all tokens are one message's own.
-const ACKS: &[u8] = b"$JS.ACK.";
+const ACKS: &[u8; 8] = b"$JS.ACK.";
 const ACK_TOKENS: usize = 9;
 const ACK_NAME_TOKENS: usize = 4;
 
@@ -63,10 +63,10 @@ struct Family {
 
 /// The name of the family that a subject is of.
 fn family_name(subject: &[u8]) -> Option<&[u8]> {
-    let name = if subject.starts_with(INBOXES) || subject.starts_with(ways_back::PREFIX) {
+    let name = if begins_with(subject, INBOXES) || begins_with(subject, ways_back::PREFIX) {
         let dot = memrchr(b'.', subject)?;
         (dot + 1 < subject.len()).then_some(dot)?
-    } else if subject.starts_with(ACKS) {
+    } else if begins_with(subject, ACKS) {
         ack_name(subject)?
     } else {
         return None;
@@ -115,15 +115,15 @@ impl MatchCache {
     #[inline(always)]
     pub(crate) fn find(&mut self, trie: &mut Trie, subject: &[u8]) -> &[NodeId] {
         self.lookups += 1;
+        if self.holds(self.last, subject) {
+            self.hits += 1;
+            return &self.slots[self.last].nodes;
+        }
         if matches!(subject.first(), Some(b'_' | b'$'))
             && let Some(index) = self.family(trie, subject)
         {
             self.hits += 1;
             return &self.families[index].slot.nodes;
-        }
-        if self.holds(self.last, subject) {
-            self.hits += 1;
-            return &self.slots[self.last].nodes;
         }
         self.find_slot(trie, subject)
     }

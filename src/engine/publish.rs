@@ -11,20 +11,13 @@ use crate::trie::{NodeId, Trie};
 use crate::{ConnId, Time};
 use bytes::Bytes;
 use midge_proto::encode::{self, Decimal};
-use midge_proto::{Publish, WireError};
+use midge_proto::{Publish, WireError, begins_with};
 use slab::Slab;
-
-/// Reply subjects that only servers may name: acks and routed replies would
-/// otherwise be open to forgery.
-const RESERVED_REPLIES: [&[u8]; 3] = [b"$JS.ACK.", b"_R_.", b"_GR_."];
 
 /// When one message has brought its receivers this many bytes, what waits is
 /// written before it goes on: many receivers times a large message would be a
 /// good deal of memory for a moment.
 const RELIEF_BYTES: u64 = 1024 * 1024;
-
-/// Subjects that only servers publish to.
-const RESERVED_SUBJECTS: [&[u8]; 3] = [b"_GR_.", b"$GR.", b"$NRG."];
 
 /// Where a message comes from.
 #[derive(Debug, Clone, Copy)]
@@ -154,27 +147,18 @@ impl Engine {
         out: &mut O,
     ) -> Result<(), Flow> {
         if let Some(reply) = publish.reply
-            && RESERVED_REPLIES
-                .iter()
-                .any(|prefix| reply.starts_with(prefix))
+            && is_reserved_reply(reply)
         {
             return Err(self.refuse(conn, WireError::ReplyViolation(reply), out));
         }
-        if RESERVED_SUBJECTS
-            .iter()
-            .any(|prefix| publish.subject.starts_with(prefix))
-        {
-            let error = WireError::PublishViolation(publish.subject);
-            return Err(self.refuse(conn, error, out));
-        }
-        if !self.may_publish(now, conn, publish.subject) {
-            let error = WireError::PublishViolation(publish.subject);
-            return Err(self.refuse(conn, error, out));
-        }
-        let Some(session) = self.sessions.get(conn) else {
+        let Some(session) = self.sessions.get_mut(conn) else {
             return Err(Flow::Closed);
         };
         let (verbose, pedantic) = (session.options.verbose, session.options.pedantic);
+        if is_reserved_subject(publish.subject) || !session.may_publish(now, publish.subject) {
+            let error = WireError::PublishViolation(publish.subject);
+            return Err(self.refuse(conn, error, out));
+        }
         if pedantic && !midge_proto::is_literal(publish.subject) {
             self.tell_error(conn, WireError::InvalidPublishSubject, out);
         }
@@ -187,8 +171,7 @@ impl Engine {
     /// Whether this client may publish there.
     pub(crate) fn may_publish(&mut self, now: Time, conn: ConnId, subject: &[u8]) -> bool {
         let session = self.sessions.get_mut(conn);
-        let bounds = session.and_then(|session| session.bounds.as_mut());
-        bounds.is_none_or(|bounds| bounds.can_publish(subject, now))
+        session.is_none_or(|session| session.may_publish(now, subject))
     }
 
     /// Delivers to every plain subscription and one member of each queue
@@ -495,6 +478,19 @@ impl Sender<'_> {
             }
         }
     }
+}
+
+/// Whether only servers may name a reply subject: acks and routed replies would
+/// be open to forgery.
+fn is_reserved_reply(reply: &[u8]) -> bool {
+    begins_with(reply, b"$JS.ACK.") || begins_with(reply, b"_R_.") || begins_with(reply, b"_GR_.")
+}
+
+/// Whether only servers publish to a subject.
+fn is_reserved_subject(subject: &[u8]) -> bool {
+    begins_with(subject, b"_GR_.")
+        || begins_with(subject, b"$GR.")
+        || begins_with(subject, b"$NRG.")
 }
 
 /// The tail of a message without its header block.

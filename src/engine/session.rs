@@ -121,6 +121,8 @@ impl Bounds {
 
     /// Whether a message may be seen, by a subscription that matches more than
     /// may be if it is filtered. The answer that it asks for may be given then.
+    // Few sessions have bounds, and this is much code in the midst of sending.
+    #[inline(never)]
     pub(crate) fn can_receive(
         &mut self,
         publish: &Publish<'_>,
@@ -139,6 +141,7 @@ impl Bounds {
     }
 
     /// Whether a message may be published there now.
+    #[inline(never)]
     pub(crate) fn can_publish(&mut self, subject: &[u8], now: Time) -> bool {
         self.permissions.can_publish(subject) || self.replies.take(subject, now)
     }
@@ -193,6 +196,13 @@ impl Session {
     /// What its user may do, unless that is everything.
     pub fn permissions(&self) -> Option<&Permissions> {
         self.bounds.as_ref().map(|bounds| &*bounds.permissions)
+    }
+
+    /// Whether its client may publish there.
+    #[inline]
+    pub(crate) fn may_publish(&mut self, now: Time, subject: &[u8]) -> bool {
+        let bounds = self.bounds.as_mut();
+        bounds.is_none_or(|bounds| bounds.can_publish(subject, now))
     }
 
     /// The account it is in.

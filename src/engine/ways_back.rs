@@ -13,7 +13,7 @@ use foldhash::fast::FixedState;
 use std::time::Duration;
 
 /// What such reply subjects begin with, and the filter over them.
-pub(crate) const PREFIX: &[u8] = b"_R_.";
+pub(crate) const PREFIX: &[u8; 4] = b"_R_.";
 pub(crate) const FILTER: &[u8] = b"_R_.>";
 
 /// Ways that are open at a time; with more, the oldest is closed. Each takes

@@ -23,8 +23,8 @@ pub use parse::{
 };
 pub use parse_publish::parse_publish;
 pub use subject::{
-    Tokens, count_tokens, first_word, has_blank, is_literal, is_subset, is_valid_filter, matches,
-    subjects_collide, tokens,
+    Tokens, begins_with, count_tokens, first_word, has_blank, is_literal, is_subset,
+    is_valid_filter, matches, subjects_collide, tokens,
 };
 pub use timestamp::{Nanos, Timestamp, civil_from_days, days_from_civil};
 pub use wire_error::WireError;

@@ -69,6 +69,13 @@ pub fn is_valid_filter(filter: &[u8]) -> bool {
     true
 }
 
+/// `starts_with` for what each message is asked: in a known length it needs no
+/// call.
+#[inline]
+pub fn begins_with<const N: usize>(subject: &[u8], start: &[u8; N]) -> bool {
+    subject.first_chunk() == Some(start)
+}
+
 /// Whether this names exactly one subject: valid, and without wildcards.
 pub fn is_literal(subject: &[u8]) -> bool {
     // A client asks this of each message, so it is one pass.
