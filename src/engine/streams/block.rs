@@ -54,6 +54,10 @@ const SEARCH_FACTOR: usize = 64;
 /// Beside the number of records: the store is to compress the block.
 const IS_COMPRESSED: u32 = 1 << 31;
 
+/// A guess at how long a record is, to have about as much room for their
+/// places as will be needed.
+const USUAL_RECORD_LEN: usize = 128;
+
 /// No record for this sequence.
 const ABSENT: u32 = u32::MAX;
 
@@ -111,7 +115,7 @@ pub(crate) struct OpenBlock {
 }
 
 impl OpenBlock {
-    /// With room for `len` bytes, if it is known that so many will come.
+    /// With room for `len` bytes, if it is likely that so many will come.
     pub(crate) fn new(key: BlockKey, len: usize, is_compressed: bool) -> Self {
         let mut bytes = Vec::with_capacity(len);
         write_header(&mut bytes, key);
@@ -120,19 +124,24 @@ impl OpenBlock {
             seed: seed(key),
             is_compressed,
             bytes,
-            offsets: Vec::new(),
+            offsets: Vec::with_capacity(len / USUAL_RECORD_LEN),
             records: 0,
         }
     }
 
-    /// Goes on with a block that was closed, at the price of a copy.
-    pub(crate) fn reopen(block: &Block, is_compressed: bool) -> Self {
+    /// Goes on with a block that was closed, at the price of a copy. It is
+    /// likely that `len` bytes more will come.
+    pub(crate) fn reopen(block: &Block, len: usize, is_compressed: bool) -> Self {
+        let mut bytes = Vec::with_capacity((block.bytes.len() + len).min(BLOCK_LEN_MAX));
+        bytes.extend_from_slice(&block.bytes);
+        let mut offsets = Vec::with_capacity(block.offsets.len() + len / USUAL_RECORD_LEN);
+        offsets.extend_from_slice(&block.offsets);
         OpenBlock {
             key: block.key,
             seed: seed(block.key),
             is_compressed,
-            bytes: block.bytes.to_vec(),
-            offsets: block.offsets.to_vec(),
+            bytes,
+            offsets,
             records: block.present() as u32,
         }
     }
@@ -485,7 +494,7 @@ mod tests {
 
     #[test]
     fn a_block_can_be_gone_on_with() {
-        let mut open = OpenBlock::reopen(&filled().close(), true);
+        let mut open = OpenBlock::reopen(&filled().close(), 100, true);
         let record = Record {
             seq: Seq(1200),
             time: Timestamp(0),

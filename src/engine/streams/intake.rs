@@ -164,7 +164,9 @@ impl Stream {
         if self.config.sealed {
             return Err(ApiError::STREAM_SEALED);
         }
-        if !midge_proto::is_literal(subject) || subject.len() > SUBJECT_LEN_MAX {
+        // One that was stored just now can be.
+        let is_sound = self.log.subjects.is_recent(subject) || midge_proto::is_literal(subject);
+        if !is_sound || subject.len() > SUBJECT_LEN_MAX {
             return Err(ApiError::stream_store_failed("subject can not be stored"));
         }
         Ok(())

@@ -71,8 +71,14 @@ pub(crate) struct Log {
     pub(super) found: Cell<usize>,
     /// What the last block is being filled in.
     pub(super) open: Option<OpenBlock>,
-    /// Subjects of the open block.
-    pub(super) open_hashes: Vec<u64>,
+    /// Bytes that have come for blocks since what has changed was last taken.
+    gathered: usize,
+    /// How many may come until it is taken again, by how many have.
+    expected: usize,
+    /// Subjects of the block that is open, or was last.
+    open_hashes: Vec<u64>,
+    /// The first sequence of that.
+    hashes_of: Seq,
     pub(crate) subjects: Subjects,
     pub(super) messages: u64,
     pub(super) bytes: u64,
@@ -106,7 +112,10 @@ impl Log {
             blocks: VecDeque::new(),
             found: Cell::default(),
             open: None,
+            gathered: 0,
+            expected: 0,
             open_hashes: Vec::new(),
+            hashes_of: Seq(0),
             subjects,
             messages: 0,
             bytes: 0,
@@ -201,6 +210,7 @@ impl Log {
         self.open_for(&record);
         if let Some(open) = &mut self.open {
             open.append(&record);
+            self.gathered += record.stored_len();
         }
         let size = accounted_len(
             self.is_volatile,
@@ -212,11 +222,10 @@ impl Log {
             seq,
             size: u32::try_from(size).unwrap_or(u32::MAX),
         };
-        let hash = self.subjects.hash(subject);
+        let hash = self.subjects.add(subject, entry);
         if self.open_hashes.last() != Some(&hash) {
             self.open_hashes.push(hash);
         }
-        self.subjects.add(subject, entry);
         if let Some(meta) = self.blocks.back_mut() {
             // Skipped sequences inside a block count as deleted.
             for place in meta.last.0 + 1 - meta.first.0..seq.0 - meta.first.0 {
@@ -258,12 +267,15 @@ impl Log {
             && block.bytes().len() + record.stored_len() <= self.tuning.reopen_len
             && record.seq.0 - meta.first.0 < super::block::BLOCK_SEQS_MAX
         {
-            let open = OpenBlock::reopen(block, self.is_compressed);
+            let open = OpenBlock::reopen(block, self.expected, self.is_compressed);
             if open.has_room(record, self.tuning.block_len) {
-                self.open_hashes = block
-                    .records()
-                    .map(|record| self.subjects.hash(record.subject))
-                    .collect();
+                if self.hashes_of != meta.first {
+                    self.hashes_of = meta.first;
+                    self.open_hashes = block
+                        .records()
+                        .map(|record| self.subjects.hash(record.subject))
+                        .collect();
+                }
                 self.open = Some(open);
                 // It will hold more than was known.
                 meta.presence = Presence::default();
@@ -273,13 +285,17 @@ impl Log {
             }
         }
         // A stream that has just filled one will likely fill the next.
-        let len = if was_full { BLOCK_LEN_MAX } else { 0 };
+        let len = match was_full {
+            true => BLOCK_LEN_MAX,
+            false => self.expected.min(BLOCK_LEN_MAX),
+        };
         let key = BlockKey {
             stream: self.stream,
             first: record.seq,
         };
         self.open = Some(OpenBlock::new(key, len, self.is_compressed));
         self.open_hashes.clear();
+        self.hashes_of = record.seq;
         self.dirty.push(record.seq);
         self.blocks.push_back(BlockMeta {
             first: record.seq,
@@ -330,6 +346,10 @@ impl Log {
             writes.push(Write::RemoveRow(RowKey::Deletes(key)));
         }
         self.close_open();
+        // A little more than has come lately, as no two batches are the same.
+        let usual = self.gathered + self.gathered / 4;
+        self.expected = usual.max(self.expected - self.expected / 8);
+        self.gathered = 0;
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
         dirty.dedup();

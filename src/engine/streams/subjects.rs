@@ -66,8 +66,9 @@ pub(crate) struct Subjects {
     slots: Slab<Subject>,
     hasher: FixedState,
     keeps_all: bool,
-    /// The subject that was last added to, which is likely the next one too.
-    recent: Option<SubjectId>,
+    /// The subject that was last added to, which is likely the next one too, and
+    /// its hash.
+    recent: Option<(SubjectId, u64)>,
 }
 
 impl Subjects {
@@ -95,18 +96,29 @@ impl Subjects {
         self.hasher.hash_one(subject)
     }
 
+    /// The subject that was last added to, if it is this one.
+    #[inline]
+    fn recent(&self, subject: &[u8]) -> Option<(SubjectId, u64)> {
+        let is_this = |(id, _): &(SubjectId, _)| *self.by_id(*id).name == *subject;
+        self.recent.filter(is_this)
+    }
+
+    /// Whether this is the subject that was last added to.
+    #[inline]
+    pub(crate) fn is_recent(&self, subject: &[u8]) -> bool {
+        self.recent(subject).is_some()
+    }
+
     pub(crate) fn find(&self, subject: &[u8]) -> Option<SubjectId> {
-        if let Some(recent) = self.recent
-            && *self.slots[recent.0 as usize].name == *subject
-        {
-            return Some(recent);
+        match self.recent(subject) {
+            Some((id, _)) => Some(id),
+            None => self.find_hashed(subject, self.hash(subject)),
         }
-        let slots = &self.slots;
-        self.table
-            .find(self.hash(subject), |id| {
-                *slots[id.0 as usize].name == *subject
-            })
-            .copied()
+    }
+
+    fn find_hashed(&self, subject: &[u8], hash: u64) -> Option<SubjectId> {
+        let is_this = |id: &SubjectId| *self.by_id(*id).name == *subject;
+        self.table.find(hash, is_this).copied()
     }
 
     pub(crate) fn get(&self, subject: &[u8]) -> Option<&Subject> {
@@ -121,22 +133,25 @@ impl Subjects {
         self.slots.iter().map(|(_, subject)| subject)
     }
 
-    /// A message has been stored behind all others of the stream.
-    pub(crate) fn add(&mut self, subject: &[u8], entry: Entry) -> SubjectId {
+    /// A message has been stored behind all others of the stream. Returns the
+    /// subject's hash.
+    #[inline]
+    pub(crate) fn add(&mut self, subject: &[u8], entry: Entry) -> u64 {
         self.add_many(subject, 1, entry.seq, entry)
     }
 
     /// Messages lie behind all others: this many, from `first` to `last`.
-    /// Streams that keep all are told of each.
-    pub(crate) fn add_many(
-        &mut self,
-        subject: &[u8],
-        count: u64,
-        first: Seq,
-        last: Entry,
-    ) -> SubjectId {
+    /// Streams that keep all are told of each. Returns the subject's hash.
+    pub(crate) fn add_many(&mut self, subject: &[u8], count: u64, first: Seq, last: Entry) -> u64 {
         debug_assert!(count == 1 || !self.keeps_all);
-        if let Some(id) = self.find(subject) {
+        let (id, hash) = match self.recent(subject) {
+            Some((id, hash)) => (Some(id), hash),
+            None => {
+                let hash = self.hash(subject);
+                (self.find_hashed(subject, hash), hash)
+            }
+        };
+        if let Some(id) = id {
             let slot = &mut self.slots[id.0 as usize];
             slot.count += count;
             let before = std::mem::replace(&mut slot.last, last);
@@ -144,8 +159,8 @@ impl Subjects {
             if self.keeps_all {
                 slot.earlier.get_or_insert_default().push_back(before);
             }
-            self.recent = Some(id);
-            return id;
+            self.recent = Some((id, hash));
+            return hash;
         }
         let id = SubjectId(self.slots.insert(Subject {
             name: subject.into(),
@@ -156,10 +171,10 @@ impl Subjects {
             earlier: None,
         }) as u32);
         let (slots, hasher) = (&self.slots, &self.hasher);
-        let hash = |id: &SubjectId| hasher.hash_one(&*slots[id.0 as usize].name);
-        self.table.insert_unique(hash(&id), id, hash);
-        self.recent = Some(id);
-        id
+        let hash_of = |id: &SubjectId| hasher.hash_one(&*slots[id.0 as usize].name);
+        self.table.insert_unique(hash, id, hash_of);
+        self.recent = Some((id, hash));
+        hash
     }
 
     /// A message is gone.
