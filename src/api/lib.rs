@@ -78,7 +78,7 @@ pub use midge_proto::{Nanos, Timestamp};
 pub use name::{MAX_NAME, check_consumer_name, check_stream_name, is_valid_name};
 pub use next_request::NextRequest;
 pub use options::{Breaker, ConsumerOptions, DeadLetters, OrderKey, keeps_overflow};
-pub use pub_ack::PubAck;
+pub use pub_ack::{PubAck, PubAckTail};
 pub use requests::{
     ConsumerPageRequest, DeleteMessageRequest, PageRequest, PauseRequest, PurgeRequest,
     ResetRequest, StreamInfoRequest, UnpinRequest, expect_empty,

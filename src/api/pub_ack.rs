@@ -4,7 +4,7 @@
 //! output.
 
 use super::error::ApiError;
-use midge_proto::encode::Decimal;
+use midge_proto::encode::{CRLF, Decimal};
 use midge_proto::{JsonWriter, escape};
 
 /// A message is stored.
@@ -59,6 +59,73 @@ impl PubAck<'_> {
     }
 }
 
+/// PubAcks of one stream, one after the other, each as it stands in a message
+/// behind the subscription. Only the sequence differs between them, so nothing
+/// else is written for each.
+#[derive(Debug)]
+pub struct PubAckTail<'a> {
+    head: &'a [u8],
+    bytes: Vec<u8>,
+    /// Where the answer is.
+    payload_at: usize,
+    /// Digits that the sequence has.
+    digits: usize,
+}
+
+impl<'a> PubAckTail<'a> {
+    /// For answers that begin with this.
+    pub fn new(head: &'a [u8]) -> Self {
+        PubAckTail {
+            head,
+            bytes: Vec::new(),
+            payload_at: 0,
+            digits: 0,
+        }
+    }
+
+    /// Makes it that of a message that was stored at `seq`.
+    #[inline]
+    pub fn set(&mut self, seq: u64) {
+        let seq = Decimal::from_u64(seq);
+        let digits = seq.as_bytes();
+        if digits.len() != self.digits {
+            self.spell(digits);
+        }
+        let seq_at = self.payload_at + self.head.len();
+        self.bytes[seq_at..seq_at + digits.len()].copy_from_slice(digits);
+    }
+
+    #[cold]
+    fn spell(&mut self, digits: &[u8]) {
+        let size = Decimal::new(self.head.len() + digits.len() + b"}".len());
+        self.digits = digits.len();
+        self.payload_at = size.as_bytes().len() + CRLF.len();
+        self.bytes.clear();
+        for part in [size.as_bytes(), CRLF, self.head, digits, b"}", CRLF] {
+            self.bytes.extend_from_slice(part);
+        }
+    }
+
+    /// All of it.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How long the answer is, in digits.
+    #[inline]
+    pub fn size_digits(&self) -> &[u8] {
+        &self.bytes[..self.payload_at.saturating_sub(CRLF.len())]
+    }
+
+    /// The answer.
+    #[inline]
+    pub fn payload(&self) -> &[u8] {
+        let end = self.bytes.len().saturating_sub(CRLF.len());
+        &self.bytes[self.payload_at..end]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +167,17 @@ mod tests {
             let mut out = Vec::new();
             ack.write(&mut out);
             assert_eq!(String::from_utf8_lossy(&out), want);
+        }
+        let mut tail = PubAckTail::new(&head);
+        for seq in [9, 10, 11, 123_456, 7] {
+            let mut payload = Vec::new();
+            PubAck { seq, ..ack }.write(&mut payload);
+            tail.set(seq);
+            assert_eq!(tail.payload(), payload);
+            let size = payload.len().to_string();
+            assert_eq!(tail.size_digits(), size.as_bytes());
+            let whole = [size.as_bytes(), &payload].join(CRLF);
+            assert_eq!(tail.bytes(), [&whole[..], CRLF].concat());
         }
         let mut out = Vec::new();
         PubAck::write_error(&mut out, "RS", &ApiError::STREAM_NOT_MATCH);

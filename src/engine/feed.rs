@@ -15,7 +15,8 @@ use crate::publish::{Origin, Routed};
 use crate::session::Session;
 use crate::storage::{Batch, BlockKey};
 use crate::streams::{
-    Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig, Tenant, Zones, is_addressed,
+    Answer, Block, Incoming, Internal, StoredStreams, Streams, StreamsConfig, Tenant, Zones,
+    is_addressed,
 };
 use bytes::Bytes;
 use midge_api::{BackupError, Timestamp};
@@ -260,18 +261,22 @@ impl Engine {
         };
         let len = publish.subject.len() + publish.payload.len();
         self.fed += (len + FED_COST) as u64;
-        let mut hits = std::mem::take(&mut self.hits);
         self.with_streams(|streams, engine| {
-            for sink in &hits {
+            // What is met on the way goes to the engine's own list.
+            std::mem::swap(&mut streams.hits, &mut engine.hits);
+            for place in 0..streams.hits.len() {
+                let sink = streams.hits[place];
                 let is_taken =
-                    streams.take_in(engine, now, *sink, origin, message, publish.reply, out);
+                    streams.take_in(engine, now, sink, origin, message, publish.reply, out);
                 routed.receivers += u64::from(is_taken);
             }
-            routed.held |= streams.holds(&hits);
+            routed.held |= streams.is_holding();
+            streams.hits.clear();
         });
-        hits.clear();
-        self.hits = hits;
-        self.feed_internal(now, out);
+        self.hits.clear();
+        if !self.internal.is_empty() {
+            self.feed_internal(now, out);
+        }
     }
 
     /// Gives messages of the streams' own to the parts of the server they
@@ -308,26 +313,61 @@ impl Engine {
         message: Outgoing<'_>,
         out: &mut O,
     ) -> Routed {
-        let header_digits = Decimal::new(message.header_len);
+        let header_digits = (message.header_len > 0).then(|| Decimal::new(message.header_len));
         let size = Decimal::new(message.payload.len());
         let publish = Publish {
             subject: message.subject,
             reply: message.reply,
-            header: (message.header_len > 0).then(|| HeaderSize {
+            header: header_digits.as_ref().map(|digits| HeaderSize {
                 len: message.header_len,
-                digits: header_digits.as_bytes(),
+                digits: digits.as_bytes(),
             }),
             payload: message.payload,
             size_digits: size.as_bytes(),
             tail: None,
         };
-        let mut routed = self.route(message.account, address, &publish, None, None, out);
+        self.publish_own(message.account, address, &publish, out)
+    }
+
+    /// Sends an answer that need not wait any longer.
+    #[inline]
+    pub(crate) fn send_answer<O: Outbox>(&mut self, answer: &Answer<'_>, out: &mut O) {
+        let Answer {
+            account,
+            reply,
+            payload,
+            header_len,
+            ..
+        } = *answer;
+        let Some(tail) = answer.tail else {
+            return self.send_plain(account, reply, payload, header_len, out);
+        };
+        let publish = Publish {
+            subject: reply,
+            reply: None,
+            header: None,
+            payload,
+            size_digits: tail.size_digits(),
+            tail: Some(tail.bytes()),
+        };
+        self.publish_own(account, reply, &publish, out);
+    }
+
+    /// Sends a message of the server's own to whoever listens on `address`.
+    fn publish_own<O: Outbox>(
+        &mut self,
+        account: AccountId,
+        address: &[u8],
+        publish: &Publish<'_>,
+        out: &mut O,
+    ) -> Routed {
+        let mut routed = self.route(account, address, publish, None, None, out);
         if !self.hits.is_empty() {
             let origin = Origin {
-                account: message.account,
+                account,
                 conn: None,
             };
-            routed.add(self.reach_own(origin, address, &publish, out));
+            routed.add(self.reach_own(origin, address, publish, out));
         }
         routed
     }

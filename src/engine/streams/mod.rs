@@ -97,6 +97,7 @@ mod why;
 mod zone;
 mod zone_rule;
 
+pub(crate) use answers::Answer;
 pub use block::{BLOCK_LEN_MAX, BLOCK_SEQS_MAX, Block, Record, is_to_be_compressed};
 pub(crate) use intake::Incoming;
 pub(crate) use internal::Internal;

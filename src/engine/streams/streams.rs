@@ -120,6 +120,8 @@ pub(crate) struct Streams {
     /// The wall clock, as it was last told.
     pub(crate) wall: Timestamp,
     pub(crate) health: Health,
+    /// Where the message at hand goes.
+    pub(crate) hits: Vec<Sink>,
     // Towards the disk.
     /// Removed streams whose data the store still has.
     pub(super) removed: Vec<StreamId>,
@@ -131,6 +133,8 @@ pub(crate) struct Streams {
     pub(super) is_urgent: bool,
     pub(super) cursors_due: Option<Time>,
     pub(super) answers: Answers,
+    /// None, but their memory.
+    spare_answers: Answers,
     /// Work that waits for the next batch.
     pub(super) waiting_commit: Vec<Job>,
     /// Batches on their way to the disk, the oldest first.
@@ -210,6 +214,7 @@ impl Streams {
             unserved: BTreeMap::new(),
             wall: Timestamp(0),
             health: Health::Good,
+            hits: Vec::new(),
             removed: Vec::new(),
             removed_consumers: Vec::new(),
             consumer_rows: Vec::new(),
@@ -217,6 +222,7 @@ impl Streams {
             is_urgent: false,
             cursors_due: None,
             answers: Answers::default(),
+            spare_answers: Answers::default(),
             waiting_commit: Vec::new(),
             in_flight: VecDeque::new(),
             batches: 0,
@@ -333,14 +339,14 @@ impl Streams {
         self.uncommitted > self.config.tuning.uncommitted_max
     }
 
-    /// Whether who sent a message to these has to wait for the disk. Who
+    /// Whether who sent the message at hand has to wait for the disk. Who
     /// stores does first; acks and requests go on for longer, since consumers
     /// are what empties streams, but what they are answered waits as well.
-    pub(crate) fn holds(&self, hits: &[Sink]) -> bool {
+    pub(crate) fn is_holding(&self) -> bool {
         if !self.is_congested() {
             return false;
         }
-        let stores = hits.iter().any(|sink| match sink {
+        let stores = self.hits.iter().any(|sink| match sink {
             Sink::Stream(id) => self
                 .streams
                 .get(id)
@@ -456,8 +462,9 @@ impl Streams {
         for id in dirty {
             self.arrived(id);
         }
+        let spare_answers = std::mem::take(&mut self.spare_answers);
         self.in_flight.push_back(InFlight {
-            answers: std::mem::take(&mut self.answers),
+            answers: std::mem::replace(&mut self.answers, spare_answers),
             ends,
             jobs: std::mem::take(&mut self.waiting_commit),
         });
@@ -490,13 +497,9 @@ impl Streams {
                 self.wake_followers(id);
             }
         }
-        done.answers.each(|account, reply, payload, header_len, _| {
-            engine.send_plain(account, reply, payload, header_len, out);
-        });
+        done.answers.each(|answer| engine.send_answer(answer, out));
         done.answers.clear();
-        if self.answers.is_empty() {
-            self.answers = done.answers;
-        }
+        self.spare_answers = done.answers;
         for job in done.jobs {
             self.run_job(engine, job, now, out);
         }
@@ -515,11 +518,11 @@ impl Streams {
         jobs.extend(self.parked.drain().flat_map(|(_, jobs)| jobs));
         refused.push(std::mem::take(&mut self.answers));
         for answers in refused {
-            answers.each(|account, reply, body, _, on_failure| {
+            answers.each(|answer| {
                 let mut refusal = Vec::new();
-                super::request::refusal(body, on_failure, &mut refusal);
+                super::request::refusal(answer.payload, answer.on_failure, &mut refusal);
                 if !refusal.is_empty() {
-                    engine.answer(account, reply, &refusal, out);
+                    engine.answer(answer.account, answer.reply, &refusal, out);
                 }
             });
         }

@@ -10,7 +10,7 @@ use super::streams::{Health, Job, Streams};
 use crate::Time;
 use crate::account::Sink;
 use crate::engine::Engine;
-use crate::ids::StreamId;
+use crate::ids::{Seq, StreamId};
 use crate::outbox::Outbox;
 use crate::publish::Origin;
 use midge_api::{ApiError, BackupKind, DlqKind, PersistMode, PubAck};
@@ -241,10 +241,13 @@ pub(super) fn acknowledge<O: Outbox>(
         scratch.clear();
         ack.write(scratch);
         engine.answer(from.account, reply, scratch, out);
-    } else {
+    } else if duplicate || !more.is_empty() {
         answers.push(from.account, reply, OnFailure::PubAck, |body| {
             ack.write(body)
         });
+    } else {
+        let of = (stream.id, &*stream.ack_head);
+        answers.push_ack(of, from.account, reply, Seq(seq));
     }
     reply.len() + ANSWER_LEN
 }
