@@ -28,6 +28,7 @@ impl Stream {
     /// Takes note of what the configuration asks for.
     pub(super) fn configured(&mut self) {
         let config = &self.config;
+        self.config_json = config.to_json().into();
         self.keeps_overflow = keeps_overflow(config).unwrap_or(false);
         self.log.is_compressed = config.compression != Compression::None;
         // A configuration was checked before it came here.

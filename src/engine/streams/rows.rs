@@ -77,15 +77,14 @@ pub(crate) struct StreamRow {
 }
 
 pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
-    let mut row = vec![FORMAT];
+    let mut row = Vec::with_capacity(stream.config_json.len() + 64);
+    row.push(FORMAT);
     varint::put_signed(&mut row, stream.created.0);
     varint::put(&mut row, stream.log.last().0);
     varint::put_signed(&mut row, stream.log.last_time().0);
     varint::put(&mut row, u64::from(stream.next_consumer));
     varint::put(&mut row, stream.log.lost);
-    let mut json = JsonWriter::new();
-    stream.config.write_json(Notes::None, &mut json);
-    varint::put_bytes(&mut row, &json.into_bytes());
+    varint::put_bytes(&mut row, &stream.config_json);
     put_seqs(&mut row, stream.released.len(), stream.released.iter());
     varint::put(&mut row, stream.sweep.map_or(0, |at| at.0));
     varint::put(&mut row, stream.removals.len() as u64);

@@ -26,6 +26,8 @@ pub(crate) struct Stream {
     /// What its account is called, which is what the disk knows of it.
     pub(crate) account_name: Arc<str>,
     pub(crate) config: StreamConfig,
+    /// The same as the disk has it: each batch brings that the stream's row.
+    pub(super) config_json: Box<[u8]>,
     /// What its PubAcks begin with.
     pub(crate) ack_head: Vec<u8>,
     pub(crate) created: Timestamp,
@@ -119,6 +121,7 @@ impl Stream {
             account_name,
             ack_head: PubAck::head(&config.name, ""),
             config,
+            config_json: Box::default(),
             created,
             log,
             dedupe: Dedupe::new(hash_seed),

@@ -222,10 +222,15 @@ impl Streams {
     /// Counts a message that was stored.
     #[inline]
     pub(super) fn count_in(&mut self, id: StreamId, message: Incoming<'_>) {
+        match self.has_bounds {
+            true => self.count_in_bounds(id, message),
+            false => self.stored_total += 1,
+        }
+    }
+
+    fn count_in_bounds(&mut self, id: StreamId, message: Incoming<'_>) {
         let mut len = 0;
-        if self.has_bounds
-            && let Some(stream) = self.streams.get(&id)
-        {
+        if let Some(stream) = self.streams.get(&id) {
             len = message.accounted_len(stream.is_volatile());
             if stream.config.allow_msg_counter {
                 // Its body was made here.
