@@ -92,24 +92,25 @@ impl<'a> AckSubject<'a> {
         })
     }
 
-    /// Reads what stands behind the names in the short form, which are left out
-    /// of the result. `None` says nothing about the subject: it has to go to
+    /// Reads what stands behind the names in the short form, as far as it says
+    /// which delivery is meant: names, time and what was left are not in the
+    /// result. `None` says nothing about the subject: it has to go to
     /// [`AckSubject::parse`], which takes every form.
     #[inline]
     pub fn parse_tail(tail: &[u8]) -> Option<AckSubject<'static>> {
         let (delivered, rest) = leading_number(tail)?;
         let (stream_seq, rest) = leading_number(rest.strip_prefix(b".")?)?;
         let (consumer_seq, rest) = leading_number(rest.strip_prefix(b".")?)?;
-        let (nanos, rest) = leading_number(rest.strip_prefix(b".")?)?;
-        let (pending, rest) = leading_number(rest.strip_prefix(b".")?)?;
+        let rest = behind_number(rest.strip_prefix(b".")?)?;
+        let rest = behind_number(rest.strip_prefix(b".")?)?;
         rest.is_empty().then_some(AckSubject {
             stream: b"",
             consumer: b"",
             delivered,
             stream_seq,
             consumer_seq,
-            time: Timestamp(i64::try_from(nanos).ok()?),
-            pending,
+            time: Timestamp(0),
+            pending: 0,
         })
     }
 
@@ -203,7 +204,6 @@ fn number(token: &[u8]) -> Option<u64> {
 /// digits at a time: an ack has forty.
 #[inline]
 fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
     const POWERS: [u64; 9] = [
         1,
         10,
@@ -218,11 +218,7 @@ fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0_u64;
     let mut rest = text;
     loop {
-        let word = first_word(rest) ^ (u64::from(b'0') * EACH);
-        // Sets the top bit of the first byte that is no digit; the bits of
-        // later bytes may be wrong and are not looked at.
-        let others = (word.wrapping_add((0x80 - 10) * EACH) | word) & (0x80 * EACH);
-        let count = (others.trailing_zeros() / 8) as usize;
+        let (count, word) = leading_digits(rest);
         if count > 0 {
             let digits = word << (64 - 8 * count);
             value = value
@@ -234,6 +230,37 @@ fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
             return (rest.len() < text.len()).then_some((value, rest));
         }
     }
+}
+
+/// What follows the number that a text begins with, if it is a time or less;
+/// there are more such, which have to be read.
+#[inline]
+fn behind_number(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text;
+    loop {
+        let (count, _) = leading_digits(rest);
+        rest = &rest[count..];
+        if count < 8 {
+            break;
+        }
+    }
+    match text.len() - rest.len() {
+        1..=18 => Some(rest),
+        19 if text[0] < b'9' => Some(rest),
+        _ => None,
+    }
+}
+
+/// How many digits a text begins with, up to eight, and what they are worth:
+/// the first in the lowest byte.
+#[inline]
+fn leading_digits(text: &[u8]) -> (usize, u64) {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let word = first_word(text) ^ (u64::from(b'0') * EACH);
+    // Sets the top bit of the first byte that is no digit; the bits of later
+    // bytes may be wrong and are not looked at.
+    let others = (word.wrapping_add((0x80 - 10) * EACH) | word) & (0x80 * EACH);
+    ((others.trailing_zeros() / 8) as usize, word)
 }
 
 /// The number of which a word has the digits, the first in its lowest byte:
@@ -271,6 +298,17 @@ mod tests {
             consumer_seq: 1,
             time: Timestamp(1_795_347_172_583_441_793),
             pending: 3,
+        }
+    }
+
+    /// What is read of a tail.
+    fn without_rest(subject: AckSubject<'_>) -> AckSubject<'_> {
+        AckSubject {
+            stream: b"",
+            consumer: b"",
+            time: Timestamp(0),
+            pending: 0,
+            ..subject
         }
     }
 
@@ -345,10 +383,9 @@ mod tests {
         #[test]
         fn a_tail_says_the_same_as_the_subject(tail in "([0-9]{1,20}\\.){4}[0-9]{1,20}|[0-9.x-]{5,60}") {
             let subject = format!("$JS.ACK.S.c.{tail}");
-            let names = AckSubject { stream: b"S", consumer: b"c", ..seen() };
             if let Some(read) = AckSubject::parse_tail(tail.as_bytes()) {
-                let whole = AckSubject { stream: names.stream, consumer: names.consumer, ..read };
-                prop_assert_eq!(AckSubject::parse(subject.as_bytes()), Some(whole));
+                let whole = AckSubject::parse(subject.as_bytes());
+                prop_assert_eq!(whole.map(without_rest), Some(read));
             }
         }
 
@@ -372,8 +409,9 @@ mod tests {
             prop_assert_eq!(AckSubject::parse(&out), Some(subject));
             out.clear();
             subject.write_tail(&mut out);
-            let tail = AckSubject { stream: b"", consumer: b"", ..subject };
-            prop_assert_eq!(AckSubject::parse_tail(&out), (time >= 0).then_some(tail));
+            if (0..9_000_000_000_000_000_000).contains(&time) && pending < 9_000_000_000_000_000_000 {
+                prop_assert_eq!(AckSubject::parse_tail(&out), Some(without_rest(subject)));
+            }
         }
     }
 }

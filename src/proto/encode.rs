@@ -44,13 +44,18 @@ pub fn message_tail(
     size_digits: &[u8],
     payload: &[u8],
 ) {
-    for word in [reply, header_digits].into_iter().flatten() {
-        out.extend_from_slice(word);
+    if let Some(reply) = reply {
+        out.extend_from_slice(reply);
         out.push(b' ');
     }
-    for part in [size_digits, CRLF, payload, CRLF] {
-        out.extend_from_slice(part);
+    if let Some(digits) = header_digits {
+        out.extend_from_slice(digits);
+        out.push(b' ');
     }
+    out.extend_from_slice(size_digits);
+    out.extend_from_slice(CRLF);
+    out.extend_from_slice(payload);
+    out.extend_from_slice(CRLF);
 }
 
 /// Appends `-ERR '<text>'`.
@@ -127,18 +132,20 @@ pub const DIGITS_ROOM: usize = 24;
 #[inline]
 pub fn digits_before(bytes: &mut [u8], end: usize, value: u64) -> usize {
     const MODULUS: u64 = 100_000_000;
-    let (mut rest, mut end) = (value, end);
-    loop {
-        let digits = eight_digits(rest % MODULUS);
+    let mut put = |end: usize, digits: u64| {
         let text = digits | u64::from_le_bytes([b'0'; 8]);
         bytes[end - 8..end].copy_from_slice(&text.to_le_bytes());
-        if rest < MODULUS {
-            // Of a zero the last digit stays.
-            return end - 8 + (digits.trailing_zeros() as usize / 8).min(7);
-        }
-        end -= 8;
+    };
+    let (mut rest, mut end) = (value, end);
+    while rest >= MODULUS {
+        put(end, eight_digits(rest % MODULUS));
         rest /= MODULUS;
+        end -= 8;
     }
+    let digits = eight_digits(rest);
+    put(end, digits);
+    // Of a zero the last digit stays.
+    end - 8 + (digits.trailing_zeros() as usize / 8).min(7)
 }
 
 /// The eight digits of a number, the first in the lowest byte: takes it apart

@@ -107,14 +107,17 @@ impl UnackedMap {
         let at = self.find(seq).ok()?;
         let removed = self.ring[at].1.take()?;
         self.len -= 1;
-        while let Some((_, None)) = self.ring.front() {
-            self.ring.pop_front();
+        if at == 0 {
+            while let Some((_, None)) = self.ring.front() {
+                self.ring.pop_front();
+            }
+        } else if at + 1 == self.ring.len() {
+            while let Some((_, None)) = self.ring.back() {
+                self.ring.pop_back();
+            }
         }
-        while let Some((_, None)) = self.ring.back() {
-            self.ring.pop_back();
-        }
-        // Seldom enough for the walk to be paid for by what has left.
         if self.ring.len() / 2 > self.len {
+            // Seldom enough for the walk to be paid for by what has left.
             self.ring.retain(|(_, unacked)| unacked.is_some());
         }
         if self.shrink.is_due(self.len, self.ring.capacity()) {
