@@ -50,11 +50,10 @@ const TURN_SHARE_MIN: u64 = 64 * 1024;
 const VISIT_COST: u64 = 64;
 
 /// What connections share that give the streams something in one turn, and
-/// what each may at most and at least, in bytes: one brings some eighty small
-/// messages. The disk is told and the others are heard in between; a turn is
-/// a tenth of a millisecond or two then.
+/// what each may at least, in bytes: together they bring some hundred and sixty
+/// small messages. The disk is told and the others are heard in between; a turn
+/// is a tenth of a millisecond or two then.
 const TURN_FED_MAX: u64 = 32 * 1024;
-const FED_MAX: u64 = 16 * 1024;
 const FED_MIN: u64 = 4 * 1024;
 
 /// How long a publisher rests when a receiver of its messages has fallen far
@@ -99,7 +98,7 @@ impl EventLoop {
         self.http_answered = false;
         let readers = self.readable.len();
         self.turn_share = (TURN_COST_MAX / readers.max(1) as u64).max(TURN_SHARE_MIN);
-        self.turn_fed = (TURN_FED_MAX / readers.max(1) as u64).clamp(FED_MIN, FED_MAX);
+        self.turn_fed = (TURN_FED_MAX / readers.max(1) as u64).max(FED_MIN);
         self.is_feeding = false;
         let mut feeders = std::mem::take(&mut self.feeders);
         for _ in 0..readers {
