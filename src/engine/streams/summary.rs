@@ -20,7 +20,6 @@ use super::block::{BLOCK_SEQS_MAX, Block, Record};
 use super::log_due::NEVER;
 use super::varint::{self, Reader};
 use crate::ids::Seq;
-use crate::order::in_order;
 use crate::storage::BlockKey;
 use midge_api::Timestamp;
 use midge_proto::headers;
@@ -163,23 +162,32 @@ fn has_message_id(record: &Record<'_>) -> bool {
 /// The subjects of a block in the order of their bytes, and the place among
 /// them of that of each run.
 fn subjects<'a>(runs: &[Run<'a>]) -> (Vec<(&'a [u8], SummarySubject)>, Vec<usize>) {
-    let mut list: Vec<(&[u8], SummarySubject)> = Vec::new();
-    let mut places = vec![0; runs.len()];
-    for at in in_order(runs.len(), &|a, b| runs[a].subject.cmp(runs[b].subject)) {
-        let run = &runs[at];
-        match list.last_mut() {
-            Some((subject, entry)) if *subject == run.subject => {
-                entry.records += run.records as u32;
-                entry.last = run.last;
-            }
-            _ => {
-                let (records, last) = (run.records as u32, run.last);
-                list.push((run.subject, SummarySubject { records, last }));
-            }
-        }
-        places[at] = list.len() - 1;
+    let mut seen: Vec<(&[u8], SummarySubject)> = Vec::new();
+    // There are few subjects beside the runs, as a rule, and so these are put
+    // in order and not the runs: by their places among those seen.
+    let mut order: Vec<u16> = Vec::new();
+    let mut of_runs = Vec::with_capacity(runs.len());
+    for run in runs {
+        let found = order.binary_search_by(|at| seen[usize::from(*at)].0.cmp(run.subject));
+        let place = found.unwrap_or_else(|place| {
+            let (records, last) = (0, run.last);
+            order.insert(place, seen.len() as u16);
+            seen.push((run.subject, SummarySubject { records, last }));
+            place
+        });
+        let at = usize::from(order[place]);
+        let entry = &mut seen[at].1;
+        entry.records += run.records as u32;
+        entry.last = run.last;
+        of_runs.push(at);
     }
-    (list, places)
+    let mut places = vec![0; seen.len()];
+    for (place, at) in order.iter().enumerate() {
+        places[usize::from(*at)] = place;
+    }
+    let sorted = order.iter().map(|at| seen[usize::from(*at)]);
+    let of_runs = of_runs.into_iter().map(|at| places[at]);
+    (sorted.collect(), of_runs.collect())
 }
 
 fn write_subjects(row: &mut Vec<u8>, first: Seq, subjects: &[(&[u8], SummarySubject)]) {
