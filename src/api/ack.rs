@@ -19,7 +19,7 @@ pub enum Ack {
     /// Still at it.
     Progress,
     /// Done, and asks for more. Bad requests come as the text of a status.
-    Next(Result<NextRequest, String>),
+    Next(Box<Result<NextRequest, String>>),
     /// Will never be done.
     Term {
         /// Why, if that is said.
@@ -39,7 +39,7 @@ impl Ack {
                 if let Some(rest) = body.strip_prefix(b"-NAK") {
                     nak(rest)
                 } else if let Some(rest) = body.strip_prefix(b"+NXT") {
-                    Ack::Next(NextRequest::parse(rest))
+                    Ack::Next(Box::new(NextRequest::parse(rest)))
                 } else if let Some(rest) = body.strip_prefix(b"+TERM") {
                     let reason = String::from_utf8_lossy(rest.trim_ascii()).into_owned();
                     Ack::Term {
@@ -114,18 +114,17 @@ mod tests {
             ),
             ("+TERM", term(None)),
             ("+TERM bad input", term(Some("bad input"))),
-            ("+NXT", Ack::Next(Ok(NextRequest::default()))),
+            ("+NXT", Ack::Next(Box::new(Ok(NextRequest::default())))),
             ("hello", Ack::Unknown),
         ] {
             assert_eq!(Ack::parse(body.as_bytes()), want, "{body}");
         }
-        let Ack::Next(Ok(next)) = Ack::parse(b"+NXT 5") else {
-            panic!("+NXT 5");
+        let next = |body: &str| match Ack::parse(body.as_bytes()) {
+            Ack::Next(request) => request.expect("a good one"),
+            other => panic!("{body}: {other:?}"),
         };
-        assert_eq!(next.batch, 5);
-        let Ack::Next(Ok(next)) = Ack::parse(b"+NXT {\"batch\":3,\"no_wait\":true}") else {
-            panic!("+NXT json");
-        };
+        assert_eq!(next("+NXT 5").batch, 5);
+        let next = next("+NXT {\"batch\":3,\"no_wait\":true}");
         assert!(next.batch == 3 && next.no_wait);
     }
 

@@ -231,7 +231,7 @@ impl Engine {
             payload: &payload,
             header_len,
         };
-        self.send_out(&to.subject, message, out);
+        self.send_out(&to.subject, &message, out);
     }
 
     fn stop_backup<O: Outbox>(

@@ -310,7 +310,7 @@ impl Engine {
     pub(crate) fn send_out<O: Outbox>(
         &mut self,
         address: &[u8],
-        message: Outgoing<'_>,
+        message: &Outgoing<'_>,
         out: &mut O,
     ) -> Routed {
         let header_digits = (message.header_len > 0).then(|| Decimal::new(message.header_len));
@@ -399,7 +399,7 @@ impl Engine {
     /// part of the server.
     pub(crate) fn show<O: Outbox>(&mut self, message: Outgoing<'_>, out: &mut O) {
         let waiting = self.internal.len();
-        self.send_out(message.subject, message, out);
+        self.send_out(message.subject, &message, out);
         self.internal.truncate(waiting);
     }
 
@@ -430,7 +430,7 @@ impl Engine {
             payload,
             header_len,
         };
-        self.send_out(subject, message, out);
+        self.send_out(subject, &message, out);
     }
 
     /// Sends a message that is a header block alone.
@@ -449,6 +449,6 @@ impl Engine {
             payload: header,
             header_len: header.len(),
         };
-        self.send_out(to, message, out)
+        self.send_out(to, &message, out)
     }
 }

@@ -84,11 +84,10 @@ impl Consumer {
         let settles = matches!(said, Ack::Ack | Ack::Term { .. });
         acker.reply = acker.reply.filter(|_| is_known || !settles);
         let is_terminated = matches!(said, Ack::Term { .. });
-        let is_plain = said == Ack::Ack;
-        let mut applied = self.apply(said, subject, is_known, (now, wall), acker, effects);
+        let mut applied = self.apply(&said, subject, is_known, (now, wall), acker, effects);
         // Its key may be free now.
         applied.wakes |= self.lookahead.is_some();
-        applied.is_timed = is_plain;
+        applied.is_timed = matches!(said, Ack::Ack);
         if !effects.settled.is_empty()
             && !is_terminated
             && let Some(delivered_at) = delivered_at
@@ -104,7 +103,7 @@ impl Consumer {
     #[inline(always)]
     fn apply<'a>(
         &mut self,
-        said: Ack,
+        said: &Ack,
         ack: &AckSubject<'_>,
         is_known: bool,
         (now, wall): (Time, Timestamp),
@@ -123,13 +122,13 @@ impl Consumer {
                 if is_known {
                     self.ack(delivery, seq, wall, effects);
                 }
-                applied.next = Some(Box::new(request));
+                applied.next = Some(request.clone());
             }
             Ack::Nak { delay, reason } => {
                 let delay = delay.map(duration);
-                let reason = reason.unwrap_or_default();
+                let reason = reason.as_deref().unwrap_or_default();
                 if ack.delivered >= u64::from(self.cursor.deliveries(seq)) {
-                    self.attempted(seq, Ended::Nak, &reason, acker.conn, wall, acker.clients);
+                    self.attempted(seq, Ended::Nak, reason, acker.conn, wall, acker.clients);
                 }
                 self.nak(delivery, seq, ack.delivered as u32, delay, now, effects);
                 applied.wakes = delay.is_none() || effects.has_deaths;
@@ -139,7 +138,7 @@ impl Consumer {
             // with it, even where an ack means all of them.
             Ack::Term { .. } if self.buries_terminated() && !self.has_out(seq) => {}
             Ack::Term { reason } => {
-                let reason = reason.unwrap_or_default();
+                let reason = reason.clone().unwrap_or_default();
                 applied.wakes = true;
                 if self.buries_terminated() {
                     self.attempted(

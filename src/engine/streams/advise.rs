@@ -36,7 +36,7 @@ impl Streams {
             payload: &body,
             header_len: 0,
         };
-        engine.send_out(&subject, message, out);
+        engine.send_out(&subject, &message, out);
     }
 
     /// Publishes what became of a message with a consumer.

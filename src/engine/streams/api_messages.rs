@@ -445,7 +445,7 @@ fn show<O: Outbox>(
         payload: &payload,
         header_len,
     };
-    engine.send_out(reply, message, out);
+    engine.send_out(reply, &message, out);
 }
 
 fn end_of_batch<O: Outbox>(

@@ -71,6 +71,6 @@ impl Streams {
             payload: &json.into_bytes(),
             header_len: 0,
         };
-        engine.send_out(event.subject, event, out);
+        engine.send_out(event.subject, &event, out);
     }
 }

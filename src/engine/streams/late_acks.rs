@@ -156,7 +156,7 @@ impl Streams {
         };
         let mut applied = Applied::default();
         match ack {
-            Ack::Next(request) => applied.next = Some(Box::new(request)),
+            Ack::Next(request) => applied.next = Some(request),
             Ack::Term { reason } if !effects.settled.is_empty() => {
                 effects.notes.push(Note::Terminated {
                     delivery: DeliverySeq(subject.consumer_seq),

@@ -283,7 +283,7 @@ impl Consumer {
 pub(super) fn send_pinned<O: Outbox>(
     engine: &mut Engine,
     consumer: &mut Consumer,
-    message: Outgoing<'_>,
+    message: &Outgoing<'_>,
     times: (Time, Timestamp),
     effects: &mut Effects,
     out: &mut O,
@@ -301,12 +301,12 @@ pub(super) fn send_pinned<O: Outbox>(
     let message = Outgoing {
         payload: &changed.payload,
         header_len: changed.header_len,
-        ..message
+        ..*message
     };
     let Some(pull) = consumer.pulls.front_mut() else {
         return Routed::default();
     };
-    let routed = engine.send_out(&pull.reply, message, out);
+    let routed = engine.send_out(&pull.reply, &message, out);
     if let Some(pin) = consumer.pin.as_deref().filter(|_| is_new) {
         let (group, id) = (pin.group.clone(), pin.id.clone());
         if routed.receivers > 0 {

@@ -367,7 +367,8 @@ fn deliver<O: Outbox>(
             message.payload = &bare;
             message.header_len = bare.len();
         }
-        let size = message_size(&message);
+        let message = &message;
+        let size = message_size(message);
         let to = if consumer.is_push() {
             push(engine, consumer, message, now, out)
         } else {
@@ -447,7 +448,7 @@ fn without_body(record: &Record<'_>) -> Vec<u8> {
 fn push<O: Outbox>(
     engine: &mut Engine,
     consumer: &mut Consumer,
-    message: Outgoing<'_>,
+    message: &Outgoing<'_>,
     now: Time,
     out: &mut O,
 ) -> Option<Routed> {
@@ -476,13 +477,13 @@ fn message_size(message: &Outgoing<'_>) -> usize {
 fn serve_pull<O: Outbox>(
     engine: &mut Engine,
     consumer: &mut Consumer,
-    message: Outgoing<'_>,
+    message: &Outgoing<'_>,
     deliveries: u32,
     (now, wall): (Time, Timestamp),
     effects: &mut Effects,
     out: &mut O,
 ) -> Option<Routed> {
-    let size = i64::try_from(message_size(&message)).unwrap_or(i64::MAX);
+    let size = i64::try_from(message_size(message)).unwrap_or(i64::MAX);
     let is_pinning = consumer.config.priority_policy == PriorityPolicy::PinnedClient;
     while consumer.bring_forward(deliveries, now, effects) {
         let pull = consumer.pulls.front_mut()?;

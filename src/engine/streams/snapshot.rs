@@ -271,7 +271,7 @@ impl Snapshot {
             payload: &self.framed[..len],
             header_len: 0,
         };
-        let routed = engine.send_out(to, message, out);
+        let routed = engine.send_out(to, &message, out);
         self.framed.advance(len);
         routed.receivers > 0
     }
