@@ -68,7 +68,8 @@ pub struct PubAckTail<'a> {
     bytes: Vec<u8>,
     /// Where the answer is.
     payload_at: usize,
-    /// Digits that the sequence has.
+    seq: u64,
+    /// Digits that it has.
     digits: usize,
 }
 
@@ -79,6 +80,7 @@ impl<'a> PubAckTail<'a> {
             head,
             bytes: Vec::new(),
             payload_at: 0,
+            seq: 0,
             digits: 0,
         }
     }
@@ -86,17 +88,20 @@ impl<'a> PubAckTail<'a> {
     /// Makes it that of a message that was stored at `seq`.
     #[inline]
     pub fn set(&mut self, seq: u64) {
-        let seq = Decimal::from_u64(seq);
-        let digits = seq.as_bytes();
-        if digits.len() != self.digits {
-            self.spell(digits);
+        // Most differ from the one before in the last digit alone.
+        let is_next = self.seq.checked_add(1) == Some(seq);
+        self.seq = seq;
+        let seq_end = self.payload_at + self.head.len() + self.digits;
+        match self.bytes.get_mut(seq_end.saturating_sub(1)) {
+            Some(digit @ b'0'..=b'8') if is_next => *digit += 1,
+            _ => self.spell(),
         }
-        let seq_at = self.payload_at + self.head.len();
-        self.bytes[seq_at..seq_at + digits.len()].copy_from_slice(digits);
     }
 
-    #[cold]
-    fn spell(&mut self, digits: &[u8]) {
+    #[inline(never)]
+    fn spell(&mut self) {
+        let seq = Decimal::from_u64(self.seq);
+        let digits = seq.as_bytes();
         let size = Decimal::new(self.head.len() + digits.len() + b"}".len());
         self.digits = digits.len();
         self.payload_at = size.as_bytes().len() + CRLF.len();
@@ -169,7 +174,7 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(&out), want);
         }
         let mut tail = PubAckTail::new(&head);
-        for seq in [9, 10, 11, 123_456, 7] {
+        for seq in [0, 1, 8, 9, 10, 11, 12, 12, 199, 200, 123_456, 7, 9, 8] {
             let mut payload = Vec::new();
             PubAck { seq, ..ack }.write(&mut payload);
             tail.set(seq);

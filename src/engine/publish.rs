@@ -6,6 +6,7 @@ use crate::ids::{AccountId, SubId};
 use crate::outbox::{CloseReason, Delivery, Outbox, Tail};
 use crate::rng::Rng;
 use crate::room::Waiting;
+use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::trie::{NodeId, Trie};
 use crate::{ConnId, Time};
@@ -76,17 +77,19 @@ impl Engine {
         let no_responders = options.no_responders;
         let account = session.account;
         let muted = if options.echo { None } else { Some(conn) };
-        let is_checked = options.verbose
-            || options.pedantic
-            || publish.reply.is_some()
+        let is_talkative = options.verbose || options.pedantic;
+        let may_be_refused = publish.reply.is_some()
             || session.bounds.is_some()
             || matches!(publish.subject.first(), Some(b'_' | b'$'));
         session.traffic.in_msgs += 1;
         session.traffic.in_bytes += publish.payload.len() as u64;
         self.stats.in_msgs += 1;
         self.stats.in_bytes += publish.payload.len() as u64;
-        if is_checked && let Err(refused) = self.check_publish(now, conn, publish, out) {
-            return refused;
+        if may_be_refused && let Some(error) = refusal(session, publish, now) {
+            return self.refuse(conn, error, out);
+        }
+        if is_talkative {
+            self.talk_of(conn, publish.subject, out);
         }
 
         let mut routed = self.route(account, publish.subject, publish, owner, muted, out);
@@ -136,36 +139,19 @@ impl Engine {
         Flow::Continue
     }
 
-    /// What only some publishes need: those with a reply or a subject that may
-    /// be reserved, and those of verbose or pedantic sessions. An error means
-    /// that the message goes no further.
-    fn check_publish<O: Outbox>(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        publish: &Publish<'_>,
-        out: &mut O,
-    ) -> Result<(), Flow> {
-        if let Some(reply) = publish.reply
-            && is_reserved_reply(reply)
-        {
-            return Err(self.refuse(conn, WireError::ReplyViolation(reply), out));
-        }
-        let Some(session) = self.sessions.get_mut(conn) else {
-            return Err(Flow::Closed);
+    /// What a verbose or pedantic session is told of a message.
+    #[inline(never)]
+    fn talk_of<O: Outbox>(&mut self, conn: ConnId, subject: &[u8], out: &mut O) {
+        let Some(session) = self.sessions.get(conn) else {
+            return;
         };
         let (verbose, pedantic) = (session.options.verbose, session.options.pedantic);
-        if is_reserved_subject(publish.subject) || !session.may_publish(now, publish.subject) {
-            let error = WireError::PublishViolation(publish.subject);
-            return Err(self.refuse(conn, error, out));
-        }
-        if pedantic && !midge_proto::is_literal(publish.subject) {
+        if pedantic && !midge_proto::is_literal(subject) {
             self.tell_error(conn, WireError::InvalidPublishSubject, out);
         }
         if verbose {
             self.tell(conn, encode::OK, out);
         }
-        Ok(())
     }
 
     /// Whether this client may publish there.
@@ -478,6 +464,19 @@ impl Sender<'_> {
             }
         }
     }
+}
+
+/// Why a message goes no further, if so: it names what is reserved, or its
+/// session may not publish there.
+fn refusal<'a>(session: &mut Session, publish: &Publish<'a>, now: Time) -> Option<WireError<'a>> {
+    let Publish { subject, reply, .. } = *publish;
+    if let Some(reply) = reply
+        && is_reserved_reply(reply)
+    {
+        return Some(WireError::ReplyViolation(reply));
+    }
+    let is_refused = is_reserved_subject(subject) || !session.may_publish(now, subject);
+    is_refused.then_some(WireError::PublishViolation(subject))
 }
 
 /// Whether only servers may name a reply subject: acks and routed replies would

@@ -198,8 +198,10 @@ impl Stream {
             .append(time, subject, payload, message.header_len, has_id, due);
         self.row_dirty = true;
         self.remember(msg_id, seq, wall);
-        for consumer in self.consumers.values_mut() {
-            consumer.stored(seq, subject);
+        if !self.consumers.is_empty() {
+            for consumer in self.consumers.values_mut() {
+                consumer.stored(seq, subject);
+            }
         }
         if let Some(rollup) = rollup {
             self.roll_up(rollup, seq, subject);

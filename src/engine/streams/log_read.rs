@@ -35,6 +35,11 @@ impl Log {
         if self.is_in_found(seq) {
             return Some(self.found.get());
         }
+        // What is stored is asked of the last one.
+        let last = self.blocks.len().checked_sub(1)?;
+        if self.blocks[last].first <= seq {
+            return Some(last);
+        }
         let behind = self.blocks.partition_point(|meta| meta.first <= seq);
         let index = behind.checked_sub(1)?;
         self.found.set(index);
