@@ -17,7 +17,6 @@ use crate::pending::{Leaving, Pending};
 use crate::record;
 use crate::store::{Store, boxed, contain, len_of};
 use crate::tables::Tables;
-use bytes::Bytes;
 use midge_engine::{Batch, BlockKey, Write};
 use std::sync::{Arc, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -182,7 +181,9 @@ impl Store {
             journal.end_round_before();
         }
         let base = |key| base(&pending, journal, key);
-        let len = record::len_about(batch, |key| base(key).map_or(0, Bytes::len));
+        let len = record::len_about(batch, |key| {
+            base(key).map_or(0, |block| block.bytes().len())
+        });
         let changes = Changes::of(batch);
         let is_late = pending.fresh.held() > HELD_MAX
             || pending.is_doubtful && batch.writes.iter().any(makes_room);
@@ -261,9 +262,9 @@ fn makes_room(write: &Write) -> bool {
 }
 
 /// A block as it is durable, if that is in memory.
-fn base<'a>(pending: &'a Pending, journal: &'a Journal, key: BlockKey) -> Option<&'a Bytes> {
+fn base<'a>(pending: &'a Pending, journal: &'a Journal, key: BlockKey) -> Option<&'a Kept> {
     match pending.fresh.block(key) {
-        Some(block) => block.map(Kept::bytes),
+        Some(block) => block,
         None => journal.tail(key),
     }
 }

@@ -15,12 +15,11 @@
 //! This file knows where records go; what is in one is `record.rs`'s, and
 //! when a checkpoint is due `commit.rs`'s.
 
-use crate::changes::Changes;
+use crate::changes::{Changes, Kept};
 use crate::error::StoreError;
 use crate::head::JOURNAL_AT;
 use crate::medium::Medium;
 use crate::record::{ALIGN, Name, Record, Writer};
-use bytes::Bytes;
 use midge_engine::{BlockKey, REOPEN_LEN, in_order};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -166,7 +165,7 @@ impl Journal {
     }
 
     /// A block as it is in the tables, if it is remembered.
-    pub(crate) fn tail(&self, key: BlockKey) -> Option<&Bytes> {
+    pub(crate) fn tail(&self, key: BlockKey) -> Option<&Kept> {
         self.tails.blocks.get(&key)
     }
 
@@ -176,7 +175,7 @@ impl Journal {
         self.tails = Tails::default();
         for (key, block) in written.blocks() {
             if let Some(block) = block {
-                self.tails.put(key, block.bytes());
+                self.tails.put(key, block);
             }
         }
     }
@@ -189,15 +188,16 @@ impl Journal {
 /// Blocks in the tables that the engine is likely to go on with.
 #[derive(Debug, Default)]
 struct Tails {
-    blocks: BTreeMap<BlockKey, Bytes>,
+    blocks: BTreeMap<BlockKey, Kept>,
     len: usize,
 }
 
 impl Tails {
-    fn put(&mut self, key: BlockKey, bytes: &Bytes) {
-        if bytes.len() <= REOPEN_LEN && self.len + bytes.len() <= TAILS_LEN_MAX {
-            self.len += bytes.len();
-            self.blocks.insert(key, bytes.clone());
+    fn put(&mut self, key: BlockKey, block: &Kept) {
+        let len = block.bytes().len();
+        if len <= REOPEN_LEN && self.len + len <= TAILS_LEN_MAX {
+            self.len += len;
+            self.blocks.insert(key, block.clone());
         }
     }
 }

@@ -7,9 +7,8 @@
 //! one. A block that has grown is written as its new header and what was put
 //! behind it, since the engine writes its last block again with each batch.
 
-use crate::changes::Changes;
+use crate::changes::{Changes, Kept};
 use crate::layout::{KEY_LEN, Key, STORED_BLOCK_LEN_MAX, parse_row_key, row_key};
-use bytes::Bytes;
 use midge_engine::{Batch, BlockKey, RowKey, Seq, StreamId, Write};
 
 /// Checksum, length of the body, file, round, number, writes.
@@ -67,7 +66,7 @@ impl Writer {
         &mut self,
         changes: &'a Changes,
         before: &Changes,
-        base: impl Fn(BlockKey) -> Option<&'a Bytes>,
+        base: impl Fn(BlockKey) -> Option<&'a Kept>,
     ) {
         for stream in changes.removed() {
             self.begin(NO_STREAM);
@@ -78,7 +77,7 @@ impl Writer {
                 None => self.block_key(NO_BLOCK, key),
                 Some(block) => {
                     let base = base(key).filter(|_| !changes.is_removed(key.stream));
-                    self.block(key, block.bytes(), base);
+                    self.block(key, block, base);
                 }
             }
         }
@@ -117,11 +116,11 @@ impl Writer {
         self.bytes.extend_from_slice(&row_key(key));
     }
 
-    fn block(&mut self, key: BlockKey, bytes: &Bytes, base: Option<&Bytes>) {
-        if base == Some(bytes) {
-            return;
-        }
-        match base.filter(|base| has_grown(base, bytes)) {
+    fn block(&mut self, key: BlockKey, block: &Kept, base: Option<&Kept>) {
+        let bytes = block.bytes();
+        let base = base.filter(|base| continues(base, block) || has_grown(base.bytes(), bytes));
+        match base.map(Kept::bytes) {
+            Some(base) if base == bytes => {}
             Some(base) => {
                 self.block_key(GROWN_BLOCK, key);
                 self.bytes
@@ -153,8 +152,19 @@ impl Writer {
     }
 }
 
-/// Whether a block is an earlier one with something behind it.
-pub(crate) fn has_grown(from: &[u8], to: &[u8]) -> bool {
+/// Whether a block is an earlier one with something behind it and the engine
+/// knows that: a block need not be compared for each message that is put behind.
+fn continues(from: &Kept, to: &Kept) -> bool {
+    let (Kept::Block(from), Kept::Block(to)) = (from, to) else {
+        return false;
+    };
+    let is_known = to.continues(from);
+    debug_assert!(!is_known || has_grown(from.bytes(), to.bytes()));
+    is_known
+}
+
+/// The same by its bytes.
+fn has_grown(from: &[u8], to: &[u8]) -> bool {
     from.len() >= BLOCK_HEAD_LEN
         && to.len() >= from.len()
         && from[BLOCK_HEAD_LEN..] == to[BLOCK_HEAD_LEN..from.len()]
@@ -324,8 +334,8 @@ mod tests {
     }
 
     fn sealed() -> (Vec<u8>, Vec<u8>) {
-        let old = Bytes::from(vec![1; 40]);
-        let mut grown = old.to_vec();
+        let old = Kept::Bytes(vec![1; 40].into());
+        let mut grown = old.bytes().to_vec();
         grown[20] = 9;
         grown.extend_from_slice(b"more");
         let batch = Batch {
@@ -346,7 +356,7 @@ mod tests {
         let mut writer = Writer::new(0);
         writer.put(&changes, &before, |of| (of == key()).then_some(&old));
         let record = writer.seal(NAME);
-        assert!(record.len() <= len_about(&batch, |_| old.len()));
+        assert!(record.len() <= len_about(&batch, |_| old.bytes().len()));
         (record, grown)
     }
 

@@ -112,6 +112,7 @@ pub(crate) struct OpenBlock {
     bytes: Vec<u8>,
     offsets: Vec<u32>,
     records: u32,
+    origin: Arc<()>,
 }
 
 impl OpenBlock {
@@ -126,6 +127,7 @@ impl OpenBlock {
             bytes,
             offsets: Vec::with_capacity(len / USUAL_RECORD_LEN),
             records: 0,
+            origin: Arc::default(),
         }
     }
 
@@ -143,6 +145,7 @@ impl OpenBlock {
             bytes,
             offsets,
             records: block.present() as u32,
+            origin: Arc::clone(&block.origin),
         }
     }
 
@@ -195,6 +198,7 @@ impl OpenBlock {
             key: self.key,
             bytes: self.bytes.into(),
             offsets: self.offsets.into(),
+            origin: self.origin,
         }
     }
 }
@@ -206,6 +210,8 @@ pub struct Block {
     bytes: Bytes,
     /// Where each record starts, by its sequence counted from the first.
     offsets: Arc<[u32]>,
+    /// Shared by those that have grown from one another, and by no others.
+    origin: Arc<()>,
 }
 
 impl Block {
@@ -237,6 +243,7 @@ impl Block {
             key,
             bytes,
             offsets: offsets.into(),
+            origin: Arc::default(),
         }
     }
 
@@ -253,6 +260,13 @@ impl Block {
     /// The bytes of memory that it holds on to, which its clones share.
     pub fn held(&self) -> usize {
         self.bytes.len() + size_of_val(&*self.offsets)
+    }
+
+    /// Whether it is an earlier one with something behind it, but for its
+    /// header, as far as that is known without comparing them.
+    pub fn continues(&self, earlier: &Block) -> bool {
+        Arc::ptr_eq(&self.origin, &earlier.origin)
+            && (HEADER_LEN..=self.bytes.len()).contains(&earlier.bytes.len())
     }
 
     /// A record, if it is there and whole.
@@ -494,7 +508,8 @@ mod tests {
 
     #[test]
     fn a_block_can_be_gone_on_with() {
-        let mut open = OpenBlock::reopen(&filled().close(), 100, true);
+        let before = filled().close();
+        let mut open = OpenBlock::reopen(&before, 100, true);
         let record = Record {
             seq: Seq(1200),
             time: Timestamp(0),
@@ -506,6 +521,8 @@ mod tests {
         assert!(open.has_room(&record, BLOCK_LEN_MAX));
         open.append(&record);
         let closed = open.close();
+        assert!(closed.continues(&before) && !before.continues(&closed));
+        assert!(!closed.continues(&filled().close()));
         assert!(is_to_be_compressed(closed.bytes()));
         assert!(!is_to_be_compressed(filled().close().bytes()));
         let read = Block::parse(KEY, closed.bytes().clone());
