@@ -18,7 +18,7 @@
 use crate::changes::{Changes, Kept};
 use crate::error::StoreError;
 use crate::head::JOURNAL_AT;
-use crate::medium::Medium;
+use crate::medium::{Medium, PAGE_LEN};
 use crate::record::{ALIGN, Name, Record, Writer};
 use midge_engine::{BlockKey, REOPEN_LEN, in_order};
 use std::collections::BTreeMap;
@@ -98,16 +98,19 @@ impl Journal {
     /// Where a record of so many bytes goes, if there is room: behind the last,
     /// or at the journal's start.
     fn place(&self, len: usize) -> Option<usize> {
+        let page = PAGE_LEN as usize;
+        // Whole pages are written, and never up to the first record that is kept:
+        // the two places would be one, as when there is none.
+        let end = self.kept_from - self.kept_from % page;
+        let is_before = |at: usize| (at + len).next_multiple_of(page) < end;
         let at = self.next.at;
-        // Never up to the first that is kept: the two places would be one, as
-        // when there is none.
         if at < self.kept_from {
-            return (at + len < self.kept_from).then_some(at);
+            return is_before(at).then_some(at);
         }
         if at + len <= self.medium.head().journal_len() {
             return Some(at);
         }
-        (len < self.kept_from).then_some(0)
+        is_before(0).then_some(0)
     }
 
     pub(crate) fn has_room(&self, len: usize) -> bool {

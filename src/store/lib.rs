@@ -31,6 +31,7 @@ mod backup_look;
 mod changes;
 mod commit;
 mod config;
+mod durable;
 mod error;
 #[cfg(feature = "test-backend")]
 pub mod fault;

@@ -2,6 +2,7 @@
 //!
 //! It has two parts, the journal's and redb's, each of which sees its own.
 
+use crate::durable::Durable;
 use crate::error::{StoreError, is_full};
 use crate::head::{Found, Head, JOURNAL_AT};
 use crate::journal::scan;
@@ -10,8 +11,6 @@ use redb::{BackendError, StorageBackend};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
-#[cfg(unix)]
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// power went. redb begins with a megabyte or two.
 const UNFINISHED_LEN_MAX: u64 = 4 << 20;
 /// redb's first page; of it only the header is written while a file is made.
-const PAGE_LEN: u64 = 4096;
+pub(crate) const PAGE_LEN: u64 = 4096;
 /// What redb's part begins with; written last when one is made.
 pub(crate) const NAME: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 const SCAN_LEN: usize = 64 << 10;
@@ -33,9 +32,8 @@ pub(crate) type Opener = Arc<dyn Fn() -> io::Result<Disk> + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct Disk {
     backend: Box<dyn StorageBackend>,
-    /// The same file, opened so that a write returns once it is durable. A sync
-    /// would wait for all that a checkpoint is writing elsewhere in the file.
-    durable: Option<File>,
+    /// The same file, where it can be written durably.
+    durable: Option<Durable>,
 }
 
 impl From<Box<dyn StorageBackend>> for Disk {
@@ -71,7 +69,8 @@ impl Meter {
 #[derive(Debug)]
 pub(crate) struct Medium {
     backend: Box<dyn StorageBackend>,
-    durable: Option<File>,
+    /// Nothing where a write and a sync have to do. Held for a write.
+    durable: Mutex<Option<Durable>>,
     meter: Arc<Meter>,
     /// Held for a sync; true once one has failed. The kernel tells of what it
     /// could not write once, and who syncs next would take it for written.
@@ -115,7 +114,7 @@ impl Medium {
         };
         let medium = Medium {
             backend,
-            durable,
+            durable: Mutex::new(durable),
             meter,
             has_failed: Mutex::default(),
             head,
@@ -199,20 +198,30 @@ impl Medium {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes, and returns once that is durable.
+    /// Writes, and returns once that is durable. What is behind it in its last page
+    /// may be zeros then.
     pub(crate) fn write_durably(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let Some(file) = &self.durable else {
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = &mut *durable else {
             self.write(at, bytes)?;
             return self.sync();
         };
-        self.count(at, bytes);
-        self.meter.syncs.fetch_add(1, Ordering::Relaxed);
-        let written = file.write_all_at(bytes, at);
-        if written.is_err() {
-            self.meter.unsynced().push((at, bytes.len()));
-            *self.failed() = true;
+        match file.write(at, bytes, |at, out| self.backend.read(at, out)) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                *durable = None;
+                drop(durable);
+                self.write_durably(at, bytes)
+            }
+            written => {
+                self.count(at, bytes);
+                self.meter.syncs.fetch_add(1, Ordering::Relaxed);
+                if written.is_err() {
+                    self.meter.unsynced().push((at, bytes.len()));
+                    *self.failed() = true;
+                }
+                written
+            }
         }
-        written
     }
 
     /// Whether redb's part is not there, or making it was cut short.
@@ -358,32 +367,12 @@ pub(crate) fn open_file(path: &Path) -> io::Result<Disk> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => create_file(path, &mut options)?,
         other => other?,
     };
-    let durable = open_durable(path, &file)?;
+    let durable = Durable::open(path, &file)?;
     let backend = FileBackend::new(file).map_err(io::Error::other)?;
     Ok(Disk {
         backend: Box::new(backend),
         durable,
     })
-}
-
-/// The same file, opened for writes that are durable when they return, which
-/// also has errors told to it apart from the other. Nothing if the path has come
-/// to name another file meanwhile.
-#[cfg(target_os = "linux")]
-fn open_durable(path: &Path, file: &File) -> io::Result<Option<File>> {
-    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-    let mut options = OpenOptions::new();
-    let flags = rustix::fs::OFlags::DSYNC.bits() as i32;
-    let durable = options.write(true).custom_flags(flags).open(path)?;
-    let (here, there) = (file.metadata()?, durable.metadata()?);
-    let is_same = (here.dev(), here.ino()) == (there.dev(), there.ino());
-    Ok(is_same.then_some(durable))
-}
-
-/// Elsewhere such a write may promise less than a sync.
-#[cfg(not(target_os = "linux"))]
-fn open_durable(_: &Path, _: &File) -> io::Result<Option<File>> {
-    Ok(None)
 }
 
 /// Streams hold what others sent: the file is for its owner.

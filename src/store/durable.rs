@@ -1,0 +1,158 @@
+//! Writes that are durable when they return.
+//!
+//! A sync waits for all that was written to the file, so also for what a
+//! checkpoint is writing elsewhere in it; here a write waits for itself alone.
+//! Where the file system can, it goes past the page cache, which nobody reads the
+//! journal from: that spares half of what the processor has to do for it.
+//!
+//! For that, pages are written as a whole. What is behind the bytes in their last
+//! page becomes zeros, so it must not be needed any more.
+
+use crate::medium::PAGE_LEN;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// What is kept of the buffer after a long write.
+const BUFFER_LEN_KEPT: usize = 256 << 10;
+
+const PAGE: usize = PAGE_LEN as usize;
+
+/// A file that is written in this way.
+#[derive(Debug)]
+pub(crate) struct Durable {
+    file: File,
+    /// How the page cache is passed by, if it is.
+    direct: Option<Direct>,
+}
+
+/// What a write of whole pages needs.
+#[derive(Debug, Default)]
+struct Direct {
+    /// Longer by a page than what is written, which begins at an address that is
+    /// a multiple of one.
+    buffer: Vec<u8>,
+    /// Where the last write ended, and what its last page holds up to there.
+    end: u64,
+    page: Vec<u8>,
+}
+
+impl Durable {
+    /// The same file as the one given, opened once more; so it is told of errors
+    /// by itself. Nothing if the path has come to name another, or where such a
+    /// write may promise less than a sync.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn open(path: &Path, file: &File) -> io::Result<Option<Durable>> {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+        let open = |flags: OFlags| {
+            let mut options = OpenOptions::new();
+            options.write(true).custom_flags(flags.bits() as i32);
+            options.open(path)
+        };
+        let durable = match open(OFlags::DSYNC | OFlags::DIRECT) {
+            Ok(file) => Durable {
+                file,
+                direct: Some(Direct::default()),
+            },
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Durable {
+                file: open(OFlags::DSYNC)?,
+                direct: None,
+            },
+            Err(error) => return Err(error),
+        };
+        let (here, there) = (file.metadata()?, durable.file.metadata()?);
+        let is_same = (here.dev(), here.ino()) == (there.dev(), there.ino());
+        Ok(is_same.then_some(durable))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn open(_: &Path, _: &File) -> io::Result<Option<Durable>> {
+        Ok(None)
+    }
+
+    /// Writes bytes. `read` reads what the file holds, which is asked for the
+    /// beginning of a page that was not written last.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] if the file system does not write in this
+    /// way after all, in which case another will do.
+    pub(crate) fn write(
+        &mut self,
+        at: u64,
+        bytes: &[u8],
+        read: impl FnOnce(u64, &mut [u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Some(direct) = &mut self.direct else {
+            return self.file.write_all_at(bytes, at);
+        };
+        let begin = at - at % PAGE_LEN;
+        let head = (at - begin) as usize;
+        if direct.end != at {
+            direct.page.resize(head, 0);
+            read(begin, &mut direct.page)?;
+        }
+        let end = head + bytes.len();
+        let pages = aligned(&mut direct.buffer, end.next_multiple_of(PAGE));
+        pages[..head].copy_from_slice(&direct.page);
+        pages[head..end].copy_from_slice(bytes);
+        pages[end..].fill(0);
+        // Should it fail, it is not known what the page holds.
+        direct.end = 0;
+        self.file.write_all_at(pages, begin)?;
+        direct.page.clear();
+        direct.page.extend_from_slice(&pages[end - end % PAGE..end]);
+        direct.end = at + bytes.len() as u64;
+        direct.buffer.truncate(BUFFER_LEN_KEPT);
+        direct.buffer.shrink_to(BUFFER_LEN_KEPT);
+        Ok(())
+    }
+}
+
+/// So many bytes of a buffer, which grows if need be, from an address on that is
+/// a multiple of a page.
+fn aligned(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.len() < len + PAGE {
+        buffer.resize(len + PAGE, 0);
+    }
+    let skip = buffer.as_ptr().addr().wrapping_neg() % PAGE;
+    &mut buffer[skip..skip + len]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_lies_behind_what_was_there() {
+        let path = std::env::temp_dir().join(format!("midge-durable-{}", std::process::id()));
+        let mut wanted = vec![7; 20 * PAGE];
+        std::fs::write(&path, &wanted).unwrap();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        let mut at = 2 * PAGE;
+        // Each opened anew has to see what the one before has written.
+        for lens in [[40, 4000, 60], [PAGE, 9000, 8], [3 * PAGE + 1, 100, 7]] {
+            let Some(mut durable) = Durable::open(&path, &file).unwrap() else {
+                return;
+            };
+            let is_direct = durable.direct.is_some();
+            for len in lens {
+                let bytes = vec![len as u8 | 1; len];
+                let read = |at, out: &mut [u8]| file.read_exact_at(out, at);
+                durable.write(at as u64, &bytes, read).unwrap();
+                wanted[at..at + len].copy_from_slice(&bytes);
+                at += len;
+                if is_direct {
+                    wanted[at..at.next_multiple_of(PAGE)].fill(0);
+                }
+                assert!(std::fs::read(&path).unwrap() == wanted, "{len} up to {at}");
+            }
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+}
