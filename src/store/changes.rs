@@ -40,7 +40,7 @@ impl Kept {
     }
 
     /// The memory that it holds on to.
-    fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         match self {
             Kept::Block(block) => block.held(),
             Kept::Bytes(bytes) => bytes.len(),

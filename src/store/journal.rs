@@ -21,11 +21,10 @@ use crate::head::JOURNAL_AT;
 use crate::medium::{Medium, PAGE_LEN};
 use crate::record::{ALIGN, Name, Record, Writer};
 use midge_engine::{BlockKey, REOPEN_LEN, in_order};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes of blocks that are remembered once they are in the tables, of those
+/// Memory of blocks that are remembered once they are in the tables, of those
 /// that the engine may go on with. As a rule they are the engine's
 /// own; a block that is not remembered is journaled as a whole once.
 const TAILS_LEN_MAX: usize = 2 << 20;
@@ -60,7 +59,8 @@ pub(crate) struct Journal {
     follows: Option<u32>,
     /// A commit failed: nothing is known until the store is opened again.
     pub(crate) is_broken: bool,
-    tails: Tails,
+    /// Blocks in the tables that the engine is likely to go on with.
+    tails: Changes,
 }
 
 impl Journal {
@@ -73,7 +73,7 @@ impl Journal {
             kept_from,
             follows: None,
             is_broken: false,
-            tails: Tails::default(),
+            tails: Changes::default(),
         }
     }
 
@@ -169,39 +169,25 @@ impl Journal {
 
     /// A block as it is in the tables, if it is remembered.
     pub(crate) fn tail(&self, key: BlockKey) -> Option<&Kept> {
-        self.tails.blocks.get(&key)
+        self.tails.block(key).flatten()
     }
 
     /// Remembers the short ones of the blocks that a checkpoint has written,
     /// in place of those before.
     pub(crate) fn remember(&mut self, written: &Changes) {
-        self.tails = Tails::default();
+        self.forget();
         for (key, block) in written.blocks() {
-            if let Some(block) = block {
-                self.tails.put(key, block);
+            if let Some(block) = block
+                && block.bytes().len() <= REOPEN_LEN
+                && self.tails.held() + block.held() <= TAILS_LEN_MAX
+            {
+                self.tails.set_block(key, Some(block.clone()));
             }
         }
     }
 
     pub(crate) fn forget(&mut self) {
-        self.tails = Tails::default();
-    }
-}
-
-/// Blocks in the tables that the engine is likely to go on with.
-#[derive(Debug, Default)]
-struct Tails {
-    blocks: BTreeMap<BlockKey, Kept>,
-    len: usize,
-}
-
-impl Tails {
-    fn put(&mut self, key: BlockKey, block: &Kept) {
-        let len = block.bytes().len();
-        if len <= REOPEN_LEN && self.len + len <= TAILS_LEN_MAX {
-            self.len += len;
-            self.blocks.insert(key, block.clone());
-        }
+        self.tails = Changes::default();
     }
 }
 
