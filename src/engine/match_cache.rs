@@ -38,6 +38,16 @@ impl Slot {
     }
 }
 
+/// The slots that a subject may be in: its own, and the one beside that, in
+/// which the last but one is kept of two that share their own.
+fn both_slots(index: usize) -> [usize; 2] {
+    [index, other_slot(index)]
+}
+
+fn other_slot(index: usize) -> usize {
+    index ^ 1
+}
+
 /// Below this, and below those of the ways back, a subject's last token is one
 /// request's own.
 const INBOXES: &[u8; 7] = b"_INBOX.";
@@ -131,9 +141,10 @@ impl MatchCache {
     /// The same for a subject that is not the last one again.
     fn find_slot(&mut self, trie: &mut Trie, subject: &[u8]) -> &[NodeId] {
         let index = self.slot_index(subject);
-        if !self.holds(index, subject) {
+        let mut both = both_slots(index).into_iter();
+        let Some(index) = both.find(|index| self.holds(*index, subject)) else {
             return self.walk(trie, subject, index);
-        }
+        };
         self.hits += 1;
         self.last = index;
         &self.slots[index].nodes
@@ -213,6 +224,10 @@ impl MatchCache {
             // Made on first use: a server nobody talks to stays small.
             self.slots.resize_with(SLOTS, Slot::default);
         }
+        if self.slots[index].generation == self.generation {
+            // The one that is there moves over.
+            self.slots.swap(index, other_slot(index));
+        }
         let slot = &mut self.slots[index];
         slot.generation = self.generation;
         slot.subject.clear();
@@ -234,11 +249,12 @@ impl MatchCache {
                 family.slot.generation = 0;
             }
         }
-        let index = self.slot_index(filter);
-        if let Some(slot) = self.slots.get_mut(index)
-            && slot.subject == filter
-        {
-            slot.generation = 0;
+        for index in both_slots(self.slot_index(filter)) {
+            if let Some(slot) = self.slots.get_mut(index)
+                && slot.subject == filter
+            {
+                slot.generation = 0;
+            }
         }
     }
 

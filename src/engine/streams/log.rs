@@ -75,7 +75,8 @@ pub(crate) struct Log {
     gathered: usize,
     /// How many may come until it is taken again, by how many have.
     expected: usize,
-    /// Subjects of the block that is open, or was last.
+    /// Subjects of the block that is open, or was last: each once, or once more
+    /// whenever it came back after its last message had gone.
     open_hashes: Vec<u64>,
     /// The first sequence of that.
     hashes_of: Seq,
@@ -222,9 +223,12 @@ impl Log {
             seq,
             size: u32::try_from(size).unwrap_or(u32::MAX),
         };
-        let hash = self.subjects.add(subject, entry);
-        if self.open_hashes.last() != Some(&hash) {
-            self.open_hashes.push(hash);
+        let added = self.subjects.add(subject, entry);
+        // Of one that has a message in the block already it is there.
+        if added.before.is_none_or(|before| before < self.hashes_of)
+            && self.open_hashes.last() != Some(&added.hash)
+        {
+            self.open_hashes.push(added.hash);
         }
         if let Some(meta) = self.blocks.back_mut() {
             // Skipped sequences inside a block count as deleted.
@@ -275,6 +279,8 @@ impl Log {
                         .records()
                         .map(|record| self.subjects.hash(record.subject))
                         .collect();
+                    self.open_hashes.sort_unstable();
+                    self.open_hashes.dedup();
                 }
                 self.open = Some(open);
                 // It will hold more than was known.
@@ -323,7 +329,7 @@ impl Log {
         };
         let block = open.close();
         if let Some(meta) = self.blocks.back_mut() {
-            meta.presence = Presence::new(&mut self.open_hashes);
+            meta.presence = Presence::new(&self.open_hashes);
             meta.resident = Some(block);
             self.arrived.push(BlockKey {
                 stream: self.stream,
@@ -408,5 +414,63 @@ impl Log {
             writes.push(Write::PutRow(RowKey::Deletes(key), block_row::write(meta)));
         }
         Some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Append(u8),
+        /// Removes the nth of those that there are.
+        Remove(prop::sample::Index),
+        Take,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            8 => (0..12u8).prop_map(Step::Append),
+            4 => any::<prop::sample::Index>().prop_map(Step::Remove),
+            1 => Just(Step::Take),
+        ]
+    }
+
+    proptest! {
+        /// However blocks are closed and gone on with, none denies a subject
+        /// that it holds.
+        #[test]
+        fn a_block_knows_its_subjects(steps in prop::collection::vec(step(), 1..300)) {
+            let mut log = Log::new(StreamId(1), false, Subjects::new(7, false));
+            (log.tuning.block_len, log.tuning.reopen_len) = (400, 300);
+            let mut live = Vec::new();
+            for step in steps.into_iter().chain([Step::Take]) {
+                match step {
+                    Step::Append(subject) => {
+                        let subject = format!("s.{subject}");
+                        live.push(log.append(Timestamp(1), subject.as_bytes(), b"payload", 0, false, None));
+                    }
+                    Step::Remove(pick) if !live.is_empty() => {
+                        let seq = live.swap_remove(pick.index(live.len()));
+                        let removed = log.remove(seq, &mut |_, _| {});
+                        prop_assert!(removed.is_ok());
+                    }
+                    Step::Remove(_) => {}
+                    Step::Take => {
+                        log.take_writes(&mut Vec::new());
+                        for seq in &live {
+                            let index = log.block_of(*seq).expect("is in a block");
+                            let hash = match log.record(index, *seq) {
+                                Ok(Some(record)) => log.subjects.hash(record.subject),
+                                _ => panic!("the block is in memory"),
+                            };
+                            prop_assert!(log.blocks[index].presence.may_hold(hash));
+                        }
+                    }
+                }
+            }
+        }
     }
 }

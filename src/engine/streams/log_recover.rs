@@ -155,7 +155,7 @@ impl Log {
             self.subjects
                 .add_many(name, tally.count, tally.first, tally.last);
         }
-        let mut hashes = tallies
+        let hashes: Vec<u64> = tallies
             .iter()
             .map(|tally| self.subjects.hash(&names[tally.name.clone()]))
             .collect();
@@ -173,7 +173,7 @@ impl Log {
             first_time: summary.first_time,
             last_time: summary.last_time,
             deletes: covered,
-            presence: Presence::new(&mut hashes),
+            presence: Presence::new(&hashes),
             has_message_ids: summary.has_message_ids,
             due,
             put_off: (!put_off.is_empty()).then(|| Box::new(put_off)),

@@ -11,15 +11,14 @@ pub(crate) struct Presence {
 const BITS_PER_SUBJECT: usize = 8;
 
 impl Presence {
-    /// Of the subjects with these hashes, in any order.
-    pub(crate) fn new(hashes: &mut Vec<u64>) -> Self {
-        hashes.sort_unstable();
-        hashes.dedup();
+    /// Of the subjects with these hashes, in any order. It takes more room if
+    /// there are some twice.
+    pub(crate) fn new(hashes: &[u64]) -> Self {
         let words = (hashes.len() * BITS_PER_SUBJECT).div_ceil(64).max(1);
         let mut presence = Presence {
             words: vec![0; words.next_power_of_two()].into(),
         };
-        for hash in hashes.iter() {
+        for hash in hashes {
             for bit in presence.bits(*hash) {
                 presence.words[bit / 64] |= 1 << (bit % 64);
             }
@@ -50,7 +49,8 @@ mod tests {
     #[test]
     fn what_is_there_is_found_and_little_else() {
         let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let presence = Presence::new(&mut (0..400).map(spread).collect());
+        let hashes: Vec<u64> = (0..400).map(spread).collect();
+        let presence = Presence::new(&hashes);
         assert!((0..400).all(|n| presence.may_hold(spread(n))));
         let wrong = (400..10_400)
             .filter(|n| presence.may_hold(spread(*n)))

@@ -60,6 +60,14 @@ impl Subject {
     }
 }
 
+/// What is known of a subject that was added to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Added {
+    pub(crate) hash: u64,
+    /// The message that was its last, if that is there and known.
+    pub(crate) before: Option<Seq>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Subjects {
     table: HashTable<SubjectId>,
@@ -133,16 +141,21 @@ impl Subjects {
         self.slots.iter().map(|(_, subject)| subject)
     }
 
-    /// A message has been stored behind all others of the stream. Returns the
-    /// subject's hash.
+    /// A message has been stored behind all others of the stream.
     #[inline]
-    pub(crate) fn add(&mut self, subject: &[u8], entry: Entry) -> u64 {
+    pub(crate) fn add(&mut self, subject: &[u8], entry: Entry) -> Added {
         self.add_many(subject, 1, entry.seq, entry)
     }
 
     /// Messages lie behind all others: this many, from `first` to `last`.
-    /// Streams that keep all are told of each. Returns the subject's hash.
-    pub(crate) fn add_many(&mut self, subject: &[u8], count: u64, first: Seq, last: Entry) -> u64 {
+    /// Streams that keep all are told of each.
+    pub(crate) fn add_many(
+        &mut self,
+        subject: &[u8],
+        count: u64,
+        first: Seq,
+        last: Entry,
+    ) -> Added {
         debug_assert!(count == 1 || !self.keeps_all);
         let (id, hash) = match self.recent(subject) {
             Some((id, hash)) => (Some(id), hash),
@@ -155,12 +168,15 @@ impl Subjects {
             let slot = &mut self.slots[id.0 as usize];
             slot.count += count;
             let before = std::mem::replace(&mut slot.last, last);
-            slot.last_is_exact = true;
+            let was_exact = std::mem::replace(&mut slot.last_is_exact, true);
             if self.keeps_all {
                 slot.earlier.get_or_insert_default().push_back(before);
             }
             self.recent = Some((id, hash));
-            return hash;
+            return Added {
+                hash,
+                before: was_exact.then_some(before.seq),
+            };
         }
         let id = SubjectId(self.slots.insert(Subject {
             name: subject.into(),
@@ -174,7 +190,7 @@ impl Subjects {
         let hash_of = |id: &SubjectId| hasher.hash_one(&*slots[id.0 as usize].name);
         self.table.insert_unique(hash, id, hash_of);
         self.recent = Some((id, hash));
-        hash
+        Added { hash, before: None }
     }
 
     /// A message is gone.
