@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use midge_engine::{Batch, Block, BlockKey, RowKey, StreamId, Write};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What an entry takes beside its bytes, roughly: the trees' nodes and what
 /// the allocator adds.
@@ -52,7 +52,8 @@ impl Kept {
 /// removed under its keys.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Changes {
-    removed: BTreeSet<StreamId>,
+    /// In order.
+    removed: Vec<StreamId>,
     blocks: BTreeMap<BlockKey, Option<Kept>>,
     rows: BTreeMap<RowKey, Option<Vec<u8>>>,
     held: usize,
@@ -94,7 +95,9 @@ impl Changes {
     pub(crate) fn remove_stream(&mut self, stream: StreamId) {
         self.blocks.retain(|key, _| key.stream != stream);
         self.rows.retain(|key, _| key.stream() != stream);
-        self.removed.insert(stream);
+        if let Err(place) = self.removed.binary_search(&stream) {
+            self.removed.insert(place, stream);
+        }
         let blocks = self.blocks.values().flatten().map(Kept::held);
         let rows = self.rows.values().flatten().map(Vec::len);
         let entries = self.blocks.len() + self.rows.len() + self.removed.len();
@@ -119,7 +122,7 @@ impl Changes {
     pub(crate) fn block(&self, key: BlockKey) -> Option<Option<&Kept>> {
         match self.blocks.get(&key) {
             Some(block) => Some(block.as_ref()),
-            None if self.removed.contains(&key.stream) => Some(None),
+            None if self.is_removed(key.stream) => Some(None),
             None => None,
         }
     }
@@ -135,7 +138,7 @@ impl Changes {
     }
 
     pub(crate) fn is_removed(&self, stream: StreamId) -> bool {
-        self.removed.contains(&stream)
+        self.removed.binary_search(&stream).is_ok()
     }
 
     pub(crate) fn removed(&self) -> impl Iterator<Item = StreamId> {
