@@ -93,22 +93,39 @@ impl Changes {
     }
 
     pub(crate) fn remove_stream(&mut self, stream: StreamId) {
-        self.blocks.retain(|key, _| key.stream != stream);
-        self.rows.retain(|key, _| key.stream() != stream);
-        if let Err(place) = self.removed.binary_search(&stream) {
-            self.removed.insert(place, stream);
+        self.remove_streams(&[stream]);
+    }
+
+    /// Streams in order. What is left is put anew, which takes less code than
+    /// taking the rest out.
+    fn remove_streams(&mut self, streams: &[StreamId]) {
+        if streams.is_empty() {
+            return;
         }
-        let blocks = self.blocks.values().flatten().map(Kept::held);
-        let rows = self.rows.values().flatten().map(Vec::len);
-        let entries = self.blocks.len() + self.rows.len() + self.removed.len();
-        self.held = blocks.sum::<usize>() + rows.sum::<usize>() + entries * ENTRY_LEN;
+        let is_removed = |stream: StreamId| streams.binary_search(&stream).is_ok();
+        let before = std::mem::take(self);
+        self.removed = before.removed;
+        for stream in streams {
+            if let Err(place) = self.removed.binary_search(stream) {
+                self.removed.insert(place, *stream);
+            }
+        }
+        self.held = self.removed.len() * ENTRY_LEN;
+        for (key, block) in before.blocks {
+            if !is_removed(key.stream) {
+                self.set_block(key, block);
+            }
+        }
+        for (key, value) in before.rows {
+            if !is_removed(key.stream()) {
+                self.set_row(key, value);
+            }
+        }
     }
 
     /// Does to these what the newer ones say.
     pub(crate) fn absorb(&mut self, newer: Changes) {
-        for stream in newer.removed {
-            self.remove_stream(stream);
-        }
+        self.remove_streams(&newer.removed);
         for (key, block) in newer.blocks {
             self.set_block(key, block);
         }
