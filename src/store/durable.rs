@@ -9,6 +9,7 @@
 //! page becomes zeros, so it must not be needed any more.
 
 use crate::medium::PAGE_LEN;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -20,7 +21,6 @@ const BUFFER_LEN_KEPT: usize = 256 << 10;
 const PAGE: usize = PAGE_LEN as usize;
 
 /// A file that is written in this way.
-#[derive(Debug)]
 pub(crate) struct Durable {
     file: File,
     /// How the page cache is passed by, if it is.
@@ -28,7 +28,7 @@ pub(crate) struct Durable {
 }
 
 /// What a write of whole pages needs.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Direct {
     /// Longer by a page than what is written, which begins at an address that is
     /// a multiple of one.
@@ -36,6 +36,12 @@ struct Direct {
     /// Where the last write ended, and what its last page holds up to there.
     end: u64,
     page: Vec<u8>,
+}
+
+impl fmt::Debug for Durable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Durable").finish_non_exhaustive()
+    }
 }
 
 impl Durable {
