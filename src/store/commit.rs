@@ -27,12 +27,13 @@ use std::time::{Duration, Instant};
 pub(crate) const JOURNALED_LEN_MAX: usize = 1 << 20;
 
 /// Memory that changes which are only in the journal, and in no checkpoint that
-/// is under way, may take before one has to be made. A record of a few bytes may hold on to a block of
-/// 40 KB, so the journal's length alone is no bound.
+/// is under way, may take before one has to be made. A record of a few bytes may
+/// hold on to a block of 40 KB, so the journal's length alone is no bound.
 const HELD_MAX: usize = 4 << 20;
 
-/// What they take when it is worth it to begin one beside which others go on.
-const HELD_WORTH_LEN: usize = HELD_MAX / 2;
+/// What they take when it is worth it to begin one beside which others go on: with
+/// half of the most each message cost the processor a twentieth more.
+const HELD_WORTH_LEN: usize = HELD_MAX / 4 * 3;
 
 /// What may stay in the journal while nothing is written: a start reads it in
 /// a millisecond, and who stores a message now and then spares the disk a

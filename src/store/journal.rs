@@ -30,8 +30,9 @@ use std::sync::Arc;
 const TAILS_LEN_MAX: usize = 2 << 20;
 
 /// A checkpoint beside which others go on begins once the round takes this, or
-/// half of the journal if that is more: so that it is worth its pages, and that
-/// there is room for what comes meanwhile.
+/// three quarters of the journal if that is more: it is worth its pages then, and
+/// there is room for what comes meanwhile, some 0.4 MB from who stores without a
+/// pause.
 const ROUND_WORTH_LEN: usize = 1 << 20;
 
 /// Where a record goes.
@@ -137,7 +138,7 @@ impl Journal {
             Some(used) => used,
             None => self.next.at + len - self.begin,
         };
-        used >= ROUND_WORTH_LEN.max(len / 2)
+        used >= ROUND_WORTH_LEN.max(len / 4 * 3)
     }
 
     /// A new round, while what the one before holds is being brought into the
