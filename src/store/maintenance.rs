@@ -91,7 +91,12 @@ pub fn compact(path: &Path, told: Told<'_>) -> Result<Compacted, StoreError> {
             store.database_mut()?.compact().map_err(boxed)
         })?;
         if !compacted {
-            break;
+            if store.pending().is_empty() {
+                break;
+            }
+            // Not before: on a full disk there is room for what the journal holds
+            // once the rest has been moved together.
+            store.bring_in()?;
         }
     }
     store.close()?;

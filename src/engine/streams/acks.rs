@@ -16,6 +16,9 @@ use crate::rng::Rng;
 use crate::{ConnId, Time};
 use midge_api::{Ack, AckSubject, Ended, NextRequest, Retention, Timestamp};
 
+/// Messages that an ack settles for which room is kept: one may settle a million.
+const SETTLED_KEPT: usize = 64;
+
 /// What an ack leads to outside its consumer.
 #[derive(Default)]
 pub(super) struct Applied<'a> {
@@ -279,6 +282,7 @@ impl Streams {
         if stream.config.retention == Retention::Limits {
             // Nothing leaves the stream for it.
             effects.settled.clear();
+            effects.settled.shrink_to(SETTLED_KEPT);
         }
         if consumer.is_dirty && !is_due {
             self.cursor_changed(stream_id, now);

@@ -293,7 +293,7 @@ impl Log {
         // A stream that has just filled one will likely fill the next.
         let len = match was_full {
             true => BLOCK_LEN_MAX,
-            false => self.expected.min(BLOCK_LEN_MAX),
+            false => self.expected,
         };
         let key = BlockKey {
             stream: self.stream,
@@ -354,7 +354,8 @@ impl Log {
         self.close_open();
         // A little more than has come lately, as no two batches are the same.
         let usual = self.gathered + self.gathered / 4;
-        self.expected = usual.max(self.expected - self.expected / 8);
+        let expected = usual.max(self.expected - self.expected / 8);
+        self.expected = expected.min(BLOCK_LEN_MAX);
         self.gathered = 0;
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();

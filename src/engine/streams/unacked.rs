@@ -7,6 +7,10 @@ use crate::shrink::Shrink;
 use midge_api::Timestamp;
 use std::collections::VecDeque;
 
+/// Places that a consumer keeps of which nothing is unacknowledged: there may be
+/// many such consumers, and 1000 places take 48 KB.
+const PLACES_KEPT: usize = 64;
+
 /// A message that was delivered and is not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unacked {
@@ -120,7 +124,9 @@ impl UnackedMap {
             // Seldom enough for the walk to be paid for by what has left.
             self.ring.retain(|(_, unacked)| unacked.is_some());
         }
-        if self.shrink.is_due(self.len, self.ring.capacity()) {
+        if self.ring.is_empty() {
+            self.ring.shrink_to(PLACES_KEPT);
+        } else if self.shrink.is_due(self.len, self.ring.capacity()) {
             self.ring.shrink_to(self.len * 2);
         }
         Some(removed)
@@ -213,5 +219,9 @@ mod tests {
             map.remove(Seq(seq));
         }
         assert!(map.len() == 1000 && map.ring.capacity() < 50_000);
+        for seq in 99_000..100_000 {
+            map.remove(Seq(seq));
+        }
+        assert!(map.is_empty() && map.ring.capacity() <= PLACES_KEPT);
     }
 }
