@@ -91,7 +91,7 @@ impl Store {
         let journal = self.journal();
         let pending = self.pending();
         let is_much = journal.is_worth_a_checkpoint() || pending.fresh.held() >= HELD_WORTH_LEN;
-        is_much && !pending.is_doubtful
+        (is_much && pending.doubt.is_none()) || pending.is_eased
     }
 
     /// Begins a checkpoint of what is only in the journal: from here on batches
@@ -106,6 +106,7 @@ impl Store {
         }
         // The room of the one before, if nobody has committed since.
         journal.end_round_before();
+        pending.is_eased = false;
         let changes = Arc::new(std::mem::take(&mut pending.fresh));
         journal.begin_round(&changes);
         let round = journal.next_name().round;
@@ -125,7 +126,7 @@ impl Store {
         // The tables show it from here on.
         let mut pending = self.pending_mut();
         pending.leaving = None;
-        pending.is_doubtful = false;
+        pending.doubt = None;
         Ok(())
     }
 
@@ -156,7 +157,8 @@ impl Store {
         self.pending.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same, to be changed by who holds the journal, for a moment.
+    /// The same, to be changed for a moment by who holds the journal, or ends a
+    /// checkpoint.
     fn pending_mut(&self) -> RwLockWriteGuard<'_, Pending> {
         self.pending.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -186,8 +188,13 @@ impl Store {
             base(key).map_or(0, |block| block.bytes().len())
         });
         let changes = Changes::of(batch);
-        let is_late = pending.fresh.held() > HELD_MAX
-            || pending.is_doubtful && batch.writes.iter().any(makes_room);
+        let held_max = match pending.doubt {
+            // Of both layers that there were, and still to be journaled upon:
+            // what takes something away has to come through.
+            Some(_) => 2 * HELD_MAX + JOURNALED_LEN_MAX,
+            None => HELD_MAX,
+        };
+        let is_late = pending.fresh.held() > held_max;
         if len > JOURNALED_LEN_MAX || is_late {
             drop(pending);
             return self.checkpoint(journal, changes);
@@ -205,7 +212,7 @@ impl Store {
             return self.checkpoint(journal, changes);
         }
         journal.append(self.path(), &record)?;
-        self.pending_mut().fresh.absorb(changes);
+        self.pending_mut().absorb(changes);
         Ok(())
     }
 
@@ -255,11 +262,6 @@ impl Store {
         *has_failed = false;
         Ok(())
     }
-}
-
-/// Whether less is to be kept with it than before.
-fn makes_room(write: &Write) -> bool {
-    matches!(write, Write::RemoveBlock(_) | Write::RemoveStream(_))
 }
 
 /// A block as it is durable, if that is in memory.

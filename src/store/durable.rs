@@ -57,7 +57,12 @@ impl Durable {
             options.write(true).custom_flags(flags.bits() as i32);
             options.open(path)
         };
-        let durable = match open(OFlags::DSYNC | OFlags::DIRECT) {
+        // In a larger page of the cache lies what is not the journal's as well.
+        let direct = match rustix::param::page_size() {
+            ..=PAGE => open(OFlags::DSYNC | OFlags::DIRECT),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let durable = match direct {
             Ok(file) => Durable {
                 file,
                 direct: Some(Direct::default()),

@@ -216,8 +216,10 @@ impl Medium {
                 self.count(at, bytes);
                 self.meter.syncs.fetch_add(1, Ordering::Relaxed);
                 if written.is_err() {
+                    // No sync may come in between, and take it for covered.
+                    let mut has_failed = self.failed();
+                    *has_failed = true;
                     self.meter.unsynced().push((at, bytes.len()));
-                    *self.failed() = true;
                 }
                 written
             }

@@ -15,10 +15,12 @@ pub(crate) struct Pending {
     pub(crate) fresh: Changes,
     /// What one is bringing into the tables.
     pub(crate) leaving: Option<Leaving>,
-    /// It was found in the journal when the store was opened, and may be what a
-    /// full disk had no room for. The next checkpoint waits until it has to be
-    /// made, or until a batch takes some of this away again.
-    pub(crate) is_doubtful: bool,
+    /// What was found in the journal when the store was opened took so much, and
+    /// may be what a full disk had no room for. The next checkpoint waits until it
+    /// has to be made, or half of that has been taken away again.
+    pub(crate) doubt: Option<usize>,
+    /// That is so: a checkpoint is due, however little it brings.
+    pub(crate) is_eased: bool,
 }
 
 /// What a checkpoint brings.
@@ -33,7 +35,8 @@ impl Pending {
     /// What was found in the journal.
     pub(crate) fn found(fresh: Changes) -> Self {
         Pending {
-            is_doubtful: !fresh.is_empty(),
+            doubt: (!fresh.is_empty()).then_some(fresh.held()),
+            is_eased: false,
             fresh,
             leaving: None,
         }
@@ -52,6 +55,18 @@ impl Pending {
         let mut changes = leaving.map_or_else(Changes::default, |one| (*one.changes).clone());
         changes.absorb(self.fresh.clone());
         changes
+    }
+
+    /// Takes in what has become durable.
+    pub(crate) fn absorb(&mut self, newer: Changes) {
+        self.fresh.absorb(newer);
+        if self
+            .doubt
+            .is_some_and(|found| self.fresh.held() < found / 2)
+        {
+            self.doubt = None;
+            self.is_eased = true;
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -45,9 +45,10 @@ enum Work {
     Batch(Batch),
     /// Between two batches, so that each is in it wholly or not at all.
     Backup(u64),
-    /// Nothing has come for a while, or something may be wrong: a commit that
-    /// changes nothing serves both.
-    Settle,
+    /// Nothing has come for a while.
+    Idle,
+    /// Something may be wrong: a commit that changes nothing tells.
+    Look,
     Stop,
 }
 
@@ -64,7 +65,8 @@ pub(crate) fn run<S: RowSink + Send>(shared: &Shared<S>) {
             let result = match next(shared, is_settled) {
                 Work::Batch(batch) => commit(shared, &batch).and_then(|()| checkpoint.see_to()),
                 Work::Backup(id) => begin_backup(shared, id),
-                Work::Settle => checkpoint.end().and_then(|()| settle(shared)),
+                Work::Idle => checkpoint.end().and_then(|()| settle_much(shared)),
+                Work::Look => checkpoint.end().and_then(|()| settle(shared)),
                 Work::Stop => return close(shared, checkpoint.end()),
             };
             if let Err(error) = result {
@@ -153,7 +155,7 @@ fn next<S>(shared: &Shared<S>, is_settled: bool) -> Work {
             return Work::Stop;
         }
         if std::mem::take(&mut state.is_suspect) {
-            return Work::Settle;
+            return Work::Look;
         }
         state = if is_settled {
             shared
@@ -163,7 +165,7 @@ fn next<S>(shared: &Shared<S>, is_settled: bool) -> Work {
         } else {
             let idle = idle_from.elapsed();
             let Some(rest) = left(shared.source.config.idle_pause, idle) else {
-                return Work::Settle;
+                return Work::Idle;
             };
             shared
                 .writer_wakes
@@ -207,6 +209,14 @@ fn begin_backup<S>(shared: &Shared<S>, id: u64) -> Result<(), StoreError> {
     drop(state);
     shared.report(Event::BackupBegun(id));
     Ok(())
+}
+
+/// Brings in what the journal holds, if that is much.
+fn settle_much<S>(shared: &Shared<S>) -> Result<(), StoreError> {
+    match with_store(shared, |store| Ok(store.is_settled()))? {
+        true => Ok(()),
+        false => settle(shared),
+    }
 }
 
 fn settle<S>(shared: &Shared<S>) -> Result<(), StoreError> {
