@@ -257,8 +257,16 @@ pub(crate) fn test_config() -> StoreConfig {
 
 /// Opens a store on a test's disk and gives its rows.
 pub(crate) fn open_on(disk: &FaultDisk) -> Result<(Store, Model), StoreError> {
+    open_as(&test_config(), disk)
+}
+
+/// The same as the configuration says.
+pub(crate) fn open_as(
+    config: &StoreConfig,
+    disk: &FaultDisk,
+) -> Result<(Store, Model), StoreError> {
     let mut rows = Model::default();
-    let store = Store::open_with_backend(&test_config(), disk.opener(), &mut rows)?;
+    let store = Store::open_with_backend(config, disk.opener(), &mut rows)?;
     Ok((store, rows))
 }
 
