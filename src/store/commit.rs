@@ -148,7 +148,7 @@ impl Store {
     }
 
     /// Waits for whoever writes to the tables.
-    fn tables(&self) -> MutexGuard<'_, bool> {
+    pub(crate) fn tables(&self) -> MutexGuard<'_, bool> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Making a batch durable in redb's tables takes a page for each leaf that it
 //! touches, those above, and a header: fifteen scattered writes of 4 KiB and
-//! more, and two syncs, for one small message. Here the batch is put behind the one before, which
-//! is one write of a page and one sync. What the journal holds is also kept
+//! more, and two syncs, for one small message. Here the batch is put behind the
+//! one before, which is one write of a page. What the journal holds is also kept
 //! in memory ([`Changes`](crate::changes::Changes)) and brought into the
 //! tables by a checkpoint, after which the journal begins a new round from its
 //! start. If a checkpoint is made while others go on, the new round begins behind

@@ -300,6 +300,7 @@ impl Store {
     /// finding others.
     pub fn rewrite_rows(&self) -> Result<(), StoreError> {
         self.bring_in()?;
+        let _tables = self.tables();
         contain(self.path(), "write to", || {
             let mut transaction = self.begin_write()?;
             transaction.set_quick_repair(true);

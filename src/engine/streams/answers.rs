@@ -256,39 +256,16 @@ mod tests {
                 format!("{:?}", answer.on_failure),
             ));
         });
+        let ack = |body| (AccountId::SYSTEM, "e", body, 0, "PubAck");
         let wanted = [
             (AccountId::GLOBAL, "a", "one", 0, "PubAck"),
             (AccountId::SYSTEM, "bb", "", 0, "Silence"),
             (AccountId::GLOBAL, "d", "told", 0, "PubAckOf(\"S\")"),
             (AccountId::GLOBAL, "c", "hb", 1, "Silence"),
-            (
-                AccountId::SYSTEM,
-                "e",
-                r#"{"stream":"R","seq":9}"#,
-                0,
-                "PubAck",
-            ),
-            (
-                AccountId::SYSTEM,
-                "e",
-                r#"{"stream":"R","seq":10}"#,
-                0,
-                "PubAck",
-            ),
-            (
-                AccountId::SYSTEM,
-                "e",
-                r#"{"stream":"SS","seq":7}"#,
-                0,
-                "PubAck",
-            ),
-            (
-                AccountId::SYSTEM,
-                "e",
-                r#"{"stream":"R","seq":8}"#,
-                0,
-                "PubAck",
-            ),
+            ack(r#"{"stream":"R","seq":9}"#),
+            ack(r#"{"stream":"R","seq":10}"#),
+            ack(r#"{"stream":"SS","seq":7}"#),
+            ack(r#"{"stream":"R","seq":8}"#),
         ];
         let wanted = wanted.map(|(account, reply, body, header_len, on_failure)| {
             let (reply, body) = (reply.as_bytes().to_vec(), body.to_owned());
