@@ -329,7 +329,7 @@ fn ten_thousand_wrong_passwords_disturb_nobody() {
     };
     let first = (0..500).filter(|number| try_one(*number)).count();
     assert!(first >= 16, "{first}");
-    let before = server.resident_kib();
+    let before = server.anonymous_kib();
     let begun = Instant::now();
     let mut looked_at = 0;
     let mut slowest = Duration::ZERO;
@@ -345,7 +345,7 @@ fn ten_thousand_wrong_passwords_disturb_nobody() {
     let seconds = begun.elapsed().as_secs() as usize;
     assert!(looked_at <= seconds + 18, "{looked_at} in {seconds} s");
     assert!(slowest < PATIENCE / 4, "{slowest:?}");
-    let grown = server.resident_kib().saturating_sub(before);
+    let grown = server.anonymous_kib().saturating_sub(before);
     assert!(grown < 2048, "{grown} KiB");
     // It is logged, but not each, and never what was shown.
     let log = server.log();
@@ -373,7 +373,7 @@ fn ten_thousand_wrong_passwords_disturb_nobody() {
 #[test]
 fn who_dawdles_before_connect_is_cut_and_costs_little() {
     let server = Server::start_with(&["--auth", "t", "--auth-timeout", "500ms"]);
-    let before = server.resident_kib();
+    let before = server.anonymous_kib();
     let mut slow: Vec<Client> = (0..200).map(|_| server.connect()).collect();
     for byte in b"CONNECT {\"auth" {
         for client in &mut slow {
@@ -384,7 +384,7 @@ fn who_dawdles_before_connect_is_cut_and_costs_little() {
     let mut client = server.connect();
     client.send("CONNECT {\"verbose\":false,\"auth_token\":\"t\"}\r\n");
     client.sync();
-    let grown = server.resident_kib().saturating_sub(before);
+    let grown = server.anonymous_kib().saturating_sub(before);
     assert!(grown < 200 * 16, "{grown} KiB");
     for client in &mut slow {
         client.expect_end("-ERR 'Authentication Timeout'\r\n");

@@ -34,13 +34,16 @@ fn flood(name: &str, mut wave: impl FnMut(&Server, &mut Dice)) {
         while witness.line() != "MSG still.here 1 2" {}
         assert_eq!(witness.line(), "ok");
         if settled_kib.is_none() && start.elapsed() > flood_time() / 10 {
-            settled_kib = Some(server.resident_kib());
+            settled_kib = Some(server.anonymous_kib());
         }
     }
     server.wait_json("/varz", |varz| {
         varz["connections"] == 1 && varz["subscriptions"] == 1
     });
-    let (before, after) = (settled_kib.expect("time has passed"), server.resident_kib());
+    let (before, after) = (
+        settled_kib.expect("time has passed"),
+        server.anonymous_kib(),
+    );
     println!("{name}: {before} KiB, then {after} KiB");
     assert!(
         after < before + GROWTH_KIB_MAX,

@@ -266,3 +266,13 @@ fn pings_go_out_and_silence_ends_the_connection() {
         alive.send("PONG\r\n");
     }
 }
+
+/// The pages of the program that only the start needed are not resident any more.
+#[test]
+fn a_server_that_has_started_needs_little_of_the_program() {
+    let server = Server::start_with(&["--http-port", "0"]);
+    server.client().sync();
+    let (resident, most) = (server.resident_kib(), server.resident_peak_kib());
+    let of_files = resident - server.anonymous_kib();
+    assert!(6 * of_files < 5 * most, "{of_files} of {most} KiB");
+}

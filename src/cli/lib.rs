@@ -21,6 +21,7 @@ mod help;
 mod logging;
 mod nats_server;
 mod output;
+mod program_pages;
 #[cfg(feature = "streams")]
 mod progress;
 #[cfg(feature = "streams")]

@@ -6,6 +6,7 @@ use crate::command::{Action, Command};
 use crate::failure::Failure;
 use crate::logging::{self, Logging};
 use crate::output;
+use crate::program_pages;
 use crate::signs::{Signs, Wanted};
 use log::LevelFilter;
 use midge_conf::{LogDetail, Settings, read_config};
@@ -212,6 +213,7 @@ fn run(mut settings: Settings) -> Result<(), String> {
     let wanted = Wanted::take(&mut settings);
     let server = Server::bind(settings.config).map_err(|error| error.to_string())?;
     let _signs = Signs::leave(&wanted, &server)?;
+    program_pages::give_back();
     let served = server.run();
     served.map_err(|error| format!("cannot poll: {error}"))
 }
