@@ -79,10 +79,14 @@ impl Store {
     pub fn settle(&self) -> Result<(), StoreError> {
         self.guarded(|journal| {
             self.checkpoint(journal, Changes::default())?;
-            // Who has been idle need not hold on to blocks.
-            journal.forget();
+            journal.let_go();
             Ok(())
         })
+    }
+
+    /// Keeps no memory for what may come: for who has been idle.
+    pub(crate) fn let_go(&self) {
+        self.journal().let_go();
     }
 
     /// Whether so much is only in the journal that it is worth a checkpoint beside
@@ -133,6 +137,11 @@ impl Store {
     /// Whether little is held in memory for want of a checkpoint.
     pub(crate) fn is_settled(&self) -> bool {
         self.pending().held() <= HELD_IDLE_MAX
+    }
+
+    /// Whether there is nothing to be done should nothing come.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.is_settled() && !self.journal().keeps_room()
     }
 
     /// Sees that the tables hold everything.

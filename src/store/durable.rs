@@ -9,6 +9,8 @@
 //! page becomes zeros, so it must not be needed any more.
 
 use crate::medium::PAGE_LEN;
+#[cfg(target_os = "linux")]
+use rustix::fs::OFlags;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -50,32 +52,11 @@ impl Durable {
     /// write may promise less than a sync.
     #[cfg(target_os = "linux")]
     pub(crate) fn open(path: &Path, file: &File) -> io::Result<Option<Durable>> {
-        use rustix::fs::OFlags;
-        use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-        let open = |flags: OFlags| {
-            let mut options = OpenOptions::new();
-            options.write(true).custom_flags(flags.bits() as i32);
-            options.open(path)
+        let (again, direct) = match open_direct(path, file, OFlags::DSYNC)? {
+            Some(again) => (Some(again), Some(Direct::default())),
+            None => (open_again(path, file, OFlags::DSYNC)?, None),
         };
-        // In a larger page of the cache lies what is not the journal's as well.
-        let direct = match rustix::param::page_size() {
-            ..=PAGE => open(OFlags::DSYNC | OFlags::DIRECT),
-            _ => Err(io::ErrorKind::InvalidInput.into()),
-        };
-        let durable = match direct {
-            Ok(file) => Durable {
-                file,
-                direct: Some(Direct::default()),
-            },
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Durable {
-                file: open(OFlags::DSYNC)?,
-                direct: None,
-            },
-            Err(error) => return Err(error),
-        };
-        let (here, there) = (file.metadata()?, durable.file.metadata()?);
-        let is_same = (here.dev(), here.ino()) == (there.dev(), there.ino());
-        Ok(is_same.then_some(durable))
+        Ok(again.map(|file| Durable { file, direct }))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -119,6 +100,31 @@ impl Durable {
         direct.buffer.shrink_to(BUFFER_LEN_KEPT);
         Ok(())
     }
+}
+
+/// A file opened once more to write to it past the page cache. Nothing if the path
+/// has come to name another, or where that cannot be.
+#[cfg(target_os = "linux")]
+pub(crate) fn open_direct(path: &Path, file: &File, flags: OFlags) -> io::Result<Option<File>> {
+    // In a larger page of the cache would lie what is written in both ways.
+    if rustix::param::page_size() > PAGE {
+        return Ok(None);
+    }
+    match open_again(path, file, flags | OFlags::DIRECT) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+        opened => opened,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn open_again(path: &Path, file: &File, flags: OFlags) -> io::Result<Option<File>> {
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(flags.bits() as i32);
+    let again = options.open(path)?;
+    let (here, there) = (file.metadata()?, again.metadata()?);
+    let is_same = (here.dev(), here.ino()) == (there.dev(), there.ino());
+    Ok(is_same.then_some(again))
 }
 
 /// So many bytes of a buffer, which grows if need be, from an address on that is

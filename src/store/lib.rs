@@ -39,6 +39,7 @@ mod handle;
 mod head;
 mod journal;
 mod layout;
+mod long_writes;
 mod maintenance;
 mod medium;
 mod mend;

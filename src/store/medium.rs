@@ -6,6 +6,7 @@ use crate::durable::Durable;
 use crate::error::{StoreError, is_full};
 use crate::head::{Found, Head, JOURNAL_AT};
 use crate::journal::scan;
+use crate::long_writes::LongWrites;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 use std::fs::{File, OpenOptions};
@@ -34,6 +35,8 @@ pub(crate) struct Disk {
     backend: Box<dyn StorageBackend>,
     /// The same file, where it can be written durably.
     durable: Option<Durable>,
+    /// What is to be written to it at length.
+    long_writes: Option<LongWrites>,
 }
 
 impl From<Box<dyn StorageBackend>> for Disk {
@@ -41,6 +44,18 @@ impl From<Box<dyn StorageBackend>> for Disk {
         Disk {
             backend,
             durable: None,
+            long_writes: None,
+        }
+    }
+}
+
+#[cfg(feature = "test-backend")]
+impl Disk {
+    /// A disk for which everything that goes to the tables is gathered, pages as well.
+    pub(crate) fn gathering(backend: Box<dyn StorageBackend>) -> Self {
+        Disk {
+            long_writes: Some(LongWrites::of_everything()),
+            ..Disk::from(backend)
         }
     }
 }
@@ -60,6 +75,11 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
+    /// Takes note of a write, behind it: a sync at the same time may not have met it.
+    pub(crate) fn wrote(&self, at: u64, len: usize) {
+        self.unsynced().push((at, len));
+    }
+
     fn unsynced(&self) -> MutexGuard<'_, Vec<(u64, usize)>> {
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,6 +91,7 @@ pub(crate) struct Medium {
     backend: Box<dyn StorageBackend>,
     /// Nothing where a write and a sync have to do. Held for a write.
     durable: Mutex<Option<Durable>>,
+    long_writes: Option<LongWrites>,
     meter: Arc<Meter>,
     /// Held for a sync; true once one has failed. The kernel tells of what it
     /// could not write once, and who syncs next would take it for written.
@@ -87,7 +108,11 @@ impl Medium {
         meter: Arc<Meter>,
         journal_bytes: usize,
     ) -> Result<Arc<Medium>, StoreError> {
-        let Disk { backend, durable } = disk;
+        let Disk {
+            backend,
+            durable,
+            long_writes,
+        } = disk;
         let io_error = |source| StoreError::io(path, "open", source);
         // redb's locks are of the whole file or of nothing; ours comes before
         // anything is looked at.
@@ -115,6 +140,7 @@ impl Medium {
         let medium = Medium {
             backend,
             durable: Mutex::new(durable),
+            long_writes,
             meter,
             has_failed: Mutex::default(),
             head,
@@ -170,10 +196,45 @@ impl Medium {
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.count(at, bytes);
         let written = self.backend.write(at, bytes);
-        // Behind the write: a sync at the same time takes note of what it may
-        // not have met.
-        self.meter.unsynced().push((at, bytes.len()));
+        self.meter.wrote(at, bytes.len());
         written
+    }
+
+    /// Writes to the tables, at the latest with the next sync of theirs.
+    fn write_table(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Some(long_writes) = &self.long_writes
+            && long_writes.take(&*self.backend, &self.meter, at, bytes)?
+        {
+            self.count(at, bytes);
+            return Ok(());
+        }
+        self.write(at, bytes)
+    }
+
+    fn read_table(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
+        match &self.long_writes {
+            Some(long_writes) => long_writes.read(&*self.backend, at, out),
+            None => self.backend.read(at, out),
+        }
+    }
+
+    fn write_gathered(&self) -> io::Result<()> {
+        match &self.long_writes {
+            Some(long_writes) => long_writes.write(&*self.backend, &self.meter),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether memory is kept for what may have to be written.
+    pub(crate) fn has_room(&self) -> bool {
+        self.long_writes.as_ref().is_some_and(LongWrites::has_room)
+    }
+
+    /// Lets go of that.
+    pub(crate) fn forget(&self) {
+        if let Some(long_writes) = &self.long_writes {
+            long_writes.forget();
+        }
     }
 
     /// Makes all durable that was written before.
@@ -219,7 +280,7 @@ impl Medium {
                     // No sync may come in between, and take it for covered.
                     let mut has_failed = self.failed();
                     *has_failed = true;
-                    self.meter.unsynced().push((at, bytes.len()));
+                    self.meter.wrote(at, bytes.len());
                 }
                 written
             }
@@ -342,10 +403,11 @@ impl StorageBackend for RedbPart {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.backend.read(self.0.head.tables_at + offset, out)
+        self.0.read_table(self.0.head.tables_at + offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.write_gathered()?;
         let len = self.0.head.tables_at + len;
         self.0.backend.set_len(len)?;
         self.0.meter.len.store(len, Ordering::Relaxed);
@@ -353,11 +415,12 @@ impl StorageBackend for RedbPart {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.0.write_gathered()?;
         self.0.sync()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(self.0.head.tables_at + offset, data)
+        self.0.write_table(self.0.head.tables_at + offset, data)
     }
 }
 
@@ -370,10 +433,12 @@ pub(crate) fn open_file(path: &Path) -> io::Result<Disk> {
         other => other?,
     };
     let durable = Durable::open(path, &file)?;
+    let long_writes = LongWrites::open(path, &file)?;
     let backend = FileBackend::new(file).map_err(io::Error::other)?;
     Ok(Disk {
         backend: Box::new(backend),
         durable,
+        long_writes,
     })
 }
 

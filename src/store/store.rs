@@ -123,7 +123,7 @@ impl Store {
     ) -> Result<Store, StoreError> {
         let source = Source {
             config: config.clone(),
-            opener: Arc::new(move || opener().map(Disk::from)),
+            opener: Arc::new(move || opener().map(Disk::gathering)),
             meter: Arc::default(),
         };
         source.open(sink)

@@ -10,6 +10,7 @@ use crate::store::boxed;
 use bytes::Bytes;
 use midge_engine::{BlockKey, RowKey, StreamId, is_to_be_compressed, summarize};
 use redb::{ReadTransaction, StorageError, Table, TableError, WriteTransaction};
+use std::thread;
 
 type Stored<'a> = Table<'a, &'static Key, &'static [u8]>;
 
@@ -38,6 +39,9 @@ impl<'a> Tables<'a> {
             }
             let summary = block.and_then(|block| summarize(&block.block(key)));
             self.row(RowKey::Summary(key), summary.as_deref())?;
+            // A checkpoint has milliseconds of work, and who waits for the processor
+            // would wait for all of it where the system does not take it away.
+            thread::yield_now();
         }
         for (key, value) in changes.rows() {
             self.row(key, value)?;
