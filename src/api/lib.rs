@@ -10,6 +10,8 @@
 //! built for size where `midge-proto` is built for speed, and a client that
 //! has nothing to do with streams needs no reader of JSON.
 
+#![forbid(unsafe_code)]
+
 mod ack;
 mod ack_subject;
 pub mod advisory;

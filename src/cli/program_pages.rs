@@ -23,20 +23,23 @@ pub(crate) fn give_back() {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn give_back() {}
 
-/// The addresses of the mappings that show a file, cannot be written to, and have
-/// no page that was written to before that was so.
+/// The addresses of the mappings that show a file, cannot be written to, never could
+/// ("ac": what can be is accounted for), and have no page of their own, in memory or
+/// swapped out.
 #[cfg(target_os = "linux")]
 fn unwritten(smaps: &str) -> Vec<std::ops::Range<usize>> {
     let mut found = Vec::new();
     let mut candidate = None;
     for line in smaps.lines() {
         let mut words = line.split_ascii_whitespace();
-        let (first, second) = (words.next(), words.next());
-        match (first, second) {
-            (Some("Anonymous:"), Some("0")) => found.extend(candidate.take()),
-            (Some(range), Some(rights)) if rights.len() == 4 && !range.ends_with(':') => {
+        let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        match first {
+            "Anonymous:" | "Swap:" => candidate = candidate.filter(|_| second == "0"),
+            "VmFlags:" if second == "ac" || words.any(|flag| flag == "ac") => candidate = None,
+            "VmFlags:" => found.extend(candidate.take()),
+            range if !range.ends_with(':') => {
                 let is_of_file = words.nth(3).is_some_and(|path| path.starts_with('/'));
-                let is_fixed = matches!(rights, "r-xp" | "r--p");
+                let is_fixed = matches!(second, "r-xp" | "r--p");
                 candidate = addresses(range).filter(|_| is_of_file && is_fixed);
             }
             _ => {}
@@ -62,7 +65,7 @@ fn give_back_mapping(mapping: std::ops::Range<usize>) {
     // SAFETY: the kernel lets go of the pages of this mapping, and gives whoever
     // touches one of them again what the file holds there. That is what the page
     // held before: the mapping is private and cannot be written to, so nothing in
-    // this process changes it, and it had no page of its own ("Anonymous: 0"), so
+    // this process changes it, and it never could be and has no page of its own, so
     // nothing has, such as the loader before it took the right to write away.
     // Nobody else changes it either: what is mapped is the program and the
     // libraries it is linked to, and a page of theirs that was never touched would
@@ -82,20 +85,40 @@ mod tests {
 Size:                  8 kB
 Rss:                   8 kB
 Anonymous:             0 kB
+Swap:                  0 kB
 VmFlags: rd ex mr mw me sd
 3000-4000 r--p 00003000 fe:00 77                         /usr/bin/midge
 Rss:                   4 kB
 Anonymous:             4 kB
+Swap:                  0 kB
+VmFlags: rd mr mw me sd
 4000-5000 rw-p 00004000 fe:00 77                         /usr/bin/midge
 Anonymous:             0 kB
+Swap:                  0 kB
+VmFlags: rd wr mr mw me ac sd
 5000-6000 r--p 00000000 00:00 0
 Anonymous:             0 kB
+Swap:                  0 kB
+VmFlags: rd mr mw me sd
 6000-7000 r-xp 00000000 00:00 0                          [vdso]
 Anonymous:             0 kB
+VmFlags: rd ex mr mw me de sd
 7000-8000 r--s 00000000 fe:00 78                         /etc/shared
 Anonymous:             0 kB
+Swap:                  0 kB
+VmFlags: rd mr me ms sd
 8000-a000 r--p 00000000 fe:00 79                         /lib/lib c.so
 Anonymous:             0 kB
+Swap:                  0 kB
+VmFlags: rd mr mw me sd
+a000-b000 r--p 00002000 fe:00 79                         /lib/lib c.so
+Anonymous:             0 kB
+Swap:                  4 kB
+VmFlags: rd mr mw me sd
+b000-c000 r--p 00003000 fe:00 79                         /lib/lib c.so
+Anonymous:             0 kB
+Swap:                  0 kB
+VmFlags: rd mr mw me ac sd
 ";
 
     #[test]

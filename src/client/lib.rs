@@ -18,6 +18,7 @@
 //! # Ok::<(), midge_client::Error>(())
 //! ```
 
+#![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod client;

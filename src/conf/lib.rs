@@ -4,6 +4,8 @@
 //! keys and makes a [`Config`](midge_server::Config) of them. The server knows
 //! nothing of files: whoever starts one reads them, the first time and again.
 
+#![forbid(unsafe_code)]
+
 mod accounts;
 mod exchange;
 #[cfg(not(feature = "tls"))]

@@ -8,6 +8,7 @@
 //! Streams are the feature `streams`, on by default. Without it a stand-in
 //! takes their place and the seams lead nowhere.
 
+#![forbid(unsafe_code)]
 // The seams that lead nowhere.
 #![cfg_attr(not(feature = "streams"), allow(dead_code))]
 

@@ -6,6 +6,8 @@
 //! state between calls and no opinion about what a command does; that is the
 //! engine's business. What is said in JSON beyond INFO is the crate `midge-api`'s.
 
+#![forbid(unsafe_code)]
+
 pub mod encode;
 pub mod headers;
 mod info;

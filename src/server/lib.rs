@@ -25,6 +25,8 @@
 //! Streams are the feature `streams`, on by default. Without it there is no
 //! store and none of what belongs to it.
 
+#![forbid(unsafe_code)]
+
 mod accept;
 mod accountz;
 mod buffer_pool;

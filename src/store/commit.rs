@@ -79,14 +79,10 @@ impl Store {
     pub fn settle(&self) -> Result<(), StoreError> {
         self.guarded(|journal| {
             self.checkpoint(journal, Changes::default())?;
-            journal.let_go();
+            // Who has been idle need not hold on to blocks.
+            journal.forget();
             Ok(())
         })
-    }
-
-    /// Keeps no memory for what may come: for who has been idle.
-    pub(crate) fn let_go(&self) {
-        self.journal().let_go();
     }
 
     /// Whether so much is only in the journal that it is worth a checkpoint beside
@@ -122,7 +118,19 @@ impl Store {
     /// unless somebody did who could not wait. After an error the store must be
     /// opened again.
     pub fn end_checkpoint(&self) -> Result<(), StoreError> {
-        let mut tables = self.tables();
+        self.end_checkpoint_with(self.tables())
+    }
+
+    /// The same, leaving the processor to others until somebody waits for it.
+    pub(crate) fn end_checkpoint_aside(&self) -> Result<(), StoreError> {
+        self.medium.leave_processor(true);
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.end_checkpoint_with(tables);
+        self.medium.leave_processor(false);
+        ended
+    }
+
+    fn end_checkpoint_with(&self, mut tables: MutexGuard<'_, bool>) -> Result<(), StoreError> {
         let Some(leaving) = self.pending().leaving.clone() else {
             return Ok(());
         };
@@ -139,11 +147,6 @@ impl Store {
         self.pending().held() <= HELD_IDLE_MAX
     }
 
-    /// Whether there is nothing to be done should nothing come.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.is_settled() && !self.journal().keeps_room()
-    }
-
     /// Sees that the tables hold everything.
     pub(crate) fn bring_in(&self) -> Result<(), StoreError> {
         if self.journal().is_broken || self.pending().is_empty() {
@@ -156,8 +159,9 @@ impl Store {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for whoever writes to the tables.
+    /// Waits for whoever writes to the tables, who has the processor from here on.
     pub(crate) fn tables(&self) -> MutexGuard<'_, bool> {
+        self.medium.leave_processor(false);
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -265,7 +269,10 @@ impl Store {
             let stored = round.to_le_bytes();
             meta.insert(&ROUND_ROW, &stored[..]).map_err(boxed)?;
             drop(meta);
-            Tables::open(&transaction)?.apply(changes).map_err(boxed)?;
+            let mut tables = Tables::open(&transaction)?;
+            let pause = || self.medium.pause();
+            tables.apply(changes, &pause).map_err(boxed)?;
+            drop(tables);
             transaction.commit().map_err(boxed)
         })?;
         *has_failed = false;

@@ -187,19 +187,8 @@ impl Journal {
         }
     }
 
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.tails = Changes::default();
-    }
-
-    /// Whether memory is kept for the next checkpoint's writes.
-    pub(crate) fn keeps_room(&self) -> bool {
-        self.medium.has_room()
-    }
-
-    /// Lets go of what only spares work while much is written.
-    pub(crate) fn let_go(&mut self) {
-        self.forget();
-        self.medium.forget();
     }
 }
 

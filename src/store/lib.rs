@@ -23,6 +23,7 @@
 //!
 //! How the file is laid out, and what it costs to write, is in `README.md`.
 
+#![forbid(unsafe_code)]
 // See the feature in the manifest.
 #![cfg(feature = "streams")]
 

@@ -20,15 +20,15 @@ use std::io;
 #[cfg(target_os = "linux")]
 use std::io::IoSlice;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The shortest write that is worth it.
 const LEN_MIN: usize = 32 << 10;
 
-/// The most that is gathered: what a checkpoint brings if it is made in time.
-/// What comes behind it has those before written first.
-const ROOM_LEN: usize = 5 << 20;
+/// The most that is gathered; what comes behind it has those before written first.
+/// The memory stays, so it is less than a whole checkpoint: of most of one the
+/// pieces that follow on each other are found as well.
+const ROOM_LEN: usize = 2 << 20;
 
 /// What is written at once. With half of that there are twice as many waits, with
 /// twice as much a batch waits longer.
@@ -41,11 +41,14 @@ pub(crate) struct LongWrites {
     /// Nothing if it goes through the backend after all.
     file: Option<File>,
     len_min: usize,
+    /// Held while something is taken or written, and taken before the pieces. Who
+    /// reads the tables may be made to write pages as well, if redb's cache is full
+    /// of them: beside a checkpoint, which may be writing what was gathered.
+    gate: Mutex<()>,
     pieces: RwLock<Pieces>,
 }
 
-/// What was gathered. Written to by who writes to the tables alone, of whom there
-/// is one at a time; others look whether what they read is among it.
+/// What was gathered; who reads looks whether it is among that.
 #[derive(Default)]
 struct Pieces {
     /// Longer by a page than what it has to hold, which begins at an address that
@@ -54,8 +57,6 @@ struct Pieces {
     used: usize,
     /// In the order of the file.
     pieces: Vec<Piece>,
-    /// The file system does not write in this way after all.
-    is_refused: bool,
 }
 
 /// Bytes of the room, and where in the file they belong.
@@ -81,6 +82,7 @@ impl LongWrites {
         Ok(direct.map(|file| LongWrites {
             file: Some(file),
             len_min: LEN_MIN,
+            gate: Mutex::default(),
             pieces: RwLock::default(),
         }))
     }
@@ -90,14 +92,20 @@ impl LongWrites {
         Ok(None)
     }
 
-    /// For a test's disk: everything is gathered, and goes through the backend.
+    /// For a test's disk: two pages are gathered as well, and all goes through the
+    /// backend.
     #[cfg(feature = "test-backend")]
-    pub(crate) fn of_everything() -> LongWrites {
+    pub(crate) fn through_backend() -> LongWrites {
         LongWrites {
             file: None,
-            len_min: PAGE,
+            len_min: 2 * PAGE,
+            gate: Mutex::default(),
             pieces: RwLock::default(),
         }
+    }
+
+    fn gate(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pieces(&self) -> RwLockReadGuard<'_, Pieces> {
@@ -117,22 +125,20 @@ impl LongWrites {
         at: u64,
         bytes: &[u8],
     ) -> io::Result<bool> {
-        let is_full = self.pieces().used + bytes.len() > ROOM_LEN;
-        let is_newer = self.pieces().touching(at, bytes.len()).next().is_some();
-        if is_full || is_newer {
-            self.write(backend, meter)?;
-        }
         let is_whole = at.is_multiple_of(PAGE_LEN) && bytes.len().is_multiple_of(PAGE);
-        let is_long = (self.len_min..=ROOM_LEN).contains(&bytes.len());
-        let mut pieces = self.pieces_mut();
-        if !is_whole || !is_long || pieces.is_refused {
-            return Ok(false);
-        }
-        pieces.add(at, bytes);
+        let is_for_us = is_whole && (self.len_min..=ROOM_LEN).contains(&bytes.len());
+        let _gate = self.gate();
+        let pieces = self.pieces();
+        let has_room = !is_for_us || pieces.used + bytes.len() <= ROOM_LEN;
+        let is_newer = pieces.touching(at, bytes.len()).next().is_some();
         drop(pieces);
-        // Of a checkpoint there are dozens, and others wait for the processor.
-        thread::yield_now();
-        Ok(true)
+        if is_newer || !has_room {
+            self.write_all(backend, meter)?;
+        }
+        if is_for_us {
+            self.pieces_mut().add(at, bytes);
+        }
+        Ok(is_for_us)
     }
 
     /// Reads what the file holds once all is written.
@@ -144,13 +150,16 @@ impl LongWrites {
     ) -> io::Result<()> {
         let pieces = self.pieces();
         let mut touching = pieces.touching(at, out.len()).peekable();
-        if touching.peek().is_none() {
+        let Some(first) = touching.peek() else {
             drop(touching);
             // Held for as long as the disk takes, it would keep writes waiting.
             drop(pieces);
             return backend.read(at, out);
+        };
+        let is_all_here = first.at <= at && at + out.len() as u64 <= first.end();
+        if !is_all_here {
+            backend.read(at, out)?;
         }
-        backend.read(at, out)?;
         for piece in touching {
             let (begin, end) = (at.max(piece.at), piece.end().min(at + out.len() as u64));
             let from = piece.from + (begin - piece.at) as usize;
@@ -162,20 +171,21 @@ impl LongWrites {
 
     /// Writes what was gathered.
     pub(crate) fn write(&self, backend: &dyn StorageBackend, meter: &Meter) -> io::Result<()> {
+        let _gate = self.gate();
+        self.write_all(backend, meter)
+    }
+
+    /// The same for who has the gate.
+    fn write_all(&self, backend: &dyn StorageBackend, meter: &Meter) -> io::Result<()> {
         let pieces = self.pieces();
-        if pieces.pieces.is_empty() {
-            return Ok(());
-        }
         let mut left = &pieces.pieces[..];
-        let mut is_refused = pieces.is_refused;
         while !left.is_empty() {
             let (run, others) = left.split_at(run_of(left));
-            let direct = match &self.file {
-                Some(file) if !is_refused => write_direct(file, &pieces.room, run),
-                _ => Ok(0),
-            };
-            is_refused |= matches!(direct, Ok(0));
-            let written = direct.and_then(|len| pieces.write_rest(backend, run, len));
+            // What cannot be written in this way is written in the other, which
+            // tells what is wrong if that cannot be either.
+            let direct = self.file.as_ref();
+            let written = direct.map_or(0, |file| write_direct(file, &pieces.room, run));
+            let written = pieces.write_rest(backend, run, written);
             for piece in run {
                 meter.wrote(piece.at, piece.len);
             }
@@ -184,24 +194,9 @@ impl LongWrites {
         }
         drop(pieces);
         let mut pieces = self.pieces_mut();
-        pieces.is_refused = is_refused && self.file.is_some();
         pieces.pieces.clear();
         pieces.used = 0;
         Ok(())
-    }
-
-    /// Whether room is kept for what may come.
-    pub(crate) fn has_room(&self) -> bool {
-        !self.pieces().room.is_empty()
-    }
-
-    /// Lets go of the room, unless something is in it.
-    pub(crate) fn forget(&self) {
-        let mut pieces = self.pieces_mut();
-        if pieces.pieces.is_empty() {
-            pieces.room = Vec::new();
-            pieces.pieces = Vec::new();
-        }
     }
 }
 
@@ -258,23 +253,19 @@ fn run_of(pieces: &[Piece]) -> usize {
     1 + following.count()
 }
 
-/// Writes a run past the page cache, and tells how much of it: nothing if the file
-/// system does not do that after all.
+/// Writes a run past the page cache, as much of it as can be, and tells how much.
 #[cfg(target_os = "linux")]
-fn write_direct(file: &File, room: &[u8], run: &[Piece]) -> io::Result<usize> {
+fn write_direct(file: &File, room: &[u8], run: &[Piece]) -> usize {
     let slices: Vec<IoSlice<'_>> = run
         .iter()
         .map(|piece| IoSlice::new(&room[piece.from..piece.from + piece.len]))
         .collect();
-    match rustix::io::retry_on_intr(|| rustix::io::pwritev(file, &slices, run[0].at)) {
-        Err(rustix::io::Errno::INVAL) => Ok(0),
-        written => Ok(written?),
-    }
+    rustix::io::pwritev(file, &slices, run[0].at).unwrap_or(0)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn write_direct(_: &File, _: &[u8], _: &[Piece]) -> io::Result<usize> {
-    Ok(0)
+fn write_direct(_: &File, _: &[u8], _: &[Piece]) -> usize {
+    0
 }
 
 #[cfg(test)]
@@ -282,6 +273,7 @@ mod tests {
     use super::*;
     use redb::backends::FileBackend;
     use std::fs::OpenOptions;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     const LEN: usize = 3 << 20;
 
@@ -325,8 +317,6 @@ mod tests {
             if dice.below(50) == 0 {
                 gathered.write(&backend, &meter).unwrap();
                 assert!(std::fs::read(path).unwrap() == wanted, "round {round}");
-                gathered.forget();
-                assert!(!gathered.has_room());
             }
         }
         gathered.write(&backend, &meter).unwrap();
@@ -337,18 +327,50 @@ mod tests {
     fn what_is_gathered_is_read_and_comes_into_the_file() {
         let path = std::env::temp_dir().join(format!("midge-long-writes-{}", std::process::id()));
         is_as_if_written_at_once(&path, |file| LongWrites::open(&path, file).unwrap());
-        // As where the file system says only then that it does not do that.
-        is_as_if_written_at_once(&path, |file| {
+        // As where the file system does not write in this way after all: the file
+        // can only be read.
+        is_as_if_written_at_once(&path, |_| {
             Some(LongWrites {
-                file: Some(file.try_clone().unwrap()),
+                file: Some(File::open(&path).unwrap()),
                 len_min: LEN_MIN,
-                pieces: RwLock::new(Pieces {
-                    is_refused: true,
-                    ..Pieces::default()
-                }),
+                gate: Mutex::default(),
+                pieces: RwLock::default(),
             })
         });
-        is_as_if_written_at_once(&path, |_| Some(LongWrites::of_everything()));
+        is_as_if_written_at_once(&path, |_| Some(LongWrites::through_backend()));
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    /// redb has who reads write pages, too, and believes them written.
+    #[test]
+    fn what_comes_while_others_are_written_is_not_forgotten_with_them() {
+        const COUNT: usize = 20_000;
+        let path = std::env::temp_dir().join(format!("midge-beside-{}", std::process::id()));
+        let len = 2 * PAGE;
+        std::fs::write(&path, vec![0; 64 * len]).unwrap();
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let backend = FileBackend::new(file.unwrap()).unwrap();
+        let (gathered, meter) = (LongWrites::through_backend(), Meter::default());
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    gathered.write(&backend, &meter).unwrap();
+                }
+            });
+            for number in 0..COUNT {
+                let at = (number % 64 * len) as u64;
+                let bytes = vec![number as u8; len];
+                assert!(gathered.take(&backend, &meter, at, &bytes).unwrap());
+                let mut seen = vec![0; len];
+                gathered.read(&backend, at, &mut seen).unwrap();
+                if seen != bytes {
+                    is_over.store(true, Ordering::Relaxed);
+                    panic!("number {number} is lost");
+                }
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
         std::fs::remove_file(&path).unwrap();
     }
 }

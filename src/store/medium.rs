@@ -13,8 +13,9 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 /// redb's part, if it is shorter than this, holds nothing but zeros behind its
 /// first page, and does not bear redb's name yet, was being made when the
@@ -51,10 +52,10 @@ impl From<Box<dyn StorageBackend>> for Disk {
 
 #[cfg(feature = "test-backend")]
 impl Disk {
-    /// A disk for which everything that goes to the tables is gathered, pages as well.
+    /// A disk for which more is gathered than for another, so that it is tested.
     pub(crate) fn gathering(backend: Box<dyn StorageBackend>) -> Self {
         Disk {
-            long_writes: Some(LongWrites::of_everything()),
+            long_writes: Some(LongWrites::through_backend()),
             ..Disk::from(backend)
         }
     }
@@ -92,6 +93,7 @@ pub(crate) struct Medium {
     /// Nothing where a write and a sync have to do. Held for a write.
     durable: Mutex<Option<Durable>>,
     long_writes: Option<LongWrites>,
+    leaves_processor: AtomicBool,
     meter: Arc<Meter>,
     /// Held for a sync; true once one has failed. The kernel tells of what it
     /// could not write once, and who syncs next would take it for written.
@@ -141,6 +143,7 @@ impl Medium {
             backend,
             durable: Mutex::new(durable),
             long_writes,
+            leaves_processor: AtomicBool::new(false),
             meter,
             has_failed: Mutex::default(),
             head,
@@ -206,6 +209,7 @@ impl Medium {
             && long_writes.take(&*self.backend, &self.meter, at, bytes)?
         {
             self.count(at, bytes);
+            self.pause();
             return Ok(());
         }
         self.write(at, bytes)
@@ -225,15 +229,17 @@ impl Medium {
         }
     }
 
-    /// Whether memory is kept for what may have to be written.
-    pub(crate) fn has_room(&self) -> bool {
-        self.long_writes.as_ref().is_some_and(LongWrites::has_room)
+    /// Leaves the processor to others from here on between the pieces of what is
+    /// written to the tables, or not any more.
+    pub(crate) fn leave_processor(&self, is_left: bool) {
+        self.leaves_processor.store(is_left, Ordering::Relaxed);
     }
 
-    /// Lets go of that.
-    pub(crate) fn forget(&self) {
-        if let Some(long_writes) = &self.long_writes {
-            long_writes.forget();
+    /// A piece is done. There are dozens in a checkpoint, and who waits for the
+    /// processor would wait for all of them where the system does not take it away.
+    pub(crate) fn pause(&self) {
+        if self.leaves_processor.load(Ordering::Relaxed) {
+            thread::yield_now();
         }
     }
 
@@ -376,9 +382,12 @@ fn write_again(backend: &dyn StorageBackend, meter: &Meter) -> io::Result<()> {
             continue;
         }
         let mut bytes = vec![0; *length];
-        result = backend
-            .read(*offset, &mut bytes)
-            .and_then(|()| backend.write(*offset, &bytes));
+        // Of what cannot be read there is nothing to be written: it is damage that
+        // shows when it is needed.
+        if backend.read(*offset, &mut bytes).is_err() {
+            continue;
+        }
+        result = backend.write(*offset, &bytes);
         // What there is no room for was not written before either.
         if matches!(&result, Err(error) if is_full(error)) {
             result = Ok(());

@@ -164,7 +164,7 @@ fn journaled(
     contain(to.path(), "write to", || {
         let transaction = to.begin_write()?;
         Tables::open(&transaction)?
-            .apply(&replayed.changes)
+            .apply(&replayed.changes, &|| ())
             .map_err(boxed)?;
         transaction.commit().map_err(boxed)
     })?;

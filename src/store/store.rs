@@ -37,6 +37,8 @@ pub struct Store {
     /// Held by whoever writes to the tables, for as long as that takes, and taken
     /// after the journal by who needs both; true once that has failed.
     pub(crate) tables: Mutex<bool>,
+    /// The file that the journal and the tables are in.
+    pub(crate) medium: Arc<Medium>,
     source: Source,
     opened: Opened,
 }
@@ -202,9 +204,14 @@ impl Source {
         let replayed = replay::replay(&self.config.path, &db, &medium)?;
         let mut store = Store {
             db: Some(db),
-            journal: Mutex::new(Journal::new(medium, replayed.next, replayed.kept_from)),
+            journal: Mutex::new(Journal::new(
+                Arc::clone(&medium),
+                replayed.next,
+                replayed.kept_from,
+            )),
             pending: RwLock::new(Pending::found(replayed.changes)),
             tables: Mutex::default(),
+            medium,
             source: self.clone(),
             opened: Opened::default(),
         };

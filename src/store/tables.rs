@@ -10,7 +10,6 @@ use crate::store::boxed;
 use bytes::Bytes;
 use midge_engine::{BlockKey, RowKey, StreamId, is_to_be_compressed, summarize};
 use redb::{ReadTransaction, StorageError, Table, TableError, WriteTransaction};
-use std::thread;
 
 type Stored<'a> = Table<'a, &'static Key, &'static [u8]>;
 
@@ -28,7 +27,11 @@ impl<'a> Tables<'a> {
         })
     }
 
-    pub(crate) fn apply(&mut self, changes: &Changes) -> Result<(), StorageError> {
+    pub(crate) fn apply(
+        &mut self,
+        changes: &Changes,
+        pause: &dyn Fn(),
+    ) -> Result<(), StorageError> {
         for stream in changes.removed() {
             self.remove_stream(stream)?;
         }
@@ -39,9 +42,7 @@ impl<'a> Tables<'a> {
             }
             let summary = block.and_then(|block| summarize(&block.block(key)));
             self.row(RowKey::Summary(key), summary.as_deref())?;
-            // A checkpoint has milliseconds of work, and who waits for the processor
-            // would wait for all of it where the system does not take it away.
-            thread::yield_now();
+            pause();
         }
         for (key, value) in changes.rows() {
             self.row(key, value)?;

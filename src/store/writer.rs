@@ -60,12 +60,12 @@ pub(crate) fn run<S: RowSink + Send>(shared: &Shared<S>) {
             under_way: None,
         };
         loop {
-            let is_at_rest = checkpoint.under_way.is_none()
-                && with_store(shared, |store| Ok(store.is_at_rest())).unwrap_or(true);
-            let result = match next(shared, is_at_rest) {
+            let is_settled = checkpoint.under_way.is_none()
+                && with_store(shared, |store| Ok(store.is_settled())).unwrap_or(true);
+            let result = match next(shared, is_settled) {
                 Work::Batch(batch) => commit(shared, &batch).and_then(|()| checkpoint.see_to()),
                 Work::Backup(id) => begin_backup(shared, id),
-                Work::Idle => checkpoint.end().and_then(|()| rest(shared)),
+                Work::Idle => checkpoint.end().and_then(|()| settle_much(shared)),
                 Work::Look => checkpoint.end().and_then(|()| settle(shared)),
                 Work::Stop => return close(shared, checkpoint.end()),
             };
@@ -108,7 +108,7 @@ impl<S: Send> Checkpoint<'_, '_, S> {
         let builder = thread::Builder::new().name("store-checkpoint".into());
         let end = move || {
             step_back();
-            with_store(shared, Store::end_checkpoint)
+            with_store(shared, Store::end_checkpoint_aside)
         };
         match builder.spawn_scoped(self.scope, end) {
             Ok(one) => self.under_way = Some(one),
@@ -139,7 +139,7 @@ fn step_back() {
 #[cfg(not(target_os = "linux"))]
 fn step_back() {}
 
-fn next<S>(shared: &Shared<S>, is_at_rest: bool) -> Work {
+fn next<S>(shared: &Shared<S>, is_settled: bool) -> Work {
     let idle_from = Instant::now();
     let mut state = lock(&shared.writer);
     state.is_busy = false;
@@ -157,7 +157,7 @@ fn next<S>(shared: &Shared<S>, is_at_rest: bool) -> Work {
         if std::mem::take(&mut state.is_suspect) {
             return Work::Look;
         }
-        state = if is_at_rest {
+        state = if is_settled {
             shared
                 .writer_wakes
                 .wait(state)
@@ -211,14 +211,9 @@ fn begin_backup<S>(shared: &Shared<S>, id: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Brings in what the journal holds, if that is much, and keeps no memory for what
-/// may come.
-fn rest<S>(shared: &Shared<S>) -> Result<(), StoreError> {
-    let is_settled = with_store(shared, |store| {
-        store.let_go();
-        Ok(store.is_settled())
-    })?;
-    match is_settled {
+/// Brings in what the journal holds, if that is much.
+fn settle_much<S>(shared: &Shared<S>) -> Result<(), StoreError> {
+    match with_store(shared, |store| Ok(store.is_settled()))? {
         true => Ok(()),
         false => settle(shared),
     }
