@@ -13,5 +13,6 @@ mod kill;
 mod measure;
 mod open;
 mod power;
+mod readers;
 mod util;
 mod verify;
