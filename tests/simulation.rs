@@ -135,7 +135,7 @@ fn try_run(run: fn(u64), seed: u64) -> Result<(), String> {
 }
 
 fn run(seed: u64) {
-    let mut world = World::new(seed);
+    let mut world = World::new(seed, &[0, 0, 5]);
     let steps = 50 + world.rng.below(350);
     for _ in 0..3 {
         world.create_or_update_stream();

@@ -107,6 +107,8 @@ mod stream_late_acks;
 #[cfg(feature = "streams")]
 mod stream_levels;
 #[cfg(feature = "streams")]
+mod stream_linger;
+#[cfg(feature = "streams")]
 mod stream_pauses;
 #[cfg(feature = "streams")]
 mod stream_priority;

@@ -304,6 +304,7 @@ impl Settings {
             "max_payload" => limits.frame.max_payload = bytes()?,
             "max_control_line" => limits.frame.max_control_line = bytes()?,
             "memory" => config.memory = item.limit()?,
+            "commit_linger" => config.commit_linger = item.duration()?,
             "max_pending" => limits.max_pending = bytes()?,
             "max_connections" | "max_conn" => {
                 let max = item.number(-1, i64::MAX)?;

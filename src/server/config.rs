@@ -46,6 +46,9 @@ pub struct Config {
     pub lame_duck_duration: Duration,
     /// How long it waits before it starts to.
     pub lame_duck_grace: Duration,
+    /// How long a batch of what is stored waits for more before it is written,
+    /// unless so much has gathered that waiting gains nothing. Up to a second.
+    pub commit_linger: Duration,
     /// How many bytes of memory the process may use; as much as it needs, if
     /// nothing is said. Takes [`Config::allocated`].
     pub memory: Option<usize>,
@@ -94,6 +97,7 @@ impl Default for Config {
             write_deadline: Duration::from_secs(10),
             lame_duck_duration: Duration::from_secs(120),
             lame_duck_grace: Duration::from_secs(10),
+            commit_linger: Duration::ZERO,
             memory: None,
             allocated: None,
             handle_signals: false,
@@ -101,6 +105,10 @@ impl Default for Config {
         }
     }
 }
+
+/// The longest `commit_linger`: whoever stores something waits for so long for
+/// every acknowledgement.
+pub(crate) const COMMIT_LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// The largest `max_payload`. A payload is held in memory whole, and its size
 /// is written with nine digits at most.
@@ -208,6 +216,11 @@ impl Config {
             limits.max_pending >= payload + PENDING_LINE,
             "max_pending",
             format!("at least max_payload and {PENDING_LINE} bytes"),
+        )?;
+        check(
+            self.commit_linger <= COMMIT_LINGER_MAX,
+            "commit_linger",
+            format!("at most {} s", COMMIT_LINGER_MAX.as_secs()),
         )?;
         let memory = self.memory.unwrap_or(usize::MAX);
         check(

@@ -109,7 +109,7 @@ impl Disk {
                 Strictness::Strict
             },
             limits: server.stream_limits,
-            tuning: tuning(memory),
+            tuning: tuning(memory, server.commit_linger),
             zones: has_schedules.then(|| Arc::new(crate::zones::read())),
         };
         let now = connections.now;
@@ -285,13 +285,14 @@ impl Disk {
     }
 }
 
-/// What the streams keep in memory, below this ceiling.
-fn tuning(memory: Option<usize>) -> StreamsTuning {
+/// What the streams keep in memory, below this ceiling, and how long a batch waits.
+fn tuning(memory: Option<usize>, commit_linger: Duration) -> StreamsTuning {
     let usual = StreamsTuning::default();
     let waiting = cache_bytes(memory, usual.uncommitted_max as usize, UNCOMMITTED_PART);
     StreamsTuning {
         cache_len: cache_bytes(memory, usual.cache_len, CACHE_PART),
         uncommitted_max: waiting as u64,
+        commit_linger,
         ..usual
     }
 }

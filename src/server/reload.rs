@@ -123,6 +123,7 @@ impl EventLoop {
         warn_if("allow_non_tls", old.allow_non_tls != new.allow_non_tls);
         warn_if("memory", old.memory != new.memory);
         warn_if("server_name", old.name != new.name);
+        warn_if("commit_linger", old.commit_linger != new.commit_linger);
         #[cfg(feature = "streams")]
         warn_if("store", old.store != new.store);
     }
@@ -143,6 +144,7 @@ impl Config {
         self.name = old.name;
         self.https = old.https;
         self.memory = old.memory;
+        self.commit_linger = old.commit_linger;
         self.allow_non_tls = old.allow_non_tls;
         #[cfg(feature = "tls")]
         if self.tls.is_some() != old.tls.is_some() {

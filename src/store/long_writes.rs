@@ -141,32 +141,20 @@ impl LongWrites {
         Ok(is_for_us)
     }
 
-    /// Reads what the file holds once all is written.
-    pub(crate) fn read(
+    /// Sees that these bytes can be read from the file.
+    pub(crate) fn give_way(
         &self,
         backend: &dyn StorageBackend,
+        meter: &Meter,
         at: u64,
-        out: &mut [u8],
+        len: usize,
     ) -> io::Result<()> {
-        let pieces = self.pieces();
-        let mut touching = pieces.touching(at, out.len()).peekable();
-        let Some(first) = touching.peek() else {
-            drop(touching);
-            // Held for as long as the disk takes, it would keep writes waiting.
-            drop(pieces);
-            return backend.read(at, out);
-        };
-        let is_all_here = first.at <= at && at + out.len() as u64 <= first.end();
-        if !is_all_here {
-            backend.read(at, out)?;
+        // Not held while the disk is read: writes would wait for it.
+        let is_here = self.pieces().touching(at, len).next().is_some();
+        match is_here {
+            true => self.write(backend, meter),
+            false => Ok(()),
         }
-        for piece in touching {
-            let (begin, end) = (at.max(piece.at), piece.end().min(at + out.len() as u64));
-            let from = piece.from + (begin - piece.at) as usize;
-            let len = (end - begin) as usize;
-            out[(begin - at) as usize..][..len].copy_from_slice(&pieces.room[from..from + len]);
-        }
-        Ok(())
     }
 
     /// Writes what was gathered.
@@ -312,7 +300,8 @@ mod tests {
             wanted[at..at + len].fill(round as u8);
             let (at, len) = (dice.below(LEN - 200_000), dice.below(200_000));
             let mut seen = vec![0; len];
-            gathered.read(&backend, at as u64, &mut seen).unwrap();
+            gathered.give_way(&backend, &meter, at as u64, len).unwrap();
+            backend.read(at as u64, &mut seen).unwrap();
             assert!(seen == wanted[at..at + len], "round {round}");
             if dice.below(50) == 0 {
                 gathered.write(&backend, &meter).unwrap();
@@ -363,7 +352,8 @@ mod tests {
                 let bytes = vec![number as u8; len];
                 assert!(gathered.take(&backend, &meter, at, &bytes).unwrap());
                 let mut seen = vec![0; len];
-                gathered.read(&backend, at, &mut seen).unwrap();
+                gathered.give_way(&backend, &meter, at, len).unwrap();
+                backend.read(at, &mut seen).unwrap();
                 if seen != bytes {
                     is_over.store(true, Ordering::Relaxed);
                     panic!("number {number} is lost");

@@ -216,10 +216,10 @@ impl Medium {
     }
 
     fn read_table(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
-        match &self.long_writes {
-            Some(long_writes) => long_writes.read(&*self.backend, at, out),
-            None => self.backend.read(at, out),
+        if let Some(long_writes) = &self.long_writes {
+            long_writes.give_way(&*self.backend, &self.meter, at, out.len())?;
         }
+        self.backend.read(at, out)
     }
 
     fn write_gathered(&self) -> io::Result<()> {

@@ -119,8 +119,10 @@ impl Streams {
         }
     }
 
-    /// What could wait is due.
+    /// What could wait is due, now and from here on.
     pub(crate) fn hurry(&mut self) {
+        self.config.tuning.commit_linger = Duration::ZERO;
+        self.lingers_until = None;
         self.is_urgent |= !self.is_settled();
     }
 

@@ -132,6 +132,8 @@ pub(crate) struct Streams {
     /// Somebody waits for the next batch.
     pub(super) is_urgent: bool,
     pub(super) cursors_due: Option<Time>,
+    /// Somebody waits for the next batch, which waits until then for more.
+    pub(super) lingers_until: Option<Time>,
     pub(super) answers: Answers,
     /// None, but their memory.
     spare_answers: Answers,
@@ -221,6 +223,7 @@ impl Streams {
             dirty: Vec::new(),
             is_urgent: false,
             cursors_due: None,
+            lingers_until: None,
             answers: Answers::default(),
             spare_answers: Answers::default(),
             waiting_commit: Vec::new(),
@@ -416,15 +419,21 @@ impl Streams {
     /// what has gathered while one batch is on its way, if that is much. The
     /// caller has to call [`Streams::committed`] when it has become durable.
     pub(crate) fn take_batch(&mut self, now: Time) -> Option<Batch> {
+        if self.is_urgent && self.lingers_until.is_none() {
+            self.lingers_until = Some(now + self.config.tuning.commit_linger);
+        }
+        let is_past = |due: Option<Time>| due.is_some_and(|due| due <= now);
+        let is_full = self.is_urgent && self.has_full_batch();
         let is_due = match self.in_flight.len() {
-            0 => self.is_urgent || self.cursors_due.is_some_and(|due| due <= now),
-            1 => self.is_urgent && self.has_full_batch(),
+            0 => is_full || is_past(self.lingers_until) || is_past(self.cursors_due),
+            1 => is_full,
             _ => false,
         };
         if !is_due || self.health != Health::Good {
             return None;
         }
         self.is_urgent = false;
+        self.lingers_until = None;
         self.cursors_due = None;
         self.uncommitted = 0;
         let mut batch = Batch::default();
@@ -475,13 +484,18 @@ impl Streams {
     /// could not be done.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let is_free = self.in_flight.is_empty() && self.health == Health::Good;
-        let cursors_due = self.cursors_due.filter(|_| is_free);
+        let batch_due = [self.cursors_due, self.lingers_until];
+        let batch_due = batch_due.into_iter().flatten().min();
         let transfers = [self.snapshots.due(), self.restores.due()];
-        [cursors_due, self.retry_due, self.redrives.due()]
-            .into_iter()
-            .chain(transfers)
-            .flatten()
-            .min()
+        [
+            batch_due.filter(|_| is_free),
+            self.retry_due,
+            self.redrives.due(),
+        ]
+        .into_iter()
+        .chain(transfers)
+        .flatten()
+        .min()
     }
 
     /// The oldest batch has become durable: what was promised leaves, and
@@ -558,6 +572,7 @@ impl Streams {
         self.wanted.clear();
         self.uncommitted = 0;
         self.is_urgent = false;
+        self.lingers_until = None;
         self.cursors_due = None;
     }
 

@@ -1,9 +1,11 @@
 //! How much the streams keep and do at a time.
 //!
-//! Nobody has to change these; a test makes them small, so that what is rare
-//! with some messages in a second happens all the time.
+//! Nobody has to change these, but for the linger, which is the operator's; a test
+//! makes them small, so that what is rare with some messages in a second happens all
+//! the time.
 
 use super::block::BLOCK_LEN_MAX;
+use std::time::Duration;
 
 /// See [`StreamsTuning::reopen_len`]. The store remembers blocks up to this
 /// length, so as to journal what they grow by.
@@ -31,6 +33,9 @@ pub struct StreamsTuning {
     /// way to the disk, for the next one to be sent after it: that begins as
     /// soon as the other has ended; a small one had better grow meanwhile.
     pub full_batch_len: u64,
+    /// How long a batch that is not full waits for more, from when something is
+    /// first waited for.
+    pub commit_linger: Duration,
     /// Messages looked at in one search before others get their turn.
     pub search: u32,
     /// Messages removed in one go, before others get their turn.
@@ -49,6 +54,7 @@ impl Default for StreamsTuning {
             block_len: BLOCK_LEN_MAX,
             reopen_len: REOPEN_LEN,
             full_batch_len: 112 * 1024,
+            commit_linger: Duration::ZERO,
             search: 10_000,
             removals: 10_000,
             deliveries: 512,
