@@ -159,9 +159,14 @@ impl Store {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Somebody waits for the checkpoint that is under way.
+    pub(crate) fn hurry(&self) {
+        self.medium.leave_processor(false);
+    }
+
     /// Waits for whoever writes to the tables, who has the processor from here on.
     pub(crate) fn tables(&self) -> MutexGuard<'_, bool> {
-        self.medium.leave_processor(false);
+        self.hurry();
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

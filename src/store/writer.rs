@@ -120,10 +120,17 @@ impl<S: Send> Checkpoint<'_, '_, S> {
 
     /// Waits for the one that is under way.
     fn end(&mut self) -> Result<(), StoreError> {
-        match self.under_way.take().map(ScopedJoinHandle::join) {
-            None => Ok(()),
-            Some(Ok(result)) => result,
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        let Some(under_way) = self.under_way.take() else {
+            return Ok(());
+        };
+        // If the store is gone there is nothing to hurry.
+        let _ = with_store(self.shared, |store| {
+            store.hurry();
+            Ok(())
+        });
+        match under_way.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
         }
     }
 }
