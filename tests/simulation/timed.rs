@@ -90,7 +90,7 @@ struct Timed {
 }
 
 pub(super) fn run(seed: u64) {
-    let mut world = World::new(seed, &[0]);
+    let mut world = World::new(seed, Duration::ZERO);
     world.has_damage = false;
     let has_markers = world.rng.percent(50);
     let marker_ttl = if has_markers { MARKER_SECS * SECOND } else { 0 };

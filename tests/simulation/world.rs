@@ -123,7 +123,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, lingers_ms: &[u64]) -> World {
+    pub(super) fn new(seed: u64, commit_linger: Duration) -> World {
         let mut rng = Rng::new(seed);
         // A cache has to hold the blocks that are worked on.
         let (cache_len, block_len) = rng.pick(&[(3000, 200), (8000, 600), (1 << 20, 65_000)]);
@@ -133,7 +133,7 @@ impl World {
             block_len,
             reopen_len: rng.pick(&[0, 200, 600, 16_000]),
             full_batch_len: rng.pick(&[1, 300, 64 * 1024]),
-            commit_linger: Duration::from_millis(rng.pick(lingers_ms)),
+            commit_linger,
             search: rng.pick(&[1, 3, 20, 10_000]),
             removals: rng.pick(&[1, 3, 10_000]),
             deliveries: rng.pick(&[1, 4, 512]),
