@@ -32,8 +32,8 @@ pub(crate) const COMMAND: Command = Command {
             #[cfg(feature = "streams")]
             "  -s, --store FILE       file that streams are kept in (default: midge.redb)
   --no-store             keep no streams
-  --commit-linger TIME   how long what is stored waits for more before it is
-                         written, to spare a slow card (default: 0s)",
+  --commit-linger TIME   how long a batch waits for more, to spare a slow card
+                         (default: 0s)",
             "  -n, --name NAME        name that clients see (default: a random id)
   --user NAME            user that clients must give, with --pass
   --pass TEXT            password that clients must give, with --user
@@ -87,8 +87,7 @@ midge serve --host 0.0.0.0 --user joe --pass secret",
 /// are, but for the dashes. The key says what is wrong with a value.
 const WITH_KEY: &str = "host port http-port name max-control-line max-payload max-pending memory \
     max-connections max-subscriptions max-subject-tokens write-deadline ping-interval ping-max \
-    commit-linger \
-    auth-timeout lame-duck-duration lame-duck-grace log-format \
+    commit-linger auth-timeout lame-duck-duration lame-duck-grace log-format \
     tls tlscert tlskey tlsverify tlscacert";
 
 fn start(arguments: &Arguments) -> Result<(), Failure> {

@@ -133,8 +133,13 @@ fn aligned(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
     if buffer.len() < len + PAGE {
         buffer.resize(len + PAGE, 0);
     }
-    let skip = buffer.as_ptr().addr().wrapping_neg() % PAGE;
+    let skip = before_page(buffer);
     &mut buffer[skip..skip + len]
+}
+
+/// How many bytes of a buffer come before an address that is a multiple of a page.
+pub(crate) fn before_page(buffer: &[u8]) -> usize {
+    buffer.as_ptr().addr().wrapping_neg() % PAGE
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! makes one write of many. So is everything where the system or the file system
 //! has no other way.
 
+use crate::durable::before_page;
 #[cfg(target_os = "linux")]
 use crate::durable::open_direct;
 use crate::medium::{Meter, PAGE_LEN};
@@ -149,7 +150,7 @@ impl LongWrites {
         at: u64,
         len: usize,
     ) -> io::Result<()> {
-        // Not held while the disk is read: writes would wait for it.
+        // Let go of here: writing takes it as well.
         let is_here = self.pieces().touching(at, len).next().is_some();
         match is_here {
             true => self.write(backend, meter),
@@ -205,8 +206,7 @@ impl Pieces {
         if self.room.is_empty() {
             self.room = vec![0; ROOM_LEN + PAGE];
         }
-        let skip = self.room.as_ptr().addr().wrapping_neg() % PAGE;
-        let (from, len) = (skip + self.used, bytes.len());
+        let (from, len) = (before_page(&self.room) + self.used, bytes.len());
         self.room[from..from + len].copy_from_slice(bytes);
         self.used += len;
         let place = self.pieces.partition_point(|piece| piece.at < at);
