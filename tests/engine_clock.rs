@@ -570,35 +570,44 @@ fn what_nobody_listens_for_is_not_noted() {
     assert!(!world.engine.has_news());
 }
 
+/// When the clock of [`streams_and_a_clock`] begins.
 #[cfg(feature = "streams")]
-#[test]
-fn lifetimes_end_by_the_wall_clock_also_after_it_was_set() {
-    use midge_api::Timestamp;
-    use midge_engine::{StoredStreams, StreamsConfig};
+const BEGIN: midge_api::Timestamp = midge_api::Timestamp(1_000_000_000);
+
+/// Streams whose wall clock is set by hand, and a client that has just made one.
+#[cfg(feature = "streams")]
+fn streams_and_a_clock(config: &str) -> World {
+    use midge_engine::{StoredStreams, StreamsConfig, Zones};
+    use std::sync::Arc;
     let mut world = World::new(Limits::default(), Auth::default(), 1);
-    let config = StreamsConfig {
+    let streams = StreamsConfig {
         hash_seed: 1,
         server_name: "n".into(),
         server_id: "N".into(),
         tuning: Default::default(),
-        zones: None,
+        zones: Some(Arc::new(Zones::new(Vec::new()))),
         strictness: midge_api::json::Strictness::Strict,
         limits: midge_api::ServerLimits::default(),
     };
     let stored = StoredStreams::new(1);
-    let begin = Timestamp(1_000_000_000);
     world
         .engine
-        .enable_streams(config, stored, world.now, begin);
+        .enable_streams(streams, stored, world.now, BEGIN);
     world.open(JOE);
     world.say(JOE, "CONNECT {\"verbose\":false,\"headers\":true}\r\n");
-    let body =
-        "{\"name\":\"S\",\"subjects\":[\"s\"],\"storage\":\"memory\",\"allow_msg_ttl\":true}";
+    let body = format!("{{\"name\":\"S\",\"storage\":\"memory\",{config}}}");
     let len = body.len();
     world.say(
         JOE,
         &format!("PUB $JS.API.STREAM.CREATE.S {len}\r\n{body}\r\n"),
     );
+    world
+}
+
+#[cfg(feature = "streams")]
+#[test]
+fn lifetimes_end_by_the_wall_clock_also_after_it_was_set() {
+    let mut world = streams_and_a_clock("\"subjects\":[\"s\"],\"allow_msg_ttl\":true");
     let header = "NATS/1.0\r\nNats-TTL: 1h\r\n\r\n";
     let len = header.len();
     world.say(JOE, &format!("HPUB s {len} {len}\r\n{header}\r\n"));
@@ -607,7 +616,48 @@ fn lifetimes_end_by_the_wall_clock_also_after_it_was_set() {
     world.pass(seconds(2 * 3600));
     assert_eq!(world.engine.stored_totals(), (1, 1));
     let hour = midge_api::Nanos::from_secs(3600);
-    world.engine.set_wall(begin.after(hour));
+    world.engine.set_wall(BEGIN.after(hour));
     world.pass(seconds(61));
     assert_eq!(world.engine.stored_totals(), (1, 0));
+}
+
+/// A marker and a message that came after it are overdue, and the message is
+/// found first: its block holds something that was due before both.
+#[cfg(feature = "streams")]
+#[test]
+fn a_marker_is_left_for_what_grew_too_old_together_with_one() {
+    let mut world = streams_and_a_clock(
+        "\"subjects\":[\"s.*\"],\"allow_msg_ttl\":true,\"allow_msg_schedules\":true,\
+         \"subject_delete_marker_ttl\":2000000000",
+    );
+    let at = |secs| BEGIN.after(midge_api::Nanos::from_secs(secs));
+    let publish = |world: &mut World, subject: &str, header: &str, body: &str| {
+        let header = format!("NATS/1.0\r\n{header}\r\n");
+        let (header_len, len) = (header.len(), header.len() + body.len());
+        world.say(
+            JOE,
+            &format!("HPUB {subject} {header_len} {len}\r\n{header}{body}\r\n"),
+        );
+    };
+    publish(&mut world, "s.a", "Nats-TTL: 2\r\n", "");
+    world.engine.set_wall(at(2));
+    world.pass(seconds(61));
+    assert_eq!(world.engine.stored_totals(), (1, 1), "the marker");
+    let half_a_block = "x".repeat(40_000);
+    publish(&mut world, "s.b", "", &half_a_block);
+    publish(&mut world, "s.b", "", &half_a_block);
+    let schedule = format!(
+        "Nats-Schedule: @at {}\r\nNats-Schedule-Target: s.c\r\n",
+        at(3)
+    );
+    publish(&mut world, "s.schedule", &schedule, "");
+    publish(&mut world, "s.a", "Nats-TTL: 2\r\n", "");
+    assert_eq!(world.engine.stored_totals(), (1, 5));
+    world.engine.set_wall(at(10));
+    world.pass(seconds(61));
+    let left = "both halves, what was scheduled and a marker";
+    assert_eq!(world.engine.stored_totals(), (1, 4), "{left}");
+    world.engine.set_wall(at(12));
+    world.pass(seconds(61));
+    assert_eq!(world.engine.stored_totals(), (1, 3), "the marker goes too");
 }

@@ -84,8 +84,10 @@ impl Stream {
                 if left == 0 || self.has_copied_enough() || self.left_len > LEFT_LEN_MAX {
                     return Ok(Some(now));
                 }
-                left -= 1;
-                self.come_due(seq, due, wall)?;
+                if !self.goes_after_others(seq, due, block)? {
+                    left -= 1;
+                    self.come_due(seq, due, wall)?;
+                }
             }
             self.log.look_for_due(block);
             left = left.saturating_sub(1);

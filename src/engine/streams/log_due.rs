@@ -87,6 +87,13 @@ impl Log {
         Ok(Some((*first, found)))
     }
 
+    /// Whether another block than this holds something that is due before this
+    /// time; of two with the same time, the older block is before the other.
+    pub(crate) fn is_due_elsewhere(&self, due: Timestamp, block: Seq) -> bool {
+        let mut others = self.dues.iter().filter(|(_, first)| *first != block);
+        others.next().is_some_and(|other| *other < (due, block))
+    }
+
     /// Something is to be done about a message at another time than it says.
     pub(crate) fn put_off(&mut self, seq: Seq, due: Timestamp) {
         let index = self.block_of(seq);

@@ -42,6 +42,23 @@ impl Stream {
         Ok((is_last && !is_marker(record.header())).then(|| record.subject.into()))
     }
 
+    /// Whether a message in this block has to stay until what was due before it
+    /// elsewhere has gone. After a pause that is found block by block: a message
+    /// would go before the marker that is older, and neither would leave one.
+    pub(super) fn goes_after_others(
+        &self,
+        seq: Seq,
+        due: Timestamp,
+        block: Seq,
+    ) -> Result<bool, NeedBlock> {
+        if self.marker_secs().is_none() || !self.log.is_due_elsewhere(due, block) {
+            return Ok(false);
+        }
+        let record = self.log.get(seq)?;
+        let subject = record.and_then(|record| self.log.subjects.get(record.subject));
+        Ok(subject.is_some_and(|subject| subject.count == 2 && subject.last.seq == seq))
+    }
+
     /// Whether messages may come to it by themselves.
     pub(super) fn leaves(&self) -> bool {
         self.config.allow_msg_schedules || self.marker_secs().is_some()
