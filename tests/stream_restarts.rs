@@ -81,6 +81,38 @@ fn consumers_go_on_where_they_were() {
     }
 }
 
+/// One that begins with the last message of each subject goes on behind them,
+/// also where the last of these has been deleted meanwhile.
+#[test]
+fn what_was_not_the_last_of_its_subject_does_not_come_after_a_restart() {
+    for end in End::BOTH {
+        let dir = Dir::new();
+        let server = dir.serve();
+        let mut client = server.client();
+        client.make_stream("S", "s.>", "");
+        for subject in ["s.a", "s.b", "s.b"] {
+            client.store(subject, "old");
+        }
+        client.make_durable(
+            "S",
+            "d",
+            "\"deliver_policy\":\"last_per_subject\",\"filter_subject\":\"s.*\"",
+        );
+        end.bring(server);
+        let server = dir.serve();
+        let mut client = server.client();
+        client.api("STREAM.MSG.DELETE.S", "{\"seq\":3}");
+        let first = client.next("S", "d");
+        assert_eq!(first.sequence(), 1);
+        client.confirm(first.ack(), "");
+        end.bring(server);
+        let server = dir.serve();
+        let mut client = server.client();
+        client.store("s.b", "new");
+        assert_eq!(client.next("S", "d").sequence(), 4, "{end:?}");
+    }
+}
+
 #[test]
 fn a_terminated_message_stays_dead() {
     for end in End::BOTH {

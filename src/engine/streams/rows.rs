@@ -233,9 +233,7 @@ pub(crate) fn write_cursor(consumer: &Consumer) -> Vec<u8> {
         before = *seq;
     }
     put_seqs(&mut row, cursor.ahead.len(), cursor.ahead.iter());
-    // In order it is found again by itself.
-    let scanned = cursor.scanned.0 * u64::from(cursor.is_unordered);
-    varint::put(&mut row, scanned);
+    varint::put(&mut row, cursor.scanned.0);
     varint::put(&mut row, cursor.redrives.len() as u64);
     let mut before = Seq(0);
     for (seq, count) in &cursor.redrives {
