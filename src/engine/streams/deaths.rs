@@ -316,7 +316,7 @@ impl Consumer {
         self.cursor.is_unordered = true;
         self.pending += 1;
         if let Some(lookahead) = &mut self.lookahead {
-            lookahead.picked(seq);
+            lookahead.returned(seq);
         }
     }
 }

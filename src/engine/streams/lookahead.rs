@@ -81,6 +81,9 @@ pub(crate) struct Lookahead {
     next_ticket: u64,
     /// Picks that were not looked at yet.
     unseen: BTreeSet<Seq>,
+    /// Those of them that were sent back. What is ready may be of their key and
+    /// come after them, so it waits until they are looked at.
+    returned: BTreeSet<Seq>,
     /// Messages that are out of which the key is not known yet.
     unread: BTreeSet<Seq>,
 }
@@ -102,6 +105,7 @@ impl Lookahead {
             ready: BTreeMap::new(),
             next_ticket: 0,
             unseen: BTreeSet::new(),
+            returned: BTreeSet::new(),
             unread: BTreeSet::new(),
         }))
     }
@@ -113,6 +117,7 @@ impl Lookahead {
         self.places.clear();
         self.ready.clear();
         self.unseen.clone_from(&cursor.picks);
+        self.returned.clear();
         self.unread.clear();
         self.unread.extend(cursor.unacked.seqs());
         cursor.freed.clear();
@@ -120,9 +125,10 @@ impl Lookahead {
         cursor.is_unordered = true;
     }
 
-    /// A message is among the picks that was not before.
-    pub(super) fn picked(&mut self, seq: Seq) {
+    /// A message is sent back: it is among the picks and was not before.
+    pub(super) fn returned(&mut self, seq: Seq) {
         self.unseen.insert(seq);
+        self.returned.insert(seq);
     }
 
     /// Messages that wait, for their key or for their turn.
@@ -154,6 +160,9 @@ impl Lookahead {
         // priorities what is ready need not wait for it.
         if self.priority.is_some() {
             filled = Ok(filled?);
+        }
+        if !self.returned.is_empty() {
+            return filled;
         }
         while let Some((turn, seq)) = self.ready.first_key_value() {
             let (turn, seq) = (*turn, *seq);
@@ -206,12 +215,13 @@ impl Lookahead {
             KEYS_AHEAD
         };
         let mut budget = log.tuning.search;
-        while self.ready.len() < wanted {
+        while self.ready.len() < wanted || !self.returned.is_empty() {
             if budget == 0 {
                 return Ok(Look::Again);
             }
             budget -= 1;
-            if let Some(seq) = self.unseen.first().copied() {
+            let unseen = self.returned.first().or(self.unseen.first());
+            if let Some(seq) = unseen.copied() {
                 if seq > log.durable() {
                     break;
                 }
@@ -222,7 +232,8 @@ impl Lookahead {
                         None => self.lost(seq, cursor),
                     }
                 }
-                self.unseen.pop_first();
+                self.returned.remove(&seq);
+                self.unseen.remove(&seq);
                 continue;
             }
             let (from, end) = (cursor.next_seq(), log.durable());
@@ -349,6 +360,7 @@ impl Lookahead {
 
     /// A message is gone.
     pub(super) fn removed(&mut self, seq: Seq, cursor: &Cursor) {
+        self.returned.remove(&seq);
         self.unseen.remove(&seq);
         if let Some(place) = self.places.get(&seq)
             && let Some(ticket) = place.ticket
@@ -406,4 +418,46 @@ fn stable_hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::StreamId;
+    use crate::streams::subjects::Subjects;
+    use midge_api::Timestamp;
+
+    #[test]
+    fn what_is_sent_back_comes_before_the_rest_of_its_key() {
+        let mut log = Log::new(StreamId(1), true, Subjects::new(7, false));
+        for subject in ["a", "b", "b"] {
+            log.append(Timestamp(1), subject.as_bytes(), b"", 0, false, None);
+        }
+        // One message is looked at in a turn.
+        log.tuning.search = 1;
+        let options = ConsumerOptions {
+            order_key: Some(OrderKey::Subject),
+            ..ConsumerOptions::default()
+        };
+        let mut lookahead = Lookahead::new(&options, 7).expect("it has an order");
+        let mut cursor = Cursor::default();
+        cursor.delivered.seq = Seq(2);
+        let next = |lookahead: &mut Lookahead, cursor: &mut Cursor| loop {
+            match lookahead.next(cursor, &mut 0, &log, &Filter::all()) {
+                Ok(Look::Again) => {}
+                look => return look.expect("all is in memory"),
+            }
+        };
+        assert_eq!(next(&mut lookahead, &mut cursor), Look::Ready(Seq(3)));
+        for seq in [Seq(1), Seq(2)] {
+            cursor.picks.insert(seq);
+            lookahead.returned(seq);
+        }
+        for seq in [Seq(1), Seq(2)] {
+            assert_eq!(next(&mut lookahead, &mut cursor), Look::Ready(seq));
+            cursor.picks.remove(&seq);
+            lookahead.delivered(seq);
+        }
+        assert_eq!(next(&mut lookahead, &mut cursor), Look::Blocked);
+    }
 }
