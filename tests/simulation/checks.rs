@@ -327,7 +327,9 @@ fn resolve(name: &str, stream: &mut StreamModel, found: &BTreeSet<u64>, wall: i6
             (Presence::Kept, is_there) => assert!(is_there, "{seq} of {name} is lost"),
             (Presence::Gone, is_there) => assert!(!is_there, "{seq} of {name} is still there"),
             // It may have come of age since it was found.
-            (Presence::Maybe, true) if max_age > 0 && wall - entry.message.time >= max_age => {
+            (Presence::Maybe, true)
+                if max_age > 0 && wall - entry.message.time.get() >= max_age =>
+            {
                 continue;
             }
             (Presence::Maybe, true) => {

@@ -3,6 +3,7 @@
 use super::model::Message;
 use super::world::{CONNS, Held, PendingAck, PendingPublish, Pull, World};
 use crate::trace;
+use std::cell::Cell;
 use std::time::Duration;
 
 pub(super) const STREAMS: [&str; 3] = ["S0", "S1", "S2"];
@@ -56,6 +57,7 @@ impl World {
             incarnation,
             seq,
             is_duplicate,
+            is_wrong: false,
         };
         if has_reply {
             self.publishes.insert(number, pending);
@@ -74,15 +76,27 @@ impl World {
             return;
         };
         assert!(!is_down || stream.settings.is_memory, "the store is down");
-        assert_ne!(draft.expected, Expected::Refused, "it is accepted");
+        let asks_disk = draft.header.contains("Last-Subject-Sequence");
+        if draft.expected == Expected::Refused {
+            let waits = asks_disk && !self.loads.is_empty();
+            let pending = self.publishes.get_mut(&number).filter(|_| waits);
+            return pending.expect("it is accepted").is_wrong = true;
+        }
         if is_duplicate {
             return;
         }
+        let time = wall.max(stream.last_time);
+        let before = stream.messages.get(&stream.last);
+        let is_behind = before
+            .map(|entry| &entry.message)
+            .is_some_and(|before| before.may_wait.get() && before.time.get() == time);
+        let may_wait = is_behind || asks_disk;
         let message = Message {
             subject: subject.clone(),
             header: draft.header,
             body,
-            time: wall.max(stream.last_time),
+            time: Cell::new(time),
+            may_wait: Cell::new(may_wait),
         };
         assert_eq!(stream.append(message, draft.id.as_deref(), wall), seq);
         // What is not kept, as nobody wants it, replaces nothing.

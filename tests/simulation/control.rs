@@ -387,7 +387,13 @@ impl World {
                     stream.is_torn = true;
                 }
             }),
-            Ended::Refused(text) => assert!(choice > 3 && !was_there, "{text}"),
+            Ended::Refused(text) => {
+                // Until it was asked for it may have died.
+                let stream = self.model.streams.get(name);
+                let has_died =
+                    stream.is_none_or(|stream| stream.presence(picked) == Some(Presence::Gone));
+                assert!(choice > 3 && (!was_there || has_died), "{text}");
+            }
         }
     }
 }
@@ -411,8 +417,10 @@ fn remove_consumer(stream: &mut StreamModel, name: &str) {
     let seqs: Vec<u64> = stream.messages.keys().copied().collect();
     for seq in seqs {
         if consumer.wants(seq) {
-            let was_exhausted = consumer.is_exhausted(seq);
-            stream.settled(name, seq, was_exhausted);
+            // What is kept in memory goes without the disk, and what it has
+            // held goes with the next batch.
+            let is_unsure = consumer.is_exhausted(seq) || consumer.settings.is_memory;
+            stream.settled(name, seq, is_unsure);
         }
     }
     stream.sweep();

@@ -5,6 +5,10 @@ use super::world::World;
 use crate::trace;
 use std::time::Duration;
 
+/// Events until everything has to be at rest: the engine may do as little as
+/// one thing in a turn, and there may be thousands to do.
+const ROUNDS_MAX: u32 = 20_000;
+
 impl World {
     /// The power fails: what was not committed is gone, but for a batch on
     /// its way, which may be there.
@@ -147,7 +151,7 @@ impl World {
     pub(super) fn settle(&mut self) {
         let had_faults = std::mem::replace(&mut self.has_faults, false);
         self.engine.hurry();
-        for round in 0..2000 {
+        for round in 0..ROUNDS_MAX {
             self.engine.hurry();
             if round == 500 {
                 // A push consumer that nobody acknowledges to is never quiet.
@@ -158,6 +162,10 @@ impl World {
                 || self.reopens.is_some()
                 || !self.loads.is_empty()
                 || !self.engine.is_settled()
+                || self
+                    .engine
+                    .next_deadline()
+                    .is_some_and(|due| due <= self.time())
                 || self.engine.streams_backlog() > 0;
             if !is_busy {
                 self.durable = self.model.clone();

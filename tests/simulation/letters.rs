@@ -6,6 +6,7 @@ use super::model::{Message, Presence, Retention, StreamModel, StreamSettings};
 use super::told::Word;
 use super::world::World;
 use crate::trace;
+use std::cell::Cell;
 
 pub(super) const DLQ: &str = "DLQ";
 
@@ -118,7 +119,8 @@ impl World {
             subject: word.subject.clone(),
             header: word.header.clone(),
             body: word.body.clone(),
-            time: wall.max(dlq.last_time),
+            time: Cell::new(wall.max(dlq.last_time)),
+            may_wait: Cell::new(false),
         };
         dlq.append(message, None, wall);
     }
@@ -173,7 +175,7 @@ fn drop_from(source: &mut StreamModel, letter: &Letter, wall: i64) {
     assert!(!was_settled, "{seq} was settled");
     if letter.reason == "expired" {
         let max_age = settings.max_age_ms * 1_000_000;
-        let is_old = max_age > 0 && wall - entry.message.time >= max_age;
+        let is_old = max_age > 0 && wall - entry.message.time.get() >= max_age;
         assert!(is_queue && is_old, "{seq} is not too old");
     }
     entry.presence = Presence::Gone;

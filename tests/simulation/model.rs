@@ -6,6 +6,7 @@
 //! to go it only knows that it may be gone; all else is certain.
 
 use super::consumers::{Acks, ConsumerModel};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -15,10 +16,23 @@ pub(super) struct Message {
     /// The header block, empty if there is none.
     pub(super) header: String,
     pub(super) body: String,
-    pub(super) time: i64,
+    pub(super) time: Cell<i64>,
+    /// It may be stored later than it was sent: it asks what only the disk may
+    /// tell, or comes behind one that does. Until it is heard, the time is when
+    /// it was sent.
+    pub(super) may_wait: Cell<bool>,
 }
 
 impl Message {
+    /// It is told when it was stored.
+    pub(super) fn hear_time(&self, time: i64) {
+        let waited = self.may_wait.take() && time >= self.time.get();
+        if waited {
+            self.time.set(time);
+        }
+        assert_eq!(time, self.time.get(), "the time of {self:?}");
+    }
+
     /// What it counts for in a stream's bytes.
     pub(super) fn size(&self, is_memory: bool) -> u64 {
         let overhead = match (is_memory, self.header.is_empty()) {
@@ -144,7 +158,7 @@ impl Model {
             let must_tell = is_queue && stream.settings.surely_keeps();
             if max > 0 {
                 for entry in stream.messages.values_mut() {
-                    if wall - entry.message.time >= max {
+                    if wall - entry.message.time.get() >= max {
                         if entry.presence == Presence::Kept {
                             entry.presence = Presence::Maybe;
                             entry.must_tell = must_tell;
@@ -217,7 +231,7 @@ impl StreamModel {
     pub(super) fn append(&mut self, message: Message, id: Option<&str>, wall: i64) -> u64 {
         self.last += 1;
         let seq = self.last;
-        self.last_time = message.time;
+        self.last_time = message.time.get();
         if let Some(id) = id {
             self.ids.push(Id {
                 id: id.to_owned(),

@@ -10,6 +10,7 @@ use super::world::{CONTROL, COPIES_SID, World};
 use crate::trace;
 use midge_engine::{AccountId, Seq};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -363,7 +364,8 @@ impl World {
             subject: word.subject.clone(),
             header: word.header.clone(),
             body: word.body.clone(),
-            time: wall.max(stream.last_time),
+            time: Cell::new(wall.max(stream.last_time)),
+            may_wait: Cell::new(false),
         };
         stream.append(message, None, wall);
     }

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 const SECOND: i64 = 1_000_000_000;
 const MARKER_SECS: i64 = 2;
+/// Messages that are read at once.
+const PAGE: usize = 10_000;
 
 /// What a message asks for that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,10 +239,7 @@ impl Timed {
         self.world.settle();
         self.hear();
         let began = self.world.wall;
-        let body = json!({"seq": 1, "batch": 10_000}).to_string();
-        let words = self.world.ask("$JS.API.DIRECT.GET.T", &body).unwrap();
-        let found = words.iter().filter(|word| word.status().is_none());
-        let mut found: BTreeMap<u64, Found> = found.map(Found::of).collect();
+        let mut found = self.read();
         // Reading takes time, in which some come that belong to the next look.
         found.retain(|_, found| found.time <= began);
         trace!("check at {began}: {} found", found.len());
@@ -249,6 +248,22 @@ impl Timed {
         self.check_published(&found);
         self.check_markers(&found, began);
         self.world.has_faults = had_faults;
+    }
+
+    /// All that is there.
+    fn read(&mut self) -> BTreeMap<u64, Found> {
+        let mut found = BTreeMap::new();
+        loop {
+            let next = found.last_key_value().map_or(1, |(last, _)| last + 1);
+            let body = json!({"seq": next, "batch": PAGE}).to_string();
+            let words = self.world.ask("$JS.API.DIRECT.GET.T", &body).unwrap();
+            let before = found.len();
+            let messages = words.iter().filter(|word| word.status().is_none());
+            found.extend(messages.map(Found::of));
+            if found.len() < before + PAGE {
+                return found;
+            }
+        }
     }
 
     /// What was not confirmed and has left no trace is not there.

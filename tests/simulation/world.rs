@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Events at one point in time before it counts as going round in circles.
-const STANDSTILL_MAX: u32 = 3000;
+const STANDSTILL_MAX: u32 = 30_000;
 
 pub(super) const CONTROL: usize = 0;
 /// The subscription by which that client hears of dead letters.
@@ -48,6 +48,8 @@ pub(super) struct PendingPublish {
     pub(super) incarnation: u64,
     pub(super) seq: u64,
     pub(super) is_duplicate: bool,
+    /// It waits for a block, and is to be refused then.
+    pub(super) is_wrong: bool,
 }
 
 pub(super) struct PendingAck {
