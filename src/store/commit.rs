@@ -31,9 +31,9 @@ pub(crate) const JOURNALED_LEN_MAX: usize = 1 << 20;
 /// hold on to a block of 40 KB, so the journal's length alone is no bound.
 const HELD_MAX: usize = 4 << 20;
 
-/// What they take when it is worth it to begin one beside which others go on: with
-/// half of the most each message cost the processor a twentieth more.
-const HELD_WORTH_LEN: usize = HELD_MAX / 4 * 3;
+/// What they take when it is worth it to begin one beside which others go on: as
+/// much may come until it has ended.
+const HELD_WORTH_LEN: usize = HELD_MAX / 2;
 
 /// What may stay in the journal while nothing is written: a start reads it in
 /// a millisecond, and who stores a message now and then spares the disk a

@@ -29,10 +29,10 @@ use std::sync::Arc;
 /// own; a block that is not remembered is journaled as a whole once.
 const TAILS_LEN_MAX: usize = 2 << 20;
 
-/// A checkpoint beside which others go on begins once the round takes this, or
-/// three quarters of the journal if that is more: it is worth its pages then, and
-/// there is room for what comes meanwhile, some 0.4 MB from who stores without a
-/// pause.
+/// A checkpoint beside which others go on begins once the round takes this, or half
+/// of the journal if that is more: it is worth its pages then, and who stores
+/// without a pause fills the other half in the time that it takes. With three
+/// quarters each of them had to wait for its end, a third of the time in all.
 const ROUND_WORTH_LEN: usize = 1 << 20;
 
 /// Where a record goes.
@@ -138,7 +138,7 @@ impl Journal {
             Some(used) => used,
             None => self.next.at + len - self.begin,
         };
-        used >= ROUND_WORTH_LEN.max(len / 4 * 3)
+        used >= ROUND_WORTH_LEN.max(len / 2)
     }
 
     /// A new round, while what the one before holds is being brought into the
