@@ -201,9 +201,8 @@ impl Store {
         if pending.leaving.is_none() {
             journal.end_round_before();
         }
-        let base = |key| base(&pending, journal, key);
         let len = record::len_about(batch, |key| {
-            base(key).map_or(0, |block| block.bytes().len())
+            base(&pending, journal, key).map_or(0, |block| block.bytes().len())
         });
         let changes = Changes::of(batch);
         let held_max = match pending.doubt {
@@ -218,7 +217,7 @@ impl Store {
             return self.checkpoint(journal, changes);
         }
         let mut writer = journal.begin_record(len);
-        writer.put(&changes, &pending.fresh, base);
+        writer.put(&changes, &pending.fresh, |key| base(&pending, journal, key));
         let is_leaving = pending.leaving.is_some();
         drop(pending);
         let record = writer.seal(journal.next_name());
@@ -229,7 +228,7 @@ impl Store {
         if !journal.has_room(record.len()) {
             return self.checkpoint(journal, changes);
         }
-        journal.append(self.path(), &record)?;
+        journal.append(self.path(), record)?;
         self.pending_mut().absorb(changes);
         Ok(())
     }

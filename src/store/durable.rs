@@ -17,8 +17,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// What is kept of the buffer after a long write.
-const BUFFER_LEN_KEPT: usize = 256 << 10;
+/// What is kept of the memory after a long write.
+const MEMORY_LEN_KEPT: usize = 256 << 10;
 
 const PAGE: usize = PAGE_LEN as usize;
 
@@ -32,12 +32,76 @@ pub(crate) struct Durable {
 /// What a write of whole pages needs.
 #[derive(Default)]
 struct Direct {
-    /// Longer by a page than what is written, which begins at an address that is
-    /// a multiple of one.
-    buffer: Vec<u8>,
     /// Where the last write ended, and what its last page holds up to there.
     end: u64,
     page: Vec<u8>,
+}
+
+/// Bytes to be written, which lie in their first page as they are to in the file's:
+/// so they can go past the page cache from where they are.
+pub(crate) struct Paged {
+    /// They end it.
+    memory: Vec<u8>,
+    from: usize,
+}
+
+impl Paged {
+    /// About so many bytes for this place. The memory is used, and can be had back.
+    pub(crate) fn new(mut memory: Vec<u8>, at: u64, len: usize) -> Paged {
+        memory.clear();
+        // To the beginning of a page, in that up to the bytes, and to the end of
+        // their last.
+        memory.reserve(len + 3 * PAGE);
+        let from = before_page(&memory) + in_page(at);
+        memory.resize(from, 0);
+        Paged { memory, from }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.memory[self.from..]
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.from..]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.memory.len() - self.from
+    }
+
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.memory.extend_from_slice(bytes);
+    }
+
+    /// Zeros up to this length, if it is shorter.
+    pub(crate) fn extend_to(&mut self, len: usize) {
+        self.memory.resize(self.from + len.max(self.len()), 0);
+    }
+
+    /// The memory, to be used again.
+    pub(crate) fn into_memory(mut self) -> Vec<u8> {
+        self.memory.clear();
+        self.memory.shrink_to(MEMORY_LEN_KEPT);
+        self.memory
+    }
+
+    /// Whether the memory is still what it was made for: it may have had to grow,
+    /// and another place have been found.
+    fn is_for(&self, at: u64) -> bool {
+        let end = self.from + (in_page(at) + self.len()).next_multiple_of(PAGE);
+        let address = self.memory.as_ptr().addr() + self.from;
+        address % PAGE == in_page(at) && end <= self.memory.capacity()
+    }
+
+    /// Whole pages: `before` is what the first one begins with, and zeros are what
+    /// the last one ends with.
+    fn pages(&mut self, before: &[u8]) -> &[u8] {
+        let begin = self.from - before.len();
+        self.memory[begin..self.from].copy_from_slice(before);
+        let len = (self.memory.len() - begin).next_multiple_of(PAGE);
+        self.memory.resize(begin + len, 0);
+        &self.memory[begin..]
+    }
 }
 
 impl fmt::Debug for Durable {
@@ -73,31 +137,31 @@ impl Durable {
     pub(crate) fn write(
         &mut self,
         at: u64,
-        bytes: &[u8],
+        bytes: &mut Paged,
         read: impl FnOnce(u64, &mut [u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let Some(direct) = &mut self.direct else {
-            return self.file.write_all_at(bytes, at);
+            return self.file.write_all_at(bytes.bytes(), at);
         };
-        let begin = at - at % PAGE_LEN;
-        let head = (at - begin) as usize;
+        let begin = at - in_page(at) as u64;
         if direct.end != at {
-            direct.page.resize(head, 0);
+            direct.page.resize(in_page(at), 0);
             read(begin, &mut direct.page)?;
         }
-        let end = head + bytes.len();
-        let pages = aligned(&mut direct.buffer, end.next_multiple_of(PAGE));
-        pages[..head].copy_from_slice(&direct.page);
-        pages[head..end].copy_from_slice(bytes);
-        pages[end..].fill(0);
+        if !bytes.is_for(at) {
+            let mut moved = Paged::new(Vec::new(), at, bytes.len());
+            moved.extend(bytes.bytes());
+            *bytes = moved;
+        }
+        let len = bytes.len();
+        let end = in_page(at) + len;
         // Should it fail, it is not known what the page holds.
         direct.end = 0;
+        let pages = bytes.pages(&direct.page);
         self.file.write_all_at(pages, begin)?;
         direct.page.clear();
         direct.page.extend_from_slice(&pages[end - end % PAGE..end]);
-        direct.end = at + bytes.len() as u64;
-        direct.buffer.truncate(BUFFER_LEN_KEPT);
-        direct.buffer.shrink_to(BUFFER_LEN_KEPT);
+        direct.end = at + len as u64;
         Ok(())
     }
 }
@@ -127,14 +191,9 @@ fn open_again(path: &Path, file: &File, flags: OFlags) -> io::Result<Option<File
     Ok(is_same.then_some(again))
 }
 
-/// So many bytes of a buffer, which grows if need be, from an address on that is
-/// a multiple of a page.
-fn aligned(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    if buffer.len() < len + PAGE {
-        buffer.resize(len + PAGE, 0);
-    }
-    let skip = before_page(buffer);
-    &mut buffer[skip..skip + len]
+/// How far into its page a place in a file is.
+fn in_page(at: u64) -> usize {
+    (at % PAGE_LEN) as usize
 }
 
 /// How many bytes of a buffer come before an address that is a multiple of a page.
@@ -157,16 +216,26 @@ mod tests {
             .open(&path)
             .unwrap();
         let mut at = 2 * PAGE;
+        let mut memory = Vec::new();
         // Each opened anew has to see what the one before has written.
         for lens in [[40, 4000, 60], [PAGE, 9000, 8], [3 * PAGE + 1, 100, 7]] {
             let Some(mut durable) = Durable::open(&path, &file).unwrap() else {
                 return;
             };
             let is_direct = durable.direct.is_some();
-            for len in lens {
+            for (len, place) in lens.into_iter().zip([at, 0, at]) {
                 let bytes = vec![len as u8 | 1; len];
                 let read = |at, out: &mut [u8]| file.read_exact_at(out, at);
-                durable.write(at as u64, &bytes, read).unwrap();
+                // The first has to grow, the second was meant for another place.
+                let expected = if place == at && memory.capacity() == 0 {
+                    0
+                } else {
+                    len
+                };
+                let mut paged = Paged::new(memory, place as u64, expected);
+                paged.extend(&bytes);
+                durable.write(at as u64, &mut paged, read).unwrap();
+                memory = paged.into_memory();
                 wanted[at..at + len].copy_from_slice(&bytes);
                 at += len;
                 if is_direct {

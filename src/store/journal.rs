@@ -16,6 +16,7 @@
 //! when a checkpoint is due `commit.rs`'s.
 
 use crate::changes::{Changes, Kept};
+use crate::durable::Paged;
 use crate::error::StoreError;
 use crate::head::JOURNAL_AT;
 use crate::medium::{Medium, PAGE_LEN};
@@ -62,6 +63,8 @@ pub(crate) struct Journal {
     pub(crate) is_broken: bool,
     /// Blocks in the tables that the engine is likely to go on with.
     tails: Changes,
+    /// What the record before was put into.
+    memory: Vec<u8>,
 }
 
 impl Journal {
@@ -75,6 +78,7 @@ impl Journal {
             follows: None,
             is_broken: false,
             tails: Changes::default(),
+            memory: Vec::new(),
         }
     }
 
@@ -88,8 +92,10 @@ impl Journal {
     }
 
     /// A record begun, with what it has to say of the round.
-    pub(crate) fn begin_record(&self, len: usize) -> Writer {
-        let mut writer = Writer::new(len);
+    pub(crate) fn begin_record(&mut self, len: usize) -> Writer {
+        let memory = std::mem::take(&mut self.memory);
+        let at = JOURNAL_AT + self.next.at as u64;
+        let mut writer = Writer::new(Paged::new(memory, at, len));
         if let Some(count) = self.follows {
             writer.follows(count);
         }
@@ -119,14 +125,18 @@ impl Journal {
     }
 
     /// Makes a record durable behind the last one. There has to be room.
-    pub(crate) fn append(&mut self, path: &Path, record: &[u8]) -> Result<(), StoreError> {
-        let Some(at) = self.place(record.len()) else {
+    pub(crate) fn append(&mut self, path: &Path, mut record: Paged) -> Result<(), StoreError> {
+        let len = record.len();
+        let Some(at) = self.place(len) else {
             unreachable!("the tables begin behind it, or records that are needed");
         };
-        let durable = self.medium.write_durably(JOURNAL_AT + at as u64, record);
+        let durable = self
+            .medium
+            .write_durably(JOURNAL_AT + at as u64, &mut record);
+        self.memory = record.into_memory();
         durable.map_err(|source| StoreError::io(path, "write to", source))?;
         self.next.number += 1;
-        self.next.at = at + record.len();
+        self.next.at = at + len;
         self.follows = None;
         Ok(())
     }
@@ -176,7 +186,7 @@ impl Journal {
     /// Remembers the short ones of the blocks that a checkpoint has written,
     /// in place of those before.
     pub(crate) fn remember(&mut self, written: &Changes) {
-        self.forget();
+        self.tails = Changes::default();
         for (key, block) in written.blocks() {
             if let Some(block) = block
                 && block.bytes().len() <= REOPEN_LEN
@@ -187,7 +197,9 @@ impl Journal {
         }
     }
 
+    /// Gives back the memory that spares work to who goes on.
     pub(crate) fn forget(&mut self) {
+        self.memory = Vec::new();
         self.tails = Changes::default();
     }
 }
@@ -281,18 +293,23 @@ mod tests {
 
     const FILE: u64 = 5;
 
+    fn writer(len: usize) -> Writer {
+        Writer::new(Paged::new(Vec::new(), 0, len))
+    }
+
     fn journal(records: impl IntoIterator<Item = (u64, u32, usize)>) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (round, number, len) in records {
             let mut changes = Changes::default();
             changes.set_row(RowKey::Stream(StreamId(1)), Some(vec![7; len]));
-            let mut writer = Writer::new(len);
+            let mut writer = writer(len);
             writer.put(&changes, &Changes::default(), |_| None);
-            bytes.extend(writer.seal(Name {
+            let record = writer.seal(Name {
                 file: FILE,
                 round,
                 number,
-            }));
+            });
+            bytes.extend(record.bytes());
         }
         bytes.extend([0; 1000]);
         bytes
@@ -324,15 +341,16 @@ mod tests {
     fn a_round_that_began_beside_a_checkpoint_tells_how_long_the_one_before_is() {
         let old = journal([(9, 0, 50), (9, 1, 3), (9, 2, 3)]);
         let old = &old[..old.len() - 1000];
-        let mut first = Writer::new(0);
+        let mut first = writer(0);
         first.follows(3);
         first.put(&Changes::default(), &Changes::default(), |_| None);
-        let first = first.seal(Name {
+        let sealed = first.seal(Name {
             file: FILE,
             round: 10,
             number: 0,
         });
-        let new = [&first[..], &journal([(10, 1, 20)])].concat();
+        let first = sealed.bytes();
+        let new = [first, &journal([(10, 1, 20)])].concat();
         let names = |left: &[(u64, u32)]| left.to_vec();
         let all = [(9, 0), (9, 1), (9, 2), (10, 0), (10, 1)];
         // Behind the old one, or at the start of the ring before it.
@@ -346,7 +364,7 @@ mod tests {
             last[at(old) + old.len() - 20] ^= 1;
             assert_eq!(found(&last), (names(&[all[0], all[1], all[3], all[4]]), 1));
             let mut told = whole.clone();
-            told[at(&first) + 33] ^= 1;
+            told[at(first) + 33] ^= 1;
             assert_eq!(found(&told), (names(&[all[0], all[1], all[2], all[4]]), 1));
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! It has two parts, the journal's and redb's, each of which sees its own.
 
-use crate::durable::Durable;
+use crate::durable::{Durable, Paged};
 use crate::error::{StoreError, is_full};
 use crate::head::{Found, Head, JOURNAL_AT};
 use crate::journal::scan;
@@ -187,8 +187,8 @@ impl Medium {
         self.head
     }
 
-    fn count(&self, at: u64, bytes: &[u8]) {
-        let len = bytes.len() as u64;
+    fn count(&self, at: u64, len: usize) {
+        let len = len as u64;
         self.meter.writes.fetch_add(1, Ordering::Relaxed);
         self.meter.written.fetch_add(len, Ordering::Relaxed);
         if at < self.head.tables_at {
@@ -197,7 +197,7 @@ impl Medium {
     }
 
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.count(at, bytes);
+        self.count(at, bytes.len());
         let written = self.backend.write(at, bytes);
         self.meter.wrote(at, bytes.len());
         written
@@ -208,7 +208,7 @@ impl Medium {
         if let Some(long_writes) = &self.long_writes
             && long_writes.take(&*self.backend, &self.meter, at, bytes)?
         {
-            self.count(at, bytes);
+            self.count(at, bytes.len());
             self.pause();
             return Ok(());
         }
@@ -267,12 +267,13 @@ impl Medium {
 
     /// Writes, and returns once that is durable. What is behind it in its last page
     /// may be zeros then.
-    pub(crate) fn write_durably(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write_durably(&self, at: u64, bytes: &mut Paged) -> io::Result<()> {
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = &mut *durable else {
-            self.write(at, bytes)?;
+            self.write(at, bytes.bytes())?;
             return self.sync();
         };
+        let len = bytes.len();
         match file.write(at, bytes, |at, out| self.backend.read(at, out)) {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 *durable = None;
@@ -280,13 +281,13 @@ impl Medium {
                 self.write_durably(at, bytes)
             }
             written => {
-                self.count(at, bytes);
+                self.count(at, len);
                 self.meter.syncs.fetch_add(1, Ordering::Relaxed);
                 if written.is_err() {
                     // No sync may come in between, and take it for covered.
                     let mut has_failed = self.failed();
                     *has_failed = true;
-                    self.meter.wrote(at, bytes.len());
+                    self.meter.wrote(at, len);
                 }
                 written
             }

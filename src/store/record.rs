@@ -8,6 +8,7 @@
 //! behind it, since the engine writes its last block again with each batch.
 
 use crate::changes::{Changes, Kept};
+use crate::durable::Paged;
 use crate::layout::{KEY_LEN, Key, STORED_BLOCK_LEN_MAX, parse_row_key, row_key};
 use midge_engine::{Batch, BlockKey, RowKey, Seq, StreamId, Write};
 
@@ -41,15 +42,14 @@ pub(crate) struct Name {
 
 /// A record begun, for writes to be put into.
 pub(crate) struct Writer {
-    bytes: Vec<u8>,
+    bytes: Paged,
     writes: u32,
 }
 
 impl Writer {
-    /// With room for about so many bytes.
-    pub(crate) fn new(len: usize) -> Self {
-        let mut bytes = Vec::with_capacity(len);
-        bytes.resize(HEAD_LEN, 0);
+    /// Put into this memory.
+    pub(crate) fn new(mut bytes: Paged) -> Self {
+        bytes.extend_to(HEAD_LEN);
         Writer { bytes, writes: 0 }
     }
 
@@ -57,7 +57,7 @@ impl Writer {
     /// the tables yet. It is the first write of a round's first record.
     pub(crate) fn follows(&mut self, count: u32) {
         self.begin(FOLLOWS);
-        self.bytes.extend_from_slice(&count.to_le_bytes());
+        self.bytes.extend(&count.to_le_bytes());
     }
 
     /// Puts changes in. `base` gives a block as a reader of the record will
@@ -70,7 +70,7 @@ impl Writer {
     ) {
         for stream in changes.removed() {
             self.begin(NO_STREAM);
-            self.bytes.extend_from_slice(&stream.0.to_le_bytes());
+            self.bytes.extend(&stream.0.to_le_bytes());
         }
         for (key, block) in changes.blocks() {
             match block {
@@ -95,25 +95,24 @@ impl Writer {
     }
 
     fn begin(&mut self, kind: u8) {
-        self.bytes.push(kind);
+        self.bytes.extend(&[kind]);
         self.writes += 1;
     }
 
     fn long(&mut self, bytes: &[u8]) {
-        self.bytes
-            .extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.extend(&(bytes.len() as u32).to_le_bytes());
+        self.bytes.extend(bytes);
     }
 
     fn block_key(&mut self, kind: u8, key: BlockKey) {
         self.begin(kind);
-        self.bytes.extend_from_slice(&key.stream.0.to_le_bytes());
-        self.bytes.extend_from_slice(&key.first.0.to_le_bytes());
+        self.bytes.extend(&key.stream.0.to_le_bytes());
+        self.bytes.extend(&key.first.0.to_le_bytes());
     }
 
     fn row_key(&mut self, kind: u8, key: RowKey) {
         self.begin(kind);
-        self.bytes.extend_from_slice(&row_key(key));
+        self.bytes.extend(&row_key(key));
     }
 
     fn block(&mut self, key: BlockKey, block: &Kept, base: Option<&Kept>) {
@@ -123,9 +122,8 @@ impl Writer {
             Some(base) if base == bytes => {}
             Some(base) => {
                 self.block_key(GROWN_BLOCK, key);
-                self.bytes
-                    .extend_from_slice(&(base.len() as u32).to_le_bytes());
-                self.bytes.extend_from_slice(&bytes[..BLOCK_HEAD_LEN]);
+                self.bytes.extend(&(base.len() as u32).to_le_bytes());
+                self.bytes.extend(&bytes[..BLOCK_HEAD_LEN]);
                 self.long(&bytes[base.len()..]);
             }
             None => {
@@ -136,11 +134,11 @@ impl Writer {
     }
 
     /// The record, complete.
-    pub(crate) fn seal(mut self, name: Name) -> Vec<u8> {
+    pub(crate) fn seal(mut self, name: Name) -> Paged {
         let body = (self.bytes.len() - HEAD_LEN) as u32;
-        self.bytes
-            .resize(self.bytes.len().next_multiple_of(ALIGN), 0);
-        let bytes = &mut self.bytes;
+        let len = self.bytes.len().next_multiple_of(ALIGN);
+        self.bytes.extend_to(len);
+        let bytes = self.bytes.bytes_mut();
         bytes[4..8].copy_from_slice(&body.to_le_bytes());
         bytes[8..16].copy_from_slice(&name.file.to_le_bytes());
         bytes[16..24].copy_from_slice(&name.round.to_le_bytes());
@@ -353,11 +351,11 @@ mod tests {
             before.set_row(RowKey::Stream(StreamId(stream)), Some(b"same".to_vec()));
         }
         let changes = Changes::of(&batch);
-        let mut writer = Writer::new(0);
+        let mut writer = Writer::new(Paged::new(Vec::new(), 0, 0));
         writer.put(&changes, &before, |of| (of == key()).then_some(&old));
         let record = writer.seal(NAME);
         assert!(record.len() <= len_about(&batch, |_| old.bytes().len()));
-        (record, grown)
+        (record.bytes().to_vec(), grown)
     }
 
     #[test]
