@@ -43,6 +43,10 @@ const CUTS_MAX: usize = 64;
 /// the next look is this much later.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Under a flood there may be too little and enough again hundreds of times a second:
+/// the log says so this often at most.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
 /// What a cache may hold that would hold `usual` bytes if there were no
 /// ceiling: at most such a part of it.
 #[cfg(feature = "streams")]
@@ -57,8 +61,10 @@ pub(crate) struct Memory {
     look_due: Time,
     /// Clients that were cut.
     pub(crate) cut_total: u64,
-    /// There was too little the last time, and the log says so.
-    is_short: bool,
+    /// The log says that there is too little.
+    is_told: bool,
+    /// It does not say so again before then.
+    tell_due: Time,
 }
 
 impl Memory {
@@ -68,7 +74,8 @@ impl Memory {
             ceiling: both.map(|(bytes, allocated)| Ceiling { bytes, allocated }),
             look_due: Time::default(),
             cut_total: 0,
-            is_short: false,
+            is_told: false,
+            tell_due: Time::default(),
         }
     }
 
@@ -82,6 +89,18 @@ impl Memory {
     fn whole(&self) -> Option<usize> {
         let (part, of) = ALLOCATED_OF_RESIDENT;
         Some(self.ceiling?.bytes.saturating_sub(PROCESS_BYTES) / of * part)
+    }
+
+    /// Whether there is too little, if the log is to say that now.
+    fn news(&mut self, is_short: bool, now: Time) -> Option<bool> {
+        if is_short == self.is_told || (is_short && now < self.tell_due) {
+            return None;
+        }
+        self.is_told = is_short;
+        if is_short {
+            self.tell_due = now + TELL_AGAIN;
+        }
+        Some(is_short)
     }
 
     fn room(&self) -> Option<Room> {
@@ -118,12 +137,10 @@ impl EventLoop {
         } else {
             room
         };
-        if room.is_short() != self.memory.is_short {
-            self.memory.is_short = room.is_short();
-            match room.is_short() {
-                true => log::warn!("memory is used up: nothing more is taken in"),
-                false => log::info!("there is memory again"),
-            }
+        match self.memory.news(room.is_short(), self.connections.now) {
+            Some(true) => log::warn!("memory is used up: nothing more is taken in"),
+            Some(false) => log::info!("there is memory again"),
+            None => {}
         }
         self.engine.set_room(room);
     }
@@ -167,6 +184,21 @@ impl EventLoop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_is_not_flooded() {
+        let mut memory = Memory::new(&Config::default());
+        let at = |secs| Time::default() + Duration::from_secs(secs);
+        assert_eq!(memory.news(false, at(0)), None);
+        assert_eq!(memory.news(true, at(1)), Some(true));
+        assert_eq!(memory.news(true, at(2)), None);
+        assert_eq!(memory.news(false, at(3)), Some(false));
+        assert_eq!(
+            (memory.news(true, at(4)), memory.news(false, at(5))),
+            (None, None)
+        );
+        assert_eq!(memory.news(true, at(11)), Some(true));
+    }
 
     #[test]
     fn the_greatest_are_found_in_one_look() {
