@@ -195,7 +195,8 @@ impl World {
                     draft.expected = Expected::Refused;
                 }
             }
-            4 | 5 if stream.is_exact() => {
+            // It may wait for the disk, and a full stream refuse it then.
+            4 | 5 if stream.is_exact() && !stream.settings.discard_new => {
                 let of_subject = stream
                     .kept()
                     .filter(|(_, message)| message.subject == subject);
