@@ -20,9 +20,9 @@ pub const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// The pause between attempts doubles up to this.
 pub const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// The room for the journal, which is made with the file. Once it is used up,
-/// what is in it is brought into the tables: after some eight thousand small
-/// messages one at a time, or twenty thousand in large batches.
+/// The room for the journal, which is made with the file. Once half of it is used
+/// up, what is in it is brought into the tables: after some four thousand small
+/// messages one at a time, or ten thousand in large batches.
 pub const JOURNAL_BYTES: usize = 4 << 20;
 
 /// Where a store is and how it behaves.

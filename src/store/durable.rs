@@ -78,6 +78,11 @@ impl Paged {
         self.memory.resize(self.from + len.max(self.len()), 0);
     }
 
+    /// No more than so many bytes.
+    fn cut(&mut self, len: usize) {
+        self.memory.truncate(self.from + len);
+    }
+
     /// The memory, to be used again.
     pub(crate) fn into_memory(mut self) -> Vec<u8> {
         self.memory.clear();
@@ -88,9 +93,12 @@ impl Paged {
     /// Whether the memory is still what it was made for: it may have had to grow,
     /// and another place have been found.
     fn is_for(&self, at: u64) -> bool {
-        let end = self.from + (in_page(at) + self.len()).next_multiple_of(PAGE);
-        let address = self.memory.as_ptr().addr() + self.from;
-        address % PAGE == in_page(at) && end <= self.memory.capacity()
+        let Some(begin) = self.from.checked_sub(in_page(at)) else {
+            return false;
+        };
+        let len = (in_page(at) + self.len()).next_multiple_of(PAGE);
+        let address = self.memory.as_ptr().addr() + begin;
+        address.is_multiple_of(PAGE) && begin + len <= self.memory.capacity()
     }
 
     /// Whole pages: `before` is what the first one begins with, and zeros are what
@@ -158,11 +166,14 @@ impl Durable {
         // Should it fail, it is not known what the page holds.
         direct.end = 0;
         let pages = bytes.pages(&direct.page);
-        self.file.write_all_at(pages, begin)?;
-        direct.page.clear();
-        direct.page.extend_from_slice(&pages[end - end % PAGE..end]);
-        direct.end = at + len as u64;
-        Ok(())
+        let written = self.file.write_all_at(pages, begin);
+        if written.is_ok() {
+            direct.page.clear();
+            direct.page.extend_from_slice(&pages[end - end % PAGE..end]);
+            direct.end = at + len as u64;
+        }
+        bytes.cut(len);
+        written
     }
 }
 
@@ -218,21 +229,22 @@ mod tests {
         let mut at = 2 * PAGE;
         let mut memory = Vec::new();
         // Each opened anew has to see what the one before has written.
-        for lens in [[40, 4000, 60], [PAGE, 9000, 8], [3 * PAGE + 1, 100, 7]] {
+        for lens in [
+            [4 * PAGE, 4000, 60],
+            [PAGE, 9000, 8],
+            [3 * PAGE + 1, 100, 7],
+        ] {
             let Some(mut durable) = Durable::open(&path, &file).unwrap() else {
                 return;
             };
             let is_direct = durable.direct.is_some();
-            for (len, place) in lens.into_iter().zip([at, 0, at]) {
+            for (number, len) in lens.into_iter().enumerate() {
                 let bytes = vec![len as u8 | 1; len];
                 let read = |at, out: &mut [u8]| file.read_exact_at(out, at);
-                // The first has to grow, the second was meant for another place.
-                let expected = if place == at && memory.capacity() == 0 {
-                    0
-                } else {
-                    len
-                };
-                let mut paged = Paged::new(memory, place as u64, expected);
+                // The first has to grow, the second was meant for another place, the
+                // third goes on in the page where that has ended.
+                let (place, room) = [(at, 0), (at + 8, len), (at, len)][number];
+                let mut paged = Paged::new(memory, place as u64, room);
                 paged.extend(&bytes);
                 durable.write(at as u64, &mut paged, read).unwrap();
                 memory = paged.into_memory();

@@ -32,8 +32,8 @@ const TAILS_LEN_MAX: usize = 2 << 20;
 
 /// A checkpoint beside which others go on begins once the round takes this, or half
 /// of the journal if that is more: it is worth its pages then, and who stores
-/// without a pause fills the other half in the time that it takes. With three
-/// quarters each of them had to wait for its end, a third of the time in all.
+/// without a pause fills the other half in the time that it takes. At three quarters
+/// who stores had to wait for the end of each, a third of the time in all.
 const ROUND_WORTH_LEN: usize = 1 << 20;
 
 /// Where a record goes.
@@ -120,24 +120,29 @@ impl Journal {
         is_before(0).then_some(0)
     }
 
+    /// What is left of the journal for batches that take something away: on a full
+    /// disk, where no checkpoint comes to its end, it is they that make room.
+    pub(crate) fn room_to_make_room(&self) -> usize {
+        self.medium.head().journal_len() / 32
+    }
+
     pub(crate) fn has_room(&self, len: usize) -> bool {
         self.place(len).is_some()
     }
 
     /// Makes a record durable behind the last one. There has to be room.
     pub(crate) fn append(&mut self, path: &Path, mut record: Paged) -> Result<(), StoreError> {
-        let len = record.len();
-        let Some(at) = self.place(len) else {
+        let Some(at) = self.place(record.len()) else {
             unreachable!("the tables begin behind it, or records that are needed");
         };
         let durable = self
             .medium
             .write_durably(JOURNAL_AT + at as u64, &mut record);
-        self.memory = record.into_memory();
         durable.map_err(|source| StoreError::io(path, "write to", source))?;
         self.next.number += 1;
-        self.next.at = at + len;
+        self.next.at = at + record.len();
         self.follows = None;
+        self.memory = record.into_memory();
         Ok(())
     }
 

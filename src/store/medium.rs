@@ -273,7 +273,6 @@ impl Medium {
             self.write(at, bytes.bytes())?;
             return self.sync();
         };
-        let len = bytes.len();
         match file.write(at, bytes, |at, out| self.backend.read(at, out)) {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 *durable = None;
@@ -281,13 +280,13 @@ impl Medium {
                 self.write_durably(at, bytes)
             }
             written => {
-                self.count(at, len);
+                self.count(at, bytes.len());
                 self.meter.syncs.fetch_add(1, Ordering::Relaxed);
                 if written.is_err() {
                     // No sync may come in between, and take it for covered.
                     let mut has_failed = self.failed();
                     *has_failed = true;
-                    self.meter.wrote(at, len);
+                    self.meter.wrote(at, bytes.len());
                 }
                 written
             }

@@ -84,7 +84,7 @@ impl Stream {
                 if left == 0 || self.has_copied_enough() || self.left_len > LEFT_LEN_MAX {
                     return Ok(Some(now));
                 }
-                if !self.goes_after_others(seq, due, block)? {
+                if !self.goes_after_marker(seq, due, block)? {
                     left -= 1;
                     self.come_due(seq, due, wall)?;
                 }

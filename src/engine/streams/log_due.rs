@@ -87,11 +87,13 @@ impl Log {
         Ok(Some((*first, found)))
     }
 
-    /// Whether another block than this holds something that is due before this
-    /// time; of two with the same time, the older block is before the other.
-    pub(crate) fn is_due_elsewhere(&self, due: Timestamp, block: Seq) -> bool {
-        let mut others = self.dues.iter().filter(|(_, first)| *first != block);
-        others.next().is_some_and(|other| *other < (due, block))
+    /// Whether the block of a message may hold something that is due before this
+    /// time of another block; of two with the same time the older one is before.
+    pub(crate) fn is_due_before(&self, seq: Seq, due: Timestamp, block: Seq) -> bool {
+        let meta = self.block_of(seq).map(|index| &self.blocks[index]);
+        meta.is_some_and(|meta| {
+            meta.first != block && meta.due.is_some_and(|at| (at, meta.first) < (due, block))
+        })
     }
 
     /// Something is to be done about a message at another time than it says.

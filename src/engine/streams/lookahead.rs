@@ -81,8 +81,8 @@ pub(crate) struct Lookahead {
     next_ticket: u64,
     /// Picks that were not looked at yet.
     unseen: BTreeSet<Seq>,
-    /// Those of them that were sent back. What is ready may be of their key and
-    /// come after them, so it waits until they are looked at.
+    /// Those of them that were sent back, if there are keys. What is ready may be of
+    /// their key and come after them, so it waits until they are looked at.
     returned: BTreeSet<Seq>,
     /// Messages that are out of which the key is not known yet.
     unread: BTreeSet<Seq>,
@@ -118,6 +118,11 @@ impl Lookahead {
         self.ready.clear();
         self.unseen.clone_from(&cursor.picks);
         self.returned.clear();
+        if self.order_key.is_some() {
+            let sent_back = cursor.redrives.keys().copied();
+            self.returned
+                .extend(sent_back.filter(|seq| cursor.picks.contains(seq)));
+        }
         self.unread.clear();
         self.unread.extend(cursor.unacked.seqs());
         cursor.freed.clear();
@@ -128,7 +133,9 @@ impl Lookahead {
     /// A message is sent back: it is among the picks and was not before.
     pub(super) fn returned(&mut self, seq: Seq) {
         self.unseen.insert(seq);
-        self.returned.insert(seq);
+        if self.order_key.is_some() {
+            self.returned.insert(seq);
+        }
     }
 
     /// Messages that wait, for their key or for their turn.
@@ -157,7 +164,7 @@ impl Lookahead {
         cursor.freed = freed;
         let mut filled = self.fill(cursor, pending, log, filter);
         // A block that has to be read may hold something more urgent. Without
-        // priorities what is ready need not wait for it.
+        // priorities what is ready need not wait for what was not sent back.
         if self.priority.is_some() {
             filled = Ok(filled?);
         }

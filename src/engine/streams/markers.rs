@@ -42,21 +42,31 @@ impl Stream {
         Ok((is_last && !is_marker(record.header())).then(|| record.subject.into()))
     }
 
-    /// Whether a message in this block has to stay until what was due before it
-    /// elsewhere has gone. After a pause that is found block by block: a message
-    /// would go before the marker that is older, and neither would leave one.
-    pub(super) fn goes_after_others(
+    /// Whether a message in this block has to stay until a marker has gone that is
+    /// all else that its subject holds. After a pause what is due is found block by
+    /// block: the message would go before the marker, and neither would leave one.
+    pub(super) fn goes_after_marker(
         &self,
         seq: Seq,
         due: Timestamp,
         block: Seq,
     ) -> Result<bool, NeedBlock> {
-        if self.marker_secs().is_none() || !self.log.is_due_elsewhere(due, block) {
+        if self.marker_secs().is_none() {
             return Ok(false);
         }
         let record = self.log.get(seq)?;
         let subject = record.and_then(|record| self.log.subjects.get(record.subject));
-        Ok(subject.is_some_and(|subject| subject.count == 2 && subject.last.seq == seq))
+        let Some(subject) = subject.filter(|subject| subject.count == 2 && subject.first < seq)
+        else {
+            return Ok(false);
+        };
+        // A marker is the first of its subject, and known to be.
+        if !self.log.is_due_before(subject.first, due, block) {
+            return Ok(false);
+        }
+        let first = self.log.get(subject.first)?;
+        Ok(first
+            .is_some_and(|record| *record.subject == *subject.name && is_marker(record.header())))
     }
 
     /// Whether messages may come to it by themselves.

@@ -75,6 +75,10 @@ impl StoredStreams {
         for (id, row) in without_cursor {
             add_consumer(stream, id, *row);
         }
+        // What they have looked at was there, though what tells of it be damaged.
+        let scanned = stream.consumers.values();
+        let scanned = scanned.map(|consumer| consumer.cursor.scanned).max();
+        stream.log.skip_to(scanned.unwrap_or_default());
         stream.log.recovered();
         stream.is_dirty = false;
         stream.row_dirty = false;

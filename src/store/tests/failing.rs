@@ -288,6 +288,46 @@ fn a_checkpoint_that_fails_beside_batches_is_reported_and_overcome() {
     assert!(rows.rows.len() >= model.rows.len());
 }
 
+/// No checkpoint comes to its end there, and the journal is as full as publishers
+/// can make it.
+#[test]
+fn a_full_disk_can_be_emptied_though_the_journal_is_full_as_well() {
+    let disk = FaultDisk::new(1);
+    let config = StoreConfig {
+        journal_bytes: 64 << 10,
+        ..test_config()
+    };
+    let open = || Store::open_with_backend(&config, disk.opener(), &mut Model::default());
+    let store = open().expect("opens");
+    disk.set_capacity(disk.peak());
+    let mut stored = Vec::new();
+    let error = loop {
+        let key = key(1, 1 + stored.len() as u64 * 10);
+        let batch = Batch {
+            writes: put(key, &block(key, &[100], 1)),
+        };
+        match store.commit(&batch) {
+            Ok(_) => stored.push(key),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_full(), "{error}");
+    drop(store);
+    let store = open().expect("opens again");
+    for key in &stored[..20] {
+        let batch = Batch {
+            writes: vec![Write::RemoveBlock(*key)],
+        };
+        store.commit(&batch).expect("it takes away");
+    }
+    drop(store);
+    let store = open().expect("opens again");
+    for (number, key) in stored.iter().enumerate() {
+        let found = store.load(*key).expect("readable");
+        assert_eq!(found.is_some(), number >= 20, "{number}");
+    }
+}
+
 #[test]
 fn a_store_that_fails_can_be_stopped() {
     let disk = prepared(1);
