@@ -85,9 +85,50 @@ fn who_publishes_a_fast_batch_hears_that_the_disk_fails() {
     send(&mut world, "u", 1, 0);
     assert_eq!(send(&mut world, "u", 2, 1), "");
     assert!(world.engine.take_batch(world.now).is_some());
-    world.engine.store_failed(world.now, &mut world.told);
+    world.engine.store_failed(world.now, false, &mut world.told);
     let heard = world.heard(JOE);
     let refused = "\"err_code\":10008,\"description\":\"JetStream system temporarily unavailable\"},\"stream\":\"S\",\"seq\":0}";
     assert!(heard.contains(refused), "{heard}");
     assert!(!heard.contains("\"type\":\"ack\""), "{heard}");
+}
+
+/// Whoever publishes without a pause would fill it again before anybody can make
+/// room.
+#[test]
+fn a_disk_that_was_full_is_for_who_makes_room_at_first() {
+    use midge_engine::{RowSink, StoredStreams, Write};
+    let mut world = World::new(Limits::default(), Auth::default(), 1);
+    world.enable_streams();
+    world.open(JOE);
+    world.say(JOE, "CONNECT {\"verbose\":false}\r\nSUB i.> 1\r\n");
+    let make = "{\"name\":\"S\",\"subjects\":[\"s\"]}";
+    let len = make.len();
+    let publish = format!("PUB $JS.API.STREAM.CREATE.S i.made {len}\r\n{make}\r\n");
+    world.say(JOE, &publish);
+    let batch = world.engine.take_batch(world.now).expect("it is stored");
+    let mut stored = StoredStreams::new(1);
+    for write in &batch.writes {
+        if let Write::PutRow(key, value) = write {
+            stored.row(*key, value);
+        }
+    }
+    world.engine.committed(world.now, &mut world.told);
+    let published = |world: &mut World| {
+        world.heard(JOE);
+        world.say(JOE, "PUB s i.ack 1\r\nx\r\n");
+        if world.engine.take_batch(world.now).is_some() {
+            world.engine.committed(world.now, &mut world.told);
+        }
+        world.heard(JOE)
+    };
+    assert!(published(&mut world).contains("\"seq\":1"));
+    world.engine.store_failed(world.now, true, &mut world.told);
+    assert!(published(&mut world).contains("\"err_code\":10008"));
+    world.engine.recovered(world.now, stored, &mut world.told);
+    assert!(published(&mut world).contains("\"err_code\":10023"));
+    world.say(JOE, "PUB $JS.API.STREAM.PURGE.S i.purged 0\r\n\r\n");
+    commit(&mut world);
+    assert!(world.heard(JOE).contains("\"success\":true"));
+    world.pass(seconds(2));
+    assert!(published(&mut world).contains("\"seq\":1"));
 }

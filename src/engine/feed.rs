@@ -126,11 +126,14 @@ impl Engine {
         self.clean_up(out);
     }
 
-    /// The batches that were taken could not be written, and nothing can until
-    /// [`Engine::recovered`].
-    pub fn store_failed<O: Outbox>(&mut self, now: Time, out: &mut O) {
+    /// The batches that were taken could not be written, for want of room if the disk
+    /// is full, and nothing can until [`Engine::recovered`].
+    pub fn store_failed<O: Outbox>(&mut self, now: Time, is_full: bool, out: &mut O) {
         self.fail_backup(BackupError::Unavailable, out);
-        self.with_streams(|streams, engine| streams.failed(engine, now, out));
+        self.with_streams(|streams, engine| {
+            streams.is_disk_full |= is_full;
+            streams.failed(engine, now, out);
+        });
         self.feed_internal(now, out);
         self.clean_up(out);
     }

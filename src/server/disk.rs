@@ -174,7 +174,7 @@ impl Disk {
                         "{error}; streams are not available until the store can be opened again"
                     );
                     self.wanted.clear();
-                    engine.store_failed(now, connections);
+                    engine.store_failed(now, error.is_full(), connections);
                 }
                 Event::Reopened(stored, _) => {
                     log::warn!("the store is open again, streams are available");
@@ -229,7 +229,7 @@ impl Disk {
                 engine.committed(now, connections);
             } else if let Err(refused) = self.handle.submit(batch) {
                 log::error!("the store takes no batch: {}", refused.why);
-                engine.store_failed(now, connections);
+                engine.store_failed(now, false, connections);
             }
         }
         while let Some(wish) = engine.take_maintenance() {

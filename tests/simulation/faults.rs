@@ -97,7 +97,7 @@ impl World {
         self.lose_batches("the store fails");
         let delay = self.rng.pick(&[1, 100, 5000]);
         self.reopens = Some(self.now + Duration::from_millis(delay));
-        self.engine.store_failed(self.time(), &mut self.told);
+        self.engine.store_failed(self.time(), false, &mut self.told);
         self.hear();
         self.forget_errand();
     }

@@ -19,6 +19,11 @@ use crate::maintenance;
 use crate::outbox::Outbox;
 use midge_proto::headers::{HeaderWriter, name as names};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// After the disk was full nothing new is stored in files for so long: whoever
+/// publishes without a pause would fill it again before anybody can make room.
+const FULL_PAUSE: Duration = Duration::from_secs(2);
 
 impl Streams {
     /// Starts to listen, with what was stored.
@@ -131,6 +136,9 @@ impl Streams {
         self.fail_restores(engine, now, out);
         self.forget_unwritten();
         self.health = Health::Good;
+        if std::mem::take(&mut self.is_disk_full) {
+            self.room_due = now + FULL_PAUSE;
+        }
         self.adopt(engine, recovery, now);
         self.bury_all_again();
     }

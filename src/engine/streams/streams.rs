@@ -120,6 +120,10 @@ pub(crate) struct Streams {
     /// The wall clock, as it was last told.
     pub(crate) wall: Timestamp,
     pub(crate) health: Health,
+    /// The store has failed for want of room on the disk.
+    pub(crate) is_disk_full: bool,
+    /// That was so: until then it is for those who take something away.
+    pub(crate) room_due: Time,
     /// Where the message at hand goes.
     pub(crate) hits: Vec<Sink>,
     // Towards the disk.
@@ -216,6 +220,8 @@ impl Streams {
             unserved: BTreeMap::new(),
             wall: Timestamp(0),
             health: Health::Good,
+            is_disk_full: false,
+            room_due: Time::default(),
             hits: Vec::new(),
             removed: Vec::new(),
             removed_consumers: Vec::new(),

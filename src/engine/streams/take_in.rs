@@ -98,6 +98,7 @@ impl Streams {
     ) {
         let wall = self.wall;
         let health = self.health;
+        let is_disk_full = engine.latest < self.room_due;
         let is_full = self.is_server_full(id);
         let has_room = self.has_room(id, message);
         let Some(stream) = self.streams.get_mut(&id) else {
@@ -105,7 +106,7 @@ impl Streams {
         };
         let stored = if health != Health::Good && !stream.is_volatile() {
             Err(ApiError::CLUSTER_NOT_AVAIL)
-        } else if is_full || engine.room.is_short() {
+        } else if is_full || engine.room.is_short() || (is_disk_full && !stream.is_volatile()) {
             Err(ApiError::INSUFFICIENT_RESOURCES)
         } else if !has_room {
             Err(ApiError::ACCOUNT_RESOURCES_EXCEEDED)
