@@ -9,7 +9,6 @@ use crate::stream_util::{Dir, End};
 use crate::util::{Client, PATIENCE, Server, midge};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// A file system of a few megabytes that goes with the test.
@@ -153,38 +152,6 @@ fn a_full_disk_can_be_emptied_by_deleting() {
     for _ in 0..stored / 2 {
         client.store("s", "x".repeat(20_000));
     }
-}
-
-/// Whoever publishes without a pause fills the disk again each time that the store
-/// is open; who purges has a turn all the same, and finds room in the journal.
-#[test]
-fn a_full_disk_can_be_emptied_though_others_go_on_publishing() {
-    let Some(disk) = SmallDisk::mount("12m") else {
-        return;
-    };
-    let server = disk.dir.serve();
-    let mut client = server.client();
-    client.make_stream("S", "s", "");
-    fill(&mut client, 1);
-    let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let mut others = server.client();
-        let is_over = &is_over;
-        scope.spawn(move || {
-            while !is_over.load(Ordering::Relaxed) {
-                others.ask("s", "x".repeat(500));
-            }
-        });
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let answer = client.ask("$JS.API.STREAM.PURGE.S", "").json();
-            if answer["success"] == true || Instant::now() > deadline {
-                is_over.store(true, Ordering::Relaxed);
-                break assert_eq!(answer["success"], true, "{answer}");
-            }
-        }
-    });
-    wait_for_streams(&mut client);
 }
 
 /// A limit on the size of files stands in for a disk that refuses to write

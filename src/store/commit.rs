@@ -142,12 +142,12 @@ impl Store {
         Ok(())
     }
 
-    /// Whether little is held in memory for want of a checkpoint, or one had better
-    /// not be tried: on a disk that is still full it would end the store again,
-    /// which is open for who takes something away.
+    /// Whether little is held in memory for want of a checkpoint. What was found when
+    /// the store was opened does not count: on a disk that is still full, trying it
+    /// would end the store again, which is open for who takes something away.
     pub(crate) fn is_settled(&self) -> bool {
         let pending = self.pending();
-        pending.doubt.is_some() || pending.held() <= HELD_IDLE_MAX
+        pending.held() <= pending.doubt.unwrap_or(0) + HELD_IDLE_MAX
     }
 
     /// Sees that the tables hold everything.
@@ -224,10 +224,12 @@ impl Store {
         let is_leaving = pending.leaving.is_some();
         drop(pending);
         let record = writer.seal(journal.next_name());
-        let has_room = |journal: &Journal| match is_taking_away(batch) {
-            true => journal.has_room(record.len()),
-            false => journal.has_room(record.len() + journal.room_to_make_room()),
+        let spared = match Weight::of(batch) {
+            Weight::Less => 0,
+            Weight::Same => journal.room_to_make_room() / 2,
+            Weight::More => journal.room_to_make_room(),
         };
+        let has_room = |journal: &Journal| journal.has_room(record.len() + spared);
         if !has_room(journal) && is_leaving {
             self.end_checkpoint()?;
             journal.end_round_before();
@@ -291,15 +293,31 @@ impl Store {
     }
 }
 
-/// Whether a batch does nothing but remove blocks, or messages of them.
-fn is_taking_away(batch: &Batch) -> bool {
-    let is_put = |write: &Write| matches!(write, Write::PutBlock(_));
-    let is_removal = |write: &Write| match write {
-        Write::RemoveBlock(_) | Write::RemoveStream(_) => true,
-        Write::PutRow(key, _) => matches!(key, RowKey::Deletes(_)),
-        Write::PutBlock(_) | Write::RemoveRow(_) => false,
-    };
-    !batch.writes.iter().any(is_put) && batch.writes.iter().any(is_removal)
+/// What a batch does to what is stored.
+enum Weight {
+    /// It removes blocks, or messages of them, and puts none.
+    Less,
+    /// It puts none: consumers are acknowledged to, for example.
+    Same,
+    More,
+}
+
+impl Weight {
+    fn of(batch: &Batch) -> Weight {
+        let is_put = |write: &Write| matches!(write, Write::PutBlock(_));
+        let is_removal = |write: &Write| match write {
+            Write::RemoveBlock(_) | Write::RemoveStream(_) => true,
+            Write::PutRow(key, _) => matches!(key, RowKey::Deletes(_)),
+            Write::PutBlock(_) | Write::RemoveRow(_) => false,
+        };
+        if batch.writes.iter().any(is_put) {
+            Weight::More
+        } else if batch.writes.iter().any(is_removal) {
+            Weight::Less
+        } else {
+            Weight::Same
+        }
+    }
 }
 
 /// A block as it is durable, if that is in memory.

@@ -152,7 +152,8 @@ impl Durable {
             return self.file.write_all_at(bytes.bytes(), at);
         };
         let begin = at - in_page(at) as u64;
-        if direct.end != at {
+        // Should something fail, it is not known what the page holds.
+        if std::mem::take(&mut direct.end) != at {
             direct.page.resize(in_page(at), 0);
             read(begin, &mut direct.page)?;
         }
@@ -163,8 +164,6 @@ impl Durable {
         }
         let len = bytes.len();
         let end = in_page(at) + len;
-        // Should it fail, it is not known what the page holds.
-        direct.end = 0;
         let pages = bytes.pages(&direct.page);
         let written = self.file.write_all_at(pages, begin);
         if written.is_ok() {

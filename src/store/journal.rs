@@ -120,8 +120,9 @@ impl Journal {
         is_before(0).then_some(0)
     }
 
-    /// What is left of the journal for batches that take something away: on a full
-    /// disk, where no checkpoint comes to its end, it is they that make room.
+    /// What is left of the journal for batches that take something away, and half of
+    /// it for those that add nothing: on a full disk, where no checkpoint comes to its
+    /// end, the first make room.
     pub(crate) fn room_to_make_room(&self) -> usize {
         self.medium.head().journal_len() / 32
     }

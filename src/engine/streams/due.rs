@@ -21,7 +21,7 @@ use midge_proto::headers::{HeaderWriter, name as names};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// After the disk was full nothing new is stored in files for so long: whoever
+/// After the disk was full publishers to files are refused for so long: whoever
 /// publishes without a pause would fill it again before anybody can make room.
 const FULL_PAUSE: Duration = Duration::from_secs(2);
 
