@@ -3,8 +3,8 @@
 use crate::engine_clock::{JOE, World, seconds};
 use midge_engine::{Auth, Limits};
 
-/// A world with a stream for batches, on a disk that has it.
-fn world() -> World {
+/// A world with a stream for batches, which is still to be stored.
+fn unstored_world() -> World {
     let mut world = World::new(Limits::default(), Auth::default(), 1);
     world.enable_streams();
     world.open(JOE);
@@ -14,6 +14,12 @@ fn world() -> World {
     let len = make.len();
     let publish = format!("PUB $JS.API.STREAM.CREATE.S i.made {len}\r\n{make}\r\n");
     world.say(JOE, &publish);
+    world
+}
+
+/// The same on a disk that has it.
+fn world() -> World {
+    let mut world = unstored_world();
     commit(&mut world);
     assert!(world.heard(JOE).contains("\"allow_batched\":true"));
     world
@@ -97,14 +103,7 @@ fn who_publishes_a_fast_batch_hears_that_the_disk_fails() {
 #[test]
 fn a_disk_that_was_full_is_for_who_makes_room_at_first() {
     use midge_engine::{RowSink, StoredStreams, Write};
-    let mut world = World::new(Limits::default(), Auth::default(), 1);
-    world.enable_streams();
-    world.open(JOE);
-    world.say(JOE, "CONNECT {\"verbose\":false}\r\nSUB i.> 1\r\n");
-    let make = "{\"name\":\"S\",\"subjects\":[\"s\"]}";
-    let len = make.len();
-    let publish = format!("PUB $JS.API.STREAM.CREATE.S i.made {len}\r\n{make}\r\n");
-    world.say(JOE, &publish);
+    let mut world = unstored_world();
     let batch = world.engine.take_batch(world.now).expect("it is stored");
     let mut stored = StoredStreams::new(1);
     for write in &batch.writes {
