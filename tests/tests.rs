@@ -117,6 +117,7 @@ mod stream_resets;
 #[cfg(feature = "streams")]
 mod stream_restarts;
 #[cfg(feature = "streams")]
+mod stream_subjects;
 mod stream_sums;
 #[cfg(feature = "streams")]
 mod stream_util;

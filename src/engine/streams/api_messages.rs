@@ -338,7 +338,7 @@ fn last_of_each(log: &mut Log, filters: &[String], up_to: Seq) -> Result<Option<
     for subject in subjects {
         let last = log.last_of(&subject)?.map(|entry| entry.seq);
         seqs.extend(match last {
-            Some(seq) if seq > up_to => log.last_match(up_to, &Filter::new([&subject[..]]))?,
+            Some(seq) if seq > up_to => log.last_match(up_to, &Filter::exactly(&subject))?,
             other => other,
         });
     }

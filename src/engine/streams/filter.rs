@@ -6,7 +6,7 @@
 pub(crate) struct Filter {
     /// Valid filters; none of them means all subjects.
     filters: Vec<Vec<u8>>,
-    /// Every filter names exactly one subject.
+    /// Every filter names exactly one subject, that of its own bytes.
     is_literal: bool,
 }
 
@@ -29,6 +29,15 @@ impl Filter {
         Filter {
             filters,
             is_literal,
+        }
+    }
+
+    /// The subject of this name and no other, also if that has wildcards for tokens:
+    /// messages may be stored under it.
+    pub(crate) fn exactly(subject: &[u8]) -> Self {
+        Filter {
+            filters: vec![subject.to_vec()],
+            is_literal: true,
         }
     }
 
@@ -95,6 +104,15 @@ mod tests {
         assert!(some.matches(b"a.x") && some.matches(b"b") && !some.matches(b"c"));
         assert!(some.literals().is_none());
         assert!(Filter::new([&b"a"[..], b"b"]).literals().is_some());
+    }
+
+    #[test]
+    fn a_subject_may_look_like_a_filter() {
+        for name in [&b"a.*"[..], b"a.>", b"*", b">"] {
+            let filter = Filter::exactly(name);
+            assert!(filter.matches(name) && !filter.matches(b"a.x") && !filter.is_all());
+            assert_eq!(filter.literals(), Some(&[name.to_vec()][..]));
+        }
     }
 
     #[test]

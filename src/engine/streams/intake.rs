@@ -143,7 +143,7 @@ impl Stream {
             return Err(ApiError::STREAM_SEALED);
         }
         // It may have been made from what somebody else has written.
-        let is_subject = midge_proto::is_literal(message.subject)
+        let is_subject = midge_proto::count_tokens(message.subject).is_some()
             && !midge_proto::has_blank(message.subject)
             && message.subject.len() <= SUBJECT_LEN_MAX;
         if !is_subject {
@@ -164,8 +164,10 @@ impl Stream {
         if self.config.sealed {
             return Err(ApiError::STREAM_SEALED);
         }
-        // One that was stored just now can be.
-        let is_sound = self.log.subjects.is_recent(subject) || midge_proto::is_literal(subject);
+        // One that was stored just now can be. A token may be a wildcard, which is a
+        // name like others here.
+        let is_sound =
+            self.log.subjects.is_recent(subject) || midge_proto::count_tokens(subject).is_some();
         if !is_sound || subject.len() > SUBJECT_LEN_MAX {
             return Err(ApiError::stream_store_failed("subject can not be stored"));
         }
@@ -401,7 +403,10 @@ impl Stream {
     /// A message replaces those before it.
     fn roll_up(&mut self, rollup: Rollup, seq: Seq, subject: &[u8]) {
         match rollup {
-            Rollup::Subject if self.log.subjects.keeps_all() => {
+            // As a filter otherwise: nats.py purges all keys that a wildcard covers so.
+            Rollup::Subject
+                if self.log.subjects.keeps_all() && midge_proto::is_literal(subject) =>
+            {
                 self.trim_subject(subject, 1, true);
                 self.consumers_purged(&Filter::new([subject]));
             }

@@ -240,7 +240,7 @@ impl Log {
         if last_is_exact {
             return Ok(Some(last));
         }
-        let found = self.last_match(last.seq, &Filter::new([subject]))?;
+        let found = self.last_match(last.seq, &Filter::exactly(subject))?;
         let entry = match found {
             Some(seq) => self
                 .get(seq)?

@@ -106,7 +106,7 @@ impl Stream {
     /// Copies and removes the oldest messages of a subject that has too many.
     /// Returns whether it is through.
     pub(super) fn drop_oldest_of(&mut self, subject: &[u8], kept: u64) -> Result<bool, NeedBlock> {
-        let filter = Filter::new([subject]);
+        let filter = Filter::exactly(subject);
         let mut at = Seq(0);
         while let Some(state) = self.log.subjects.get(subject)
             && state.count > kept

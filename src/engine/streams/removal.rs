@@ -77,7 +77,7 @@ impl Stream {
                     self.removals.push_back(Removal {
                         at: self.log.first(),
                         to,
-                        filter: Filter::new([subject]),
+                        filter: Filter::exactly(subject),
                         left: surplus,
                         removed: 0,
                         is_purge,
@@ -217,7 +217,7 @@ impl Stream {
             if keeps && max > 0 && !self.drop_oldest_of(&subject, max as u64)? {
                 return Ok(Progress::More);
             }
-            let filter = Filter::new([&subject[..]]);
+            let filter = Filter::exactly(&subject);
             while let Some(state) = self.log.subjects.get(&subject)
                 && max > 0
                 && state.count > max as u64

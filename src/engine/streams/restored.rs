@@ -92,7 +92,7 @@ fn add_message(stream: &mut Stream, entry: &Entry<'_>, wall: Timestamp) -> Resul
     if seq > SEQ_MAX {
         return refused("is too high");
     }
-    if !midge_proto::is_literal(name) || midge_proto::has_blank(name) {
+    if midge_proto::count_tokens(name).is_none() || midge_proto::has_blank(name) {
         return refused("has a subject that can not be stored");
     }
     let header = &entry.payload[..entry.header_len];

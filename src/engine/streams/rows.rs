@@ -4,7 +4,7 @@
 //!
 //! | row | |
 //! |---|---|
-//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, filters: count, length and bytes of each), length and bytes of the account's name, sequence before which all messages ask never to grow too old, what it copies (count; of each the number of the stream that is copied and how far) |
+//! | stream | created (signed), last sequence, time of the last message (signed), next consumer id, messages lost to damage, length and bytes of the configuration (JSON), sequences to be removed (count, then each less the one before), sequence from which on messages may be held for consumers that are gone, or 0, removals under way (count; of each where it is, where it ends, how many are left, 1 if it is a purge, and 2 more if what follows is a subject and no filter, filters: count, length and bytes of each), length and bytes of the account's name, sequence before which all messages ask never to grow too old, what it copies (count; of each the number of the stream that is copied and how far) |
 //! | consumer | created (signed), length and bytes of the configuration (JSON), 1 if its name was given to it |
 //! | cursor | delivered (deliveries, sequence), ack floor (deliveries, sequence), sequences to start with (count, each less the one before), unacknowledged (count, then sequence less the one before, number of its first delivery, time of its last (signed)), redeliveries (count, then sequence less the one before, count), sequences settled ahead (count, each less the one before), how far it has looked, redrives (count, then sequence less the one before, count), parked keys (count, then sequence less the one before, key), attempts (count of messages; of each its sequence, their count, and of each attempt its number, time (signed), how long (signed), how it ended, client's number, length and bytes of the client's name and of the reason), until when its breaker has paused it (signed; 0 if it has not) |
 //!
@@ -89,8 +89,9 @@ pub(crate) fn write_stream(stream: &Stream) -> Vec<u8> {
     varint::put(&mut row, stream.sweep.map_or(0, |at| at.0));
     varint::put(&mut row, stream.removals.len() as u64);
     for removal in &stream.removals {
-        let is_purge = u64::from(removal.is_purge);
-        for number in [removal.at.0, removal.to.0, removal.left, is_purge] {
+        let is_exact = removal.filter.literals().is_some();
+        let kind = u64::from(removal.is_purge) | u64::from(is_exact) << 1;
+        for number in [removal.at.0, removal.to.0, removal.left, kind] {
             varint::put(&mut row, number);
         }
         let filters = removal.filter.filters();
@@ -166,7 +167,7 @@ fn read_removals(reader: &mut Reader<'_>) -> Option<VecDeque<Removal>> {
     let mut removals = VecDeque::new();
     for _ in 0..reader.number()? {
         let (at, to, left) = (reader.number()?, reader.number()?, reader.number()?);
-        let is_purge = reader.number()? != 0;
+        let kind = reader.number()?;
         let mut filters = Vec::new();
         for _ in 0..reader.number()? {
             filters.push(reader.bytes()?);
@@ -174,10 +175,13 @@ fn read_removals(reader: &mut Reader<'_>) -> Option<VecDeque<Removal>> {
         removals.push_back(Removal {
             at: Seq(at),
             to: Seq(to),
-            filter: Filter::new(filters),
+            filter: match (kind & 2, &filters[..]) {
+                (2, [subject]) => Filter::exactly(subject),
+                _ => Filter::new(filters),
+            },
             left,
             removed: 0,
-            is_purge,
+            is_purge: kind & 1 != 0,
         });
     }
     Some(removals)

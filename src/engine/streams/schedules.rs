@@ -120,6 +120,11 @@ impl Stream {
         if !is_offered && (!header.pattern.is_empty() || header.zone.is_some()) {
             return Err(ApiError::MESSAGE_SCHEDULES_DISABLED);
         }
+        // It takes the place of what its subject means, which is to be itself alone.
+        if !header.pattern.is_empty() && !midge_proto::is_literal(message.subject) {
+            let text = "the subject of a schedule has no wildcards";
+            return Err(ApiError::stream_store_failed(text));
+        }
         let mut scheduling = Scheduling::Nothing;
         if !header.pattern.is_empty() || header.zone.is_some() {
             let zones = self.zones();
