@@ -118,6 +118,7 @@ mod stream_resets;
 mod stream_restarts;
 #[cfg(feature = "streams")]
 mod stream_subjects;
+#[cfg(feature = "streams")]
 mod stream_sums;
 #[cfg(feature = "streams")]
 mod stream_util;
