@@ -93,6 +93,8 @@ mod stream_copies;
 #[cfg(feature = "streams")]
 mod stream_counters;
 #[cfg(feature = "streams")]
+mod stream_domain;
+#[cfg(feature = "streams")]
 mod stream_fast_batches;
 #[cfg(feature = "streams")]
 mod stream_features;

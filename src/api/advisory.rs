@@ -272,13 +272,15 @@ impl Event<'_> {
     }
 
     /// The body.
-    pub fn to_json(&self, id: &str, timestamp: Timestamp) -> Vec<u8> {
+    /// Where it happened ends it, if there is a domain.
+    pub fn to_json(&self, id: &str, timestamp: Timestamp, domain: &str) -> Vec<u8> {
         let mut json = JsonWriter::new();
         json.open_object();
         json.string_field("type", self.kind());
         json.string_field("id", id);
         json.time_field("timestamp", timestamp);
         self.write_fields(&mut json);
+        json.string_unless_empty("domain", domain);
         json.close_object();
         json.into_bytes()
     }

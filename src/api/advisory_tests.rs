@@ -13,7 +13,7 @@ fn shown(event: Event<'_>) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
         text(&subject),
-        text(&event.to_json("NdGLeFXbSW0xaOin9v1UVM", time)),
+        text(&event.to_json("NdGLeFXbSW0xaOin9v1UVM", time, "")),
     )
 }
 

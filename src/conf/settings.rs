@@ -383,6 +383,7 @@ impl Settings {
             match entry.key.to_ascii_lowercase().as_str() {
                 "store_dir" | "storedir" | "store" => folder = Some(item.text()?.into()),
                 "enabled" | "enable" => is_on = item.flag()?,
+                "domain" => self.config.domain = domain(item)?,
                 "strict" => self.config.is_lenient = !item.flag()?,
                 "max_memory_store" | "max_mem_store" | "max_mem" => {
                     self.config.stream_limits.max_memory = item.limit()?.unwrap_or(0) as u64;
@@ -516,6 +517,19 @@ fn log_format(item: Item<'_>) -> Result<LogFormat, ConfError> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err(item.wrong("text or json")),
+    }
+}
+
+/// The name of a domain: a token of a subject.
+fn domain(item: Item<'_>) -> Result<String, ConfError> {
+    let name = item.text()?;
+    let is_token = midge_proto::count_tokens(name.as_bytes()) == Some(1)
+        && midge_proto::is_literal(name.as_bytes())
+        && !midge_proto::has_blank(name.as_bytes());
+    // `$JS.API` is the API of a server without one.
+    match is_token && name != "API" {
+        true => Ok(name),
+        false => Err(item.wrong("a name without dots, blanks and wildcards, and not \"API\"")),
     }
 }
 

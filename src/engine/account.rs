@@ -45,14 +45,16 @@ pub(crate) enum Sink {
     Import(u32),
     /// To a requester in another account.
     WayBack,
+    /// To the stream API, which the server's domain stands before.
+    Domain,
     /// To whoever knows about the server itself.
     System,
 }
 
 impl Sink {
-    /// Whether it leads into another account.
+    /// Whether it leads into another account, or elsewhere in the same one.
     pub(crate) fn crosses(self) -> bool {
-        matches!(self, Sink::Import(_) | Sink::WayBack)
+        matches!(self, Sink::Import(_) | Sink::WayBack | Sink::Domain)
     }
 }
 

@@ -54,6 +54,7 @@ impl Engine {
         wall: Timestamp,
     ) {
         let tenants = ByAccount::new(&self.config.accounts, Tenant::new);
+        self.config.info.domain.clone_from(&config.domain);
         let mut streams = Box::new(Streams::new(config, tenants));
         streams.wall = wall;
         streams.enable(self, recovery, now);

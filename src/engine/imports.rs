@@ -29,6 +29,9 @@ const REQUEST_INFO: &[u8] = b"Nats-Request-Info";
 /// imports them.
 const ACKS: &[u8] = b"$JS.ACK.";
 
+/// What the stream API's subjects begin with; the domain comes behind it.
+const API_ROOT: &[u8] = b"$JS.";
+
 /// What an account takes from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
@@ -141,7 +144,7 @@ impl Engine {
         if self.hits.contains(&Sink::System) {
             routed.receivers += self.take_questions(origin, publish);
         }
-        if self.config.accounts.imports.is_empty() {
+        if !self.hits.iter().any(|sink| sink.crosses()) {
             return self.feed(now, origin, publish, routed, out);
         }
         let mut hits = std::mem::take(&mut self.hits);
@@ -265,6 +268,13 @@ impl Engine {
                     left,
                 })
             }
+            Sink::Domain => Some(Beyond {
+                account: crossing.origin.account,
+                address: api_of_domain(crossing.address)?,
+                answers: None,
+                is_request: false,
+                left,
+            }),
             Sink::WayBack => {
                 let is_empty = crossing.publish.payload.is_empty();
                 let from = (crossing.origin.account, crossing.address);
@@ -398,6 +408,10 @@ impl Engine {
                     let left = if is_stream { 0 } else { left };
                     (import.to(), import.mapping.apply(subject), left)
                 }
+                Sink::Domain => match api_of_domain(subject) {
+                    Some(address) => (account, address, left),
+                    None => return false,
+                },
                 _ => match self.ways_back.get((account, subject), self.latest) {
                     Some(to) => (to.account, to.subject.to_vec(), left),
                     None => return false,
@@ -406,4 +420,11 @@ impl Engine {
             self.is_heard_beyond(account, &subject, group, left)
         })
     }
+}
+
+/// The subject that a request means which was sent to `$JS.<domain>.API.…`.
+fn api_of_domain(subject: &[u8]) -> Option<Vec<u8>> {
+    let (root, rest) = subject.split_at_checked(API_ROOT.len())?;
+    let dot = rest.iter().position(|byte| *byte == b'.')?;
+    Some([root, &rest[dot + 1..]].concat())
 }

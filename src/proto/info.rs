@@ -39,6 +39,8 @@ pub struct ServerInfo {
     pub max_payload: usize,
     /// Streams are offered.
     pub jetstream: bool,
+    /// The domain that their API is reached by as well; empty is none.
+    pub domain: String,
     /// The server's number for this connection.
     pub client_id: u64,
     /// The address the client comes from.
@@ -81,6 +83,7 @@ impl ServerInfo {
             tls_verify: false,
             max_payload: crate::ParseLimits::default().max_payload,
             jetstream: false,
+            domain: String::new(),
             client_id: 0,
             client_ip: String::new(),
             nonce: None,
@@ -107,6 +110,9 @@ impl ServerInfo {
         json.flag("tls_available", self.tls == TlsOffer::Available);
         json.uint_field("max_payload", self.max_payload as u64);
         json.flag("jetstream", self.jetstream);
+        if !self.domain.is_empty() {
+            json.string_field("domain", &self.domain);
+        }
         json.uint_field("client_id", self.client_id);
         json.string_field("client_ip", &self.client_ip);
         json.uint_field("api_lvl", API_LEVEL.into());

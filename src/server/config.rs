@@ -21,6 +21,8 @@ pub struct Config {
     /// The file that streams are kept in; without one there are none.
     #[cfg(feature = "streams")]
     pub store: Option<PathBuf>,
+    /// The domain by which the stream API is reached as well; empty is none.
+    pub domain: String,
     /// Requests of the stream API may have keys that nobody knows.
     pub is_lenient: bool,
     /// What the streams of all accounts may use together.
@@ -84,6 +86,7 @@ impl Default for Config {
             http: None,
             #[cfg(feature = "streams")]
             store: Some(STORE_DEFAULT.into()),
+            domain: String::new(),
             is_lenient: false,
             stream_limits: midge_api::ServerLimits::default(),
             name: String::new(),

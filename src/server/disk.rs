@@ -103,6 +103,7 @@ impl Disk {
             hash_seed,
             server_name: info.server_name.clone(),
             server_id: info.server_id.clone(),
+            domain: server.domain.clone(),
             strictness: if server.is_lenient {
                 Strictness::Lenient
             } else {

@@ -205,6 +205,7 @@ impl World {
             hash_seed: self.rng.next(),
             server_name: "N".into(),
             server_id: "ID".into(),
+            domain: String::new(),
             strictness: midge_api::json::Strictness::Strict,
             limits: midge_api::ServerLimits::default(),
             tuning: self.tuning,

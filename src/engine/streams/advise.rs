@@ -28,7 +28,7 @@ impl Streams {
             return;
         }
         let id = engine.news_id();
-        let body = event.to_json(&id, self.wall);
+        let body = event.to_json(&id, self.wall, &self.config.domain);
         let message = Outgoing {
             account,
             subject: &subject,

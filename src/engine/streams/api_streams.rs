@@ -15,8 +15,9 @@ use crate::outbox::Outbox;
 use midge_api::advisory::{Action, Event};
 use midge_api::responses::{self, LIST_LIMIT, NAMES_LIMIT, Page, SUBJECTS_LIMIT};
 use midge_api::{
-    ApiError, LostMessages, PageRequest, PurgeRequest, Retention, StreamConfig, StreamInfo,
-    StreamInfoRequest, StreamState, Timestamp, check_stream_name, expect_empty, metadata,
+    AccountInfo, ApiError, LostMessages, PageRequest, PurgeRequest, Retention, StreamConfig,
+    StreamInfo, StreamInfoRequest, StreamState, Timestamp, check_stream_name, expect_empty,
+    metadata,
 };
 use std::borrow::Cow;
 
@@ -33,7 +34,10 @@ const RESERVED: [&str; 3] = ["$JS.>", "$JSC.>", "$NRG.>"];
 
 impl Streams {
     pub(super) fn account_info(&self, request: &Request) -> Answered {
-        let info = self.info_of_account(request.from.account);
+        let info = AccountInfo {
+            domain: &self.config.domain,
+            ..self.info_of_account(request.from.account)
+        };
         Answered::Now(responses::account_info(&info))
     }
 
@@ -92,9 +96,7 @@ impl Streams {
         let name = config.name.clone();
         let account_name = self.tenants[account].name.clone();
         let mut stream = Stream::new(id, account_name, config, self.wall, hash_seed);
-        stream.account = account;
-        stream.log.tuning = self.config.tuning;
-        stream.zones = self.config.zones.clone();
+        stream.settle_in(account, &self.config);
         listen(engine, &mut stream);
         self.add_stream(stream);
         self.copy_again();
@@ -313,7 +315,7 @@ impl Streams {
             config: Cow::Borrowed(&stream.config),
             created: stream.created,
             state: Cow::Owned(state),
-            domain: "",
+            domain: &self.config.domain,
             leader,
             copies: self.copies_of(stream),
             ts: self.wall,

@@ -30,7 +30,7 @@ impl Streams {
     pub(crate) fn enable(&mut self, engine: &mut Engine, recovery: StoredStreams, now: Time) {
         self.find_bounds();
         for (account, tenant) in self.tenants.iter() {
-            listen_in(engine, account, tenant);
+            listen_in(engine, account, tenant, &self.config.domain);
         }
         self.adopt(engine, recovery, now);
     }
@@ -40,7 +40,7 @@ impl Streams {
         let known = self.tenants.iter().count();
         self.tenants.extend(accounts, Tenant::new);
         for (account, tenant) in self.tenants.iter().skip(known) {
-            listen_in(engine, account, tenant);
+            listen_in(engine, account, tenant, &self.config.domain);
         }
         self.change_limits(accounts);
     }
@@ -58,9 +58,7 @@ impl Streams {
                 *self.unserved.entry(account).or_default() += 1;
                 continue;
             };
-            stream.account = account;
-            stream.log.tuning = self.config.tuning;
-            stream.zones = self.config.zones.clone();
+            stream.settle_in(account, &self.config);
             let names = &mut self.tenants[account].by_name;
             names.insert(stream.config.name.clone(), id);
             self.streams.insert(id, Box::new(stream));
@@ -335,9 +333,13 @@ impl Streams {
 }
 
 /// Makes the streams hear what is said in an account.
-fn listen_in(engine: &mut Engine, account: AccountId, tenant: &Tenant) {
+fn listen_in(engine: &mut Engine, account: AccountId, tenant: &Tenant, domain: &str) {
     // Who may have no streams is told so.
     engine.listen(account, Sink::Api, b"$JS.API.>");
+    if !domain.is_empty() {
+        let filter = format!("$JS.{domain}.API.>");
+        engine.listen(account, Sink::Domain, filter.as_bytes());
+    }
     engine.listen(account, Sink::Maintenance, maintenance::FILTER);
     if tenant.limits.is_some() {
         // The long form, which names domain and account first. One for all

@@ -258,9 +258,7 @@ impl Streams {
         let account_name = self.tenants[account].name.clone();
         let hash_seed = self.config.hash_seed ^ u64::from(id.0);
         let mut stream = Stream::new(id, account_name, config, self.wall, hash_seed);
-        stream.account = account;
-        stream.log.tuning = self.config.tuning;
-        stream.zones = self.config.zones.clone();
+        stream.settle_in(account, &self.config);
         stream
     }
 
@@ -529,7 +527,7 @@ impl Streams {
             config: Cow::Borrowed(&stream.config),
             created: stream.created,
             state: Cow::Owned(state_at(&stream, first_time)),
-            domain: "",
+            domain: &self.config.domain,
             leader: "",
             copies: self.copies_of(&stream),
             ts: self.wall,

@@ -12,6 +12,7 @@ use super::log::Log;
 use super::overflow::Overflow;
 use super::publishers::Publishers;
 use super::removal::Removal;
+use super::streams::StreamsConfig;
 use super::subjects::Subjects;
 use super::zone::Zones;
 use crate::ids::{AccountId, ConsumerId, Seq, StreamId};
@@ -162,6 +163,14 @@ impl Stream {
         };
         stream.configured();
         stream
+    }
+
+    /// Takes its place in an account of this server.
+    pub(crate) fn settle_in(&mut self, account: AccountId, config: &StreamsConfig) {
+        self.account = account;
+        self.ack_head = PubAck::head(&self.config.name, &config.domain);
+        self.log.tuning = config.tuning;
+        self.zones = config.zones.clone();
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -93,6 +93,9 @@ pub struct StreamsConfig {
     pub server_name: String,
     /// The server's id.
     pub server_id: String,
+    /// The domain by which the stream API is reached as well, as
+    /// `$JS.<domain>.API`; empty is none.
+    pub domain: String,
     /// Whether keys that nobody knows are errors in requests.
     pub strictness: Strictness,
     /// What all streams may use together.

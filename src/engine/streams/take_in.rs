@@ -33,7 +33,7 @@ impl Streams {
         out: &mut O,
     ) -> bool {
         match sink {
-            Sink::Session(_) | Sink::Import(_) | Sink::WayBack => true,
+            Sink::Session(_) | Sink::Import(_) | Sink::WayBack | Sink::Domain => true,
             Sink::System => {
                 let body = message.body();
                 engine.put_question(message.subject, body, from, reply)
