@@ -523,13 +523,13 @@ fn log_format(item: Item<'_>) -> Result<LogFormat, ConfError> {
 /// The name of a domain: a token of a subject.
 fn domain(item: Item<'_>) -> Result<String, ConfError> {
     let name = item.text()?;
-    let is_token = midge_proto::count_tokens(name.as_bytes()) == Some(1)
-        && midge_proto::is_literal(name.as_bytes())
-        && !midge_proto::has_blank(name.as_bytes());
+    let is_token = midge_proto::is_literal(name.as_bytes())
+        && !midge_proto::has_blank(name.as_bytes())
+        && !name.contains('.');
     // `$JS.API` is the API of a server without one.
     match is_token && name != "API" {
         true => Ok(name),
-        false => Err(item.wrong("a name without dots, blanks and wildcards, and not \"API\"")),
+        false => Err(item.wrong("one token of a subject, and not API")),
     }
 }
 

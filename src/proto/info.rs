@@ -110,9 +110,7 @@ impl ServerInfo {
         json.flag("tls_available", self.tls == TlsOffer::Available);
         json.uint_field("max_payload", self.max_payload as u64);
         json.flag("jetstream", self.jetstream);
-        if !self.domain.is_empty() {
-            json.string_field("domain", &self.domain);
-        }
+        json.string_unless_empty("domain", &self.domain);
         json.uint_field("client_id", self.client_id);
         json.string_field("client_ip", &self.client_ip);
         json.uint_field("api_lvl", API_LEVEL.into());

@@ -337,8 +337,8 @@ fn listen_in(engine: &mut Engine, account: AccountId, tenant: &Tenant, domain: &
     // Who may have no streams is told so.
     engine.listen(account, Sink::Api, b"$JS.API.>");
     if !domain.is_empty() {
-        let filter = format!("$JS.{domain}.API.>");
-        engine.listen(account, Sink::Domain, filter.as_bytes());
+        let filter = [b"$JS.", domain.as_bytes(), b".API.>"].concat();
+        engine.listen(account, Sink::Domain, &filter);
     }
     engine.listen(account, Sink::Maintenance, maintenance::FILTER);
     if tenant.limits.is_some() {

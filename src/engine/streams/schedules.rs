@@ -122,8 +122,7 @@ impl Stream {
         }
         // It takes the place of what its subject means, which is to be itself alone.
         if !header.pattern.is_empty() && !midge_proto::is_literal(message.subject) {
-            let text = "the subject of a schedule has no wildcards";
-            return Err(ApiError::stream_store_failed(text));
+            return Err(ApiError::stream_store_failed("subject can not be stored"));
         }
         let mut scheduling = Scheduling::Nothing;
         if !header.pattern.is_empty() || header.zone.is_some() {
