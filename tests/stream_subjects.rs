@@ -2,8 +2,16 @@
 //! a name like any other there.
 
 use crate::stream_util::{Dir, End};
-use crate::util::Client;
+use crate::util::{Client, Server};
 use serde_json::{Value, json};
+
+/// A server with the stream `S` of `s.>`.
+fn start(dir: &Dir, more: &str) -> (Server, Client) {
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("S", "s.>", more);
+    (server, client)
+}
 
 /// How many messages each subject of a stream has.
 fn subjects(client: &mut Client, stream: &str) -> Value {
@@ -17,9 +25,7 @@ fn subjects(client: &mut Client, stream: &str) -> Value {
 #[test]
 fn a_subject_may_have_wildcards_for_tokens() {
     let dir = Dir::new();
-    let server = dir.serve();
-    let mut client = server.client();
-    client.make_stream("S", "s.>", "\"allow_direct\":true");
+    let (server, mut client) = start(&dir, "\"allow_direct\":true");
     for (place, subject) in ["s.*", "s.>", "s.*.b", "s.a", "s.a.b"].iter().enumerate() {
         assert_eq!(client.store(subject, *subject), place as u64 + 1);
     }
@@ -49,19 +55,15 @@ fn a_subject_may_have_wildcards_for_tokens() {
 fn the_limit_of_a_subject_with_wildcards_is_its_own() {
     for storage in ["file", "memory"] {
         let dir = Dir::new();
-        let server = dir.serve();
-        let mut client = server.client();
-        client.make_stream("S", "s.>", &format!("\"storage\":\"{storage}\""));
+        let (_server, mut client) = start(&dir, &format!("\"storage\":\"{storage}\""));
         let rest = ["s.*"; 9];
         for subject in ["s.*", "s.a", "s.>", "s.a"].iter().chain(&rest) {
             client.store(subject, "x");
         }
-        let limit = |max: u64| {
-            format!(
-                r#"{{"name":"S","subjects":["s.>"],"storage":"{storage}","max_msgs_per_subject":{max}}}"#
-            )
-        };
-        client.api("STREAM.UPDATE.S", limit(5));
+        let limit = format!(
+            r#"{{"name":"S","subjects":["s.>"],"storage":"{storage}","max_msgs_per_subject":5}}"#
+        );
+        client.api("STREAM.UPDATE.S", limit);
         client.wait_messages("S", 8);
         let five = json!({"s.*": 5, "s.>": 1, "s.a": 2});
         assert_eq!(subjects(&mut client, "S"), five);
@@ -79,10 +81,8 @@ fn the_limit_of_a_subject_with_wildcards_is_its_own() {
 fn a_rollup_takes_the_place_of_what_its_subject_covers() {
     for storage in ["file", "memory"] {
         let dir = Dir::new();
-        let server = dir.serve();
-        let mut client = server.client();
         let more = format!("\"storage\":\"{storage}\",\"allow_rollup_hdrs\":true");
-        client.make_stream("S", "s.>", &more);
+        let (_server, mut client) = start(&dir, &more);
         for subject in ["s.a", "s.b", "s.*", "s.a.b", "s.a"] {
             client.store(subject, "x");
         }
@@ -97,9 +97,7 @@ fn a_rollup_takes_the_place_of_what_its_subject_covers() {
 #[test]
 fn a_schedule_has_one_subject() {
     let dir = Dir::new();
-    let server = dir.serve();
-    let mut client = server.client();
-    client.make_stream("S", "s.>", "\"allow_msg_schedules\":true");
+    let (_server, mut client) = start(&dir, "\"allow_msg_schedules\":true");
     client.store("s.a", "kept");
     let schedule = "Nats-Schedule: @every 1h\r\nNats-Schedule-Target: s.t\r\n";
     let refused = client.ask_with("s.*", schedule, "x").json();
