@@ -53,7 +53,7 @@ impl Paged {
         // their last.
         memory.reserve(len + 3 * PAGE);
         let from = before_page(&memory) + in_page(at);
-        memory.resize(from, 0);
+        put_zeros(&mut memory, from);
         Paged { memory, from }
     }
 
@@ -75,7 +75,8 @@ impl Paged {
 
     /// Zeros up to this length, if it is shorter.
     pub(crate) fn extend_to(&mut self, len: usize) {
-        self.memory.resize(self.from + len.max(self.len()), 0);
+        let missing = len.saturating_sub(self.len());
+        put_zeros(&mut self.memory, missing);
     }
 
     /// No more than so many bytes.
@@ -107,7 +108,8 @@ impl Paged {
         let begin = self.from - before.len();
         self.memory[begin..self.from].copy_from_slice(before);
         let len = (self.memory.len() - begin).next_multiple_of(PAGE);
-        self.memory.resize(begin + len, 0);
+        let missing = begin + len - self.memory.len();
+        put_zeros(&mut self.memory, missing);
         &self.memory[begin..]
     }
 }
@@ -204,6 +206,17 @@ fn open_again(path: &Path, file: &File, flags: OFlags) -> io::Result<Option<File
 /// How far into its page a place in a file is.
 fn in_page(at: u64) -> usize {
     (at % PAGE_LEN) as usize
+}
+
+/// Puts zeros behind what is there. What `resize` makes of itself here, where the
+/// program is to be small, goes byte by byte: a hundredth of what storing takes.
+fn put_zeros(memory: &mut Vec<u8>, mut len: usize) {
+    let page = [0; PAGE];
+    while len > 0 {
+        let part = len.min(PAGE);
+        memory.extend_from_slice(&page[..part]);
+        len -= part;
+    }
 }
 
 /// How many bytes of a buffer come before an address that is a multiple of a page.
