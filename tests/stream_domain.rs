@@ -66,6 +66,24 @@ fn the_domain_is_one_of_all_accounts() {
     }
 }
 
+/// Another would leave clients that are set up for this one without an API.
+#[test]
+fn the_domain_stays_until_a_restart() {
+    let dir = Dir::new();
+    let file = File::new("domain", "jetstream { domain: cellar }");
+    let server = dir.serve_with(&["--config", file.path(), "--http-port", "0"]);
+    let shown = |server: &Server| server.json("/jsz")["config"]["domain"].clone();
+    assert_eq!(shown(&server), "cellar");
+    file.replace("jetstream { domain: attic, strict: false, max_file: 1GB }");
+    server.signal("HUP");
+    for what in ["domain", "strict", "what all streams may take together"] {
+        server.wait_log(&format!("{what} cannot change while the server runs"));
+    }
+    server.wait_log("Reloaded: ");
+    assert_eq!(shown(&server), "cellar");
+    assert!(tells_domain(&mut server.client(), "$JS.cellar.API.INFO"));
+}
+
 #[test]
 fn a_domain_is_one_token() {
     for wrong in ["a.b", "*", "\"a b\"", "API", "\"\""] {

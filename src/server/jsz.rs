@@ -133,6 +133,10 @@ fn write_config(json: &mut JsonWriter, view: &View<'_>) {
     if let Some(disk) = view.disk {
         json.string_field("store_dir", &disk.path().to_string_lossy());
         json.bool_field("sync_always", true);
+        let domain = &view.engine.info().domain;
+        if !domain.is_empty() {
+            json.string_field("domain", domain);
+        }
         json.bool_field("strict", true);
     }
     json.close_object();

@@ -125,7 +125,13 @@ impl EventLoop {
         warn_if("server_name", old.name != new.name);
         warn_if("commit_linger", old.commit_linger != new.commit_linger);
         #[cfg(feature = "streams")]
-        warn_if("store", old.store != new.store);
+        {
+            warn_if("store", old.store != new.store);
+            warn_if("domain", old.domain != new.domain);
+            warn_if("strict", old.is_lenient != new.is_lenient);
+            let differs = old.stream_limits != new.stream_limits;
+            warn_if("what all streams may take together", differs);
+        }
     }
 }
 
@@ -153,6 +159,9 @@ impl Config {
         #[cfg(feature = "streams")]
         {
             self.store = old.store;
+            self.domain = old.domain;
+            self.is_lenient = old.is_lenient;
+            self.stream_limits = old.stream_limits;
         }
         self.handle_signals = old.handle_signals;
         self.reload = old.reload;
