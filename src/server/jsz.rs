@@ -120,24 +120,22 @@ pub(crate) fn write_varz(json: &mut JsonWriter, view: &View<'_>) {
         json.open_object();
         write_stats(json, Some(&totals));
         json.close_object();
+        #[cfg(feature = "streams")]
+        details::write_limits(view, json);
     }
     json.close_object();
 }
 
-/// How streams are set up. There are no limits, which is -1 as in the API.
+/// How streams are set up.
 fn write_config(json: &mut JsonWriter, view: &View<'_>) {
     json.open_object();
-    let most = if view.disk.is_some() { -1 } else { 0 };
-    json.int_field("max_memory", most);
-    json.int_field("max_storage", most);
-    if let Some(disk) = view.disk {
-        json.string_field("store_dir", &disk.path().to_string_lossy());
-        json.bool_field("sync_always", true);
-        let domain = &view.engine.info().domain;
-        if !domain.is_empty() {
-            json.string_field("domain", domain);
-        }
-        json.bool_field("strict", true);
+    #[cfg(feature = "streams")]
+    let is_written = details::write_config(view, json);
+    #[cfg(not(feature = "streams"))]
+    let is_written = false;
+    if !is_written {
+        json.int_field("max_memory", 0);
+        json.int_field("max_storage", 0);
     }
     json.close_object();
 }
@@ -167,6 +165,7 @@ fn write_stats(json: &mut JsonWriter, totals: Option<&StreamsTotals>) {
 #[cfg(feature = "streams")]
 mod details {
     use super::{LEN_MAX, Options, View, write_stats};
+    use midge_api::json::Strictness;
     use midge_api::metadata::Notes;
     use midge_api::{AccountInfo, JsonWriter};
     use midge_engine::{StreamView, StreamsTotals, StreamsView};
@@ -179,6 +178,47 @@ mod details {
         json.open_array();
         write_accounts(view, options, &streams, json);
         json.close_array();
+    }
+
+    /// The fields of how streams are set up; false if there are none.
+    pub(super) fn write_config(view: &View<'_>, json: &mut JsonWriter) -> bool {
+        let (Some(disk), Some(config)) = (view.disk, view.engine.streams_config()) else {
+            return false;
+        };
+        // No limit is -1, as in the API.
+        let limit =
+            |most: u64| i64::try_from(most).map_or(-1, |most| if most > 0 { most } else { -1 });
+        json.int_field("max_memory", limit(config.limits.max_memory));
+        json.int_field("max_storage", limit(config.limits.max_storage));
+        json.string_field("store_dir", &disk.path().to_string_lossy());
+        json.bool_field("sync_always", true);
+        if !config.domain.is_empty() {
+            json.string_field("domain", &config.domain);
+        }
+        if config.strictness == Strictness::Strict {
+            json.bool_field("strict", true);
+        }
+        true
+    }
+
+    /// What a consumer and a stream may ask for, where that has a bound.
+    pub(super) fn write_limits(view: &View<'_>, json: &mut JsonWriter) {
+        let Some(config) = view.engine.streams_config() else {
+            return;
+        };
+        let limits = &config.limits;
+        json.key("limits");
+        json.open_object();
+        for (key, most) in [
+            ("max_request_batch", limits.max_request_batch),
+            ("max_ack_pending", limits.max_ack_pending),
+            ("duplicate_window", limits.duplicate_window.0),
+        ] {
+            if most > 0 {
+                json.int_field(key, most);
+            }
+        }
+        json.close_object();
     }
 
     /// An object for each account.

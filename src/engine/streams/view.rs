@@ -9,7 +9,7 @@ use super::api_streams::state_at;
 use super::consumer::Consumer;
 use super::log::Log;
 use super::stream::Stream;
-use super::streams::{Health, Streams};
+use super::streams::{Health, Streams, StreamsConfig};
 use crate::engine::Engine;
 use crate::ids::{AccountId, Seq};
 use crate::stats::StreamsTotals;
@@ -51,6 +51,11 @@ impl Engine {
     pub fn streams(&self) -> Option<StreamsView<'_>> {
         let streams = self.streams.as_deref()?;
         Some(StreamsView { streams })
+    }
+
+    /// What the streams were told at the start, if they are offered.
+    pub fn streams_config(&self) -> Option<&StreamsConfig> {
+        self.streams.as_ref().map(|streams| &streams.config)
     }
 
     /// What all streams come to, if they are offered.
