@@ -9,6 +9,7 @@ use crate::Time;
 use crate::engine::Engine;
 use crate::feed::Outgoing;
 use crate::ids::{AccountId, Seq, StreamId};
+use crate::order::put_in_order;
 use crate::outbox::Outbox;
 use crate::streams::block::Record;
 use midge_api::responses::{self, ResponseKind, StoredMessage};
@@ -342,7 +343,7 @@ fn last_of_each(log: &mut Log, filters: &[String], up_to: Seq) -> Result<Option<
             other => other,
         });
     }
-    seqs.sort_unstable();
+    put_in_order(&mut seqs);
     Ok(Some(seqs))
 }
 

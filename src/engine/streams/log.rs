@@ -13,6 +13,7 @@ use super::subjects::{Entry, Subjects};
 use super::summary::accounted_len;
 use super::tuning::StreamsTuning;
 use crate::ids::{Seq, StreamId};
+use crate::order::put_in_order;
 use crate::storage::{BlockKey, RowKey, Write};
 use midge_api::Timestamp;
 use std::cell::Cell;
@@ -279,8 +280,7 @@ impl Log {
                         .records()
                         .map(|record| self.subjects.hash(record.subject))
                         .collect();
-                    self.open_hashes.sort_unstable();
-                    self.open_hashes.dedup();
+                    put_in_order(&mut self.open_hashes);
                 }
                 self.open = Some(open);
                 // It will hold more than was known.
@@ -358,8 +358,7 @@ impl Log {
         self.expected = expected.min(BLOCK_LEN_MAX);
         self.gathered = 0;
         let mut dirty = std::mem::take(&mut self.dirty);
-        dirty.sort_unstable();
-        dirty.dedup();
+        put_in_order(&mut dirty);
         for first in dirty.drain(..) {
             self.write_block(first, writes);
         }
@@ -376,8 +375,7 @@ impl Log {
         let open = self.open.as_ref().and(self.blocks.back());
         let open = open.map(|meta| meta.first);
         let mut dirty = std::mem::take(&mut self.dirty);
-        dirty.sort_unstable();
-        dirty.dedup();
+        put_in_order(&mut dirty);
         for first in dirty {
             if Some(first) == open {
                 self.dirty.push(first);
