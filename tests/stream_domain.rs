@@ -47,6 +47,46 @@ fn the_api_is_reached_by_the_domain() {
     assert_eq!(ack, r#"{"stream":"S","domain":"cellar","seq":2}"#);
 }
 
+/// Clients with a domain write their buckets by it.
+#[test]
+fn buckets_are_written_by_the_domain() {
+    let dir = Dir::new();
+    let server = start(&dir, "");
+    let mut client = server.client();
+    for (name, subject, other) in [
+        ("KV_b", "$KV.b.>", "$KV.b.k"),
+        ("OBJ_o", "$OBJ.o", "$OBJ.o"),
+    ] {
+        let config = format!(r#"{{"name":"{name}","subjects":["{subject}"]}}"#);
+        client.ask(&format!("$JS.cellar.API.STREAM.CREATE.{name}"), config);
+        let mut watcher = server.client();
+        watcher.send(format!("SUB {subject} 1\r\n"));
+        watcher.sync();
+        let ack = client.ask(&format!("$JS.cellar.API.{other}"), "v").text();
+        assert_eq!(
+            ack,
+            format!(r#"{{"stream":"{name}","domain":"cellar","seq":1}}"#)
+        );
+        assert_eq!(watcher.message().subject, other);
+        let info = client.ask(
+            &format!("$JS.API.STREAM.INFO.{name}"),
+            r#"{"subjects_filter":">"}"#,
+        );
+        assert_eq!(
+            info.json()["state"]["subjects"],
+            serde_json::json!({ other: 1 })
+        );
+    }
+    // What nobody knows is told at once.
+    for unknown in ["NOPE", "$KV", "$O.a", "STREAM"] {
+        let none = client.ask(&format!("$JS.cellar.API.{unknown}"), "");
+        assert!(
+            none.header.starts_with("NATS/1.0 503\r\n"),
+            "{unknown}: {none:?}"
+        );
+    }
+}
+
 /// Each account has its own API under the same name.
 #[test]
 fn the_domain_is_one_of_all_accounts() {
@@ -74,11 +114,9 @@ fn the_domain_stays_until_a_restart() {
     let server = dir.serve_with(&["--config", file.path(), "--http-port", "0"]);
     let shown = |server: &Server| server.json("/jsz")["config"]["domain"].clone();
     assert_eq!(shown(&server), "cellar");
-    file.replace("jetstream { domain: attic, strict: false, max_file: 1GB }");
+    file.replace("jetstream { domain: attic }");
     server.signal("HUP");
-    for what in ["domain", "strict", "what all streams may take together"] {
-        server.wait_log(&format!("{what} cannot change while the server runs"));
-    }
+    server.wait_log("jetstream cannot change while the server runs");
     server.wait_log("Reloaded: ");
     assert_eq!(shown(&server), "cellar");
     assert!(tells_domain(&mut server.client(), "$JS.cellar.API.INFO"));

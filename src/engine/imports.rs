@@ -270,7 +270,7 @@ impl Engine {
             }
             Sink::Domain => Some(Beyond {
                 account: crossing.origin.account,
-                address: api_of_domain(crossing.address)?,
+                address: beyond_domain(crossing.address)?,
                 answers: None,
                 is_request: false,
                 left,
@@ -408,7 +408,7 @@ impl Engine {
                     let left = if is_stream { 0 } else { left };
                     (import.to(), import.mapping.apply(subject), left)
                 }
-                Sink::Domain => match api_of_domain(subject) {
+                Sink::Domain => match beyond_domain(subject) {
                     Some(address) => (account, address, left),
                     None => return false,
                 },
@@ -422,9 +422,14 @@ impl Engine {
     }
 }
 
-/// The subject that a request means which was sent to `$JS.<domain>.API.…`.
-fn api_of_domain(subject: &[u8]) -> Option<Vec<u8>> {
+/// The subject that a message means which was sent to `$JS.<domain>.API.…`: one of
+/// the API's, or of what is kept by means of it.
+fn beyond_domain(subject: &[u8]) -> Option<Vec<u8>> {
     let (root, rest) = subject.split_at_checked(API_ROOT.len())?;
     let dot = rest.iter().position(|byte| *byte == b'.')?;
-    Some([root, &rest[dot + 1..]].concat())
+    let api = &rest[dot + 1..];
+    match api.strip_prefix(b"API.") {
+        Some(kept) if kept.starts_with(b"$") => Some(kept.to_vec()),
+        _ => Some([root, api].concat()),
+    }
 }

@@ -332,13 +332,29 @@ impl Streams {
     }
 }
 
+/// What is heard below `$JS.<domain>.API`, as nats-server has it: what the API knows,
+/// and what buckets are written by, so that clients need one prefix for all of it.
+const IN_DOMAIN: [&str; 9] = [
+    "INFO",
+    "STREAM.>",
+    "CONSUMER.>",
+    "DIRECT.>",
+    "META.>",
+    "SERVER.>",
+    "ACCOUNT.>",
+    "$KV.>",
+    "$OBJ.>",
+];
+
 /// Makes the streams hear what is said in an account.
 fn listen_in(engine: &mut Engine, account: AccountId, tenant: &Tenant, domain: &str) {
     // Who may have no streams is told so.
     engine.listen(account, Sink::Api, b"$JS.API.>");
     if !domain.is_empty() {
-        let filter = [b"$JS.", domain.as_bytes(), b".API.>"].concat();
-        engine.listen(account, Sink::Domain, &filter);
+        for known in IN_DOMAIN {
+            let filter = format!("$JS.{domain}.API.{known}");
+            engine.listen(account, Sink::Domain, filter.as_bytes());
+        }
     }
     engine.listen(account, Sink::Maintenance, maintenance::FILTER);
     if tenant.limits.is_some() {
