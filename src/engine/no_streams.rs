@@ -11,6 +11,8 @@ use crate::publish::{Origin, Routed};
 use crate::session::Session;
 use crate::stats::StreamsTotals;
 use crate::{AccountId, ConsumerId, StreamId, Time};
+use midge_api::ServerLimits;
+use midge_api::json::Strictness;
 use midge_proto::Publish;
 use midge_proto::encode::Decimal;
 
@@ -63,6 +65,12 @@ impl Engine {
     /// Whether streams are offered: not in this build.
     pub fn has_streams(&self) -> bool {
         false
+    }
+
+    /// What all streams may use together, and how requests are read, if streams
+    /// are offered.
+    pub fn stream_rules(&self) -> Option<(&ServerLimits, Strictness)> {
+        None
     }
 
     /// What all streams come to, if they are offered.

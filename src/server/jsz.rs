@@ -10,7 +10,8 @@
 use crate::http::Response;
 use crate::monitor::{Made, View, begin_page, end_page};
 use crate::query::{Query, refusal};
-use midge_api::JsonWriter;
+use midge_api::json::Strictness;
+use midge_api::{JsonWriter, ServerLimits};
 use midge_engine::StreamsTotals;
 use midge_proto::API_LEVEL;
 
@@ -120,23 +121,32 @@ pub(crate) fn write_varz(json: &mut JsonWriter, view: &View<'_>) {
         json.open_object();
         write_stats(json, Some(&totals));
         json.close_object();
-        #[cfg(feature = "streams")]
-        details::write_limits(view, json);
     }
     json.close_object();
 }
 
 /// How streams are set up.
 fn write_config(json: &mut JsonWriter, view: &View<'_>) {
+    let rules = view.engine.stream_rules();
+    // No limit is -1, as in the API.
+    let limit = |most: fn(&ServerLimits) -> u64| match rules {
+        None => 0,
+        Some((limits, _)) if most(limits) == 0 => -1,
+        Some((limits, _)) => i64::try_from(most(limits)).unwrap_or(i64::MAX),
+    };
     json.open_object();
-    #[cfg(feature = "streams")]
-    let is_written = details::write_config(view, json);
-    #[cfg(not(feature = "streams"))]
-    let is_written = false;
-    if !is_written {
-        json.int_field("max_memory", 0);
-        json.int_field("max_storage", 0);
+    json.int_field("max_memory", limit(|limits| limits.max_memory));
+    json.int_field("max_storage", limit(|limits| limits.max_storage));
+    if let Some(disk) = view.disk {
+        json.string_field("store_dir", &disk.path().to_string_lossy());
+        json.bool_field("sync_always", true);
     }
+    let domain = &view.engine.info().domain;
+    if !domain.is_empty() {
+        json.string_field("domain", domain);
+    }
+    let is_strict = rules.is_some_and(|(_, strictness)| strictness == Strictness::Strict);
+    json.flag("strict", is_strict);
     json.close_object();
 }
 
@@ -165,7 +175,6 @@ fn write_stats(json: &mut JsonWriter, totals: Option<&StreamsTotals>) {
 #[cfg(feature = "streams")]
 mod details {
     use super::{LEN_MAX, Options, View, write_stats};
-    use midge_api::json::Strictness;
     use midge_api::metadata::Notes;
     use midge_api::{AccountInfo, JsonWriter};
     use midge_engine::{StreamView, StreamsTotals, StreamsView};
@@ -178,47 +187,6 @@ mod details {
         json.open_array();
         write_accounts(view, options, &streams, json);
         json.close_array();
-    }
-
-    /// The fields of how streams are set up; false if there are none.
-    pub(super) fn write_config(view: &View<'_>, json: &mut JsonWriter) -> bool {
-        let (Some(disk), Some(config)) = (view.disk, view.engine.streams_config()) else {
-            return false;
-        };
-        // No limit is -1, as in the API.
-        let limit =
-            |most: u64| i64::try_from(most).map_or(-1, |most| if most > 0 { most } else { -1 });
-        json.int_field("max_memory", limit(config.limits.max_memory));
-        json.int_field("max_storage", limit(config.limits.max_storage));
-        json.string_field("store_dir", &disk.path().to_string_lossy());
-        json.bool_field("sync_always", true);
-        if !config.domain.is_empty() {
-            json.string_field("domain", &config.domain);
-        }
-        if config.strictness == Strictness::Strict {
-            json.bool_field("strict", true);
-        }
-        true
-    }
-
-    /// What a consumer and a stream may ask for, where that has a bound.
-    pub(super) fn write_limits(view: &View<'_>, json: &mut JsonWriter) {
-        let Some(config) = view.engine.streams_config() else {
-            return;
-        };
-        let limits = &config.limits;
-        json.key("limits");
-        json.open_object();
-        for (key, most) in [
-            ("max_request_batch", limits.max_request_batch),
-            ("max_ack_pending", limits.max_ack_pending),
-            ("duplicate_window", limits.duplicate_window.0),
-        ] {
-            if most > 0 {
-                json.int_field(key, most);
-            }
-        }
-        json.close_object();
     }
 
     /// An object for each account.

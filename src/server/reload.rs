@@ -127,10 +127,9 @@ impl EventLoop {
         #[cfg(feature = "streams")]
         {
             warn_if("store", old.store != new.store);
-            warn_if("domain", old.domain != new.domain);
-            warn_if("strict", old.is_lenient != new.is_lenient);
-            let differs = old.stream_limits != new.stream_limits;
-            warn_if("what all streams may take together", differs);
+            let streams = |of: &Config| (of.is_lenient, of.stream_limits);
+            let differs = old.domain != new.domain || streams(old) != streams(new);
+            warn_if("jetstream", differs);
         }
     }
 }

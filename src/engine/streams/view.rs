@@ -9,11 +9,14 @@ use super::api_streams::state_at;
 use super::consumer::Consumer;
 use super::log::Log;
 use super::stream::Stream;
-use super::streams::{Health, Streams, StreamsConfig};
+use super::streams::{Health, Streams};
 use crate::engine::Engine;
 use crate::ids::{AccountId, Seq};
 use crate::stats::StreamsTotals;
-use midge_api::{AccountInfo, ConsumerInfo, DLQ_STREAM, StreamConfig, StreamState, Timestamp};
+use midge_api::json::Strictness;
+use midge_api::{
+    AccountInfo, ConsumerInfo, DLQ_STREAM, ServerLimits, StreamConfig, StreamState, Timestamp,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -53,9 +56,11 @@ impl Engine {
         Some(StreamsView { streams })
     }
 
-    /// What the streams were told at the start, if they are offered.
-    pub fn streams_config(&self) -> Option<&StreamsConfig> {
-        self.streams.as_ref().map(|streams| &streams.config)
+    /// What all streams may use together, and how requests are read, if streams
+    /// are offered.
+    pub fn stream_rules(&self) -> Option<(&ServerLimits, Strictness)> {
+        let config = &self.streams.as_ref()?.config;
+        Some((&config.limits, config.strictness))
     }
 
     /// What all streams come to, if they are offered.
