@@ -220,8 +220,25 @@ fn a_file_is_checked_line_by_line() {
             "FILE:1: cipher: what is stored is not encrypted here",
         ),
         (
-            "cluster { name: x }",
+            "cluster { name: x, routes: [ \"nats://127.0.0.1:6222\" ] }",
             "FILE:1: cluster: midge is one server",
+        ),
+        (
+            "leafnodes { remotes: [ { url: \"nats://127.0.0.1:7422\" } ] }",
+            "FILE:1: leafnodes: midge is one server",
+        ),
+        (
+            "routes: [ \"nats://127.0.0.1:6222\" ]",
+            "FILE:1: routes: midge is one server",
+        ),
+        (
+            "max_payload: 65MB",
+            "max_pending must be at least max_payload",
+        ),
+        ("tls {}", "tls must be given a cert_file"),
+        (
+            "authorization { users [ { user: a, pass: \"\" } ] }",
+            "the password of \"a\" is empty",
         ),
         (
             "authorization {\n usr: joe }",

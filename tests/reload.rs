@@ -228,6 +228,20 @@ fn limits_change_and_clients_are_told() {
 }
 
 #[test]
+fn the_newest_go_where_there_may_be_fewer() {
+    let (server, file) = server("max_connections: 4\n");
+    let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    let said = reload(&server, &file, "max_connections: 2\n");
+    assert!(said.contains("Reloaded: 2 clients let go"), "{said}");
+    for mut client in clients.split_off(2) {
+        client.expect_end("-ERR 'maximum connections exceeded'\r\n");
+    }
+    for client in &mut clients {
+        client.sync();
+    }
+}
+
+#[test]
 fn a_wrong_file_changes_nothing() {
     let (server, file) = server("authorization { token: t }\n");
     let log = format!("{}.log", file.path());

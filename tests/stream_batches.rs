@@ -2,7 +2,7 @@
 //! those of nats-server 2.15.1.
 
 use crate::stream_util::{Dir, End, Message};
-use crate::util::Client;
+use crate::util::{Client, File};
 
 const ATOMIC: &str = "\"allow_atomic\":true";
 
@@ -376,4 +376,30 @@ fn a_batch_is_there_after_a_restart_or_not_at_all() {
         let answer = commit(&mut client, "a.1", "next", 2, "");
         assert_eq!(answer, r#"{"stream":"A","seq":4,"batch":"next","count":2}"#);
     }
+}
+
+#[test]
+fn the_configuration_says_what_batches_may_ask_for() {
+    let dir = Dir::new();
+    let file = File::new(
+        "batches",
+        "jetstream { limits { batch {
+           timeout: 100ms, max_msgs: 2, max_inflight_per_stream: 1, max_inflight_total: 9 } } }",
+    );
+    let server = dir.serve_with(&["--config", file.path()]);
+    assert!(server.log().contains("\"max_inflight_total\" is not known"));
+    let mut client = server.client();
+    let mut watcher = server.client();
+    watcher.send("SUB $JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.> 1\r\n");
+    watcher.sync();
+    client.make_stream("A", "a.>", ATOMIC);
+    stage(&mut client, "a.a", "first", 1, "");
+    let second = send(&mut client, "a.a", "second", 1, "").text();
+    assert_eq!(code(&second), 10210, "one at a time");
+    // Nothing follows in time.
+    assert_eq!(watcher.message().json()["reason"], "timeout");
+    stage(&mut client, "a.a", "third", 1, "");
+    stage(&mut client, "a.a", "third", 2, "");
+    assert_eq!(code(&commit(&mut client, "a.a", "third", 3, "")), 10199);
+    assert_eq!(client.state("A")["messages"], 0);
 }

@@ -11,6 +11,7 @@ use super::stream_source::StreamSource;
 use midge_proto::JsonWriter;
 use midge_proto::{Nanos, Timestamp};
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// What a stream holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -151,6 +152,29 @@ pub struct ServerLimits {
     pub max_request_batch: i64,
     /// How long the ids of messages are remembered.
     pub duplicate_window: Nanos,
+    /// What batches may ask for.
+    pub batches: BatchLimits,
+}
+
+/// What batches of messages may ask for. The defaults are nats-server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// How long one waits for its next message.
+    pub timeout: Duration,
+    /// Messages of one that is stored as a whole.
+    pub max_messages: u64,
+    /// Those of a stream at a time that are to be stored as a whole.
+    pub max_inflight_per_stream: usize,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        BatchLimits {
+            timeout: Duration::from_secs(10),
+            max_messages: 1000,
+            max_inflight_per_stream: 50,
+        }
+    }
 }
 
 /// What an account may use; -1 is no limit.

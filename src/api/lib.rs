@@ -71,8 +71,8 @@ pub use dlq::{DLQ_STREAM, DlqAction, DlqError, DlqFilter, DlqKind, DlqRequest};
 pub use error::ApiError;
 pub use get_request::{DirectGetError, GetRequest};
 pub use info::{
-    AccountInfo, AccountLimits, ConsumerInfo, LostMessages, PriorityGroupInfo, SequenceInfo,
-    ServerLimits, SourceInfo, StreamInfo, StreamState,
+    AccountInfo, AccountLimits, BatchLimits, ConsumerInfo, LostMessages, PriorityGroupInfo,
+    SequenceInfo, ServerLimits, SourceInfo, StreamInfo, StreamState,
 };
 pub use json::{is_object, parse_flat};
 pub use midge_proto::JsonWriter;

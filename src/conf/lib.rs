@@ -8,6 +8,7 @@
 
 mod accounts;
 mod exchange;
+mod listeners;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod read;

@@ -14,3 +14,5 @@ pub(crate) fn read(_: &mut Settings, item: Item<'_>) -> Result<(), ConfError> {
 pub(crate) fn option(settings: &mut Settings, item: Item<'_>) -> Result<(), ConfError> {
     read(settings, item)
 }
+
+pub(crate) fn settle(_: &mut Settings) {}

@@ -36,10 +36,15 @@ impl<'a> Item<'a> {
         ConfError::new(self.place, format!("{name} takes {expected}, not {found}"))
     }
 
-    /// A key that is not known where it says what somebody may do: passed over,
-    /// it could let in whom it should not.
-    pub(crate) fn misspelt(&self) -> ConfError {
-        ConfError::new(self.place, format!("\"{}\" is not known here", self.name))
+    /// Refuses a key that is not known where it says what somebody may do: passed
+    /// over, it could let in whom it should not. One whose value is used elsewhere
+    /// is no misspelt one.
+    pub(crate) fn refuse_misspelt(&self) -> Result<(), ConfError> {
+        if self.is_variable {
+            return Ok(());
+        }
+        let what = format!("\"{}\" is not known here", self.name);
+        Err(ConfError::new(self.place, what))
     }
 
     pub(crate) fn text(&self) -> Result<String, ConfError> {

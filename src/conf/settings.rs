@@ -6,6 +6,7 @@
 //! cluster, is an error.
 
 use super::accounts;
+use super::listeners;
 #[cfg(not(feature = "tls"))]
 use super::no_tls as tls;
 use super::read::Item;
@@ -173,6 +174,10 @@ fn read_entries(entries: &[Entry], config: Config) -> Result<Settings, ConfError
     if let Some(item) = system {
         accounts::check_system(entries, item)?;
     }
+    tls::settle(&mut settings);
+    let open = settings.config.auth.without_password();
+    let warnings = open.map(|name| format!("user \"{name}\" has no password: the name lets in"));
+    settings.warnings.extend(warnings);
     Ok(settings)
 }
 
@@ -276,17 +281,14 @@ impl Settings {
             "no_auth_user" => self.config.auth.no_auth_user = Some(item.text()?),
             "store" => self.keep_in(item)?,
             "jetstream" => self.jetstream(item)?,
-            "cluster" | "gateway" | "leafnodes" | "routes" => {
-                let what = format!(
-                    "{}: midge is one server and no part of a cluster; leave it out",
-                    item.name
-                );
-                return Err(ConfError::new(item.place, what));
+            "cluster" | "gateway" | "leafnodes" | "routes" | "websocket" | "mqtt" => {
+                let warning = listeners::pass_over(item)?;
+                self.warnings.push(warning);
             }
             "accounts" => accounts::accounts(self, item)?,
             "system_account" | "system" => {}
-            "operator" | "resolver" | "resolver_preload" | "websocket" | "mqtt" => {
-                // Passed over, they would leave a door open, or shut.
+            "operator" | "resolver" | "resolver_preload" => {
+                // Passed over, they would let in whom they should not.
                 let what = format!("{} is not known yet", item.name);
                 return Err(ConfError::new(item.place, what));
             }
@@ -302,6 +304,7 @@ impl Settings {
         let none_is_zero = || item.limit().map(Option::unwrap_or_default);
         match item.name.to_ascii_lowercase().as_str() {
             "max_payload" => limits.frame.max_payload = bytes()?,
+            "no_header_support" => limits.is_headerless = item.flag()?,
             "max_control_line" => limits.frame.max_control_line = bytes()?,
             "memory" => config.memory = item.limit()?,
             "commit_linger" => config.commit_linger = item.duration()?,
@@ -423,9 +426,38 @@ impl Settings {
             match entry.key.to_ascii_lowercase().as_str() {
                 "max_ack_pending" => limits.max_ack_pending = item.number(0, i64::MAX)?,
                 "max_request_batch" => limits.max_request_batch = item.number(0, i64::MAX)?,
+                "batch" => self.batch_limits(item)?,
                 "duplicate_window" => limits.duplicate_window = item.duration()?.into(),
                 // Nothing is kept on several servers.
                 "max_ha_assets" => {}
+                _ => self.unknown(item),
+            }
+        }
+        Ok(())
+    }
+
+    /// What batches may ask for; what is no limit elsewhere is the default here.
+    fn batch_limits(&mut self, item: Item<'_>) -> Result<(), ConfError> {
+        for entry in item.block()? {
+            let item = Item::from(entry);
+            let limits = &mut self.config.stream_limits.batches;
+            match entry.key.to_ascii_lowercase().as_str() {
+                "timeout" => {
+                    let timeout = item.duration()?;
+                    limits.timeout = if timeout.is_zero() {
+                        limits.timeout
+                    } else {
+                        timeout
+                    };
+                }
+                "max_msgs" => {
+                    let max = item.limit()?.map(|max| max as u64);
+                    limits.max_messages = max.unwrap_or(limits.max_messages);
+                }
+                "max_inflight_per_stream" => {
+                    let max = item.limit()?.unwrap_or(limits.max_inflight_per_stream);
+                    limits.max_inflight_per_stream = max;
+                }
                 _ => self.unknown(item),
             }
         }

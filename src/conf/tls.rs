@@ -8,7 +8,13 @@ use midge_server::{HandshakeFirst, TlsConfig, TlsVersion, has_curve, has_suite};
 /// `tls { … }`.
 pub(crate) fn read(settings: &mut Settings, item: Item<'_>) -> Result<(), ConfError> {
     let mut tls = TlsConfig::default();
-    for entry in item.block()? {
+    let entries = item.block()?;
+    if entries.is_empty() {
+        // In order where clients may do without; see `settle`.
+        settings.config.tls = Some(tls);
+        return Ok(());
+    }
+    for entry in entries {
         take(settings, &mut tls, Item::from(entry))?;
     }
     if tls.cert_file.as_os_str().is_empty() || tls.key_file.as_os_str().is_empty() {
@@ -21,6 +27,17 @@ pub(crate) fn read(settings: &mut Settings, item: Item<'_>) -> Result<(), ConfEr
     }
     settings.config.tls = Some(tls);
     Ok(())
+}
+
+/// Once all is read: where `tls` says nothing and clients may do without it, they
+/// do.
+pub(crate) fn settle(settings: &mut Settings) {
+    let says_nothing = |tls: &TlsConfig| tls.cert_file.as_os_str().is_empty();
+    if settings.config.allow_non_tls && settings.config.tls.as_ref().is_some_and(says_nothing) {
+        settings.config.tls = None;
+        let words = "tls: there is no certificate, so nobody is encrypted to";
+        settings.warnings.push(words.to_owned());
+    }
 }
 
 /// An option of the command line, which goes before what a file says.

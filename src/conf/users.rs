@@ -47,7 +47,7 @@ pub(crate) fn authorization(settings: &mut Settings, item: Item<'_>) -> Result<(
                 let what = format!("{}: midge asks nobody else who may enter", item.name);
                 return Err(ConfError::new(item.place, what));
             }
-            _ => return Err(item.misspelt()),
+            _ => item.refuse_misspelt()?,
         }
     }
     let one = match (name, pass, token) {
@@ -115,7 +115,7 @@ pub(crate) fn read_user(item: Item<'_>) -> Result<User, ConfError> {
             "allowed_connection_types" | "connection_types" | "clients" => {
                 user.is_shut_out = !includes_ours(item)?;
             }
-            _ => return Err(item.misspelt()),
+            _ => item.refuse_misspelt()?,
         }
     }
     (user.name, user.secret) = match (name, pass, key) {
@@ -127,7 +127,7 @@ pub(crate) fn read_user(item: Item<'_>) -> Result<User, ConfError> {
             ));
         }
         (Some(name), Some(pass), None) => (name, Secret::Password(pass.into())),
-        // One for clients that are known otherwise.
+        // One who enters by the name, or whose clients are known otherwise.
         (Some(name), None, None) => (name, Secret::None),
         (None, ..) => return Err(ConfError::new(whole, "a user takes a user or an nkey")),
     };
@@ -168,7 +168,7 @@ pub(crate) fn read_permissions(item: Item<'_>) -> Result<Permissions, ConfError>
             "allow_responses" | "allow_response" => {
                 permissions.responses = responses(item)?;
             }
-            _ => return Err(item.misspelt()),
+            _ => item.refuse_misspelt()?,
         }
     }
     // Who may answer and is told of nothing else may publish answers alone.
@@ -193,7 +193,7 @@ fn rules(item: Item<'_>) -> Result<Rules, ConfError> {
         match entry.key.to_ascii_lowercase().as_str() {
             "allow" => rules.allow = allowed(item)?,
             "deny" => rules.deny = subjects(item)?,
-            _ => return Err(item.misspelt()),
+            _ => item.refuse_misspelt()?,
         }
     }
     Ok(rules)
@@ -228,7 +228,7 @@ fn responses(item: Item<'_>) -> Result<Option<Responses>, ConfError> {
                 };
             }
             "expires" | "ttl" => responses.expires = Some(item.duration()?),
-            _ => return Err(item.misspelt()),
+            _ => item.refuse_misspelt()?,
         }
     }
     Ok(Some(responses))

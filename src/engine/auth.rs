@@ -118,7 +118,11 @@ impl Auth {
             if name.is_empty() && matches!(user.secret, Secret::Password(_)) {
                 return Err("the name of a user is empty".to_owned());
             }
-            if let Secret::Token(password) | Secret::Password(password) = &user.secret {
+            // Who shows nothing is this user as well.
+            let is_for_all = self.no_auth_user.as_deref() == Some(name);
+            if let Secret::Token(password) | Secret::Password(password) = &user.secret
+                && !(is_for_all && password.is_empty())
+            {
                 password.check().map_err(|what| match name.as_str() {
                     "" => format!("the token {what}"),
                     name => format!("the password of \"{name}\" {what}"),
@@ -131,6 +135,15 @@ impl Auth {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Those who enter by a name that everybody can say.
+    pub fn without_password(&self) -> impl Iterator<Item = &str> {
+        let is_open = |user: &&Arc<User>| {
+            let is_for_all = self.no_auth_user.as_ref() == Some(&user.name);
+            user.secret == Secret::None && !is_for_all && !self.maps_certificates
+        };
+        self.users.iter().filter(is_open).map(|user| &*user.name)
     }
 
     /// Who enters without saying anything.
@@ -190,7 +203,13 @@ impl Auth {
             let (is_named, shown, password) = match &user.secret {
                 Secret::Token(token) => (true, &options.auth_token, token),
                 Secret::Password(pass) => (same(&user.name, &options.user), &options.pass, pass),
-                Secret::Key(_) | Secret::None => continue,
+                Secret::None => {
+                    if options.pass.is_empty() & same(&user.name, &options.user) {
+                        admitted = Some(user);
+                    }
+                    continue;
+                }
+                Secret::Key(_) => continue,
             };
             match password {
                 Password::Plain(text) if is_named & same(text, shown) => admitted = Some(user),

@@ -511,6 +511,7 @@ impl Engine {
         info.client_ip = session.peer.ip().to_string();
         info.nonce = session.nonce.clone();
         info.connect_info = connect_info;
+        info.is_system_account = connect_info && session.account == AccountId::SYSTEM;
         info.remote_account = connect_info.then(|| self.accounts[session.account].name.to_string());
         let mut line = Vec::new();
         encode::info(&mut line, &info.to_json());

@@ -281,6 +281,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(conn) else {
             return Flow::Closed;
         };
+        session.options.headers &= !self.config.limits.is_headerless;
         let options = &session.options;
         if !matches!(options.protocol, 0 | 1) {
             self.tell_error(conn, WireError::InvalidClientProtocol, out);

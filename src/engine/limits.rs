@@ -9,7 +9,10 @@ use std::time::Duration;
 pub struct Limits {
     /// What a frame may measure.
     pub frame: ParseLimits,
-    /// Bytes waiting for one connection before it is cut as a slow consumer.
+    /// Header blocks are taken from nobody, and given to nobody.
+    pub is_headerless: bool,
+    /// Bytes waiting for one connection, and a line beside them, before it is cut
+    /// as a slow consumer.
     pub max_pending: usize,
     /// Connections at a time.
     pub max_connections: usize,
@@ -29,6 +32,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             frame: ParseLimits::default(),
+            is_headerless: false,
             max_pending: 64 * 1024 * 1024,
             max_connections: 65_536,
             max_subscriptions: 0,

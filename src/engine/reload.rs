@@ -12,7 +12,7 @@ use crate::engine::{Engine, Timer};
 use crate::ids::{AccountId, SubId};
 use crate::limits::Limits;
 use crate::order::in_order;
-use crate::outbox::Outbox;
+use crate::outbox::{CloseReason, Outbox};
 use crate::permissions::Verdict;
 use crate::session::{Bounds, Session};
 use crate::{ConnId, Time};
@@ -53,6 +53,7 @@ impl Engine {
             self.accounts[id].limits = account.limits;
         }
         self.config.info.max_payload = limits.frame.max_payload;
+        self.config.info.headers = !limits.is_headerless;
         self.config.info.auth_required = auth.is_required();
         self.config.limits = limits;
         self.waiting = self.room.waiting(&self.config.limits);
@@ -65,7 +66,8 @@ impl Engine {
         }
         self.door.mind(&auth);
         self.config.auth = auth;
-        let done = self.reload_sessions(now, out);
+        let mut done = self.reload_sessions(now, out);
+        done.closed += self.close_surplus(out);
         if self.config.limits.frame.max_payload != payload_before {
             self.tell_all_info(out);
         }
@@ -115,6 +117,25 @@ impl Engine {
             done.unsubscribed += self.continue_as(conn, user, out);
         }
         done
+    }
+
+    /// There may be fewer connections than there are: the newest go. Returns how
+    /// many those were.
+    fn close_surplus<O: Outbox>(&mut self, out: &mut O) -> usize {
+        let max = self.config.limits.max_connections;
+        let surplus = self.sessions.len().saturating_sub(max);
+        if surplus == 0 {
+            return 0;
+        }
+        let all: Vec<&Session> = self.sessions.iter().collect();
+        let newest = in_order(all.len(), &|a, b| all[b].client_id.cmp(&all[a].client_id));
+        let newest = newest.into_iter().take(surplus);
+        let going: Vec<ConnId> = newest.map(|at| all[at].conn).collect();
+        for conn in going {
+            self.tell_error(conn, WireError::MaximumConnections, out);
+            self.close(conn, CloseReason::MaxConnectionsExceeded, out);
+        }
+        surplus
     }
 
     /// An idle client is pinged after the new interval, if that ends sooner.

@@ -60,8 +60,12 @@ impl Room {
 
     /// What may wait for one client, given what the limits say.
     pub(crate) fn waiting(self, limits: &Limits) -> Waiting {
+        // The largest message fits, with its line, where payloads may be as long.
+        let max = limits
+            .max_pending
+            .saturating_add(limits.frame.max_control_line);
         Waiting {
-            max: limits.max_pending.min(self.share),
+            max: max.min(self.share),
             stall: limits.stall_pending().min(self.share / 4),
         }
     }
@@ -89,7 +93,7 @@ mod tests {
         };
         let mut before = Room::of(1 << 26, 0);
         assert!(!before.is_short());
-        assert_eq!(before.waiting(&limits(1 << 20)).max, 1 << 20);
+        assert_eq!(before.waiting(&limits(1 << 20)).max, (1 << 20) + 4096);
         for used in (0..=1 << 26).step_by(1 << 20) {
             let room = Room::of(1 << 26, used);
             assert!(room.share <= before.share && room.share >= SHARE_MIN);

@@ -53,6 +53,8 @@ pub struct ServerInfo {
     pub connect_info: bool,
     /// The account the session belongs to; only with `connect_info`.
     pub remote_account: Option<String>,
+    /// It is the one of those who look after the server; only with `connect_info`.
+    pub is_system_account: bool,
 }
 
 /// Whether a connection is to be encrypted.
@@ -90,6 +92,7 @@ impl ServerInfo {
             lame_duck: false,
             connect_info: false,
             remote_account: None,
+            is_system_account: false,
         }
     }
 
@@ -100,6 +103,8 @@ impl ServerInfo {
         json.string_field("server_id", &self.server_id);
         json.string_field("server_name", &self.server_name);
         json.string_field("version", NATS_VERSION);
+        // The language. Some clients take an INFO without it for a broken one.
+        json.string_field("go", "rust");
         json.uint_field("proto", self.proto.into());
         json.string_field("host", &self.host);
         json.uint_field("port", self.port.into());
@@ -122,6 +127,7 @@ impl ServerInfo {
         if let Some(account) = &self.remote_account {
             json.string_field("remote_account", account);
         }
+        json.flag("acc_is_sys", self.is_system_account);
         json.close_object();
         json.into_bytes()
     }

@@ -124,9 +124,6 @@ pub const MAX_CONTROL_LINE_MAX: usize = 1024 * 1024;
 /// The smallest `max_control_line`: less would not hold a client's CONNECT.
 pub const MAX_CONTROL_LINE_MIN: usize = 64;
 
-/// What `max_pending` must hold beside one payload: the longest line before it.
-const PENDING_LINE: usize = 4096;
-
 /// How many messages of the largest size a ceiling on memory has to have room
 /// for: one that is received, one that is stored, and some that are sent.
 const MEMORY_PAYLOADS: usize = 16;
@@ -216,9 +213,9 @@ impl Config {
             format!("at most {MAX_PAYLOAD_MAX} bytes"),
         )?;
         check(
-            limits.max_pending >= payload + PENDING_LINE,
+            limits.max_pending >= payload,
             "max_pending",
-            format!("at least max_payload and {PENDING_LINE} bytes"),
+            "at least max_payload".into(),
         )?;
         check(
             self.commit_linger <= COMMIT_LINGER_MAX,

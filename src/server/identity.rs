@@ -15,6 +15,7 @@ pub(crate) fn server_info(config: &Config, address: SocketAddr) -> ServerInfo {
     if !config.name.is_empty() {
         info.server_name.clone_from(&config.name);
     }
+    info.headers = !config.limits.is_headerless;
     info.auth_required = config.auth.is_required();
     #[cfg(feature = "tls")]
     if let Some(tls) = &config.tls {

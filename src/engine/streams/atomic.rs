@@ -28,18 +28,9 @@ use midge_proto::encode::Decimal;
 use midge_proto::escape;
 use midge_proto::headers::{HeaderBlock, HeaderWriter, name};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// Messages of a batch, and batches of a stream that are not whole: those of
-/// nats-server.
-const MESSAGES_MAX: u64 = 1000;
-const OPEN_MAX: usize = 50;
 
 /// The longest name of a batch.
 pub(super) const ID_LEN_MAX: usize = 64;
-
-/// How long a batch waits for its next message.
-pub(super) const IDLE: Duration = Duration::from_secs(10);
 
 /// Bytes that may wait in batches, of all streams together. Some publishers
 /// with large batches at a time; more would be memory that nobody has asked
@@ -150,16 +141,19 @@ impl Streams {
         reply: Option<&[u8]>,
         out: &mut O,
     ) -> Result<(), Failed> {
+        let limits = self.config.limits.batches;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
         };
         let is_stored = place.commit != Some(false);
-        if place.seq > MESSAGES_MAX + u64::from(!is_stored) {
-            let error = ApiError::atomic_publish_too_large_batch(MESSAGES_MAX);
+        if place.seq > limits.max_messages + u64::from(!is_stored) {
+            let error = ApiError::atomic_publish_too_large_batch(limits.max_messages);
             return Err(Failed(error, Some("large")));
         }
         stream.check_size(message)?;
-        stream.batches.check_known(place)?;
+        stream
+            .batches
+            .check_known(place, limits.max_inflight_per_stream)?;
         if wants_higher_level(&message.payload[..message.header_len]) {
             return Err(Failed(ApiError::REQUIRED_API_LEVEL, Some("unsupported")));
         }
@@ -170,7 +164,7 @@ impl Streams {
                 return Err(Failed(ApiError::INSUFFICIENT_RESOURCES, Some("large")));
             }
             self.batched_len += len;
-            let due = engine.latest + IDLE;
+            let due = engine.latest + limits.timeout;
             stream.batches.add(id, place.id, from, message, len, due);
         }
         if place.commit.is_none() {
@@ -342,12 +336,12 @@ impl Streams {
 
 impl Batches {
     /// Whether a batch is open, or may be begun with this message.
-    fn check_known(&self, place: &Place<'_>) -> Result<(), ApiError> {
+    fn check_known(&self, place: &Place<'_>, open_max: usize) -> Result<(), ApiError> {
         if self.open.contains_key(place.id) {
             Ok(())
         } else if place.seq != 1 {
             Err(ApiError::ATOMIC_PUBLISH_INCOMPLETE_BATCH)
-        } else if self.open.len() >= OPEN_MAX {
+        } else if self.open.len() >= open_max {
             Err(ApiError::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT)
         } else {
             Ok(())

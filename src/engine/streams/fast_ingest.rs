@@ -8,7 +8,7 @@
 //! not, and what was stored stays.
 
 use super::answers::OnFailure;
-use super::atomic::{IDLE, batch_fields};
+use super::atomic::batch_fields;
 use super::expectations::Expectations;
 use super::fast::{FastBatch, Operation, Place};
 use super::intake::{Incoming, Stored};
@@ -114,7 +114,7 @@ impl Streams {
         }
         let place = Place::read(reply)?;
         let fast = &mut stream.fast;
-        let due = engine.latest + IDLE;
+        let due = engine.latest + self.config.limits.batches.timeout;
         let found = fast.find(place.id);
         if found.is_err() {
             if !place.is_first() {
