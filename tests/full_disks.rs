@@ -7,6 +7,7 @@
 
 use crate::stream_util::{Dir, End};
 use crate::util::{Client, PATIENCE, Server, midge};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -133,6 +134,31 @@ fn a_full_disk_stops_the_streams_and_nothing_else() {
     check_stored(&mut client, &bodies);
     assert_eq!(client.stored("S", seq).unwrap()["data"], "YmFjaw==");
     assert!(client.store("s", "x") > seq);
+}
+
+#[test]
+fn a_store_on_a_full_disk_can_be_looked_at() {
+    let Some(disk) = SmallDisk::mount("12m") else {
+        return;
+    };
+    let server = disk.dir.serve();
+    let mut client = server.client();
+    client.make_stream("S", "s", "");
+    let stored = fill(&mut client, 1).len();
+    End::Killed.bring(server);
+    // To the last page of it.
+    let mut rest = std::fs::File::create(disk.ballast()).unwrap();
+    while rest.write_all(&[1; 4096]).is_ok() {}
+    let output = Command::new(midge())
+        .args(["verify", "--store", &disk.dir.store()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        said.contains(&format!("1 stream, {stored} messages in ")),
+        "{said}"
+    );
 }
 
 #[test]

@@ -147,6 +147,36 @@ fn a_sound_store_is_found_sound() {
 }
 
 #[test]
+fn looking_leaves_the_file_as_it_is() {
+    let dir = Dir::new();
+    let server = dir.serve();
+    let mut client = server.client();
+    client.make_stream("S", "s", "");
+    for _ in 0..10 {
+        client.store("s", "x");
+    }
+    // What it holds is in its journal.
+    End::Killed.bring(server);
+    let before = std::fs::read(dir.store()).unwrap();
+    let copy = dir.path().join("copy.redb");
+    let copy = copy.to_str().unwrap();
+    for (words, wanted) in [
+        (vec!["verify"], "1 stream, 10 messages in "),
+        (vec!["recover", "--to", copy], "10 messages in "),
+    ] {
+        let output = midge(&[&words[..], &["--store", &dir.store()]].concat());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(said.contains(wanted), "{said}");
+        assert!(before == std::fs::read(dir.store()).unwrap(), "{words:?}");
+    }
+    let output = midge(&["verify", "--store", copy]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let server = dir.serve();
+    assert_eq!(server.client().store("s", "y"), 11);
+}
+
+#[test]
 fn compacting_gives_room_back_and_takes_nothing_else() {
     let dir = Dir::new();
     let server = dir.serve();

@@ -27,6 +27,7 @@
 // See the feature in the manifest.
 #![cfg(feature = "streams")]
 
+mod aside;
 mod backup;
 mod backup_look;
 mod changes;

@@ -35,7 +35,7 @@ impl RowSink for Nothing {
 ///
 /// What is stored comes first, so that damage is named where it can be: of
 /// pages redb says no more than that some are not sound. What is only in the
-/// journal is brought into the tables before.
+/// journal is brought into the tables before, in memory: the file stays as it is.
 pub fn verify(path: &Path) -> Result<VerifyReport, StoreError> {
     verify_into(path, &mut Nothing, &mut |_, _| {})
 }
@@ -47,7 +47,7 @@ pub fn verify_into(
     told: Told<'_>,
 ) -> Result<VerifyReport, StoreError> {
     length(path)?;
-    let mut store = match Store::open(&StoreConfig::new(path), sink) {
+    let mut store = match Store::open_aside(path, sink) {
         Err(StoreError::Damaged { what, .. }) => return Ok(unsound(what)),
         other => other?,
     };

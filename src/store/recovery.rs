@@ -5,6 +5,7 @@
 //! says that it was closed, and read only: then nothing is looked at but what
 //! is read, and what is read carries checksums of ours.
 
+use crate::aside::look_at;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::head::JOURNAL_AT;
@@ -12,7 +13,7 @@ use crate::layout::{
     BLOCKS, Definition, Key, ROWS, mend_row, open_row, parse_row_key, row_key, seal_row,
 };
 use crate::maintenance::Nothing;
-use crate::medium::{Medium, NAME, RedbPart, open_file};
+use crate::medium::{Medium, NAME, RedbPart};
 use crate::replay::{gather, read_round};
 use crate::store::{Store, boxed, contain, parse};
 use crate::tables::{Tables, read_block};
@@ -185,8 +186,8 @@ fn open_medium(path: &Path) -> Result<Arc<Medium>, StoreError> {
     if file.len() <= JOURNAL_AT {
         return Err(not_a_store("there is nothing in it"));
     }
-    let backend = open_file(path).map_err(io_error)?;
-    Medium::open(path, backend, Arc::default(), 0)
+    let disk = look_at(path).map_err(io_error)?;
+    Medium::open(path, disk, Arc::default(), 0)
 }
 
 fn open_as_found(path: &Path, medium: &Arc<Medium>) -> Result<ReadOnlyDatabase, StoreError> {

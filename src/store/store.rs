@@ -1,5 +1,6 @@
 //! The file, on the caller's thread.
 
+use crate::aside::look_at;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::journal::Journal;
@@ -100,6 +101,18 @@ impl Store {
         let source = Source {
             config: config.clone(),
             opener: Arc::new(move || open_file(&path)),
+            meter: Arc::default(),
+        };
+        source.open(sink)
+    }
+
+    /// Opens a store that is only looked at: its file stays as it is.
+    pub(crate) fn open_aside(path: &Path, sink: &mut dyn RowSink) -> Result<Store, StoreError> {
+        let config = StoreConfig::new(path);
+        let path = config.path.clone();
+        let source = Source {
+            config,
+            opener: Arc::new(move || look_at(&path)),
             meter: Arc::default(),
         };
         source.open(sink)
