@@ -6,6 +6,8 @@
 
 use crate::ids::AccountId;
 use crate::imports::Import;
+#[cfg(feature = "streams")]
+use crate::imports::ImportKind;
 use midge_api::AccountLimits;
 use std::ops::{Index, IndexMut};
 
@@ -64,6 +66,11 @@ impl<T> ByAccount<T> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (AccountId, &T)> {
         (0..).map(AccountId).zip(&self.0)
+    }
+
+    #[cfg(feature = "streams")]
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (AccountId, &mut T)> {
+        (0..).map(AccountId).zip(&mut self.0)
     }
 }
 
@@ -161,6 +168,18 @@ impl Accounts {
         let kind = |account: &AccountConfig| (account.name.clone(), account.streams.is_some());
         self.all.iter().map(kind).eq(old.iter().map(kind))
             && new.iter().all(|account| account.streams.is_none())
+    }
+
+    /// Whether what an account asks the stream API first goes to another account,
+    /// and so the rest as far as that has it.
+    #[cfg(feature = "streams")]
+    pub(crate) fn is_api_imported(&self, id: AccountId) -> bool {
+        let mut imports = self.imports.iter();
+        imports.any(|import| {
+            import.importer == id
+                && matches!(import.kind, ImportKind::Service(_))
+                && midge_proto::matches(&import.filter, b"$JS.API.INFO")
+        })
     }
 
     /// The one of this name.

@@ -108,7 +108,7 @@ impl Engine {
     /// Makes all imports lead somewhere, in place of those there were.
     pub(crate) fn listen_for_imports(&mut self) {
         for (account, sub) in std::mem::take(&mut self.import_subscriptions) {
-            self.accounts[account].unsubscribe(sub);
+            self.unlisten(account, sub);
         }
         let imports = self.config.accounts.imports.clone();
         for (place, import) in (0..).zip(&imports) {
@@ -148,7 +148,11 @@ impl Engine {
             return self.feed(now, origin, publish, routed, out);
         }
         let mut hits = std::mem::take(&mut self.hits);
+        let is_of_domain = hits.contains(&Sink::Domain);
         for sink in hits.extract_if(.., |sink| sink.crosses()) {
+            if is_of_domain && is_import(sink) {
+                continue;
+            }
             let crossing = Crossing {
                 origin,
                 address: publish.subject,
@@ -191,7 +195,11 @@ impl Engine {
     ) -> Routed {
         let mut routed = Routed::default();
         let mut hits = std::mem::take(&mut self.hits);
+        let is_of_domain = hits.contains(&Sink::Domain);
         for sink in &hits {
+            if is_of_domain && is_import(*sink) {
+                continue;
+            }
             if sink.crosses() {
                 routed.add(self.cross(*sink, crossing, out));
             } else {
@@ -420,6 +428,12 @@ impl Engine {
             self.is_heard_beyond(account, &subject, group, left)
         })
     }
+}
+
+/// What the domain's name stands before is the account's own API, whatever is
+/// imported by the same name.
+fn is_import(sink: Sink) -> bool {
+    matches!(sink, Sink::Import(_))
 }
 
 /// The subject that a message means which was sent to `$JS.<domain>.API.…`: one of

@@ -11,8 +11,15 @@ impl Engine {
     /// Makes a part of the server listen.
     pub(crate) fn listen(&mut self, account: AccountId, sink: Sink, filter: &[u8]) -> SubId {
         let account = &mut self.accounts[account];
-        account.of_streams += usize::from(matches!(sink, Sink::Api | Sink::Maintenance));
+        account.of_streams += usize::from(is_always_there(sink));
         account.subscribe(sink, filter, None, b"")
+    }
+
+    /// Ends what [`Engine::listen`] has begun.
+    pub(crate) fn unlisten(&mut self, account: AccountId, sub: SubId) {
+        let account = &mut self.accounts[account];
+        let ended = account.unsubscribe(sub);
+        account.of_streams -= usize::from(is_always_there(ended.sink));
     }
 
     /// Takes a session, which has no subscriptions, into the account of its
@@ -96,4 +103,9 @@ impl Engine {
     pub fn account_named(&self, name: &str) -> Option<AccountId> {
         self.config.accounts.named(name)
     }
+}
+
+/// Whether such subscriptions are among those that streams have in every account.
+fn is_always_there(sink: Sink) -> bool {
+    matches!(sink, Sink::Api | Sink::Maintenance)
 }

@@ -30,8 +30,10 @@ impl Streams {
     pub(crate) fn enable(&mut self, engine: &mut Engine, recovery: StoredStreams, now: Time) {
         self.find_bounds();
         for (account, tenant) in self.tenants.iter() {
-            listen_in(engine, account, tenant, &self.config.domain);
+            listen_in(engine, account, tenant);
         }
+        let accounts = engine.config.accounts.clone();
+        self.offer_api(engine, &accounts);
         self.adopt(engine, recovery, now);
     }
 
@@ -40,9 +42,33 @@ impl Streams {
         let known = self.tenants.iter().count();
         self.tenants.extend(accounts, Tenant::new);
         for (account, tenant) in self.tenants.iter().skip(known) {
-            listen_in(engine, account, tenant, &self.config.domain);
+            listen_in(engine, account, tenant);
         }
         self.change_limits(accounts);
+        self.offer_api(engine, accounts);
+    }
+
+    /// Makes the API hear its requests. Accounts that may have no streams are told
+    /// so, but where requests are another account's to answer: clients go by the
+    /// first answer.
+    fn offer_api(&mut self, engine: &mut Engine, accounts: &Accounts) {
+        for (account, tenant) in self.tenants.iter_mut() {
+            if tenant.limits.is_none() && accounts.is_api_imported(account) {
+                for sub in tenant.api.drain(..) {
+                    engine.unlisten(account, sub);
+                }
+            } else if tenant.api.is_empty() {
+                let api = engine.listen(account, Sink::Api, b"$JS.API.>");
+                tenant.api.push(api);
+                if self.config.domain.is_empty() {
+                    continue;
+                }
+                tenant.api.extend(IN_DOMAIN.map(|known| {
+                    let filter = format!("$JS.{}.API.{known}", self.config.domain);
+                    engine.listen(account, Sink::Domain, filter.as_bytes())
+                }));
+            }
+        }
     }
 
     /// Takes over streams from the disk.
@@ -347,15 +373,7 @@ const IN_DOMAIN: [&str; 9] = [
 ];
 
 /// Makes the streams hear what is said in an account.
-fn listen_in(engine: &mut Engine, account: AccountId, tenant: &Tenant, domain: &str) {
-    // Who may have no streams is told so.
-    engine.listen(account, Sink::Api, b"$JS.API.>");
-    if !domain.is_empty() {
-        for known in IN_DOMAIN {
-            let filter = format!("$JS.{domain}.API.{known}");
-            engine.listen(account, Sink::Domain, filter.as_bytes());
-        }
-    }
+fn listen_in(engine: &mut Engine, account: AccountId, tenant: &Tenant) {
     engine.listen(account, Sink::Maintenance, maintenance::FILTER);
     if tenant.limits.is_some() {
         // The long form, which names domain and account first. One for all

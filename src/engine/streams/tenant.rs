@@ -7,7 +7,7 @@ use super::intake::Incoming;
 use super::stream::Stream;
 use super::streams::Streams;
 use crate::accounts::{AccountConfig, Accounts};
-use crate::ids::{AccountId, StreamId};
+use crate::ids::{AccountId, StreamId, SubId};
 use midge_api::{AccountInfo, AccountLimits, ApiError, Storage, StreamConfig};
 use midge_proto::API_LEVEL;
 use std::collections::BTreeMap;
@@ -20,6 +20,8 @@ pub(crate) struct Tenant {
     /// What it may use; `None` if it may have no streams.
     pub(super) limits: Option<AccountLimits>,
     pub(crate) by_name: BTreeMap<String, StreamId>,
+    /// What the API listens on in it.
+    pub(super) api: Vec<SubId>,
     pub(crate) api_total: u64,
     pub(crate) api_errors: u64,
     used: Used,
@@ -68,6 +70,7 @@ impl Tenant {
             name: config.name.as_str().into(),
             limits: config.streams,
             by_name: BTreeMap::new(),
+            api: Vec::new(),
             api_total: 0,
             api_errors: 0,
             used: Used::UNKNOWN,
