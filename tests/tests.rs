@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[cfg(feature = "streams")]
+mod account_api;
+#[cfg(feature = "streams")]
 mod account_room;
 #[cfg(feature = "streams")]
 mod account_streams;

@@ -50,6 +50,9 @@ pub struct ClientInfo<'a> {
     pub id: u64,
     /// Its account.
     pub account: &'a str,
+    /// The account that it has asked, if that is another, which is not told of the
+    /// client itself; empty is none.
+    pub service: &'a str,
     /// Its user; empty is none.
     pub user: &'a str,
     /// What it calls itself; empty is nothing.
@@ -415,14 +418,17 @@ impl ClientInfo<'_> {
         json.string_unless_empty("host", self.host);
         json.uint_unless_zero("id", self.id);
         json.string_field("acc", self.account);
+        json.string_unless_empty("svc", self.service);
         json.string_unless_empty("user", self.user);
         json.string_unless_empty("name", self.name);
         json.string_unless_empty("lang", self.lang);
         json.string_unless_empty("ver", self.version);
         json.int_unless_zero("rtt", self.rtt.0);
         json.string_field("server", server);
-        json.string_field("kind", "Client");
-        json.string_field("client_type", "nats");
+        if self.service.is_empty() {
+            json.string_field("kind", "Client");
+            json.string_field("client_type", "nats");
+        }
         json.close_object();
     }
 }

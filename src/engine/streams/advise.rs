@@ -143,17 +143,26 @@ impl Streams {
             account: self.tenants[request.from.account].name.clone(),
             ..Asker::default()
         };
-        if let Some(session) = request.from.conn.and_then(|conn| engine.sessions.get(conn)) {
-            asker.host = session.peer().ip().to_string();
-            let options = session.options();
-            asker.name.clone_from(&options.name);
-            asker.lang.clone_from(&options.lang);
-            asker.version.clone_from(&options.version);
-            asker.user.push_str(session.user_name());
-            asker.id = session.client_id();
-            asker.rtt = Nanos(session.rtt().map_or(0, |rtt| rtt.as_nanos() as i64));
-            asker.start = self.wall;
+        let conn = request.from.conn;
+        let Some(session) = conn.and_then(|conn| engine.sessions.get(conn)) else {
+            return asker;
+        };
+        asker.rtt = Nanos(session.rtt().map_or(0, |rtt| rtt.as_nanos() as i64));
+        let account = session.account();
+        if account != request.from.account {
+            // Who offers a service hears which account asks, not who in it.
+            let asks = self.tenants[account].name.clone();
+            asker.service = std::mem::replace(&mut asker.account, asks);
+            return asker;
         }
+        asker.host = session.peer().ip().to_string();
+        let options = session.options();
+        asker.name.clone_from(&options.name);
+        asker.lang.clone_from(&options.lang);
+        asker.version.clone_from(&options.version);
+        asker.user.push_str(session.user_name());
+        asker.id = session.client_id();
+        asker.start = self.wall;
         asker
     }
 }
@@ -162,6 +171,8 @@ impl Streams {
 #[derive(Debug, Default)]
 pub(super) struct Asker {
     account: Arc<str>,
+    /// The account whose streams they are, if it is another.
+    service: Arc<str>,
     host: String,
     name: String,
     lang: String,
@@ -179,6 +190,7 @@ impl Asker {
             host: &self.host,
             id: self.id,
             account: &self.account,
+            service: &self.service,
             user: &self.user,
             name: &self.name,
             lang: &self.lang,
