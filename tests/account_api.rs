@@ -64,8 +64,8 @@ fn answers(client: &mut Client, subject: &str) -> Vec<String> {
     let bodies = all.split("MSG _INBOX.all all ").skip(1);
     let told = bodies.map(|answer| {
         let (line, rest) = answer.split_once("\r\n").unwrap();
-        if rest.starts_with("NATS/1.0 ") {
-            return rest["NATS/1.0 ".len()..][..3].to_owned();
+        if let Some(status) = rest.strip_prefix("NATS/1.0 ") {
+            return status[..3].to_owned();
         }
         let len: usize = line.parse().unwrap();
         let json: serde_json::Value = serde_json::from_str(&rest[..len]).unwrap();
