@@ -17,6 +17,7 @@ pub(crate) struct Offer {
     /// To these alone, if that is said.
     to: Option<Vec<AccountId>>,
     answers: Answers,
+    allows_trace: bool,
 }
 
 /// What an account wants of another.
@@ -27,6 +28,7 @@ pub(crate) struct Wish<'a> {
     subject: String,
     /// What it is called where it is wanted, if otherwise.
     to: Option<String>,
+    allows_trace: bool,
     place: &'a Place,
 }
 
@@ -67,7 +69,7 @@ pub(crate) fn read_offer(
     item: Item<'_>,
 ) -> Result<Offer, ConfError> {
     let (mut kind, mut name, mut to) = (None, String::new(), None);
-    let mut answers = None;
+    let (mut answers, mut allows_trace) = (None, false);
     for entry in item.block()? {
         let item = Item::from(entry);
         match entry.key.to_ascii_lowercase().as_str() {
@@ -91,6 +93,7 @@ pub(crate) fn read_offer(
                     _ => return Err(item.wrong("singleton, stream or chunked")),
                 });
             }
+            "allow_trace" => allows_trace = item.flag()?,
             _ => settings.unknown(item),
         }
     }
@@ -105,6 +108,7 @@ pub(crate) fn read_offer(
         subject: name,
         to,
         answers: answers.unwrap_or(Answers::One),
+        allows_trace,
     })
 }
 
@@ -116,6 +120,7 @@ pub(crate) fn read_wish<'a>(
 ) -> Result<Wish<'a>, ConfError> {
     let (mut kind, mut from) = (None, None);
     let (mut to, mut prefix) = (None, None);
+    let mut allows_trace = false;
     for entry in item.block()? {
         let item = Item::from(entry);
         match entry.key.to_ascii_lowercase().as_str() {
@@ -127,6 +132,7 @@ pub(crate) fn read_wish<'a>(
             "prefix" => prefix = Some(subject(item)?),
             // Whether the service is told more of who asks.
             "share" => drop(item.flag()?),
+            "allow_trace" => allows_trace = item.flag()?,
             _ => settings.unknown(item),
         }
     }
@@ -149,6 +155,7 @@ pub(crate) fn read_wish<'a>(
         exporter,
         subject,
         to,
+        allows_trace,
         place: item.place,
     })
 }
@@ -237,6 +244,11 @@ fn grant(accounts: &Accounts, offers: &[Offer], wish: &Wish<'_>) -> Result<Impor
         exporter,
         filter: filter.into_bytes().into(),
         mapping,
+        // Whoever gets the messages decides.
+        allows_trace: match wish.is_service {
+            true => offer.allows_trace,
+            false => wish.allows_trace,
+        },
     })
 }
 

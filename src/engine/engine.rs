@@ -12,6 +12,7 @@ use crate::ids::{AccountId, ConsumerId, StreamId, SubId};
 use crate::limits::Limits;
 #[cfg(feature = "streams")]
 use crate::maintenance::Desk;
+use crate::message_trace::Trace;
 use crate::news::Untold;
 use crate::outbox::{CloseReason, Outbox};
 use crate::questions::Question;
@@ -29,7 +30,8 @@ use crate::{ConnId, Time};
 use bytes::Bytes;
 use core::net::SocketAddr;
 use foldhash::fast::FixedState;
-use midge_proto::{Command, ParseLimits, ServerInfo, WireError, encode};
+use midge_proto::{Command, ParseLimits, ServerInfo, Timestamp, WireError, encode};
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 /// What an engine is made of.
@@ -142,6 +144,12 @@ pub struct Engine {
     pub(crate) questions: VecDeque<Question>,
     /// What is to be told in the system account.
     pub(crate) untold: Untold,
+    /// The way of the message that is being routed, if it is to be told.
+    pub(crate) trace: Option<Box<Trace>>,
+    /// What the wall's clock said at the origin of time.
+    pub(crate) origin: Timestamp,
+    /// How often it was told who we are.
+    pub(crate) answers: Cell<u64>,
     /// Messages of the streams' own that go to a part of the server.
     pub(crate) internal: VecDeque<Internal>,
     /// Who asked for something to be done with the store.
@@ -185,6 +193,9 @@ impl Engine {
             hits: Vec::new(),
             questions: VecDeque::new(),
             untold: Untold::default(),
+            trace: None,
+            origin: Timestamp::UNSET,
+            answers: Cell::new(0),
             internal: VecDeque::new(),
             #[cfg(feature = "streams")]
             desk: Desk::default(),

@@ -20,7 +20,7 @@ use midge_proto::{HeaderSize, JsonWriter, Publish};
 
 /// Accounts that one message may go through. A chain of services is hardly
 /// longer than two; cycles are refused with the configuration.
-const CROSSINGS_MAX: u8 = 8;
+pub(crate) const CROSSINGS_MAX: u8 = 8;
 
 /// Tells a service which account a request comes from.
 const REQUEST_INFO: &[u8] = b"Nats-Request-Info";
@@ -45,6 +45,8 @@ pub struct Import {
     pub filter: Box<[u8]>,
     /// What they become in the other.
     pub mapping: Mapping,
+    /// Whether traces show what becomes of messages in the account they go to.
+    pub allows_trace: bool,
 }
 
 /// What can be taken from another account.
@@ -84,19 +86,19 @@ impl Import {
 }
 
 /// A message on its way from one account to another.
-struct Crossing<'a> {
-    origin: Origin,
+pub(crate) struct Crossing<'a> {
+    pub(crate) origin: Origin,
     /// The subject that it has met.
-    address: &'a [u8],
-    publish: &'a Publish<'a>,
+    pub(crate) address: &'a [u8],
+    pub(crate) publish: &'a Publish<'a>,
     /// How often it may still cross.
-    left: u8,
+    pub(crate) left: u8,
 }
 
 /// Where a message goes on.
-struct Beyond {
-    account: AccountId,
-    address: Vec<u8>,
+pub(crate) struct Beyond {
+    pub(crate) account: AccountId,
+    pub(crate) address: Vec<u8>,
     /// The way back for its reply: a new one.
     answers: Option<Answers>,
     /// It is a request, whose account is told.
@@ -202,7 +204,9 @@ impl Engine {
             }
             if sink.crosses() {
                 routed.add(self.cross(*sink, crossing, out));
-            } else {
+            } else if self.trace.is_none()
+                || self.passes_part(*sink, crossing.origin.account, crossing.address)
+            {
                 routed.receivers += u64::from(self.keep_internal(*sink, crossing.origin, bare));
             }
         }
@@ -212,10 +216,16 @@ impl Engine {
     }
 
     /// Takes a message into another account.
-    fn cross<O: Outbox>(&mut self, sink: Sink, crossing: &Crossing<'_>, out: &mut O) -> Routed {
+    pub(crate) fn cross<O: Outbox>(
+        &mut self,
+        sink: Sink,
+        crossing: &Crossing<'_>,
+        out: &mut O,
+    ) -> Routed {
         let Some(beyond) = self.beyond(sink, crossing) else {
             return Routed::default();
         };
+        let was_hidden = self.trace_crossing(sink, crossing, &beyond);
         let publish = crossing.publish;
         // Where it was sent elsewhere than it says, it says the same there.
         let subject = match publish.subject == crossing.address {
@@ -247,6 +257,7 @@ impl Engine {
             shown.size_digits = size_digits.as_bytes();
         }
         let mut routed = self.route(beyond.account, &beyond.address, &shown, None, None, out);
+        self.tell_receivers(beyond.account);
         let next = Crossing {
             origin,
             address: &beyond.address,
@@ -255,6 +266,7 @@ impl Engine {
         };
         // Parts of the server have no use for what is told of the requester.
         routed.add(self.meet(&next, &bare, out));
+        self.end_crossing(was_hidden);
         routed
     }
 

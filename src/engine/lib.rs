@@ -30,6 +30,7 @@ mod maintenance;
 mod mapping;
 mod match_cache;
 mod membership;
+mod message_trace;
 mod news;
 mod nkey;
 mod order;

@@ -78,6 +78,26 @@ impl Engine {
         None
     }
 
+    pub(crate) fn is_api(&self, _: Sink, _: &[u8]) -> bool {
+        false
+    }
+
+    pub(crate) fn stream_name(&self, _: StreamId) -> Option<&str> {
+        None
+    }
+
+    pub(crate) fn feed_traced<O: Outbox>(
+        &mut self,
+        _: Time,
+        _: Origin,
+        _: &Publish<'_>,
+        _: &mut Routed,
+        _: &mut O,
+    ) -> u64 {
+        self.hits.clear();
+        0
+    }
+
     pub(crate) fn is_congested(&self) -> bool {
         false
     }

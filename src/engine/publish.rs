@@ -3,6 +3,7 @@
 use crate::account::{Matched, Sink, Subscription};
 use crate::engine::{Engine, Flow};
 use crate::ids::{AccountId, SubId};
+use crate::message_trace::{self, Trace, why};
 use crate::outbox::{CloseReason, Delivery, Outbox, Tail};
 use crate::rng::Rng;
 use crate::room::Waiting;
@@ -62,7 +63,7 @@ impl Engine {
         owner: Option<&Bytes>,
         out: &mut O,
     ) -> Flow {
-        let Some(session) = self.sessions.get_mut(conn) else {
+        let Some(mut session) = self.sessions.get_mut(conn) else {
             return Flow::Closed;
         };
         if !session.authorized {
@@ -70,10 +71,22 @@ impl Engine {
         }
         session.last_in = now;
         self.latest = now;
-        let options = &session.options;
-        if publish.header.is_some() && !options.headers {
-            return self.close(conn, CloseReason::ProtocolViolation, out);
+        if let Some(header) = &publish.header {
+            if !session.options.headers {
+                return self.close(conn, CloseReason::ProtocolViolation, out);
+            }
+            let block = publish.payload.get(..header.len).unwrap_or_default();
+            if message_trace::may_ask(block) {
+                if let Some(flow) = self.publish_traced(now, conn, publish, owner, out) {
+                    return flow;
+                }
+                session = match self.sessions.get_mut(conn) {
+                    Some(session) => session,
+                    None => return Flow::Closed,
+                };
+            }
         }
+        let options = &session.options;
         let no_responders = options.no_responders;
         let account = session.account;
         let muted = if options.echo { None } else { Some(conn) };
@@ -111,7 +124,12 @@ impl Engine {
 
     /// Ends a command that published something.
     #[inline(always)]
-    fn end_of_publish<O: Outbox>(&mut self, conn: ConnId, routed: Routed, out: &mut O) -> Flow {
+    pub(crate) fn end_of_publish<O: Outbox>(
+        &mut self,
+        conn: ConnId,
+        routed: Routed,
+        out: &mut O,
+    ) -> Flow {
         let is_settled = self.spent.is_empty() && self.doomed.is_empty();
         if is_settled && !routed.held && !routed.congested {
             return Flow::Continue;
@@ -141,7 +159,7 @@ impl Engine {
 
     /// What a verbose or pedantic session is told of a message.
     #[inline(never)]
-    fn talk_of<O: Outbox>(&mut self, conn: ConnId, subject: &[u8], out: &mut O) {
+    pub(crate) fn talk_of<O: Outbox>(&mut self, conn: ConnId, subject: &[u8], out: &mut O) {
         let Some(session) = self.sessions.get(conn) else {
             return;
         };
@@ -211,6 +229,7 @@ impl Engine {
             relief_at: RELIEF_BYTES,
             visits: 0,
             hits: &mut self.hits,
+            trace: self.trace.as_deref_mut(),
         };
         let mut nodes_with_queues = 0;
         for node in nodes {
@@ -307,7 +326,7 @@ impl Engine {
 
     /// Tells a requester that nobody listens, on the subscription it made for
     /// the reply. Without such a subscription nobody is told.
-    fn tell_no_responders<O: Outbox>(
+    pub(crate) fn tell_no_responders<O: Outbox>(
         &mut self,
         conn: ConnId,
         account: AccountId,
@@ -361,6 +380,8 @@ struct Sender<'a> {
     visits: u64,
     /// Parts of the server that it goes to.
     hits: &'a mut Vec<Sink>,
+    /// Who it meets, if that is to be told.
+    trace: Option<&'a mut Trace>,
 }
 
 impl Sender<'_> {
@@ -377,16 +398,30 @@ impl Sender<'_> {
             return false;
         };
         if session.closing || self.muted == Some(session.conn) {
-            return false;
+            let is_closing = session.closing;
+            return self.withhold(
+                id,
+                if is_closing {
+                    why::CLOSED
+                } else {
+                    why::NO_ECHO
+                },
+            );
         }
         if let Some(bounds) = &mut session.bounds
             && !bounds.can_receive(self.publish, sub.is_filtered, self.now)
         {
-            return false;
+            return self.withhold(id, why::DENIED);
+        }
+        if let Some(trace) = &mut self.trace
+            && (sub.max == 0 || sub.delivered < sub.max)
+            && trace.meet(id, None)
+        {
+            return true;
         }
         if sub.max != 0 {
             if sub.delivered >= sub.max {
-                return false;
+                return self.withhold(id, why::EXCEEDED);
             }
             if sub.delivered + 1 == sub.max {
                 self.spent.push((self.account, id));
@@ -437,6 +472,16 @@ impl Sender<'_> {
         true
     }
 
+    /// A subscription cannot take the message, which is told if it is traced.
+    #[cold]
+    #[inline(never)]
+    fn withhold(&mut self, id: SubId, why: &'static str) -> bool {
+        if let Some(trace) = &mut self.trace {
+            trace.meet(id, Some(why));
+        }
+        false
+    }
+
     /// Delivers to one member of a queue group, chosen at random over all the
     /// filters that the group has matching members under.
     fn send_to_one<O: Outbox>(
@@ -468,7 +513,11 @@ impl Sender<'_> {
 
 /// Why a message goes no further, if so: it names what is reserved, or its
 /// session may not publish there.
-fn refusal<'a>(session: &mut Session, publish: &Publish<'a>, now: Time) -> Option<WireError<'a>> {
+pub(crate) fn refusal<'a>(
+    session: &mut Session,
+    publish: &Publish<'a>,
+    now: Time,
+) -> Option<WireError<'a>> {
     let Publish { subject, reply, .. } = *publish;
     if let Some(reply) = reply
         && is_reserved_reply(reply)
@@ -486,7 +535,7 @@ fn is_reserved_reply(reply: &[u8]) -> bool {
 }
 
 /// Whether only servers publish to a subject.
-fn is_reserved_subject(subject: &[u8]) -> bool {
+pub(crate) fn is_reserved_subject(subject: &[u8]) -> bool {
     begins_with(subject, b"_GR_.")
         || begins_with(subject, b"$GR.")
         || begins_with(subject, b"$NRG.")

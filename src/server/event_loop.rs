@@ -150,6 +150,7 @@ impl EventLoop {
         };
         let http_address = http.as_ref().and_then(|http| http.socket.local_addr().ok());
         let mut engine = Engine::new(engine_config(&config, clients.socket.local_addr()?));
+        engine.set_origin(clock.wall(Time::default()));
         let mut connections = Connections::new(clock.now());
         let disk = disk::open_configured(&config, &shared, &mut engine, &mut connections)?;
         Ok(EventLoop {

@@ -14,7 +14,6 @@ use crate::turn::TurnWatch;
 use crate::{accountz, connz, healthz, jsz, metrics, subsz, varz};
 use midge_engine::{Engine, Time};
 use midge_proto::{JsonWriter, Timestamp};
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -48,8 +47,6 @@ pub(crate) struct Monitor {
     pub(crate) is_https: bool,
     pub(crate) started: Time,
     pub(crate) write_deadline_nanos: u64,
-    /// Answers to questions and news that were given with a number.
-    answers: Cell<u64>,
     /// How often each page was asked for.
     requests: BTreeMap<&'static str, u64>,
     /// What the process used when a page last wanted to know.
@@ -99,7 +96,6 @@ impl Monitor {
             is_https: config.https,
             started,
             write_deadline_nanos: config.write_deadline.as_nanos() as u64,
-            answers: Cell::new(0),
             requests: BTreeMap::new(),
             usage: Usage::default(),
             counted_from: (started, Usage::now().cpu),
@@ -174,12 +170,6 @@ impl Monitor {
             self.cpu_percent = used.as_secs_f64() / elapsed.as_secs_f64() * 100.0;
             self.counted_from = (now, self.usage.cpu);
         }
-    }
-
-    /// The number of the next answer.
-    pub(crate) fn next_answer(&self) -> u64 {
-        self.answers.set(self.answers.get() + 1);
-        self.answers.get()
     }
 
     pub(crate) fn usage(&self) -> Usage {

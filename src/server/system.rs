@@ -16,9 +16,6 @@ use midge_proto::{JsonWriter, Nanos};
 /// The code of what was understood and could not be done.
 const FAILED: u64 = 500;
 
-/// What our part of the protocol can do: streams.
-const HAS_STREAMS: u64 = 1;
-
 impl EventLoop {
     /// Answers one question, if there are some.
     pub(crate) fn answer_question(&mut self) {
@@ -218,13 +215,8 @@ pub(crate) fn write_server(json: &mut JsonWriter, view: &View<'_>) {
 }
 
 pub(crate) fn write_this_server(json: &mut JsonWriter, view: &View<'_>) {
-    write_id(json, view);
-    let info = view.engine.info();
-    json.string_field("ver", midge_proto::NATS_VERSION);
-    json.flag("jetstream", info.jetstream);
-    json.uint_field("flags", if info.jetstream { HAS_STREAMS } else { 0 });
-    json.uint_field("seq", view.monitor.next_answer());
-    json.time_field("time", view.timestamp(view.now));
+    view.engine
+        .write_this_server(json, view.timestamp(view.now));
 }
 
 /// The server in a few figures.

@@ -88,6 +88,7 @@ mod subjects;
 mod summary;
 mod take_in;
 mod tenant;
+mod traced;
 mod tuning;
 mod unacked;
 mod varint;

@@ -25,6 +25,7 @@ use crate::account::Sink;
 use crate::accounts::ByAccount;
 use crate::engine::Engine;
 use crate::ids::{AccountId, ConsumerId, Seq, StreamId};
+use crate::message_trace::MetStream;
 use crate::outbox::Outbox;
 use crate::storage::{Batch, BlockKey, RowKey, Write};
 use foldhash::fast::FixedState;
@@ -208,6 +209,8 @@ pub(crate) struct Streams {
     pub(super) last_acked: (StreamId, ConsumerId),
     /// What the ack that is being taken leads to; empty between them.
     pub(super) effects: Effects,
+    /// What becomes of the message that is being taken in, if that is traced.
+    pub(super) traced: Option<MetStream>,
 }
 
 impl Streams {
@@ -272,6 +275,7 @@ impl Streams {
             scratch: Vec::new(),
             last_acked: (StreamId(0), ConsumerId(0)),
             effects: Effects::default(),
+            traced: None,
         }
     }
 

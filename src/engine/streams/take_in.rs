@@ -193,6 +193,7 @@ impl Streams {
             }
             self.want(key);
         }
+        self.note_refused(error);
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };

@@ -78,6 +78,11 @@ impl Streams {
             subject: subject.as_deref().unwrap_or(message.subject),
             ..message
         };
+        if let Some(traced) = &mut self.traced
+            && traced.note(stream, changed.subject)
+        {
+            return self.try_out(engine, id, from, changed, reply, out);
+        }
         if let Some(reply) = reply.filter(|reply| is_fast(Some(reply))) {
             return self.publish_fast(engine, id, from, changed, reply, out);
         }
@@ -98,10 +103,13 @@ impl Streams {
             _ => String::new(),
         };
         let mut len = changed.payload.len() + changed.subject.len();
-        if let Stored::New(seq) = stored {
-            stream.publishers.add(seq, from.conn);
-            self.count_in(id, changed);
-            len += self.republish(engine, id, seq, before, out);
+        match stored {
+            Stored::New(seq) => {
+                stream.publishers.add(seq, from.conn);
+                self.count_in(id, changed);
+                len += self.republish(engine, id, seq, before, out);
+            }
+            Stored::Duplicate(_) => self.note_duplicate(),
         }
         let Some(stream) = self.streams.get(&id) else {
             return;
@@ -130,6 +138,9 @@ impl Streams {
         reply: Option<&[u8]>,
     ) -> bool {
         let len = message.subject.len() + message.payload.len() + WAITING_COST;
+        if self.traced.as_ref().is_some_and(|traced| traced.is_only) {
+            return false;
+        }
         let Some(stream) = self.streams.get_mut(&id) else {
             return false;
         };

@@ -1,0 +1,596 @@
+//! Message tracing: who gets a message, told on a subject that it names itself.
+//!
+//! A trace owns what a message has met on its way: it is asked for by headers,
+//! gathered while the message is routed, and sent when that is done. What
+//! streams send on account of the message is not part of it. Other accounts are
+//! shown as far as they allow it, and only for this server. Packed traces are
+//! refused: who accepts them gets a plain one.
+
+use crate::account::{Account, Sink};
+use crate::engine::{Engine, Flow};
+use crate::ids::{AccountId, SubId};
+use crate::imports::{Beyond, CROSSINGS_MAX, Crossing, ImportKind};
+use crate::outbox::Outbox;
+use crate::publish::{Origin, Routed, is_reserved_subject, refusal};
+use crate::{ConnId, Time};
+use bytes::Bytes;
+use memchr::{memchr, memmem};
+use midge_proto::encode::{CRLF, Decimal};
+use midge_proto::{HeaderSize, JsonWriter, Nanos, Publish, Timestamp, WireError};
+
+/// What a block begins with that says nothing of its own.
+const FIRST_LINE: &[u8] = b"NATS/1.0\r\n";
+
+/// Where the trace goes.
+const DEST: &[u8] = b"Nats-Trace-Dest";
+
+/// How its line begins.
+const DEST_LINE: &[u8] = b"Nats-Trace-Dest:";
+
+/// Stands for a destination where a message was traced already.
+const DISABLED: &[u8] = b"trace disabled";
+
+/// The message is not to be delivered.
+const ONLY: &[u8] = b"Nats-Trace-Only";
+
+/// Servers used to name the account that a message comes from; what has it is
+/// not traced.
+const ORIGIN_ACCOUNT: &[u8] = b"Nats-Trace-Origin-Account";
+
+const ACCEPT_ENCODING: &[u8] = b"Accept-Encoding";
+
+/// The header block of a trace that might have been packed.
+const NOT_PACKED: &[u8] = b"NATS/1.0\r\nContent-Encoding: identity\r\n\r\n";
+
+/// What nats-server calls a client.
+const CLIENT: u64 = 0;
+
+/// Why a receiver does not get a message.
+pub(crate) mod why {
+    pub(crate) const NO_ECHO: &str = "Not delivered because of no echo";
+    pub(crate) const DENIED: &str = "Not delivered because subscription denies this subject";
+    pub(crate) const CLOSED: &str = "Not delivered because client is closed";
+    pub(crate) const EXCEEDED: &str = "Not delivered because auto-unsubscribe exceeded";
+}
+
+/// What is known of a message's way so far.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    /// Where the message came in; the trace goes out there.
+    account: AccountId,
+    dest: Vec<u8>,
+    /// Nothing is delivered, stored or answered.
+    pub(crate) is_only: bool,
+    /// The message is where nobody may be shown.
+    is_hidden: bool,
+    accepts_packed: bool,
+    /// Receivers that a message would have had that goes to nobody.
+    receivers: u64,
+    /// Subscriptions that it has met since they were last told.
+    met: Vec<(SubId, Option<&'static str>)>,
+    /// The stream import it has come by, to be told with each receiver.
+    by: Option<Vec<u8>>,
+    at: Timestamp,
+    request: Vec<u8>,
+    events: JsonWriter,
+}
+
+/// The headers of a block as traces show them: no empty ones, and a line without
+/// a colon is part of the next name.
+fn lift(block: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    let mut rest = block.strip_prefix(FIRST_LINE)?;
+    let mut headers = Vec::new();
+    while let Some(colon) = memchr(b':', rest) {
+        let (name, line) = rest.split_at(colon);
+        let Some(end) = memmem::find(line, CRLF) else {
+            break;
+        };
+        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let value = line.get(1..end).unwrap_or_default();
+        let start = value.iter().position(|byte| !is_blank(byte));
+        let last = value.iter().rposition(|byte| !is_blank(byte));
+        if let (Some(start), Some(last), false) = (start, last, name.is_empty()) {
+            headers.push((name, &value[start..=last]));
+        }
+        rest = &line[end + CRLF.len()..];
+    }
+    Some(headers)
+}
+
+/// Whether a header block may ask for a trace. All that have headers pay for
+/// this.
+#[inline(never)]
+pub(crate) fn may_ask(block: &[u8]) -> bool {
+    let Some(mut rest) = block.strip_prefix(FIRST_LINE) else {
+        return false;
+    };
+    while rest.len() > DEST_LINE.len() {
+        if rest.starts_with(DEST_LINE) {
+            return true;
+        }
+        let Some(end) = memchr(b'\n', rest) else {
+            return false;
+        };
+        rest = &rest[end + 1..];
+    }
+    false
+}
+
+/// A message, header block and all, that asks for no trace any more; with it the
+/// length of the block.
+fn silenced(payload: &[u8], header_len: usize) -> Option<(Vec<u8>, usize)> {
+    let (block, body) = payload.split_at_checked(header_len)?;
+    let line = [CRLF, DEST_LINE].concat();
+    let start = memmem::find(block, &line)? + line.len();
+    let end = start + memmem::find(&block[start..], CRLF)?;
+    let block = [&block[..start], b" ", DISABLED, &block[end..]].concat();
+    Some(([&block[..], body].concat(), block.len()))
+}
+
+fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+/// The headers by name, and the size, as JSON.
+fn write_request(mut headers: Vec<(&[u8], &[u8])>, len: usize) -> Vec<u8> {
+    headers.sort_by_key(|(name, _)| *name);
+    let mut json = JsonWriter::new();
+    json.open_object();
+    json.key("header");
+    json.open_object();
+    for same in headers.chunk_by(|a, b| a.0 == b.0) {
+        json.key(&text(same[0].0));
+        json.open_array();
+        for (_, value) in same {
+            json.string(&text(value));
+        }
+        json.close_array();
+    }
+    json.close_object();
+    json.uint_field("msgsize", len as u64);
+    json.close_object();
+    json.into_bytes()
+}
+
+impl Trace {
+    /// Begins an event; the caller ends it.
+    fn event(&mut self, kind: &str) -> &mut JsonWriter {
+        let json = &mut self.events;
+        json.open_object();
+        json.string_field("type", kind);
+        json.time_field("ts", self.at);
+        json
+    }
+
+    /// A subscription would have the message, or not, and why. Whether that is
+    /// all there is to do.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn meet(&mut self, id: SubId, why: Option<&'static str>) -> bool {
+        self.met.push((id, why));
+        self.receivers += u64::from(self.is_only && why.is_none() && !self.is_hidden);
+        self.is_only
+    }
+
+    /// A service, which is in another account.
+    fn meet_service(&mut self, account: &str, from: &[u8], to: &[u8]) {
+        if self.is_hidden {
+            return;
+        }
+        let json = self.event("si");
+        json.string_field("acc", account);
+        json.string_field("from", &text(from));
+        json.string_field("to", &text(to));
+        json.close_object();
+    }
+
+    /// A stream, and what it has made of the message.
+    pub(crate) fn meet_stream(&mut self, name: &str, met: &MetStream) {
+        if self.is_hidden {
+            return;
+        }
+        let json = self.event("js");
+        json.string_field("stream", name);
+        json.string_unless_empty("subject", &text(&met.subject));
+        if met.is_unwanted {
+            json.key("nointerest");
+            json.boolean(true);
+        }
+        json.string_unless_empty("error", &met.error);
+        json.close_object();
+    }
+}
+
+/// What a stream has made of a message.
+#[derive(Debug, Default)]
+pub(crate) struct MetStream {
+    /// It is not to be stored.
+    pub(crate) is_only: bool,
+    /// What it is stored by.
+    pub(crate) subject: Vec<u8>,
+    /// No consumer wants it, and so it is not kept.
+    pub(crate) is_unwanted: bool,
+    /// Why it is not stored; empty if it is.
+    pub(crate) error: String,
+}
+
+impl Engine {
+    /// Says what the wall's clock said at the origin of time.
+    pub fn set_origin(&mut self, wall: Timestamp) {
+        self.origin = wall;
+    }
+
+    /// Publishes a message with a header that may ask for a trace. `None` if it
+    /// is like others after all.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn publish_traced<O: Outbox>(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        publish: &Publish<'_>,
+        owner: Option<&Bytes>,
+        out: &mut O,
+    ) -> Option<Flow> {
+        let headers = lift(publish.payload.get(..publish.header?.len)?)?;
+        let value = |asked: &[u8]| {
+            let found = headers.iter().find(|(name, _)| *name == asked);
+            found.map(|(_, value)| *value)
+        };
+        let dest = value(DEST).filter(|dest| *dest != DISABLED)?;
+        let is_one = |only: &[u8]| {
+            [&b"1"[..], b"true", b"on"]
+                .iter()
+                .any(|yes| only.eq_ignore_ascii_case(yes))
+        };
+        let is_only = value(ONLY).is_some_and(is_one);
+        let is_traced = value(ORIGIN_ACCOUNT).is_none()
+            && midge_proto::is_literal(dest)
+            && !midge_proto::has_blank(dest);
+        if !is_traced && !is_only {
+            return None;
+        }
+        let len = publish.payload.len();
+        let session = self.sessions.get_mut(conn)?;
+        session.traffic.in_msgs += 1;
+        session.traffic.in_bytes += len as u64;
+        self.stats.in_msgs += 1;
+        self.stats.in_bytes += len as u64;
+        if !is_traced {
+            return Some(Flow::Continue);
+        }
+        if is_reserved_subject(dest) || !session.may_publish(now, dest) {
+            return Some(self.refuse(conn, WireError::PublishViolation(dest), out));
+        }
+        let error = refusal(session, publish, now);
+        let mut trace = Trace {
+            account: session.account,
+            dest: dest.to_vec(),
+            is_only,
+            is_hidden: false,
+            accepts_packed: value(ACCEPT_ENCODING).is_some(),
+            receivers: 0,
+            met: Vec::new(),
+            by: None,
+            at: self.origin.after(Nanos::from(now.since(Time::default()))),
+            request: write_request(headers, len),
+            events: JsonWriter::new(),
+        };
+        let json = trace.event("in");
+        json.uint_field("kind", CLIENT);
+        json.uint_field("cid", session.client_id);
+        json.string_unless_empty("name", &session.options.name);
+        json.string_field("acc", &self.accounts[session.account].name);
+        json.string_field("subj", &text(publish.subject));
+        if let Some(error) = &error {
+            json.key("error");
+            json.display(error);
+        }
+        json.close_object();
+        let trace = Box::new(trace);
+        Some(match error {
+            None => self.route_traced(now, conn, publish, owner, trace, out),
+            Some(error) => {
+                self.send_trace(now, *trace, out);
+                self.refuse(conn, error, out)
+            }
+        })
+    }
+
+    /// Routes a message that may be published, and sends what is known of it then.
+    fn route_traced<O: Outbox>(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        publish: &Publish<'_>,
+        owner: Option<&Bytes>,
+        trace: Box<Trace>,
+        out: &mut O,
+    ) -> Flow {
+        let Some(session) = self.sessions.get(conn) else {
+            return Flow::Closed;
+        };
+        let (account, options) = (session.account, &session.options);
+        let muted = if options.echo { None } else { Some(conn) };
+        let no_responders = options.no_responders;
+        if options.verbose || options.pedantic {
+            self.talk_of(conn, publish.subject, out);
+        }
+        self.trace = Some(trace);
+        let mut routed = self.route(account, publish.subject, publish, owner, muted, out);
+        self.tell_receivers(account);
+        if !self.hits.is_empty() {
+            let origin = Origin {
+                account,
+                conn: Some(conn),
+            };
+            self.reach_traced(now, origin, publish, &mut routed, out);
+        }
+        let Some(trace) = self.trace.take() else {
+            return Flow::Continue;
+        };
+        if routed.receivers + trace.receivers == 0
+            && no_responders
+            && let Some(reply) = publish.reply
+        {
+            self.tell_no_responders(conn, account, reply, publish.subject, out);
+        }
+        routed.add(self.send_trace(now, *trace, out));
+        self.end_of_publish(conn, routed, out)
+    }
+
+    /// Gives a traced message to what it has met beside sessions.
+    fn reach_traced<O: Outbox>(
+        &mut self,
+        now: Time,
+        origin: Origin,
+        publish: &Publish<'_>,
+        routed: &mut Routed,
+        out: &mut O,
+    ) {
+        let header_len = publish.header.map_or(0, |header| header.len);
+        let Some((payload, header_len)) = silenced(publish.payload, header_len) else {
+            return self.hits.clear();
+        };
+        let (digits, size) = (Decimal::new(header_len), Decimal::new(payload.len()));
+        let silent = Publish {
+            header: Some(HeaderSize {
+                len: header_len,
+                digits: digits.as_bytes(),
+            }),
+            payload: &payload,
+            size_digits: size.as_bytes(),
+            tail: None,
+            ..*publish
+        };
+        let mut parts = Vec::new();
+        for sink in std::mem::take(&mut self.hits) {
+            if sink.crosses() {
+                let is_seen = self.is_stream_import(sink);
+                let crossing = Crossing {
+                    origin,
+                    address: publish.subject,
+                    publish: if is_seen { publish } else { &silent },
+                    left: CROSSINGS_MAX,
+                };
+                routed.add(self.cross(sink, &crossing, out));
+            } else if self.passes_service(sink, origin.account, publish.subject) {
+                parts.push(sink);
+            }
+        }
+        self.hits = parts;
+        if self.hits.contains(&Sink::System) {
+            routed.receivers += self.take_questions(origin, &silent);
+        }
+        routed.held |= self.is_congested();
+        let would_have = self.feed_traced(now, origin, &silent, routed, out);
+        if let Some(trace) = &mut self.trace {
+            trace.receivers += would_have;
+        }
+    }
+
+    fn is_stream_import(&self, sink: Sink) -> bool {
+        let Sink::Import(place) = sink else {
+            return false;
+        };
+        let import = self.config.accounts.imports.get(place as usize);
+        import.is_some_and(|import| import.kind == ImportKind::Stream)
+    }
+
+    /// Tells of a part of the server that is a service for others, and whether it
+    /// gets the message that is traced.
+    fn passes_service(&mut self, sink: Sink, account: AccountId, subject: &[u8]) -> bool {
+        let to = match sink {
+            Sink::System => of_account(subject, account, &self.accounts[account]),
+            _ => self.is_api(sink, subject).then(|| subject.to_vec()),
+        };
+        let (Some(to), Some(trace)) = (to, &mut self.trace) else {
+            return true;
+        };
+        let name = &self.accounts[AccountId::SYSTEM].name;
+        trace.meet_service(name, subject, &to);
+        !trace.is_only
+    }
+
+    /// The same of any part of the server, in an account that the message has
+    /// crossed to.
+    #[cold]
+    pub(crate) fn passes_part(&mut self, sink: Sink, account: AccountId, subject: &[u8]) -> bool {
+        let Sink::Stream(id) = sink else {
+            return self.passes_service(sink, account, subject);
+        };
+        self.tell_receivers(account);
+        let name = self.stream_name(id).unwrap_or_default().to_owned();
+        let Some(trace) = &mut self.trace else {
+            return true;
+        };
+        trace.tell_import(&self.accounts[account].name);
+        let met = MetStream {
+            subject: subject.to_vec(),
+            ..MetStream::default()
+        };
+        trace.meet_stream(&name, &met);
+        trace.receivers += u64::from(trace.is_only && !trace.is_hidden);
+        !trace.is_only
+    }
+
+    /// Takes note of a message's way into another account. Returns whether it
+    /// was out of sight before.
+    #[cold]
+    pub(crate) fn trace_crossing(
+        &mut self,
+        sink: Sink,
+        crossing: &Crossing<'_>,
+        beyond: &Beyond,
+    ) -> bool {
+        let import = match sink {
+            Sink::Import(place) => self.config.accounts.imports.get(place as usize),
+            _ => None,
+        };
+        let Some(trace) = &mut self.trace else {
+            return false;
+        };
+        let was_hidden = trace.is_hidden;
+        let (from, to) = (crossing.address, &beyond.address);
+        if sink == Sink::Domain {
+            if !was_hidden {
+                let json = trace.event("sm");
+                json.string_field("to", &text(to));
+                json.close_object();
+            }
+            return was_hidden;
+        }
+        if import.is_some_and(|import| import.kind == ImportKind::Stream) {
+            trace.by = Some(to.clone());
+        } else {
+            trace.meet_service(&self.accounts[beyond.account].name, from, to);
+        }
+        trace.is_hidden |= !import.is_some_and(|import| import.allows_trace);
+        was_hidden
+    }
+}
+
+impl Trace {
+    /// An import that the message has come by, if it has.
+    fn tell_import(&mut self, importer: &str) {
+        let Some(to) = self.by.clone() else {
+            return;
+        };
+        let json = self.event("se");
+        json.string_field("acc", importer);
+        json.string_field("to", &text(&to));
+        json.close_object();
+    }
+}
+
+impl Engine {
+    /// Tells of the subscriptions of an account that the message has met.
+    #[cold]
+    pub(crate) fn tell_receivers(&mut self, account: AccountId) {
+        let Some(trace) = &mut self.trace else {
+            return;
+        };
+        let here = &self.accounts[account];
+        for (id, why) in std::mem::take(&mut trace.met) {
+            trace.tell_import(&here.name);
+            let sub = &here.subs[id.index()];
+            let Sink::Session(index) = sub.sink else {
+                continue;
+            };
+            let Some(session) = self.sessions.at(index).filter(|_| !trace.is_hidden) else {
+                continue;
+            };
+            let is_elsewhere = account != trace.account;
+            let json = trace.event("eg");
+            json.uint_field("kind", CLIENT);
+            json.uint_field("cid", session.client_id);
+            json.string_unless_empty("name", &session.options.name);
+            if is_elsewhere {
+                json.string_field("acc", &here.name);
+            }
+            json.string_field("sub", &text(&here.filter(id)));
+            json.string_unless_empty("queue", &text(sub.queue.as_deref().unwrap_or_default()));
+            json.string_unless_empty("error", why.unwrap_or_default());
+            json.close_object();
+        }
+    }
+
+    /// The message has come back from another account.
+    pub(crate) fn end_crossing(&mut self, was_hidden: bool) {
+        if let Some(trace) = &mut self.trace {
+            trace.is_hidden = was_hidden;
+            trace.by = None;
+        }
+    }
+
+    fn send_trace<O: Outbox>(&mut self, now: Time, trace: Trace, out: &mut O) -> Routed {
+        let mut json = JsonWriter::new();
+        json.open_object();
+        json.key("server");
+        json.open_object();
+        self.write_this_server(&mut json, trace.at);
+        json.close_object();
+        json.key("request");
+        json.raw(&trace.request);
+        json.key("events");
+        json.open_array();
+        json.raw(&trace.events.into_bytes());
+        json.close_array();
+        json.close_object();
+        let mut payload = Vec::new();
+        if trace.accepts_packed {
+            payload.extend_from_slice(NOT_PACKED);
+        }
+        let header_len = payload.len();
+        payload.extend_from_slice(&json.into_bytes());
+        let (digits, size) = (Decimal::new(header_len), Decimal::new(payload.len()));
+        let publish = Publish {
+            subject: &trace.dest,
+            reply: None,
+            header: trace.accepts_packed.then(|| HeaderSize {
+                len: header_len,
+                digits: digits.as_bytes(),
+            }),
+            payload: &payload,
+            size_digits: size.as_bytes(),
+            tail: None,
+        };
+        let origin = Origin {
+            account: trace.account,
+            conn: None,
+        };
+        let mut routed = self.route(trace.account, &trace.dest, &publish, None, None, out);
+        if !self.hits.is_empty() {
+            routed.add(self.reach_own(origin, &trace.dest, &publish, out));
+        }
+        self.feed_internal(now, out);
+        routed
+    }
+
+    /// Who we are and what time it is, as all that is told of the server begins.
+    pub fn write_this_server(&self, json: &mut JsonWriter, at: Timestamp) {
+        let info = &self.config.info;
+        json.string_field("name", &info.server_name);
+        json.string_field("host", &info.host);
+        json.string_field("id", &info.server_id);
+        json.string_field("ver", midge_proto::NATS_VERSION);
+        json.flag("jetstream", info.jetstream);
+        json.uint_field("flags", u64::from(info.jetstream));
+        self.answers.set(self.answers.get() + 1);
+        json.uint_field("seq", self.answers.get());
+        json.time_field("time", at);
+    }
+}
+
+/// The subject by which nats-server's system account is asked of an account what
+/// its clients ask. `None` if the system account asks.
+fn of_account(subject: &[u8], id: AccountId, account: &Account) -> Option<Vec<u8>> {
+    let last = subject.rsplit(|byte| *byte == b'.').next()?;
+    let about: &[u8] = match subject.starts_with(b"$SYS.REQ.USER.") {
+        true => b"USER",
+        false if id == AccountId::SYSTEM => return None,
+        false => b"ACCOUNT",
+    };
+    let name = account.name.as_bytes();
+    Some([b"$SYS.REQ", about, name, last].join(&b'.'))
+}
