@@ -57,6 +57,7 @@ mod lifetimes;
 mod limits;
 mod logs;
 mod memory;
+mod message_trace;
 mod metrics_page;
 mod monitoring;
 #[cfg(feature = "streams")]

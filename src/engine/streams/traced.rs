@@ -48,26 +48,27 @@ impl Engine {
         out: &mut O,
     ) -> u64 {
         let hits = std::mem::take(&mut self.hits);
-        let (Some(mut streams), Some(mut trace)) = (self.streams.take(), self.trace.take()) else {
+        let Some(mut streams) = self.streams.take() else {
             return 0;
         };
+        let trace = self.trace.take();
         let message = Incoming {
             subject: publish.subject,
             payload: publish.payload,
             header_len: publish.header.map_or(0, |header| header.len),
         };
+        let is_only = trace.as_ref().is_some_and(|trace| trace.is_only);
         let mut would_have = 0;
+        let mut met = Vec::new();
         for sink in hits {
             let mut is_kept_from = false;
             if let Sink::Stream(id) = sink {
-                is_kept_from = trace.is_only;
-                streams.begin_traced(id, trace.is_only);
+                is_kept_from = is_only;
+                streams.begin_traced(id, is_only);
             }
             let is_taken = streams.take_in(self, now, sink, origin, message, publish.reply, out);
-            if let Sink::Stream(id) = sink
-                && let Some((name, met)) = streams.end_traced(id)
-            {
-                trace.meet_stream(&name, &met);
+            if let Sink::Stream(id) = sink {
+                met.extend(streams.end_traced(id));
             }
             would_have += u64::from(is_kept_from);
             routed.receivers += u64::from(is_taken && !is_kept_from);
@@ -75,7 +76,12 @@ impl Engine {
         routed.held |= streams.is_holding();
         self.streams = Some(streams);
         self.feed_internal(now, out);
-        self.trace = Some(trace);
+        self.trace = trace;
+        if let Some(trace) = &mut self.trace {
+            for (name, met) in &met {
+                trace.meet_stream(name, met);
+            }
+        }
         would_have
     }
 }
