@@ -12,11 +12,12 @@ use crate::ids::{AccountId, SubId};
 use crate::imports::{Beyond, CROSSINGS_MAX, Crossing, ImportKind};
 use crate::outbox::Outbox;
 use crate::publish::{Origin, Routed, is_reserved_subject, refusal};
+use crate::session::Session;
 use crate::{ConnId, Time};
-use bytes::Bytes;
 use memchr::{memchr, memmem};
 use midge_proto::encode::{CRLF, Decimal};
 use midge_proto::{HeaderSize, JsonWriter, Nanos, Publish, Timestamp, WireError};
+use std::ops::Range;
 
 /// What a block begins with that says nothing of its own.
 const FIRST_LINE: &[u8] = b"NATS/1.0\r\n";
@@ -42,6 +43,9 @@ const ACCEPT_ENCODING: &[u8] = b"Accept-Encoding";
 /// The header block of a trace that might have been packed.
 const NOT_PACKED: &[u8] = b"NATS/1.0\r\nContent-Encoding: identity\r\n\r\n";
 
+/// A field that says yes if it is there.
+const NO_INTEREST: &str = "nointerest";
+
 /// What nats-server calls a client.
 const CLIENT: u64 = 0;
 
@@ -58,7 +62,8 @@ pub(crate) mod why {
 pub(crate) struct Trace {
     /// Where the message came in; the trace goes out there.
     account: AccountId,
-    dest: Vec<u8>,
+    /// What in the message says where to.
+    dest: Range<usize>,
     /// Nothing is delivered, stored or answered.
     pub(crate) is_only: bool,
     /// The message is where nobody may be shown.
@@ -75,22 +80,40 @@ pub(crate) struct Trace {
     events: JsonWriter,
 }
 
-/// The headers of a block as traces show them: no empty ones, and a line without
-/// a colon is part of the next name.
-fn lift(block: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+/// Headers that are looked at. They are put in order one by one, and nobody needs as
+/// many.
+const HEADERS_MAX: usize = 1024;
+
+/// A header, and where its value lies in the block.
+struct Header<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+    at: usize,
+}
+
+/// The headers of a block as traces show them, by name: no empty ones, and a line
+/// without a colon is part of the next name.
+fn lift(block: &[u8]) -> Option<Vec<Header<'_>>> {
     let mut rest = block.strip_prefix(FIRST_LINE)?;
-    let mut headers = Vec::new();
-    while let Some(colon) = memchr(b':', rest) {
+    let mut headers: Vec<Header<'_>> = Vec::new();
+    while let Some(colon) = memchr(b':', rest).filter(|_| headers.len() < HEADERS_MAX) {
         let (name, line) = rest.split_at(colon);
         let Some(end) = memmem::find(line, CRLF) else {
             break;
         };
         let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-        let value = line.get(1..end).unwrap_or_default();
-        let start = value.iter().position(|byte| !is_blank(byte));
-        let last = value.iter().rposition(|byte| !is_blank(byte));
-        if let (Some(start), Some(last), false) = (start, last, name.is_empty()) {
-            headers.push((name, &value[start..=last]));
+        let start = line[..end].iter().skip(1).take_while(|byte| is_blank(byte));
+        let start = 1 + start.count();
+        let mut value = line.get(start..end).unwrap_or_default();
+        while let [shorter @ .., last] = value
+            && is_blank(last)
+        {
+            value = shorter;
+        }
+        if !name.is_empty() && !value.is_empty() {
+            let place = headers.partition_point(|other| other.name <= name);
+            let at = block.len() - line.len() + start;
+            headers.insert(place, Header { name, value, at });
         }
         rest = &line[end + CRLF.len()..];
     }
@@ -116,33 +139,28 @@ pub(crate) fn may_ask(block: &[u8]) -> bool {
     false
 }
 
-/// A message, header block and all, that asks for no trace any more; with it the
-/// length of the block.
-fn silenced(payload: &[u8], header_len: usize) -> Option<(Vec<u8>, usize)> {
-    let (block, body) = payload.split_at_checked(header_len)?;
-    let line = [CRLF, DEST_LINE].concat();
-    let start = memmem::find(block, &line)? + line.len();
-    let end = start + memmem::find(&block[start..], CRLF)?;
-    let block = [&block[..start], b" ", DISABLED, &block[end..]].concat();
-    Some(([&block[..], body].concat(), block.len()))
+/// A message, header block and all, that asks for no trace any more: instead of a
+/// destination it says so.
+fn silenced(payload: &[u8], dest: Range<usize>) -> Option<Vec<u8>> {
+    let (before, after) = (payload.get(..dest.start)?, payload.get(dest.end..)?);
+    Some([before, DISABLED, after].concat())
 }
 
 fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-/// The headers by name, and the size, as JSON.
-fn write_request(mut headers: Vec<(&[u8], &[u8])>, len: usize) -> Vec<u8> {
-    headers.sort_by_key(|(name, _)| *name);
+/// The headers and the size, as JSON.
+fn write_request(headers: &[Header<'_>], len: usize) -> Vec<u8> {
     let mut json = JsonWriter::new();
     json.open_object();
     json.key("header");
     json.open_object();
-    for same in headers.chunk_by(|a, b| a.0 == b.0) {
-        json.key(&text(same[0].0));
+    for same in headers.chunk_by(|a, b| a.name == b.name) {
+        json.key(&text(same[0].name));
         json.open_array();
-        for (_, value) in same {
-            json.string(&text(value));
+        for header in same {
+            json.string(&text(header.value));
         }
         json.close_array();
     }
@@ -153,13 +171,27 @@ fn write_request(mut headers: Vec<(&[u8], &[u8])>, len: usize) -> Vec<u8> {
 }
 
 impl Trace {
-    /// Begins an event; the caller ends it.
-    fn event(&mut self, kind: &str) -> &mut JsonWriter {
+    /// Adds an event; of its fields those that are not empty. `client` is who it is
+    /// about.
+    #[inline(never)]
+    fn event(&mut self, kind: &str, client: Option<&Session>, fields: &[(&str, &[u8])]) {
         let json = &mut self.events;
         json.open_object();
         json.string_field("type", kind);
         json.time_field("ts", self.at);
-        json
+        if let Some(session) = client {
+            json.uint_field("kind", CLIENT);
+            json.uint_field("cid", session.client_id);
+            json.string_unless_empty("name", &session.options.name);
+        }
+        for (key, value) in fields {
+            match *key {
+                NO_INTEREST if value.is_empty() => {}
+                NO_INTEREST => json.flag(key, true),
+                _ => json.string_unless_empty(key, &text(value)),
+            }
+        }
+        json.close_object();
     }
 
     /// A subscription would have the message, or not, and why. Whether that is
@@ -177,11 +209,8 @@ impl Trace {
         if self.is_hidden {
             return;
         }
-        let json = self.event("si");
-        json.string_field("acc", account);
-        json.string_field("from", &text(from));
-        json.string_field("to", &text(to));
-        json.close_object();
+        let fields = [("acc", account.as_bytes()), ("from", from), ("to", to)];
+        self.event("si", None, &fields);
     }
 
     /// A stream, and what it has made of the message.
@@ -189,15 +218,14 @@ impl Trace {
         if self.is_hidden {
             return;
         }
-        let json = self.event("js");
-        json.string_field("stream", name);
-        json.string_unless_empty("subject", &text(&met.subject));
-        if met.is_unwanted {
-            json.key("nointerest");
-            json.boolean(true);
-        }
-        json.string_unless_empty("error", &met.error);
-        json.close_object();
+        let is_unwanted: &[u8] = if met.is_unwanted { b"y" } else { b"" };
+        let fields = [
+            ("stream", name.as_bytes()),
+            ("subject", &met.subject),
+            (NO_INTEREST, is_unwanted),
+            ("error", met.error.as_bytes()),
+        ];
+        self.event("js", None, &fields);
     }
 }
 
@@ -229,21 +257,16 @@ impl Engine {
         now: Time,
         conn: ConnId,
         publish: &Publish<'_>,
-        owner: Option<&Bytes>,
         out: &mut O,
     ) -> Option<Flow> {
         let headers = lift(publish.payload.get(..publish.header?.len)?)?;
-        let value = |asked: &[u8]| {
-            let found = headers.iter().find(|(name, _)| *name == asked);
-            found.map(|(_, value)| *value)
-        };
-        let dest = value(DEST).filter(|dest| *dest != DISABLED)?;
-        let is_one = |only: &[u8]| {
-            [&b"1"[..], b"true", b"on"]
-                .iter()
-                .any(|yes| only.eq_ignore_ascii_case(yes))
-        };
-        let is_only = value(ONLY).is_some_and(is_one);
+        let value = |asked: &[u8]| headers.iter().find(|header| header.name == asked);
+        let header = value(DEST).filter(|header| header.value != DISABLED)?;
+        let dest = header.value;
+        let is_only = value(ONLY).is_some_and(|only| {
+            let yes: [&[u8]; 3] = [b"1", b"true", b"on"];
+            yes.iter().any(|yes| only.value.eq_ignore_ascii_case(yes))
+        });
         let is_traced = value(ORIGIN_ACCOUNT).is_none()
             && midge_proto::is_literal(dest)
             && !midge_proto::has_blank(dest);
@@ -265,7 +288,7 @@ impl Engine {
         let error = refusal(session, publish, now);
         let mut trace = Trace {
             account: session.account,
-            dest: dest.to_vec(),
+            dest: header.at..header.at + dest.len(),
             is_only,
             is_hidden: false,
             accepts_packed: value(ACCEPT_ENCODING).is_some(),
@@ -273,25 +296,22 @@ impl Engine {
             met: Vec::new(),
             by: None,
             at: self.origin.after(Nanos::from(now.since(Time::default()))),
-            request: write_request(headers, len),
+            request: write_request(&headers, len),
             events: JsonWriter::new(),
         };
-        let json = trace.event("in");
-        json.uint_field("kind", CLIENT);
-        json.uint_field("cid", session.client_id);
-        json.string_unless_empty("name", &session.options.name);
-        json.string_field("acc", &self.accounts[session.account].name);
-        json.string_field("subj", &text(publish.subject));
-        if let Some(error) = &error {
-            json.key("error");
-            json.display(error);
-        }
-        json.close_object();
+        let account = self.accounts[session.account].name.as_bytes();
+        let told = error.as_ref().map(WireError::to_string).unwrap_or_default();
+        let fields = [
+            ("acc", account),
+            ("subj", publish.subject),
+            ("error", told.as_bytes()),
+        ];
+        trace.event("in", Some(session), &fields);
         let trace = Box::new(trace);
         Some(match error {
-            None => self.route_traced(now, conn, publish, owner, trace, out),
+            None => self.route_traced(now, conn, publish, trace, out),
             Some(error) => {
-                self.send_trace(now, *trace, out);
+                self.send_trace(now, &trace, publish, out);
                 self.refuse(conn, error, out)
             }
         })
@@ -303,7 +323,6 @@ impl Engine {
         now: Time,
         conn: ConnId,
         publish: &Publish<'_>,
-        owner: Option<&Bytes>,
         trace: Box<Trace>,
         out: &mut O,
     ) -> Flow {
@@ -317,7 +336,7 @@ impl Engine {
             self.talk_of(conn, publish.subject, out);
         }
         self.trace = Some(trace);
-        let mut routed = self.route(account, publish.subject, publish, owner, muted, out);
+        let mut routed = self.route_respelled(account, publish.subject, publish, muted, out);
         self.tell_receivers(account);
         if !self.hits.is_empty() {
             let origin = Origin {
@@ -335,7 +354,7 @@ impl Engine {
         {
             self.tell_no_responders(conn, account, reply, publish.subject, out);
         }
-        routed.add(self.send_trace(now, *trace, out));
+        routed.add(self.send_trace(now, &trace, publish, out));
         self.end_of_publish(conn, routed, out)
     }
 
@@ -348,10 +367,13 @@ impl Engine {
         routed: &mut Routed,
         out: &mut O,
     ) {
-        let header_len = publish.header.map_or(0, |header| header.len);
-        let Some((payload, header_len)) = silenced(publish.payload, header_len) else {
+        let dest = self.trace.as_ref().map_or(0..0, |trace| trace.dest.clone());
+        let Some(payload) = silenced(publish.payload, dest) else {
             return self.hits.clear();
         };
+        let header_len = publish.header.map_or(0, |header| header.len);
+        let body_len = publish.payload.len().saturating_sub(header_len);
+        let header_len = payload.len().saturating_sub(body_len);
         let (digits, size) = (Decimal::new(header_len), Decimal::new(payload.len()));
         let silent = Publish {
             header: Some(HeaderSize {
@@ -454,9 +476,7 @@ impl Engine {
         let (from, to) = (crossing.address, &beyond.address);
         if sink == Sink::Domain {
             if !was_hidden {
-                let json = trace.event("sm");
-                json.string_field("to", &text(to));
-                json.close_object();
+                trace.event("sm", None, &[("to", to)]);
             }
             return was_hidden;
         }
@@ -476,10 +496,8 @@ impl Trace {
         let Some(to) = self.by.clone() else {
             return;
         };
-        let json = self.event("se");
-        json.string_field("acc", importer);
-        json.string_field("to", &text(&to));
-        json.close_object();
+        let fields = [("acc", importer.as_bytes()), ("to", &to)];
+        self.event("se", None, &fields);
     }
 }
 
@@ -501,17 +519,17 @@ impl Engine {
                 continue;
             };
             let is_elsewhere = account != trace.account;
-            let json = trace.event("eg");
-            json.uint_field("kind", CLIENT);
-            json.uint_field("cid", session.client_id);
-            json.string_unless_empty("name", &session.options.name);
-            if is_elsewhere {
-                json.string_field("acc", &here.name);
-            }
-            json.string_field("sub", &text(&here.filter(id)));
-            json.string_unless_empty("queue", &text(sub.queue.as_deref().unwrap_or_default()));
-            json.string_unless_empty("error", why.unwrap_or_default());
-            json.close_object();
+            let name: &[u8] = match is_elsewhere {
+                true => here.name.as_bytes(),
+                false => b"",
+            };
+            let fields = [
+                ("acc", name),
+                ("sub", &here.filter(id)),
+                ("queue", sub.queue.as_deref().unwrap_or_default()),
+                ("error", why.unwrap_or_default().as_bytes()),
+            ];
+            trace.event("eg", Some(session), &fields);
         }
     }
 
@@ -523,7 +541,15 @@ impl Engine {
         }
     }
 
-    fn send_trace<O: Outbox>(&mut self, now: Time, trace: Trace, out: &mut O) -> Routed {
+    /// Sends what is known of a message's way.
+    fn send_trace<O: Outbox>(
+        &mut self,
+        now: Time,
+        trace: &Trace,
+        traced: &Publish<'_>,
+        out: &mut O,
+    ) -> Routed {
+        let subject = traced.payload.get(trace.dest.clone()).unwrap_or_default();
         let mut json = JsonWriter::new();
         json.open_object();
         json.key("server");
@@ -534,7 +560,7 @@ impl Engine {
         json.raw(&trace.request);
         json.key("events");
         json.open_array();
-        json.raw(&trace.events.into_bytes());
+        json.raw(trace.events.as_bytes());
         json.close_array();
         json.close_object();
         let mut payload = Vec::new();
@@ -545,7 +571,7 @@ impl Engine {
         payload.extend_from_slice(&json.into_bytes());
         let (digits, size) = (Decimal::new(header_len), Decimal::new(payload.len()));
         let publish = Publish {
-            subject: &trace.dest,
+            subject,
             reply: None,
             header: trace.accepts_packed.then(|| HeaderSize {
                 len: header_len,
@@ -559,9 +585,9 @@ impl Engine {
             account: trace.account,
             conn: None,
         };
-        let mut routed = self.route(trace.account, &trace.dest, &publish, None, None, out);
+        let mut routed = self.route_respelled(trace.account, subject, &publish, None, out);
         if !self.hits.is_empty() {
-            routed.add(self.reach_own(origin, &trace.dest, &publish, out));
+            routed.add(self.reach_own(origin, subject, &publish, out));
         }
         self.feed_internal(now, out);
         routed

@@ -77,7 +77,7 @@ impl Engine {
             }
             let block = publish.payload.get(..header.len).unwrap_or_default();
             if message_trace::may_ask(block) {
-                if let Some(flow) = self.publish_traced(now, conn, publish, owner, out) {
+                if let Some(flow) = self.publish_traced(now, conn, publish, out) {
                     return flow;
                 }
                 session = match self.sessions.get_mut(conn) {
@@ -264,7 +264,7 @@ impl Engine {
 
     /// The same for a message whose line was not spelled as a MSG has it.
     #[inline(never)]
-    fn route_respelled<O: Outbox>(
+    pub(crate) fn route_respelled<O: Outbox>(
         &mut self,
         account: AccountId,
         address: &[u8],

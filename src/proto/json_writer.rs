@@ -26,6 +26,11 @@ impl JsonWriter {
         self.out
     }
 
+    /// The text so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.out
+    }
+
     /// The length of the text so far.
     pub fn len(&self) -> usize {
         self.out.len()
