@@ -513,6 +513,7 @@ impl Sender<'_> {
 
 /// Why a message goes no further, if so: it names what is reserved, or its
 /// session may not publish there.
+#[inline(always)]
 pub(crate) fn refusal<'a>(
     session: &mut Session,
     publish: &Publish<'a>,

@@ -24,7 +24,7 @@ READ_MAX = 1 << 18
 class Connection:
     """Connects when made. `options` are those of CONNECT."""
 
-    def __init__(self, talk, name, **options):
+    def __init__(self, talk, name, /, **options):
         self.talk = talk
         self.name = name
         self.subscriptions = {}
