@@ -26,7 +26,10 @@ const FIRST_LINE: &[u8] = b"NATS/1.0\r\n";
 const DEST: &[u8] = b"Nats-Trace-Dest";
 
 /// How its line begins.
-const DEST_LINE: &[u8] = b"Nats-Trace-Dest:";
+const DEST_LINE: &[u8; 16] = b"Nats-Trace-Dest:";
+
+/// Where in it the `D` is.
+const RARE: usize = 11;
 
 /// Stands for a destination where a message was traced already.
 const DISABLED: &[u8] = b"trace disabled";
@@ -121,20 +124,16 @@ fn lift(block: &[u8]) -> Option<Vec<Header<'_>>> {
 }
 
 /// Whether a header block may ask for a trace. All that have headers pay for
-/// this.
+/// this: so it looks for a letter that is in few of them.
 #[inline(never)]
 pub(crate) fn may_ask(block: &[u8]) -> bool {
-    let Some(mut rest) = block.strip_prefix(FIRST_LINE) else {
-        return false;
-    };
-    while rest.len() > DEST_LINE.len() {
-        if rest.starts_with(DEST_LINE) {
+    let mut from = FIRST_LINE.len() + RARE;
+    while let Some(at) = block.get(from..).and_then(|rest| memchr(b'D', rest)) {
+        let start = from + at - RARE;
+        if midge_proto::begins_with(&block[start..], DEST_LINE) && block[start - 1] == b'\n' {
             return true;
         }
-        let Some(end) = memchr(b'\n', rest) else {
-            return false;
-        };
-        rest = &rest[end + 1..];
+        from += at + 1;
     }
     false
 }
