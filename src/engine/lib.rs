@@ -62,6 +62,7 @@ mod subscribe;
 mod throttle;
 mod time;
 mod timers;
+mod trace_headers;
 mod trie;
 mod ways_back;
 mod words;

@@ -3,12 +3,13 @@
 use crate::account::{Matched, Sink, Subscription};
 use crate::engine::{Engine, Flow};
 use crate::ids::{AccountId, SubId};
-use crate::message_trace::{self, Trace, why};
+use crate::message_trace::{Trace, why};
 use crate::outbox::{CloseReason, Delivery, Outbox, Tail};
 use crate::rng::Rng;
 use crate::room::Waiting;
 use crate::session::Session;
 use crate::sessions::Sessions;
+use crate::trace_headers;
 use crate::trie::{NodeId, Trie};
 use crate::{ConnId, Time};
 use bytes::Bytes;
@@ -76,7 +77,7 @@ impl Engine {
                 return self.close(conn, CloseReason::ProtocolViolation, out);
             }
             let block = publish.payload.get(..header.len).unwrap_or_default();
-            if message_trace::may_ask(block) {
+            if trace_headers::may_ask(block) {
                 if let Some(flow) = self.publish_traced(now, conn, publish, out) {
                     return flow;
                 }
