@@ -235,7 +235,14 @@ fn a_file_is_checked_line_by_line() {
             "max_payload: 65MB",
             "max_pending must be at least max_payload",
         ),
-        ("tls {}", "tls must be given a cert_file"),
+        (
+            "tls {}",
+            if cfg!(feature = "tls") {
+                "tls must be given a cert_file"
+            } else {
+                "FILE:1: tls: this program was built without TLS"
+            },
+        ),
         (
             "authorization { users [ { user: a, pass: \"\" } ] }",
             "the password of \"a\" is empty",
